@@ -15,7 +15,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import ExitStack, closing, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -84,16 +84,17 @@ class History:
         self._retain_days = retain_days
         self._next_trim = 0.0  # monotonic seconds
         self._is_failing = False
-        self._lock_file = _lock(path)
-        try:
-            self._writer = _open(path, connect)
-            _prepare(self._writer, path)
-            self._reader = self._writer if path == IN_MEMORY else _open(path, connect)
-        except (sqlite3.Error, SetupError) as error:
-            self._lock_file.close()
-            if isinstance(error, SetupError):
-                raise
-            raise SetupError(_sentence(path, error)) from error
+        with ExitStack() as opened:  # closes what was opened before something failed
+            self._lock_file = opened.enter_context(closing(_lock(path)))
+            try:
+                self._writer = opened.enter_context(closing(_open(path, connect)))
+                _prepare(self._writer, path)
+                self._reader = self._writer
+                if path != IN_MEMORY:
+                    self._reader = opened.enter_context(closing(_open(path, connect)))
+            except sqlite3.Error as error:
+                raise SetupError(_sentence(path, error)) from error
+            opened.pop_all()
         # In memory there is one connection for two threads, so one lock; in a file nobody waits.
         self._write_lock = threading.Lock()
         self._read_lock = self._write_lock if path == IN_MEMORY else threading.Lock()
@@ -304,14 +305,20 @@ def _lock(path: str) -> sqlite3.Connection:
     """
     name = path if path == IN_MEMORY else f"{Path(path).resolve()}-lock"
     try:
-        connection = sqlite3.connect(name, timeout=0, isolation_level=None, check_same_thread=False)
-        connection.execute("BEGIN EXCLUSIVE")
+        with ExitStack() as opened:
+            connection = opened.enter_context(closing(_connect_to_lock(name)))
+            connection.execute("BEGIN EXCLUSIVE")
+            opened.pop_all()
     except sqlite3.OperationalError as error:
         if "locked" in str(error):
             text = _("Another server has {path} open. Stop it, or choose another file with --db.")
             raise SetupError(text.format(path=path)) from error
         raise SetupError(_sentence(path, error)) from error
     return connection
+
+
+def _connect_to_lock(name: str) -> sqlite3.Connection:
+    return sqlite3.connect(name, timeout=0, isolation_level=None, check_same_thread=False)
 
 
 def _open(path: str, connect: Connect) -> sqlite3.Connection:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import gc
 import os
 import queue
 import re
@@ -38,6 +39,8 @@ METHOD = "/ChatService/Chat"
 # Far above what anything takes, since machines that run tests are busy.
 DEADLINE_SECONDS = 20.0
 POLL_SECONDS = 0.01
+# How long a client of the tests waits for the end of its stream, when it leaves politely.
+FAREWELL_SECONDS = 1.0
 IS_CI = os.environ.get("CI", "").lower() == "true"
 
 # A pool of its own for each channel, and no waiting after a refused connection.
@@ -80,8 +83,8 @@ def clean_environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
     environment = {k: v for k, v in os.environ.items() if not k.startswith(("CHAT_", "GRPC_"))}
     for name in ("http_proxy", "https_proxy", "grpc_proxy", "PYTHONWARNINGS"):
         environment.pop(name, None)
-    # The warnings of a newer Python belong into the log of the tests, not into what they assert.
-    return environment | {"CHAT_LANG": "en", "PYTHONUNBUFFERED": "1"} | dict(extra or {})
+    environment.pop("PYTHONUNBUFFERED", None)  # what should be flushed must be seen to be
+    return environment | {"CHAT_LANG": "en"} | dict(extra or {})
 
 
 class Program:
@@ -412,6 +415,10 @@ class Client:
                 f"{len(self.messages)} of {count} messages came\n{self.report()}"
             )
 
+    def wait_for_texts(self, count: int, seconds: float = DEADLINE_SECONDS) -> None:
+        """Return when `count` messages have been said, whatever else has come."""
+        eventually(lambda: len(self.texts) >= count, seconds, self.report)
+
     def wait_for_end(self, seconds: float = DEADLINE_SECONDS) -> tuple[grpc.StatusCode, str]:
         """Return the code and the reason once the stream has ended."""
         with self._changed:
@@ -430,8 +437,13 @@ class Client:
         return f"{self.user or 'client'}: {self.code} {self.reason} {self.details}; last: {last}"
 
     def close(self) -> None:
-        """End the stream, the channel and the threads."""
+        """End the stream, the channel and the threads.
+
+        Politely, so that a server that is well has let go of the name when this returns.
+        """
         self._requests.put(None)
+        with self._changed:
+            self._changed.wait_for(lambda: self._has_ended, FAREWELL_SECONDS)
         self._call.cancel()
         self._thread.join()
         self._channel.close()
@@ -565,6 +577,8 @@ def leftover_threads(before: set[threading.Thread], seconds: float = 5.0) -> lis
     def left() -> list[threading.Thread]:
         return [thread for thread in threading.enumerate() if thread not in before]
 
+    if left():
+        gc.collect()  # grpc.aio's poller ends with the last object that knows of it
     with suppress(AssertionError):
         eventually(lambda: not left(), seconds)
     return [thread.name for thread in left()]

@@ -6,12 +6,13 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import grpc
 from google.protobuf.descriptor import FieldDescriptor
+from support import CHANNEL_OPTIONS, DEADLINE_SECONDS, ROOT, running_server
 
 import chat_pb2
-from support import CHANNEL_OPTIONS, DEADLINE_SECONDS, ROOT, running_server
 
 GENERATED = ("chat_pb2.py", "chat_pb2_grpc.py")
 
@@ -44,7 +45,7 @@ def test_raw_bytes_go_in_and_come_back() -> None:
         running_server() as server,
         grpc.insecure_channel(server.address, CHANNEL_OPTIONS) as channel,
     ):
-        chat = channel.stream_stream("/ChatService/Chat", None, None)
+        chat: Any = channel.stream_stream("/ChatService/Chat", None, None)
         answers = list(chat(iter([said]), timeout=DEADLINE_SECONDS))
     assert answers == [said]
 
@@ -56,7 +57,7 @@ def test_order_of_fields_and_unknown_ones_do_not_matter() -> None:
         running_server() as server,
         grpc.insecure_channel(server.address, CHANNEL_OPTIONS) as channel,
     ):
-        chat = channel.stream_stream("/ChatService/Chat", None, None)
+        chat: Any = channel.stream_stream("/ChatService/Chat", None, None)
         answers = list(chat(iter([said]), timeout=DEADLINE_SECONDS))
     assert answers == [b"\x0a\x03ana\x12\x02oi"]
 
@@ -67,7 +68,7 @@ def test_fields_stay_what_they_are() -> None:
     found = [(field.name, field.number, field.type, field.is_repeated) for field in fields]
     assert found == FIELDS
     assert chat_pb2.Message.DESCRIPTOR.full_name == "Message"
-    types = {field.name: field.message_type for field in fields}
+    types: dict[str, Any] = {field.name: field.message_type for field in fields}
     assert types["sent_at"].full_name == "google.protobuf.Timestamp"
     assert types["batch"].full_name == "Message"
 

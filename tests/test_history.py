@@ -1,4 +1,4 @@
-"""The log in real SQLite: what is committed, what survives, and what happens when the disk fails."""
+"""The log in real SQLite: what is committed, what survives, and what a failing disk does."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support import ROOT, in_loop
 
 import chat_pb2
 import history as history_module
 from history import APPLICATION_ID, DAY_MICROSECONDS, IN_MEMORY, SCHEMA_VERSION, History
 from log import Entry
 from rules import ChatError, SetupError
-from support import ROOT, in_loop
 
 ROOM = ""
 
@@ -179,7 +179,7 @@ async def test_time_never_runs_backwards(db: Path, monkeypatch: pytest.MonkeyPat
     async with opened(db) as log:
         first = await log.said("um")
     an_hour_ago = time.time_ns() - 3600 * 10**9
-    monkeypatch.setattr(history_module.time, "time_ns", lambda: an_hour_ago)
+    monkeypatch.setattr(time, "time_ns", lambda: an_hour_ago)
     async with opened(db) as log:
         second = await log.said("dois")
     assert second.message.sent_at.ToNanoseconds() >= first.message.sent_at.ToNanoseconds()
@@ -256,8 +256,8 @@ async def test_many_messages_share_a_commit(db: Path) -> None:
         await log.history.flush()
         commits = writer.commits - before
         assert commits == len(log.delivered.groups)
-        # At least one for each full group, and a first one for what was there when it began.
-        assert commits <= 5000 / history_module.MAX_GROUP + 10
+        # Five full groups, and some small ones while the first messages are being appended.
+        assert commits <= 20
         assert max(map(len, log.delivered.groups)) <= history_module.MAX_GROUP
 
 
@@ -547,7 +547,10 @@ def test_read_only_file_is_one_sentence(db: Path) -> None:
 
 def read_only(path: str, **options: Any) -> sqlite3.Connection:
     """Connect as to a file on a read-only disk."""
-    return sqlite3.connect(f"{Path(path).as_uri()}?mode=ro", uri=True, **options)
+    connection: sqlite3.Connection = sqlite3.connect(
+        f"{Path(path).as_uri()}?mode=ro", uri=True, **options
+    )
+    return connection
 
 
 @pytest.mark.parametrize("content", [b"this is no database" * 100, b"\0" * 4096, b"x" * 100])
@@ -744,7 +747,7 @@ def fail_rollback_too(writer: Faulty, statement: str) -> None:
             raise sqlite3.OperationalError("disk I/O error")
         return real(writer, sql, *arguments)
 
-    writer.execute = execute  # type: ignore[method-assign, assignment]
+    writer.execute = execute  # type: ignore[method-assign]
 
 
 @in_loop

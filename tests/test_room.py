@@ -8,13 +8,13 @@ from collections import Counter
 from typing import Any
 
 import pytest
+from support import in_loop
 
 import chat_pb2
 import room as room_module
 from log import Deliver, Entry
 from room import MAX_BATCH_BYTES, Bucket, Delivery, Hub, Member, Request
 from rules import ChatError
-from support import in_loop
 
 Message = chat_pb2.Message
 SESSION = "0123456789abcdef" * 2
@@ -1089,7 +1089,9 @@ async def test_what_waited_comes_in_one_batch() -> None:
     # Whoever asked for the history starts by a page of the log; what follows is joined as well.
     assert bulk.texts == single.texts == [str(number) for number in range(20)]
     assert len(bulk.frames) <= 2
-    assert len([m for m in single.messages if m.id]) == 20 == len(single.frames) - len(single.events)
+    assert (
+        len([m for m in single.messages if m.id]) == 20 == len(single.frames) - len(single.events)
+    )
 
 
 @in_loop
@@ -1268,4 +1270,3 @@ async def test_group_of_several_rooms_is_delivered_to_each() -> None:
     await quiet()
     assert here.texts == [f"h{number}" for number in range(4)]
     assert there.texts == [f"t{number}" for number in range(4)]
-

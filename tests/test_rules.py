@@ -144,7 +144,9 @@ def test_name_key_is_stable() -> None:
     assert not unstable
 
 
-@pytest.mark.parametrize("name", ["servidor", "Servidor", "SERVER", "ｓｅｒｖｉｄｏｒ", "ＳＥＲＶＥＲ"])
+@pytest.mark.parametrize(
+    "name", ["servidor", "Servidor", "SERVER", "ｓｅｒｖｉｄｏｒ", "ＳＥＲＶＥＲ"]
+)
 def test_names_of_the_server_are_reserved(name: str) -> None:
     """In any case and width."""
     with pytest.raises(ChatError) as refusal:
