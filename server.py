@@ -65,6 +65,9 @@ MAX_REST_SECONDS = 0.1
 ABORT_SECONDS = 2.0
 # How long a stopping server waits for its readers to take what they are owed.
 DRAIN_SECONDS = 3.0
+DRAIN_CHECK_SECONDS = 0.02
+# And gRPC, for the streams that have not ended by then.
+STOP_SECONDS = 0.5
 # Lines of the conversation that may wait for standard output.
 SCREEN_LINES = 1000
 FULL_SCREEN_SECONDS = 0.05
@@ -127,15 +130,25 @@ class ChatService(chat_pb2_grpc.ChatServiceServicer):
         stream = Stream(self._hub, member, context)
         self._streams.add(stream)
         try:
+            await self._serve(stream, member, context)
+        finally:
+            self._streams.remove(stream)
+
+    async def _serve(self, stream: Stream, member: Member, context: Context) -> None:
+        try:
             await context.send_initial_metadata(self._greeting(member))
             await stream.converse()
         finally:
             # Here, since a vanished client looks like one that half-closed until the handler is
             # cancelled.
-            self._streams.remove(stream)
             self._hub.leave(member)
         if member.error is not None:
             await refuse(context, member.error)
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether every stream has ended, its status sent."""
+        return not self._streams
 
     def _greeting(self, member: Member) -> tuple[tuple[str, str], ...]:
         """Return the initial metadata: which log this is, and after which id the stream begins."""
@@ -378,19 +391,18 @@ class Server:
 
     def __init__(self, flags: Namespace, screen: Screen | None = None) -> None:
         self._flags = flags
-        self._token = security.read_token(flags.token_file)
+        token = security.read_token(flags.token_file)
         self._credentials = security.server_credentials(flags.tls_cert, flags.tls_key)
         self._history = History(flags.db, flags.retain)
         show = screen.show if screen is not None and not flags.quiet else lambda room, message: None
         self._hub = Hub(self._history, flags.max_clients, flags.rate, show)
+        self._service = ChatService(self._hub, token)
         self._health = health.aio.HealthServicer()
-        self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> int:
         """Listen, and return the port. Raises `SetupError` where that cannot be."""
         self._grpc = grpc.aio.server(options=OPTIONS)
-        service = ChatService(self._hub, self._token)
-        self._add_services(service)
+        self._add_services()
         try:
             port = self._listen()
         except SetupError:
@@ -401,13 +413,13 @@ class Server:
         await self._grpc.start()
         for name in ("", SERVICE):
             await self._health.set(name, health_pb2.HealthCheckResponse.SERVING)
-        watch = service.let_stuck_readers_go()
-        self._tasks.append(asyncio.create_task(watch, name="stuck-readers"))
+        watch = self._service.let_stuck_readers_go()
+        self._watch = asyncio.create_task(watch, name="stuck-readers")
         return port
 
-    def _add_services(self, service: ChatService) -> None:
+    def _add_services(self) -> None:
         # Not by the generated function, which would encode each message anew for each client.
-        handler: Any = grpc.stream_stream_rpc_method_handler(service.Chat)
+        handler: Any = grpc.stream_stream_rpc_method_handler(self._service.Chat)
         handlers = grpc.method_handlers_generic_handler(SERVICE, {"Chat": handler})
         self._grpc.add_generic_rpc_handlers((handlers,))
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._grpc)
@@ -428,16 +440,15 @@ class Server:
         await self._health.enter_graceful_shutdown()
         await self._hub.stop()
         await self._drained()
-        for task in self._tasks:
-            task.cancel()
-        await self._grpc.stop(ABORT_SECONDS / 2)
+        self._watch.cancel()
+        await self._grpc.stop(STOP_SECONDS)
         await self._history.close()
 
     async def _drained(self) -> None:
-        """Return when every member has taken what it is owed, or has had its time for it."""
+        """Return when every client has taken what it is owed, or has had its time for it."""
         deadline = asyncio.get_running_loop().time() + DRAIN_SECONDS
-        while self._hub.members and asyncio.get_running_loop().time() < deadline:
-            await asyncio.sleep(0.01)
+        while not self._service.is_idle and asyncio.get_running_loop().time() < deadline:
+            await asyncio.sleep(DRAIN_CHECK_SECONDS)
 
 
 def _bracketed(host: str) -> str:
