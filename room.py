@@ -41,6 +41,8 @@ MAX_BATCH_BYTES = 512 << 10
 MAX_PRESENCE_MEMBERS = 200
 # A client above its rate may still send this many seconds' worth at once.
 BURST_SECONDS = 10.0
+# Messages of one member that may wait to be committed before it is read from again.
+MAX_UNSETTLED = 512
 DEFAULT_HISTORY = 20
 MAX_HISTORY = 1000
 # Private messages are in no log: their keys are remembered for as long as a sender may come back.
@@ -49,8 +51,6 @@ MAX_PRIVATE_KEYS = 10_000
 _BATCH_TAG = bytes(
     [chat_pb2.Message.BATCH_FIELD_NUMBER << 3 | 2]
 )  # protobuf.dev/programming-guides/encoding
-
-Kind = chat_pb2.Kind
 
 
 class Delivery:
@@ -185,6 +185,7 @@ class Member:
         self.session = request.session
         self.wants_batches = request.wants_batches
         self.name = ""
+        self.name_key = ""
         self.room: Room | None = None
         self.bucket = Bucket(rate)
         # The last log message handed to the writer.
@@ -264,9 +265,9 @@ class Member:
         if not (self._queue or self.has_gap or self.is_closing):
             await self._awake.wait()
 
-    async def settle(self) -> None:
-        """Return when every message of this member has been committed or refused."""
-        while self.unsettled:
+    async def settle(self, at_most: int = 0) -> None:
+        """Return when no more than `at_most` of its messages wait to be committed or refused."""
+        while self.unsettled > at_most:
             self._settled.clear()
             await self._settled.wait()
 
@@ -316,7 +317,7 @@ class Room:
             if member.is_full and member is not but:
                 member.put(delivery)
 
-    def announce_presence(self, kind: Kind, member: Member) -> None:
+    def announce_presence(self, kind: chat_pb2.Kind, member: Member) -> None:
         """Tell the others that `member` came or left, unless the room is too large for that."""
         if len(self.members) <= MAX_PRESENCE_MEMBERS:
             self.announce(chat_pb2.Message(user=member.name, kind=kind), but=member)
@@ -324,7 +325,7 @@ class Room:
     def present(self) -> list[chat_pb2.Message]:
         """Return one PRESENT for each member who has a name."""
         return [
-            chat_pb2.Message(user=member.name, kind=Kind.KIND_PRESENT)
+            chat_pb2.Message(user=member.name, kind=chat_pb2.KIND_PRESENT)
             for member in self.members
             if member.name
         ]
@@ -411,9 +412,10 @@ class Hub:
             self._sessions[member.session] = member
         if name is not None:
             member.name = name
-            self._names[name_key(name)] = member
+            member.name_key = name_key(name)
+            self._names[member.name_key] = member
             if not is_return:
-                room.announce_presence(Kind.KIND_JOINED, member)
+                room.announce_presence(chat_pb2.KIND_JOINED, member)
 
     async def _find_place(self, member: Member, request: Request) -> None:
         """Say where in the log a full member begins, and tell it what is missing before that."""
@@ -444,9 +446,9 @@ class Hub:
         assert room is not None
         del room.members[member]
         if member.name:
-            del self._names[name_key(member.name)]
+            del self._names[member.name_key]
             if not is_silent:
-                room.announce_presence(Kind.KIND_LEFT, member)
+                room.announce_presence(chat_pb2.KIND_LEFT, member)
         if not room.members:
             del self._rooms[room.key]
 
@@ -459,9 +461,10 @@ class Hub:
         if member.name == name:
             return False
         if member.name:
-            del self._names[name_key(member.name)]
+            del self._names[member.name_key]
         self._names[key] = member
         member.name = name
+        member.name_key = key
         return True
 
     # What a member says.
@@ -474,11 +477,11 @@ class Hub:
             raise ChatError("REQUEST_INVALID")
         if not member.is_full:
             await self._post_plain(member, message)
-        elif message.kind == Kind.KIND_RENAMED:
+        elif message.kind == chat_pb2.KIND_RENAMED:
             await self._rename(member, check_name(message.message), message.key)
-        elif message.kind == Kind.KIND_WHO:
+        elif message.kind == chat_pb2.KIND_WHO:
             self._tell_who(member, message.key)
-        elif message.kind != Kind.KIND_UNSPECIFIED:
+        elif message.kind != chat_pb2.KIND_UNSPECIFIED:
             raise ChatError("REQUEST_INVALID")
         elif message.to:
             self._tell(member, message)
@@ -486,7 +489,7 @@ class Hub:
             await self._append(member, check_message(message.message), message.key)
 
     async def _post_plain(self, member: Member, message: chat_pb2.Message) -> None:
-        if message.to or message.kind != Kind.KIND_UNSPECIFIED:
+        if message.to or message.kind != chat_pb2.KIND_UNSPECIFIED:
             # Taken for a common message, a private one would be told to everybody.
             raise ChatError("REQUEST_INVALID")
         if not message.message or message.message.isspace():
@@ -496,7 +499,7 @@ class Hub:
         if not member.name:
             self._call(member, name)
             assert member.room is not None
-            member.room.announce_presence(Kind.KIND_JOINED, member)
+            member.room.announce_presence(chat_pb2.KIND_JOINED, member)
         elif name != member.name:
             await self._rename(member, name, "")
         await self._append(member, text, message.key)
@@ -505,26 +508,28 @@ class Hub:
         assert member.room is not None
         accepted = chat_pb2.Message(user=member.name, message=text, key=key)
         member.unsettled += 1
-        self.log.append(Entry(member.room.key, name_key(member.name), accepted, member))
+        self.log.append(Entry(member.room.key, member.name_key, accepted, member))
+        # Else one who sends all it can fills the log's queue, and everybody waits behind it.
+        await member.settle(MAX_UNSETTLED)
         await self.log.has_space()
 
     async def _rename(self, member: Member, name: str, key: str) -> None:
         await member.settle()  # what was said under the old name is heard before it changes
         old = member.name
         is_changed = self._call(member, name)
-        event = chat_pb2.Message(user=old, message=name, kind=Kind.KIND_RENAMED)
+        event = chat_pb2.Message(user=old, message=name, kind=chat_pb2.KIND_RENAMED)
         if is_changed and member.room is not None:
             member.room.announce(event, but=member)
         if member.is_full:
             # A message of its own: what is queued for the others is encoded later.
-            echo = chat_pb2.Message(user=old, message=name, kind=Kind.KIND_RENAMED, key=key)
+            echo = chat_pb2.Message(user=old, message=name, kind=chat_pb2.KIND_RENAMED, key=key)
             member.put(Delivery([echo]))
 
     def _tell_who(self, member: Member, key: str) -> None:
         assert member.room is not None
         answer = member.room.present()
         if key:  # the echo is the acknowledgement, and the end of the list
-            answer.append(chat_pb2.Message(user=member.name, kind=Kind.KIND_WHO, key=key))
+            answer.append(chat_pb2.Message(user=member.name, kind=chat_pb2.KIND_WHO, key=key))
         if not member.put(Delivery(answer)):
             raise ChatError("ANSWER_DROPPED")
 
@@ -533,7 +538,7 @@ class Hub:
         text = check_message(message.message)
         private = chat_pb2.Message(user=member.name, message=text, key=message.key, to=message.to)
         private.sent_at.GetCurrentTime()
-        key = (name_key(member.name), message.key)
+        key = (member.name_key, message.key)
         if not message.key or key not in self._private_keys:
             other = self._names.get(name_key(message.to))
             if other is None:
@@ -555,7 +560,7 @@ class Hub:
         """Tell a full member why something is not as it wished; a plain one is never told."""
         if member.is_full:
             text = explain(reason, reason)
-            notice = chat_pb2.Message(user=reason, message=text, kind=Kind.KIND_NOTICE, key=key)
+            notice = chat_pb2.Message(user=reason, message=text, kind=chat_pb2.KIND_NOTICE, key=key)
             member.put(Delivery([notice]))
 
     # What a member hears.
