@@ -363,6 +363,10 @@ class Client:
         metadata = dict(self._call.initial_metadata() or ())
         return str(metadata.get("chat-epoch", ""))
 
+    def wait_for_greeting(self) -> None:
+        """Block until the server's first word: the client is in its room, or was refused."""
+        self._call.initial_metadata()
+
     @property
     def texts(self) -> list[str]:
         """The texts of what was said so far: no presence, no notices."""
@@ -506,12 +510,13 @@ def full_client(
     credentials: grpc.ChannelCredentials | None = None,
     **wishes: Any,
 ) -> Iterator[Client]:
-    """Open a stream as `user`; `wishes` are those of `full_metadata`. It may still be refused.
+    """Open a stream as `user`, in the room when this returns; or it was refused, or cannot connect.
 
-    Read `epoch` to wait until it is in the room.
+    `wishes` are those of `full_metadata`.
     """
     client = Client(address, full_metadata(user, **wishes), credentials, user=user)
     try:
+        client.wait_for_greeting()
         yield client
     finally:
         client.close()
