@@ -1,0 +1,663 @@
+"""The line editor in a real pseudo-terminal: what is asserted is the screen that a person sees."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import signal
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from concurrent import futures
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+from support import (
+    ROOT,
+    RunningServer,
+    clean_environment,
+    eventually,
+    full_client,
+    running_server,
+    stable_port,
+)
+
+import chat_pb2
+import chat_pb2_grpc
+
+if sys.platform == "win32":
+    pytest.skip("Windows has no pseudo-terminals", allow_module_level=True)
+
+from person import CTRL_C, CTRL_D, CTRL_R, LEFT, TAB, UP, Person, person
+
+Message = chat_pb2.Message
+BURST = 5000
+MAX_KEYS = 60  # what fits into the row
+MAX_ATTEMPTS = 3  # on a machine that is busy with other things
+MAX_MEDIAN_MILLISECONDS = 100
+ALPHABET = "abcdefghijklmnopqrstuvwxyz"
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[RunningServer]:
+    """One server for all tests that do no harm to it; each uses a room of its own."""
+    with running_server("--rate", "0") as running:
+        yield running
+
+
+@contextmanager
+def seated(
+    server: RunningServer | str, name: str, *flags: str, room: str = "", **options: Any
+) -> Iterator[Person]:
+    """Let `name` sit at a terminal, connected."""
+    address = server if isinstance(server, str) else server.address
+    room_flags = ("--room", room) if room else ()
+    with person(address, name, *room_flags, *flags, **options) as someone:
+        someone.wait_for("connected")
+        yield someone
+
+
+def is_sane(someone: Person) -> bool:
+    """Say whether the terminal is as programs leave it: echo on, cursor shown, no paste mode."""
+    pasting = (someone.bytes.rfind(b"\x1b[?2004h"), someone.bytes.rfind(b"\x1b[?2004l"))
+    return someone.echoes and someone.is_cursor_shown and pasting[0] < pasting[1]
+
+
+# The line being typed.
+
+
+def test_draft_survives_messages_and_a_resize(server: RunningServer) -> None:
+    """A draft of 60 characters is as it was, cursor included, after 200 messages and a resize."""
+    draft = "".join(chr(ord("a") + index % 26) for index in range(60))
+    with (
+        seated(server, "ana", room="draft") as ana,
+        full_client(server.address, "b", room="draft") as b,
+    ):
+        ana.type(draft + LEFT * 30)
+        column = len("[ana]: ") + 30
+        ana.wait_for_line(f"[ana]: {draft}", column)
+        for number in range(200):
+            b.say(f"number {number}", key=f"draft{number}")
+        ana.wait_for("number 199")
+        ana.wait_for_line(f"[ana]: {draft}", column)
+        ana.resize(100, 30)
+        b.say("after the resize", key="resized")
+        ana.wait_for("after the resize")
+        ana.wait_for_line(f"[ana]: {draft}", column)
+        ana.type("X\r")
+        ana.wait_for("X" + draft[30:])
+        b.wait_for_text(draft[:30] + "X" + draft[30:])
+        shown = [row for row in ana.scrollback if "]: number " in row]
+        assert [int(row.split()[-1]) for row in shown] == list(range(200))
+
+
+def test_typed_line_becomes_the_message_once(server: RunningServer) -> None:
+    """What was typed stands on the screen once, as everybody sees it, and the line is empty."""
+    with seated(server, "ana", room="once") as ana:
+        ana.type("bom dia\r")
+        ana.wait_for("[ana]: bom dia")
+        ana.wait_until_gone("not confirmed")
+        assert re.fullmatch(r"\d\d:\d\d \[ana\]: bom dia", ana.row_with("bom dia"))
+        ana.wait_for_line("[ana]:")
+
+
+def test_arrow_and_search_find_earlier_lines(server: RunningServer) -> None:
+    """The arrow up brings the last line back, Ctrl-R one that contains what is typed."""
+    with seated(server, "ana", room="history-keys") as ana:
+        ana.type("the first line\r")
+        ana.wait_for("]: the first line")
+        ana.type("another\r")
+        ana.wait_for("]: another")
+        ana.type(UP)
+        ana.wait_for_line("[ana]: another")
+        ana.type(CTRL_C)
+        ana.wait_for_line("[ana]:")
+        ana.type(CTRL_R)
+        ana.wait_for("Earlier line with:")
+        ana.type("first")
+        eventually(lambda: ana.screen.count("the first line") == 2, what=lambda: ana.screen)
+
+
+def test_paste_is_one_message(server: RunningServer) -> None:
+    """Pasted lines stay in the line being typed until Enter, and are one message."""
+    with (
+        seated(server, "ana", room="paste") as ana,
+        full_client(server.address, "b", room="paste") as b,
+    ):
+        ana.paste("one\ntwo\nthree")
+        ana.wait_for("three")
+        assert b.texts == []
+        ana.type("\r")
+        b.wait_for_text("one\ntwo\nthree")
+
+
+def test_long_paste_is_asked_about(server: RunningServer) -> None:
+    """More than 20 pasted lines are sent by the second Enter, and not at all after Ctrl-C."""
+    text = "\n".join(f"line {number}" for number in range(25))
+    with (
+        seated(server, "ana", room="long-paste") as ana,
+        full_client(server.address, "b", room="long-paste") as b,
+    ):
+        for answer in (CTRL_C, "\r"):
+            ana.paste(text)
+            ana.wait_for("line 24")
+            ana.type("\r")
+            ana.wait_for("Send these 25 lines")
+            ana.type(answer)
+            ana.wait_until_gone("Send these")
+        b.wait_for_text(text)
+        assert b.texts == [text]
+
+
+def test_tab_completes_commands_names_and_rooms(server: RunningServer) -> None:
+    """Tab completes what is a command, somebody present, or a room that was visited."""
+    with (
+        seated(server, "ana", room="tab") as ana,
+        full_client(server.address, "Bernardo", room="tab") as b,
+    ):
+        assert b.epoch
+        ana.wait_for("2 people")
+        ana.type("/que" + TAB)
+        ana.wait_for("/quem")
+        ana.type(CTRL_C + "oi ber" + TAB)
+        ana.wait_for("oi Bernardo")
+        ana.type(CTRL_C + "/sala t" + TAB)
+        ana.wait_for("/sala tab")
+
+
+@pytest.mark.skipif(not shutil.which("tmux"), reason="tmux, which breaks rows anew, is not here")
+def test_no_rest_is_left_where_the_terminal_breaks_rows_anew(server: RunningServer) -> None:
+    """Made narrower, a terminal like tmux breaks what is drawn; all of it is found and redrawn."""
+    draft = "draft " * 12
+    name = f"chat-test-{os.getpid()}"
+    tmux = ["tmux", "-f", "/dev/null", "-L", name]
+    command = f"{sys.executable} client.py {server.address} --name ana --room tmux"
+    start = [*tmux, "new-session", "-d", "-s", "chat", "-x", "90", "-y", "24", command]
+    subprocess.run(start, check=True, cwd=ROOT, env=clean_environment({"TERM": "xterm"}))
+
+    def screen() -> str:
+        show = [*tmux, "capture-pane", "-p", "-t", "chat"]
+        return subprocess.run(show, check=True, capture_output=True, encoding="utf-8").stdout
+
+    def wait_for(text: str) -> None:
+        eventually(lambda: text in screen().replace("\n", ""), what=screen)
+
+    try:
+        wait_for("connected")
+        subprocess.run([*tmux, "send-keys", "-t", "chat", draft.strip()], check=True)
+        wait_for(draft.strip())
+        subprocess.run([*tmux, "resize-window", "-t", "chat", "-x", "40", "-y", "24"], check=True)
+        eventually(lambda: max(map(len, screen().splitlines())) <= 40, what=screen)
+        with full_client(server.address, "b", room="tmux"):
+            wait_for("* b came in")
+        eventually(lambda: screen().count("[ana]:") == 1, what=screen)
+        wait_for(draft.strip())
+    finally:
+        subprocess.run([*tmux, "kill-server"], check=True)
+
+
+# Ways out.
+
+
+def test_ctrl_c_clears_then_tells_then_leaves(server: RunningServer) -> None:
+    """Ctrl-C clears a draft; on an empty line it says how to leave, and then leaves."""
+    with seated(server, "ana", room="ctrl-c") as ana:
+        ana.type("never mind")
+        ana.wait_for("never mind")
+        ana.type(CTRL_C)
+        ana.wait_until_gone("never mind")
+        ana.type(CTRL_C)
+        ana.wait_for("Ctrl-C once more leaves")
+        ana.type("x")
+        ana.wait_until_gone("once more")
+        ana.type("\x7f" + CTRL_C)
+        ana.wait_for("once more")
+        ana.type(CTRL_C)
+        assert ana.wait() == 0
+        assert is_sane(ana)
+
+
+@pytest.mark.parametrize("keys", [CTRL_D, "/sair\r", "  /SAIR \r", "/quit\r"])
+def test_leaving_is_quick_and_leaves_a_sane_terminal(server: RunningServer, keys: str) -> None:
+    """Ctrl-D on an empty line and the command end the program within two seconds, with 0."""
+    with seated(server, "ana", room="leave") as ana:
+        ana.type("x" + CTRL_D + "\x7f")  # not on an empty line: nothing happens
+        ana.type(keys)
+        started = time.monotonic()
+        assert ana.wait() == 0
+        assert time.monotonic() - started < 4  # two, on a machine that is not busy
+        assert is_sane(ana)
+        assert "Traceback" not in ana.screen
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_signal_leaves_a_sane_terminal(server: RunningServer, number: int) -> None:
+    """A signal ends the program with 128 and its number; echo is on and the cursor shown."""
+    with seated(server, "ana", room=f"signal{number}") as ana:
+        ana.type("a draft")
+        ana.wait_for("a draft")
+        ana.send_signal(number)
+        assert ana.wait() == 128 + number
+        assert is_sane(ana)
+        assert "Traceback" not in ana.screen
+
+
+def test_dead_server_freezes_nothing_and_loses_nothing(tmp_path: Path) -> None:
+    """While the server is away people type on; what was sent then arrives once, when it is back."""
+    database, port = tmp_path / "chat.db", stable_port()
+    with running_server(db=database, port=port) as first, seated(first, "ana") as ana:
+        first.process.kill()
+        ana.wait_for("Connection lost")
+        ana.wait_for("reconnecting")
+        ana.type("said into the void\r")
+        ana.wait_for("1 not confirmed")
+        assert ana.row_with("said into") == "… said into the void"
+        assert ana.style_of("said into").fg == "default"
+        ana.type("a draft")
+        ana.wait_for("[ana]: a draft")
+        with running_server(db=database, port=port) as second:
+            ana.wait_for("Connected again")
+            ana.wait_for("[ana]: said into the void")
+            ana.wait_until_gone("not confirmed")
+            assert ana.screen.count("said into the void") == 1
+            assert ana.row_with("a draft") == "[ana]: a draft"
+            second.process.kill()
+            ana.wait_for("reconnecting")
+        ana.type(CTRL_C + CTRL_D)
+        assert ana.wait() == 0
+        assert is_sane(ana)
+
+
+def test_final_refusal_ends_it_with_a_sentence(tmp_path: Path) -> None:
+    """A name taken while the connection was lost ends the program with 1 and a sentence."""
+    port = stable_port()
+    with running_server(port=port) as first, seated(first, "ana") as ana:
+        first.process.kill()
+        ana.wait_for("reconnecting")
+        ana.type("a draft")
+        first.process.wait()
+        ana.send_signal(signal.SIGSTOP)
+        with running_server(port=port) as second, full_client(second.address, "ana") as other:
+            assert other.epoch
+            ana.send_signal(signal.SIGCONT)
+            assert ana.wait() == 1
+        assert "This name is taken" in ana.screen
+        assert is_sane(ana)
+
+
+# A flood.
+
+
+def test_keys_show_at_once_in_a_burst(server: RunningServer) -> None:
+    """While 5,000 messages arrive a key press shows within 100 ms (median); none is lost."""
+    medians = []
+    for attempt in range(MAX_ATTEMPTS):
+        medians.append(median_in_a_burst(server, f"burst{attempt}"))
+        if medians[-1] < MAX_MEDIAN_MILLISECONDS:
+            return
+    raise AssertionError(f"medians of key presses: {medians} ms")
+
+
+def median_in_a_burst(server: RunningServer, room: str) -> float:
+    """Type while a burst arrives; the median time in milliseconds until a key shows."""
+    last = f"burst {BURST - 1}"
+    with seated(server, "ana", room=room) as ana, full_client(server.address, "b", room=room) as b:
+        assert b.epoch
+        for number in range(BURST):
+            b.say(f"burst {number}", key=f"{room}-{number}")
+        latencies: list[float] = []
+        while len(latencies) < MAX_KEYS and last.encode() not in ana.bytes:
+            latencies.append(press(ana, len(latencies)))
+        ana.wait_for(last)
+        median, most = (1000 * f(latencies) for f in (statistics.median, max))
+        print(f"{len(latencies)} keys in a burst: median {median:.0f} ms, most {most:.0f} ms")
+        shown = [row.split()[-1] for row in ana.scrollback if "]: burst " in row]
+        assert shown == [str(number) for number in range(BURST)]
+        return median
+
+
+def press(someone: Person, number: int) -> float:
+    """Press the key after `number` others; the seconds until the terminal was told to show it."""
+    key = ALPHABET[number % len(ALPHABET)]
+    line = re.escape((ALPHABET * 3)[:number] + key)
+    # The whole line anew, or its last letter alone with what moves the cursor.
+    drawn = re.compile(rf"({line}|(^|[a-zA-Z]){key}(\x1b\[[0-9;?]*[a-zA-Z])*$)".encode())
+    seen = len(someone.raw)
+    pressed = time.monotonic()
+    someone.type(key)
+
+    def moments() -> list[float]:
+        return [moment for moment, chunk in someone.raw[seen:] if drawn.search(chunk)]
+
+    return eventually(moments, what=lambda: someone.screen)[0] - pressed
+
+
+# What people say and do.
+
+
+def test_private_messages_stand_apart_and_are_answered(server: RunningServer) -> None:
+    """A private message is marked as one, in both directions, and `/r` answers it."""
+    with (
+        seated(server, "ana", room="private") as ana,
+        full_client(server.address, "bia", room="private") as bia,
+    ):
+        assert bia.epoch
+        bia.say("hush", to="ana", key="private1")
+        ana.wait_for("[bia → ana, private]: hush")
+        assert ana.style_of("hush").fg != ana.style_of("connected").fg
+        ana.type("/r quite\r")
+        ana.wait_for("[ana → bia, private]: quite")
+        bia.wait_for_text("quite")
+        ana.type("/msg nobody hello\r")
+        ana.wait_for("nobody with this name is here")
+        # The line is given back, to be mended.
+        ana.wait_for_line("[ana]: /msg nobody hello")
+
+
+def test_comings_and_goings_are_dim_and_counted(server: RunningServer) -> None:
+    """Who comes, goes and changes names is told in dim lines, counted, and listed by /quem."""
+    with seated(server, "ana", room="people") as ana:
+        ana.wait_for("1 person")
+        with full_client(server.address, "bia", room="people") as bia:
+            ana.wait_for("* bia came in")
+            ana.wait_for("2 people")
+            bia.rename("bea", key="people1")
+            ana.wait_for("* bia is now bea")
+            ana.type("/quem\r")
+            ana.wait_for("2 people here: ana, bea")
+        ana.wait_for("* bea left")
+        ana.wait_for("1 person")
+        assert b"\x1b[0;2m" in ana.bytes
+
+
+def test_unknown_command_is_never_sent(server: RunningServer) -> None:
+    """A mistyped command is told with the nearest one; two slashes send a message with one."""
+    with (
+        seated(server, "ana", room="commands") as ana,
+        full_client(server.address, "b", room="commands") as b,
+    ):
+        ana.type("/qeum\r")
+        ana.wait_for("There is no command /qeum. Did you mean /quem?")
+        ana.type("//etc/passwd\r")
+        ana.wait_for("[ana]: /etc/passwd")
+        b.wait_for_text("/etc/passwd")
+        assert b.texts == ["/etc/passwd"]
+        ana.type("/Ajuda\r")
+        for name in ("/sair (/quit)", "/historico", "/ignorar", "/sino", "/limpar"):
+            ana.wait_for(name)
+
+
+def test_refused_line_comes_back(server: RunningServer) -> None:
+    """What the rules refuse is not lost: the reason is told and the line can be mended."""
+    with seated(server, "ana", room="refused") as ana:
+        ana.type("/nome Servidor\r")
+        ana.wait_for("this name is taken or reserved")
+        ana.wait_for_line("[ana]: /nome Servidor")
+        ana.type(CTRL_C + "/nome Ana Maria\r")
+        ana.wait_for_line("[Ana Maria]:")
+        ana.wait_for("* ana is now Ana Maria")
+
+
+def test_rooms_history_and_ignoring(server: RunningServer) -> None:
+    """`/sala` moves, `/historico` shows once more between two rules, `/ignorar` hides."""
+    with (
+        seated(server, "ana", room="first") as ana,
+        full_client(server.address, "bia", room="second") as bia,
+    ):
+        for number in range(5):
+            bia.say(f"second {number}", key=f"rooms{number}")
+        bia.wait_for_text("second 4")
+        ana.type("/sala second\r")
+        ana.wait_for("You are in #second")
+        ana.wait_for("second 4")
+        ana.wait_for("#second · 2 people")
+        ana.type("/historico 2\r")
+        ana.wait_for("─── back to now ───")
+        after = ana.screen[ana.screen.index("once more") :]
+        assert re.findall(r"second \d", after) == ["second 3", "second 4"]
+        ana.type("/ignorar bia\r")
+        ana.wait_for("You do not see any more what bia says")
+        bia.say("unseen", key="rooms-unseen")
+        bia.wait_for_text("unseen")
+        ana.type("after it\r")
+        ana.wait_for("[ana]: after it")
+        ana.type("/ignorar BIA\r")
+        ana.wait_for("You see again")
+        bia.say("seen", key="rooms-seen")
+        ana.wait_for("[bia]: seen")
+        assert "unseen" not in ana.screen
+        ana.type("/sala\r")
+        ana.wait_for("You are in common room")
+
+
+@pytest.mark.parametrize(
+    ("mode", "rings"), [("all", (1, 1, 1)), ("mentions", (0, 1, 1)), ("off", (0, 0, 0))]
+)
+def test_bell_rings_as_asked(server: RunningServer, mode: str, rings: tuple[int, int, int]) -> None:
+    """`--bell`: at every message of others, at those that mention or address one, or never."""
+    room = f"bell-{mode}"
+    with (
+        seated(server, "ana", "--bell", mode, room=room) as ana,
+        full_client(server.address, "bia", room=room) as bia,
+    ):
+        assert bia.epoch
+        for number, text in enumerate(("banana", "oi, Ana!", "psiu")):
+            bia.say(text, key=f"{mode}{number}", to="ana" if text == "psiu" else "")
+            ana.wait_for(text)
+            wait_for_bells(ana, sum(rings[: number + 1]))
+        ana.type("my own\r")
+        ana.wait_for("[ana]: my own")
+        assert ana.bytes.count(b"\a") == sum(rings)
+        assert ana.style_of("Ana!").reverse
+        assert not ana.style_of("banana").reverse
+
+
+def wait_for_bells(someone: Person, count: int) -> None:
+    """Return when the bell has rung `count` times."""
+    eventually(lambda: someone.bytes.count(b"\a") == count, what=lambda: someone.bytes)
+
+
+# Deceit.
+
+FAKES = [
+    "oi\n[bia]: sim",
+    "oi\n08:00 [bia]: sim",
+    "oi\r[bia]: sim",
+    "\x1b[2K\x1b[1G[bia]: sim",
+    "\x1b]52;c;aGFja2Vk\x07",
+    "\x9b2J\x9d52;c;aGFja2Vk\x9c",
+    "oi\u2028[bia]: sim",
+    "oi\x85[bia]: sim\x0b[bia]: sim\x0c[bia]: sim",
+    "\u202e:]aib[ mis",
+    "\u2066\u200f[bia]: sim\u2069",
+    "oi\u200b\u2060\ufeff\U000e0041x",
+    "a" + "\u0301" * 50,
+    "x" * 59 + " 08:00 [bia]: sim",
+    "x" * 60 + "08:00 [bia]: sim",
+    "\u2764\ufe0f" * 40 + "[bia]: sim",
+    "* bia came in\n* server: sim",
+    "\t" * 20 + "[bia]: sim",
+]
+FAKE_NAMES = ["bia]: sim [x", "bia", "\x1b[2Jbia", "mal\n[bia]", "mal\u202e", "m → ana, private"]
+
+
+def honest_rows(someone: Person, rows: list[str]) -> None:
+    """Fail if a row begins as a line of the conversation may, and no message of `mal` does that."""
+    for row in rows:
+        assert not re.match(r"(\d\d:\d\d )?\[bia\]", row), (row, someone.screen)
+        assert not re.match(r"(\d\d:\d\d )?\* (bia|server)", row), (row, someone.screen)
+        assert "\u202e" not in row and "\x1b" not in row and "\u200b" not in row
+
+
+def test_hostile_client_speaks_for_nobody_else(server: RunningServer) -> None:
+    """Whatever a client sends, no row of the screen looks like another person's or the server's."""
+    with (
+        seated(server, "ana", room="hostile", rows=60) as ana,
+        full_client(server.address, "mal", room="hostile") as mal,
+    ):
+        for number, text in enumerate(FAKES):
+            mal.say(text, key=f"hostile{number}")
+        mal.say("the end", key="hostile-end")
+        ana.wait_for("the end")
+        rows = ana.scrollback
+        honest_rows(ana, rows)
+        assert sum("[mal]:" in row for row in rows) == len(FAKES) + 1
+        assert b"\x1b]" not in ana.bytes
+
+
+class HostileServer(chat_pb2_grpc.ChatServiceServicer):
+    """A full server that keeps no rule: it sends what it was made with, then holds the stream."""
+
+    def __init__(self, messages: list[Message]) -> None:
+        self._messages = messages
+        self._requests: list[Any] = []
+
+    def Chat(self, request_iterator: Any, context: Any) -> Iterator[Message]:
+        """Send everything, and the end."""
+        context.send_initial_metadata((("chat-epoch", "e"),))
+        yield from self._messages
+        yield Message(user="mal", message="the end")
+        for number, request in enumerate(request_iterator):
+            request.id = 10**9 + number
+            yield request
+
+
+@contextmanager
+def serving(messages: list[Message]) -> Iterator[str]:
+    """Run a hostile server; the address."""
+    server = grpc.server(futures.ThreadPoolExecutor(2))
+    add: Any = chat_pb2_grpc.add_ChatServiceServicer_to_server
+    add(HostileServer(messages), server)
+    port = server.add_insecure_port("localhost:0")
+    server.start()
+    try:
+        yield f"localhost:{port}"
+    finally:
+        server.stop(None).wait()
+
+
+def test_hostile_server_shows_nothing_false() -> None:
+    """Names and notices that a server made up cannot look like somebody else's line either."""
+    messages = [Message(user=name, message="hello") for name in FAKE_NAMES if name != "bia"]
+    messages += [Message(user="mal", message=text) for text in FAKES]
+    unknown: Any = 77
+    for kind in (chat_pb2.KIND_JOINED, chat_pb2.KIND_LEFT, chat_pb2.KIND_RENAMED, unknown):
+        messages.append(Message(user="mal\n[bia]: sim", message="x\n[bia]: sim", kind=kind))
+    messages.append(
+        Message(user="WHATEVER", message="gone\n[bia]: sim\x1b[2J", kind=chat_pb2.KIND_NOTICE)
+    )
+    messages.append(Message(user="m" * 5000, message="long"))
+    with serving(messages) as address, seated(address, "ana", rows=60) as ana:
+        ana.wait_for("the end")
+        rows = [row for row in ana.scrollback if "* server: gone [bia]: sim�[2J" not in row]
+        honest_rows(ana, rows)
+        assert not any("→" in row for row in rows)
+        ana.type("still alive\r")
+        ana.wait_for("[ana]: still alive")
+
+
+def test_new_day_has_a_line() -> None:
+    """Between messages of different days stands the day; hours are local."""
+    old = Message(user="bia", message="long ago", id=1)
+    old.sent_at.FromJsonString("2024-02-29T12:00:00Z")
+    with (
+        serving([old]) as address,
+        seated(address, "ana", env={"TZ": "America/Sao_Paulo"}) as ana,
+    ):
+        ana.wait_for("the end")
+        assert ana.rows[0] == "─── Thursday, 2024-02-29 ───"
+        assert ana.rows[1] == "09:00 [bia]: long ago"
+        assert ana.rows[2].startswith("─── ")
+
+
+# Terminals.
+
+
+def test_no_color_is_kept(server: RunningServer) -> None:
+    """With NO_COLOR nothing has a colour, and all else is as ever."""
+    with seated(server, "ana", room="no-color", env={"NO_COLOR": "1"}) as ana:
+        ana.type("bom dia\r")
+        ana.wait_for("[ana]: bom dia")
+        assert not re.search(rb"\x1b\[[0-9;]*(3[0-8]|4[0-8]|9[0-7])[;m]", ana.bytes)
+
+
+def test_name_has_its_colour(server: RunningServer) -> None:
+    """Without it a name has a colour of its own, the same at every time."""
+    colours = []
+    for room in ("color1", "color2"):
+        with seated(server, "ana", room=room) as ana:
+            ana.type("bom dia\r")
+            ana.wait_for("[ana]: bom dia")
+            colours.append(ana.style_of("ana]: bom").fg)
+    assert colours[0] == colours[1] != "default"
+
+
+def test_dumb_terminal_gets_the_plain_look(server: RunningServer) -> None:
+    """TERM=dumb: lines in the look of the first version, without one escape sequence."""
+    with (
+        full_client(server.address, "bia", room="dumb") as bia,
+        person(server.address, "ana", "--room", "dumb", env={"TERM": "dumb"}) as ana,
+    ):
+        bia.wait_for_kind(chat_pb2.KIND_JOINED)
+        bia.say("oi\n[ana]: sim", key="dumb1")
+        ana.wait_for("[bia]: oi")
+        ana.wait_for("    [ana]: sim")
+        ana.type("oi, bia\r/quem\r")
+        bia.wait_for_text("oi, bia")
+        ana.wait_for("2 people here: ana, bia")
+        ana.type("/sair\r")
+        assert ana.wait() == 0
+        assert b"\x1b" not in ana.bytes
+        assert ana.screen.count("oi, bia") == 1
+
+
+def test_without_prompt_toolkit_it_is_plain(server: RunningServer, tmp_path: Path) -> None:
+    """Where the line editor is not installed the client works all the same."""
+    package = tmp_path / "prompt_toolkit"
+    package.mkdir()
+    (package / "__init__.py").write_text("raise ImportError('not here')\n")
+    with person(server.address, "ana", env={"PYTHONPATH": str(tmp_path)}) as ana:
+        ana.type("oi\r/sair\r")
+        assert ana.wait() == 0
+        assert "\x1b" not in ana.screen and b"\x1b[" not in ana.bytes
+
+
+@pytest.mark.parametrize("columns", [20, 40, 200])
+def test_every_width_has_room_for_all(server: RunningServer, columns: int) -> None:
+    """Wide, combining and right-to-left text is broken by us, never by the terminal."""
+    room = f"width{columns}"
+    texts = ["word " * 30, "漢字" * 60, "e\u0301" * 100, "x" * 250, "שלום 123 עולם", "é" * 100]
+    with (
+        seated(server, "ana", room=room, columns=columns, rows=100) as ana,
+        full_client(server.address, "Bia Ça", room=room) as bia,
+        full_client(server.address, "דנה", room=room) as dana,
+    ):
+        assert dana.epoch
+        for number, text in enumerate(texts):
+            bia.say(text, key=f"{room}{number}")
+        dana.say("fim", key=f"{room}-end")
+        ana.wait_for("fim")
+        for row in [row for row in ana.rows if row]:
+            assert row.startswith(("0", "1", "2", " ", "[ana]:", ">", "*")), ana.screen
+        joined = "".join(row.strip() for row in ana.rows).replace(" ", "")
+        assert "漢字" * 60 in joined.replace("\n", "") and "x" * 250 in joined
+
+
+def test_it_speaks_portuguese_unless_told_otherwise(server: RunningServer) -> None:
+    """Without a language it asks `Digite seu nome: ` and goes on in Portuguese."""
+    arguments = ["client.py", server.address, "--room", "pt"]
+    ana = Person(arguments, 80, 24, {"CHAT_LANG": "pt_BR"})
+    try:
+        ana.wait_for_line("Digite seu nome:", len("Digite seu nome: "))
+        ana.type("ana\r")
+        ana.wait_for("[ana]:")
+        ana.type("/sair\r")
+        assert ana.wait() == 0
+    finally:
+        ana.close()
