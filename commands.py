@@ -89,10 +89,10 @@ def parse(line: str) -> tuple[Command | None, str]:
     return _BY_NAME.get(_folded(word)), argument.strip()
 
 
-def nearest(line: str) -> Command:
-    """Return the command that an unknown one may have been meant for."""
+def nearest(line: str) -> str:
+    """Return the command, as it is typed, that an unknown one may have been meant for."""
     word = _folded(line.removeprefix(PREFIX).partition(" ")[0])
-    return _BY_NAME[(difflib.get_close_matches(word, _BY_NAME, 1, 0.5) or [HELP.name])[0]]
+    return PREFIX + (difflib.get_close_matches(word, _BY_NAME, 1, 0.5) or [HELP.name])[0]
 
 
 def _folded(word: str) -> str:

@@ -212,9 +212,8 @@ class Conversation:
         command, argument = commands.parse(line)
         if command is None:
             text = _("There is no command {word}. Did you mean {usage}? {help} shows them all.")
-            word, usage = style.one_line(line.split()[0]), commands.nearest(line).usage
-            help_usage = commands.HELP.usage
-            self._tell_person(text.format(word=word, usage=usage, help=help_usage))
+            word, usage = style.one_line(line.split()[0]), commands.nearest(line)
+            self._tell_person(text.format(word=word, usage=usage, help=commands.HELP.usage))
             return
         if self._session.unacknowledged >= MAX_PENDING:
             raise ChatError("TOO_MUCH_WAITING")
@@ -423,6 +422,8 @@ class Conversation:
 
     def _noticed(self, message: chat_pb2.Message, look: style.Look | None) -> style.Look | None:
         """Say from when to when something is missing, where that is what the notice says."""
+        if message.user == "SHUTTING_DOWN":
+            return None  # the connection is about to be lost, and that says it
         if message.user not in ("HISTORY_GONE", "LOG_REWOUND"):
             return look
         self._end_repetition()

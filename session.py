@@ -504,7 +504,7 @@ class Session:
             raise ChatError(reason)
         if is_first:
             raise SetupError(self._why_unreachable(error))
-        return explain(reason, self._why_unreachable(error))
+        return explain(reason, _("the server does not answer"))
 
     def _why_unreachable(self, error: grpc.RpcError) -> str:
         details = str(error.details()).lower()
