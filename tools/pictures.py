@@ -213,8 +213,12 @@ def drawn_run(run: list[tuple[int, str]], top: float, style: pyte.screens.Char) 
         x, width = MARGIN + run[0][0] * CELL_WIDTH, len(run) * CELL_WIDTH
         place = f'x="{x:.1f}" y="{top}" width="{width:.1f}" height="{CELL_HEIGHT}"'
         yield f'<rect {place} fill="{ground}"/>'
-    letters = [(column, letter) for column, letter in run if letter.strip()]
-    if not letters:
+    # A wide letter's second cell is empty. Spaces that no program folds, since some place only the
+    # first letter of a run where they are told to.
+    letters = [
+        (column, letter.replace(" ", "\N{NO-BREAK SPACE}")) for column, letter in run if letter
+    ]
+    if not any(letter.strip() for _column, letter in letters):
         return
     places = " ".join(f"{MARGIN + column * CELL_WIDTH:.1f}" for column, _letter in letters)
     face = ' font-weight="bold"' if style.bold else ""
