@@ -275,6 +275,7 @@ def test_history_comes_first_and_as_much_as_asked_for() -> None:
 def test_close_delivers_what_was_sent_and_ends_the_threads() -> None:
     """A script that only says something needs no loop: leaving the block waits for the echo."""
     with running_server() as server, plain_client(server.address) as witness:
+        witness.wait_for_greeting()
         with Session(server.address, "script") as chat:
             for number in range(100):
                 chat.send(f"line {number}")
