@@ -161,9 +161,7 @@ class Session:
         # Where to go as soon as all that was said here is acknowledged, and what is said there.
         self._next_room: str | None = None
         self._held: dict[str, chat_pb2.Message] = {}
-        # What comes once more because it was asked for: how much, and up to which id.
-        self._wanted_again = 0
-        self._again_until = 0
+        self._wanted_again = 0  # messages of the history that shall come once more
         self._is_reopening = False  # the present stream is ours to throw away
 
     # Saying something; from any thread.
@@ -346,6 +344,8 @@ class Session:
             try:
                 if not self._greet(dict(call.initial_metadata() or ())):
                     return None
+                if self._is_full:
+                    backoff.reset()
                 for message in call:
                     backoff.reset()
                     self._meet_plain()
@@ -370,11 +370,9 @@ class Session:
         with self._changed:
             self._is_full = None
             self._is_reopening = False
-            self._again_until = (self._seen_id or 0) if self._wanted_again else 0
             if self._is_moving:
                 self.room, self._next_room = self._next_room or COMMON_ROOM, None
-                self._seen_id = None
-                self._wanted_again = self._again_until = 0
+                self._seen_id, self._wanted_again = None, 0
                 self._pending, self._held = self._held, {}
             self._outbox = deque(self._pending.values())
             self._call = stub.Chat(self._requests(self._turn), metadata=self._metadata())
@@ -435,18 +433,25 @@ class Session:
             self._seen_id = None
             self._on_state(State(Change.NEW_LOG))
             return False
-        start = int(metadata.get("chat-after", 0))
         with self._changed:
-            if not self._is_reopening:
-                self._wanted_again = 0
-            if 0 < self._again_until < start:
-                return False  # so much is new that it does not reach back to what was seen
-            if not self._again_until and "chat-after" in metadata:
-                # Known before anything was said: who is cut off in a silent room misses nothing.
-                self._seen_id = start
+            if not self._begin_after(metadata.get("chat-after", "")):
+                return False
             self._is_full = True
             self._changed.notify_all()
         self._connected(Change.CONNECTED)
+        return True
+
+    def _begin_after(self, start: str) -> bool:
+        """Note the id after which the stream begins; return False if it begins too late.
+
+        Known before anything is said: who is cut off in a silent room misses nothing.
+        """
+        if self._is_reopening or not start.isdecimal():
+            return True
+        is_again, self._wanted_again = self._wanted_again > 0, 0
+        if is_again and self._seen_id is not None and int(start) > self._seen_id:
+            return False  # so much is new that the history does not reach back to what was seen
+        self._seen_id = int(start)
         return True
 
     def _meet_plain(self) -> None:
@@ -475,17 +480,14 @@ class Session:
         if not message.id:
             return True
         with self._changed:
-            return not self._is_reopening and self._is_due(message.id)
-
-    def _is_due(self, message_id: int) -> bool:
-        """Say whether a log message is new, or comes once more because it was asked for."""
-        seen_id = self._seen_id or 0
-        self._seen_id = max(message_id, seen_id)
-        return message_id > seen_id or message_id <= self._again_until
+            if self._is_reopening or message.id <= (self._seen_id or 0):
+                return False
+            self._seen_id = message.id
+            return True
 
     def _acknowledge(self, message: chat_pb2.Message, pending: chat_pb2.Message) -> None:
-        if message.kind == Kind.KIND_RENAMED:
-            self.name = message.message
+        if message.kind == pending.kind == Kind.KIND_RENAMED:
+            self.name = pending.message
         with self._changed:
             self._forget(pending.key)
 
@@ -531,7 +533,7 @@ class Backoff:
 
     def reset(self) -> None:
         """Begin anew: the connection worked."""
-        self._highest = MIN_BACKOFF_SECONDS
+        self._highest = 2 * MIN_BACKOFF_SECONDS
 
     def next(self) -> float:
         """Return the seconds to wait now.
