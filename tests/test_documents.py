@@ -219,6 +219,13 @@ def test_every_module_is_explained(document: str) -> None:
     assert modules <= set(FILE_NAME.findall(text_of(document)))
 
 
+@pytest.mark.parametrize("document", documents.DOCUMENTS)
+def test_no_section_stands_twice(document: str) -> None:
+    """A heading that comes again is a piece of text that was pasted twice."""
+    headings = re.findall(r"^## .*$", text_of(document), re.MULTILINE)
+    assert len(headings) == len(set(headings)) > 5
+
+
 def slug(heading: str) -> str:
     """Return the anchor that GitHub gives a heading."""
     return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
