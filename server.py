@@ -8,18 +8,15 @@ where it is kept in `history.py`.
 from __future__ import annotations
 
 import asyncio
-import errno
 import logging
 import os
 import queue
 import re
-import signal
-import socket
 import sys
 import threading
 import time
 from argparse import Namespace
-from collections.abc import Coroutine, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -27,7 +24,6 @@ from typing import Any
 os.environ.setdefault("GRPC_VERBOSITY", "NONE")
 
 import grpc
-import ifaddr
 from google.protobuf import any_pb2, empty_pb2, unknown_fields
 from google.protobuf.message import DecodeError
 from google.rpc import error_details_pb2, status_pb2
@@ -41,6 +37,15 @@ import flags
 import security
 from history import History
 from language import N_, _, _n, speak_utf8
+from machine import (
+    addresses,
+    be_scheduled_in_batches,
+    collect_rarely,
+    raise_file_limit,
+    run,
+    stop_on_signals,
+    why_not,
+)
 from room import DEFAULT_HISTORY, Hub, Member, Request
 from rules import COMMON_ROOM, ChatError, SetupError
 
@@ -59,7 +64,7 @@ STUCK_SECONDS = 60.0
 STUCK_CHECK_SECONDS = 5.0
 # After each write a client that takes batches is left alone for as long as a multiple of what the
 # write took: under load more gathers meanwhile, and when idle a write takes next to nothing.
-REST_FACTOR = 3.0
+REST_FACTOR = 10.0
 MAX_REST_SECONDS = 0.1
 # The status of a stream waits behind what its reader has not read yet.
 ABORT_SECONDS = 2.0
@@ -71,8 +76,6 @@ STOP_SECONDS = 0.5
 # Lines of the conversation that may wait for standard output.
 SCREEN_LINES = 1000
 FULL_SCREEN_SECONDS = 0.05
-# Open files beside one socket for each client: the log, gRPC's own, standard streams.
-SPARE_FILES = 100
 
 OPTIONS = [
     # Else a second server takes the same port in silence, and the chat is two.
@@ -455,74 +458,13 @@ def _bracketed(host: str) -> str:
     return f"[{host}]" if ":" in host and not host.startswith("[") else host
 
 
-def why_not(host: str, port: int) -> str:
-    """Say why the server cannot listen there; gRPC itself only says that it cannot."""
-    plain_host = host.strip("[]")
-    family = socket.AF_INET6 if ":" in plain_host else socket.AF_INET
-    try:
-        with socket.socket(family, socket.SOCK_STREAM) as probe:
-            probe.bind((plain_host, port))
-        reason = errno.EADDRINUSE  # it is free by now, or taken on IPv4 alone
-    except OSError as error:
-        reason = error.errno or 0
-    if reason == errno.EADDRINUSE:
-        text = _("Port {port} is in use: another server runs there. Stop it, or choose --port.")
-    elif reason == errno.EACCES:
-        text = _("Port {port} is kept for the system. Choose one above 1023 with --port.")
-    else:
-        text = _("{host} is no address of this machine. Choose another one with --host.")
-    return text.format(port=port, host=host)
-
-
-def addresses() -> list[str]:
-    """Return this machine's IPv4 addresses that others may reach it by."""
-    found = [str(ip.ip) for adapter in ifaddr.get_adapters() for ip in adapter.ips if ip.is_IPv4]
-    return [ip for ip in found if not ip.startswith(("127.", "169.254."))]
-
-
-def raise_file_limit(clients: int) -> None:
-    """Let the process have a socket for each client, as far as the system allows it."""
-    try:
-        import resource  # not on Windows, which has no such limit
-    except ImportError:
-        return
-    wanted = clients + SPARE_FILES
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft != resource.RLIM_INFINITY and soft < wanted:
-        limit = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
-        with suppress(OSError, ValueError):
-            resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))
-        if limit < wanted:
-            text = _(
-                "The system allows {limit} open files, too few for {clients} clients."
-                " Raise it (ulimit -n) or lower --max-clients."
-            )
-            _log.warning(text.format(limit=limit, clients=clients))
-
-
-def be_scheduled_in_batches() -> None:
-    """Ask Linux not to preempt us for each thread that wakes: half the cost of a delivery."""
-    if hasattr(os, "SCHED_BATCH"):
-        with suppress(OSError):
-            os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
-
-
-def stop_on_signals(stop: asyncio.Event) -> None:
-    """Set `stop` on Ctrl-C and SIGTERM, or what the system has of them."""
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        try:
-            loop.add_signal_handler(number, stop.set)
-        except NotImplementedError:  # Windows
-            signal.signal(number, lambda *_: loop.call_soon_threadsafe(stop.set))
-
-
 async def serve(flags: Namespace, screen: Screen) -> None:
     """Run a server until a signal ends it."""
     stop = asyncio.Event()
     stop_on_signals(stop)
     server = Server(flags, screen)
     port = await server.start()
+    collect_rarely()
     screen.print(_("gRPC server running on port {port}...").format(port=port))
     if flags.host in ANY_HOST:
         for address in addresses():
@@ -571,16 +513,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     finally:
         screen.close()
     return 0
-
-
-def run(program: Coroutine[Any, Any, None]) -> None:
-    """Run `program` on uvloop where there is one, else on plain asyncio."""
-    try:
-        import uvloop
-    except ImportError:
-        asyncio.run(program)
-        return
-    uvloop.run(program)
 
 
 if __name__ == "__main__":

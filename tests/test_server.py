@@ -39,6 +39,7 @@ from support import (
 )
 
 import chat_pb2
+import machine
 import server as server_module
 
 Message = chat_pb2.Message
@@ -674,7 +675,7 @@ def test_first_line_is_that_of_the_guide() -> None:
         try:
             assert first.startswith("Servidor gRPC rodando em porta ")
             port = int(first.removeprefix("Servidor gRPC rodando em porta ").rstrip(".\n"))
-            for address in server_module.addresses():
+            for address in machine.addresses():
                 assert f"{address}:{port}" in process.stdout.readline()
             with plain_client(f"localhost:{port}", "ana") as ana:
                 ana.say("olá")
