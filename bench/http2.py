@@ -1,0 +1,174 @@
+"""One chat stream over a socket of its own: as little of HTTP/2 as a gRPC server accepts.
+
+A gRPC client costs as much per message as the server that is to be measured; this one costs a
+fraction of it, and thousands fit into one process. RFC 9113 and grpc.io's PROTOCOL-HTTP2.md; no
+padding, no CONTINUATION, no compression, since a gRPC server sends none of them unasked.
+"""
+
+from __future__ import annotations
+
+import base64
+import socket
+import struct
+from collections import deque
+from collections.abc import Mapping
+
+PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+DATA, HEADERS, RST_STREAM, SETTINGS, PING, GOAWAY, WINDOW_UPDATE = 0, 1, 3, 4, 6, 7, 8
+END_STREAM, END_HEADERS, ACK = 1, 4, 1
+INITIAL_WINDOW_SIZE = 4  # a setting
+STREAM = 1
+DEFAULT_WINDOW_BYTES = 65_535
+# What a gRPC client's own window grows to on a fast network.
+WINDOW_BYTES = 4 << 20
+_HEAD = struct.Struct(">HBBBI")  # length in two parts, type, flags, stream
+
+
+def frame(kind: int, flags: int, stream: int, payload: bytes) -> bytes:
+    """Return one HTTP/2 frame."""
+    length = len(payload)
+    return _HEAD.pack(length >> 8, length & 0xFF, kind, flags, stream) + payload
+
+
+def grpc_message(raw: bytes) -> bytes:
+    """Return `raw` as it stands in the body of a gRPC stream: uncompressed, with its length."""
+    return b"\0" + len(raw).to_bytes(4, "big") + raw
+
+
+def _header(name: bytes, value: bytes) -> bytes:
+    """Return one HPACK literal that needs no table; both parts are shorter than 127 bytes."""
+    return b"\0" + bytes([len(name)]) + name + bytes([len(value)]) + value
+
+
+def _opening(path: str, metadata: Mapping[str, bytes]) -> bytes:
+    """Return what a client says first: preface, settings, a wider window, the request."""
+    headers = {":method": b"POST", ":scheme": b"http", ":path": path.encode()}
+    headers |= {":authority": b"localhost", "te": b"trailers"}
+    headers |= {"content-type": b"application/grpc"}
+    for name, value in metadata.items():
+        is_binary = name.endswith("-bin")
+        headers[name] = base64.b64encode(value).rstrip(b"=") if is_binary else value
+    block = b"".join(_header(name.encode(), value) for name, value in headers.items())
+    settings = struct.pack(">HI", INITIAL_WINDOW_SIZE, WINDOW_BYTES)
+    wider = (WINDOW_BYTES - DEFAULT_WINDOW_BYTES).to_bytes(4, "big")
+    return (
+        PREFACE
+        + frame(SETTINGS, 0, 0, settings)
+        + frame(WINDOW_UPDATE, 0, 0, wider)
+        + frame(HEADERS, END_HEADERS, STREAM, block)
+    )
+
+
+class Wire:
+    """A connection with one open stream; the socket does not block.
+
+    `is_open`: the server has answered with its headers. `is_over`: the server ended the stream.
+    """
+
+    def __init__(self, port: int, path: str, metadata: Mapping[str, bytes]) -> None:
+        self.socket = socket.create_connection(("127.0.0.1", port))
+        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.socket.setblocking(False)
+        self.is_open = False
+        self.is_over = False
+        self.last_words = ""  # why, as far as it can be read without a decoder of headers
+        self._rest = b""  # the beginning of a frame
+        self._received_bytes = 0  # since the last update of the windows
+        self._send_windows = [DEFAULT_WINDOW_BYTES, DEFAULT_WINDOW_BYTES]  # connection, stream
+        self._peer_window = DEFAULT_WINDOW_BYTES
+        self._held: deque[bytes] = deque()  # bodies that no window has room for yet
+        self._unsent = b""
+        self._put(_opening(path, metadata))
+
+    def receive(self) -> bytes:
+        """Return what the stream's body brought, without frames; empty: nothing, or the end."""
+        try:
+            data = self.socket.recv(262_144)
+        except BlockingIOError:
+            return b""
+        if not data:
+            self.is_over = True
+            return b""
+        return self._unframe(self._rest + data if self._rest else data)
+
+    def _unframe(self, data: bytes) -> bytes:
+        bodies = []
+        position, end = 0, len(data)
+        while end - position >= 9:
+            start = position + 9
+            stop = start + int.from_bytes(data[position : position + 3], "big")
+            if stop > end:
+                break
+            kind = data[position + 3]
+            if kind == DATA:
+                bodies.append(data[start:stop])
+                self._received_bytes += stop - start
+            else:
+                self._control(kind, data[position + 4], data[position + 5 : stop])
+            position = stop
+        self._rest = data[position:]
+        if self._received_bytes >= WINDOW_BYTES // 2:
+            self._widen()
+        return bodies[0] if len(bodies) == 1 else b"".join(bodies)
+
+    def _widen(self) -> None:
+        increment = self._received_bytes.to_bytes(4, "big")
+        self._received_bytes = 0
+        for stream in (0, STREAM):
+            self._put(frame(WINDOW_UPDATE, 0, stream, increment))
+
+    def _control(self, kind: int, flags: int, rest: bytes) -> None:
+        """Obey a frame that brings no data; `rest` is its stream and its payload."""
+        stream, payload = int.from_bytes(rest[:4], "big"), rest[4:]
+        if kind == HEADERS:
+            self.is_open = True
+            self.is_over = bool(flags & END_STREAM)
+        elif kind in (RST_STREAM, GOAWAY):
+            self.is_over = True
+        if self.is_over and not self.last_words:
+            self.last_words = f"frame {kind}: {ascii(payload)}"
+        if kind == PING and not flags & ACK:
+            self._put(frame(PING, ACK, 0, payload))
+        elif kind == SETTINGS and not flags & ACK:
+            self._set(payload)
+            self._put(frame(SETTINGS, ACK, 0, b""))
+        elif kind == WINDOW_UPDATE:
+            self._send_windows[stream != 0] += int.from_bytes(payload, "big")
+            self._let_go()
+
+    def _set(self, payload: bytes) -> None:
+        for name, value in struct.iter_unpack(">HI", payload):
+            if name == INITIAL_WINDOW_SIZE:
+                self._send_windows[1] += value - self._peer_window
+                self._peer_window = value
+                self._let_go()
+
+    def send(self, body: bytes) -> None:
+        """Send gRPC messages, as far as the server's windows allow; the rest goes out later."""
+        self._held.append(body)
+        self._let_go()
+
+    def _let_go(self) -> None:
+        out = []
+        while self._held and len(self._held[0]) <= min(self._send_windows):
+            body = self._held.popleft()
+            self._send_windows = [window - len(body) for window in self._send_windows]
+            out.append(frame(DATA, 0, STREAM, body))
+        if out:
+            self._put(b"".join(out))
+
+    def _put(self, data: bytes) -> None:
+        self._unsent += data
+        self.flush()
+
+    def flush(self) -> bool:
+        """Send what the socket takes; say whether that was all."""
+        if self._unsent:
+            try:
+                self._unsent = self._unsent[self.socket.send(self._unsent) :]
+            except BlockingIOError:
+                return False
+        return not self._unsent
+
+    def close(self) -> None:
+        self.socket.close()

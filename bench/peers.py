@@ -1,0 +1,93 @@
+"""The least that has to be paid, to hold the chat against: a gRPC echo, a bare fan-out, a commit.
+
+Run: `python bench/peers.py echo`, `fan-out`, or `commit DIRECTORY`. The servers are on uvloop and
+in the same scheduling class as the chat server, and do nothing but what their name says.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import grpc
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+import history
+import machine
+import server
+from server import EOF, Context
+
+CLIENTS = 10_000
+COMMITS = 500
+
+
+async def echo(_requests: object, context: Context) -> None:
+    """Send every message back to where it came from."""
+    while (raw := await context.read()) is not EOF:
+        await context.write(raw)
+
+
+class FanOut:
+    """Write every message to every stream, all of them at once."""
+
+    def __init__(self) -> None:
+        self._contexts: set[Context] = set()
+
+    async def chat(self, _requests: object, context: Context) -> None:
+        """Serve one client."""
+        self._contexts.add(context)
+        try:
+            while (raw := await context.read()) is not EOF:
+                await asyncio.gather(*(listener.write(raw) for listener in self._contexts))
+        finally:
+            self._contexts.discard(context)
+
+
+async def serve(name: str) -> None:
+    """Run one of the two until the process is ended."""
+    grpc_server = grpc.aio.server(options=[("grpc.so_reuseport", 0)])
+    behaviour = echo if name == "echo" else FanOut().chat
+    handler: Any = grpc.stream_stream_rpc_method_handler(behaviour)
+    service = grpc.method_handlers_generic_handler(server.SERVICE, {"Chat": handler})
+    grpc_server.add_generic_rpc_handlers((service,))
+    port = grpc_server.add_insecure_port("[::]:0")
+    await grpc_server.start()
+    print(f"{name} running on port {port}...", flush=True)
+    await grpc_server.wait_for_termination()
+
+
+def commit(directory: str) -> float:
+    """Return the median of the milliseconds that a commit of one message takes, fsync and all."""
+    connection = sqlite3.connect(Path(directory) / "commit.db", isolation_level=None)
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA synchronous = FULL")
+    connection.executescript(history.SCHEMA)
+    taken = []
+    for number in range(COMMITS):
+        row = (time.time_ns() // 1000, "", "c000000", "." * 64, "c000000", f"{number:024x}")
+        started = time.perf_counter()
+        connection.execute("BEGIN IMMEDIATE")
+        connection.execute(history.INSERT, row)
+        connection.execute("COMMIT")
+        taken.append(time.perf_counter() - started)
+    connection.close()
+    return sorted(taken)[COMMITS // 2] * 1e3
+
+
+def main() -> None:
+    """Do what the first argument names."""
+    if sys.argv[1] == "commit":
+        print(commit(sys.argv[2]))
+        return
+    machine.raise_file_limit(CLIENTS)
+    machine.be_scheduled_in_batches()
+    machine.run(serve(sys.argv[1]))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,112 @@
+"""Servers and load generators as processes, each on a core of its own. Linux, since it reads /proc.
+
+`run.py` says what to start; nothing here knows what is measured.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+
+from load import Plan, Report
+
+ROOT = Path(__file__).resolve().parent.parent
+START_SECONDS = 30.0
+PORT = re.compile(r"(\d+)\.\.\.\s*$")
+_cores = sorted(os.sched_getaffinity(0))
+SERVER_CORE, GENERATOR_CORE = _cores[-1], _cores[0]
+
+
+def on_one_core() -> bool:
+    """Say whether server and generator have to share their core: then no figure is worth much."""
+    return SERVER_CORE == GENERATOR_CORE
+
+
+def seed(clients: int) -> list[str]:
+    """Return the command of the seed's server, with a thread for each client and a few more."""
+    return ["tests/peers/old_server.py", "0", str(clients + 10)]
+
+
+def chat(db: str, script: str = "server.py", max_clients: int = 10_100) -> list[str]:
+    """Return the command of our server, without a limit to what a client sends."""
+    flags = ["--port", "0", "--rate", "0", "--lang", "en", "--max-clients", str(max_clients)]
+    return [script, *flags, "--db", db]
+
+
+def peer(name: str) -> list[str]:
+    """Return the command of one of the bare peers."""
+    return ["bench/peers.py", name]
+
+
+def _pin(core: int) -> None:
+    os.sched_setaffinity(0, {core})
+
+
+def _environment(extra: Mapping[str, str]) -> dict[str, str]:
+    """Return an environment in which no variable of ours is set but `extra`."""
+    kept = {key: value for key, value in os.environ.items() if not key.startswith("CHAT_")}
+    return {**kept, "PYTHONDONTWRITEBYTECODE": "1", **extra}
+
+
+@contextmanager
+def running(command: Sequence[str], environment: Mapping[str, str] | None = None) -> Iterator[Plan]:
+    """Run a server; yield a plan with its port and process id. Killed at the end."""
+    with tempfile.TemporaryFile("w+") as output:
+        process = subprocess.Popen(
+            [sys.executable, *command],
+            stdout=output,
+            cwd=ROOT,
+            env=_environment(environment or {}),
+            preexec_fn=lambda: _pin(SERVER_CORE),
+        )
+        try:
+            yield Plan(port=_port(process, output.fileno()), pid=process.pid, clients=0)
+        finally:
+            process.kill()
+            process.wait()
+
+
+def _port(process: subprocess.Popen[bytes], output: int) -> int:
+    """Wait for the first line of the server's output and return the port that it names."""
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline and process.poll() is None:
+        first, newline, _rest = os.pread(output, 200, 0).partition(b"\n")
+        if newline and (match := PORT.search(first.decode())):
+            return int(match[1])
+        time.sleep(0.02)
+    raise RuntimeError(f"{process.args!r} did not say its port")
+
+
+def generate(plan: Plan) -> Report:
+    """Run the load generator with `plan` and return its report."""
+    command = [sys.executable, "bench/load.py", json.dumps(asdict(plan))]
+    done = subprocess.run(
+        command,
+        stdout=subprocess.PIPE,
+        cwd=ROOT,
+        check=True,
+        preexec_fn=lambda: _pin(GENERATOR_CORE),
+    )
+    return Report(**json.loads(done.stdout))
+
+
+def commit_ms(directory: str) -> float:
+    """Return the median time of one commit of one message, on the server's core."""
+    command = [sys.executable, "bench/peers.py", "commit", directory]
+    done = subprocess.run(
+        command,
+        stdout=subprocess.PIPE,
+        cwd=ROOT,
+        check=True,
+        preexec_fn=lambda: _pin(SERVER_CORE),
+    )
+    return float(done.stdout)

@@ -1,0 +1,354 @@
+"""The bench: the seed's design, and ours with plain clients and with batches, side by side.
+
+python bench/run.py              the whole grid, some minutes; writes the table and the plots
+python bench/run.py --quick      the cells that the targets are about, a minute
+python bench/run.py --compare    hold the run against the committed one; exit code 1: worse
+python bench/run.py --scale      10,000 clients
+python bench/run.py --variants   what uvloop, the scheduling class and the rest bring
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import sys
+import tempfile
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import grpc
+import process
+from load import Plan, Report
+from report import (
+    REFERENCE,
+    Cell,
+    Target,
+    compare,
+    cost,
+    good,
+    middle,
+    plots,
+    share_targets,
+    shares,
+    table,
+    targets_table,
+)
+
+HERE = Path(__file__).resolve().parent
+BASELINE = HERE / "baseline.json"
+DOCS = HERE.parent / "docs"
+# On most systems /tmp is in memory, where an fsync costs nothing.
+DISK = "/var/tmp" if os.path.isdir("/var/tmp") else tempfile.gettempdir()
+
+CLIENTS = (10, 100, 1000)
+IN_FLIGHT = (1, 20, 500)
+# What the targets are about, measured more often than the rest, turn by turn.
+TARGET_CELLS = (
+    REFERENCE,
+    Cell("plain", 100, 20),
+    Cell("batch", 100, 20),
+    Cell("batch", 1000, 500),
+)
+TARGET_ROUNDS = 5
+PAIR_ROUNDS = 3
+SCALE_CLIENTS = 10_000
+SCALE_JOINS_PER_SECOND = 1000.0
+SCALE_ROUNDS = 7
+FLOOD = Plan(
+    0, 0, clients=20, in_flight=4000, senders=1, paced=10, is_batch=True, warm_seconds=2, seconds=5
+)
+VARIANTS: tuple[tuple[str, dict[str, str]], ...] = (
+    ("as it is", {}),
+    ("without SCHED_BATCH", {"BENCH_SCHED": "other"}),
+    ("without uvloop", {"BENCH_LOOP": "asyncio"}),
+    ("without either", {"BENCH_SCHED": "other", "BENCH_LOOP": "asyncio"}),
+)
+REST_FACTORS = (0, 1, 3, 5, 10)
+
+Results = dict[Cell, list[Report]]
+
+
+class Progress:
+    """One line on standard error that says how far the bench is."""
+
+    def __init__(self, total: int) -> None:
+        self._total = total
+        self._done = 0
+        self._is_terminal = sys.stderr.isatty()
+
+    def next(self, what: str) -> None:
+        """Say what is measured now."""
+        self._done += 1
+        text = f"[{self._done}/{self._total}] {what}"
+        print(f"\r\033[K{text}" if self._is_terminal else text, end="", file=sys.stderr, flush=True)
+
+    def result(self, text: str) -> None:
+        """Say what came of it."""
+        end = "" if self._is_terminal and self._done < self._total else "\n"
+        print(f" … {text}", end=end, file=sys.stderr, flush=True)
+
+
+@contextmanager
+def our_server(log: str, environment: dict[str, str] | None = None) -> Iterator[Plan]:
+    """Run our server on a new log, on disk or in memory; with an environment: a changed one."""
+    with tempfile.TemporaryDirectory(prefix="chat-bench-", dir=DISK) as directory:
+        db = f"{directory}/chat.db" if log == "disk" else ":memory:"
+        script = "bench/launch.py" if environment else "server.py"
+        with process.running(process.chat(db, script), environment) as plan:
+            yield plan
+
+
+def measure_cell(cell: Cell, seconds: float) -> Report:
+    """Measure one cell on a server of its own."""
+    if cell.design == "seed":
+        running = process.running(process.seed(cell.clients))
+    else:
+        running = our_server(cell.log)
+    with running as plan:
+        return process.generate(
+            replace(
+                plan,
+                clients=cell.clients,
+                in_flight=cell.in_flight,
+                is_batch=cell.design == "batch",
+                seconds=seconds,
+            )
+        )
+
+
+def grid() -> list[Cell]:
+    """Return all cells, the designs side by side, since the machine changes its mood."""
+    cells = []
+    for clients in CLIENTS:
+        for in_flight in IN_FLIGHT:
+            cells.append(Cell("seed", clients, in_flight, "none"))
+            for log in ("disk", "memory"):
+                cells += [Cell(design, clients, in_flight, log) for design in ("plain", "batch")]
+    return cells
+
+
+def measure(cells: Sequence[Cell], seconds: float) -> Results:
+    """Measure all cells, and show how it goes."""
+    progress = Progress(len(cells))
+    results: Results = defaultdict(list)
+    for cell in cells:
+        progress.next(
+            f"{cell.design}, {cell.clients} clients, {cell.in_flight} in flight, log: {cell.log}"
+        )
+        report = measure_cell(cell, seconds)
+        results[cell].append(report)
+        progress.result(report.error or f"{cost(report):.2f} µs")
+    return results
+
+
+def round_trip() -> list[Target]:
+    """Measure an idle round trip, in turns with what it cannot be cheaper than."""
+    progress = Progress(3 * PAIR_ROUNDS)
+    bare, commits, ours = [], [], []
+    for _round in range(PAIR_ROUNDS):
+        progress.next("bare echo")
+        with process.running(process.peer("echo")) as plan:
+            bare.append(process.generate(replace(plan, clients=1, times_own=True)).p50_ms)
+        progress.result(f"{bare[-1]:.3f} ms")
+        progress.next("bare commit")
+        with tempfile.TemporaryDirectory(prefix="chat-bench-", dir=DISK) as directory:
+            commits.append(process.commit_ms(directory))
+        progress.result(f"{commits[-1]:.3f} ms")
+        progress.next("idle round trip")
+        with our_server("disk") as plan:
+            report = process.generate(replace(plan, clients=2, is_batch=True, times_own=True))
+            ours.append(report.p50_ms)
+        progress.result(f"{ours[-1]:.3f} ms")
+    least = middle(bare) + middle(commits)
+    print(
+        f"\nidle round trip {middle(ours):.3f} ms; bare echo {middle(bare):.3f} ms"
+        f" + commit {middle(commits):.3f} ms"
+    )
+    return [Target("idle round trip: times a bare echo and a commit", middle(ours) / least, 1.3)]
+
+
+def flood() -> list[Target]:
+    """Measure one sender who sends all it can, while others say something now and then."""
+    progress = Progress(PAIR_ROUNDS)
+    reports = []
+    for _round in range(PAIR_ROUNDS):
+        progress.next("one sender at full speed")
+        with our_server("disk") as plan:
+            report = process.generate(replace(FLOOD, port=plan.port, pid=plan.pid))
+        progress.result(report.error or f"{report.sent / report.seconds:,.0f} messages/s")
+        reports.append(report)
+    reports = good(reports)
+    rate = middle(report.sent / report.seconds for report in reports)
+    p99_ms = middle(report.p99_ms for report in reports)
+    return [
+        Target("one sender: durable messages a second", rate, 5000, is_least=True),
+        Target("meanwhile: p99 of other people's messages, ms", p99_ms, 250),
+    ]
+
+
+def scale() -> list[Target]:
+    """Measure 10,000 clients: joining, memory, one message to all, leaving."""
+    progress = Progress(3)
+    designs: list[tuple[str, Callable[[], Any], bool]] = [
+        ("bare", lambda: process.running(process.peer("fan-out")), False),
+        ("plain", lambda: our_server("disk"), False),
+        ("batch", lambda: our_server("disk"), True),
+    ]
+    reports = {}
+    for name, running, is_batch in designs:
+        progress.next(f"{SCALE_CLIENTS:,} clients, {name}")
+        with running() as plan:
+            report = process.generate(
+                replace(
+                    plan,
+                    clients=SCALE_CLIENTS,
+                    join_rate=SCALE_JOINS_PER_SECOND,
+                    rounds=SCALE_ROUNDS,
+                    is_batch=is_batch,
+                )
+            )
+        progress.result(report.error or f"{middle(report.round_ms):,.0f} ms to all")
+        if not report.error:
+            reports[name] = report
+    print("\n" + scale_table(reports))
+    if "bare" not in reports:
+        return []
+    bare = reports["bare"]
+    targets = []
+    for name in ("plain", "batch"):
+        if name in reports:
+            times = middle(reports[name].round_ms) / middle(bare.round_ms)
+            targets += [
+                Target(f"10,000 clients, {name}: kB for each", kb_each(reports[name]), 60),
+                Target(f"10,000 clients, {name}: one to all, times bare writes", times, 1.3),
+            ]
+    return targets
+
+
+def kb_each(report: Report) -> float:
+    """Return the server's memory for one client."""
+    return (report.rss_kb - report.rss_before_kb) / max(1, report.clients)
+
+
+def scale_table(reports: dict[str, Report]) -> str:
+    """Return what 10,000 clients did to each server."""
+    lines = [
+        "| 10,000 clients | joined in s | CPU s | kB each | one to all, ms | CPU ms"
+        " | calm after s | CPU s | kB left each |",
+        "| --- " * 9 + "|",
+    ]
+    for name, report in reports.items():
+        left = (report.rss_after_kb - report.rss_before_kb) / max(1, report.clients)
+        lines.append(
+            f"| {name} | {report.join_seconds:.1f} | {report.join_cpu_seconds:.1f} |"
+            f" {kb_each(report):.1f} | {middle(report.round_ms):,.0f} |"
+            f" {middle(report.round_cpu_ms):,.0f} | {report.calm_seconds:.1f} |"
+            f" {report.calm_cpu_seconds:.1f} | {left:.1f} |"
+        )
+    return "\n".join(lines)
+
+
+def variants(rounds: int) -> None:
+    """Measure our server with one thing changed at a time, in turns."""
+    tries = [(name, environment) for name, environment in VARIANTS]
+    tries += [(f"REST_FACTOR {factor}", {"BENCH_REST": str(factor)}) for factor in REST_FACTORS]
+    loads = [(100, 20, False), (100, 20, True), (1000, 500, True), (2, 1, True)]
+    progress = Progress(len(tries) * len(loads) * rounds)
+    figures: dict[tuple[str, int], list[Report]] = defaultdict(list)
+    for _round in range(rounds):
+        for index, (clients, in_flight, is_batch) in enumerate(loads):
+            for name, environment in tries:
+                progress.next(f"{name}, {clients} clients, {in_flight} in flight")
+                with our_server("disk", environment={"BENCH_VARIANT": name, **environment}) as plan:
+                    load = replace(plan, clients=clients, in_flight=in_flight, is_batch=is_batch)
+                    report = process.generate(load)
+                progress.result(report.error or f"{cost(report):.2f} µs, {report.p50_ms:.2f} ms")
+                figures[name, index].append(report)
+    print(
+        "\n| µs per delivery, p50 ms | plain 100/20 | batch 100/20 | batch 1000/500 | batch 2/1 |"
+    )
+    print("| --- " * 5 + "|")
+    for name, _environment in tries:
+        reports = [good(figures[name, index]) for index in range(len(loads))]
+        cells = [
+            f"{middle(map(cost, some)):.2f}, {middle(r.p50_ms for r in some):.1f}"
+            for some in reports
+        ]
+        print(f"| {name} | {' | '.join(cells)} |")
+
+
+def machine() -> str:
+    """Say what all this ran on, since only ratios can be carried to another one."""
+    model = "unknown processor"
+    for line in Path("/proc/cpuinfo").read_text().splitlines():
+        if line.startswith("model name"):
+            model = line.partition(":")[2].strip()
+    return (
+        f"Python {platform.python_version()}, grpcio {grpc.__version__}, Linux,"
+        f" {os.cpu_count()} cores ({model}); server and generator on a core each"
+    )
+
+
+def bench(is_quick: bool, seconds: float, is_comparing: bool, out: Path | None) -> int:
+    """Run the grid and the targets, show all, write what is asked for; return the exit code."""
+    cells = [] if is_quick else grid()
+    cells += list(TARGET_CELLS) * (2 if is_quick else TARGET_ROUNDS - 1)
+    results = measure(cells, seconds)
+    targets = share_targets(results)
+    if not is_quick:
+        targets += round_trip() + flood()
+    print(f"\n{machine()}\n\n{table(results)}\n\n{targets_table(targets)}")
+    if out is not None:
+        write(out, results, targets)
+    if is_comparing:
+        then = json.loads(BASELINE.read_text(encoding="utf-8"))
+        text, is_worse = compare(shares(results), then["shares"])
+        print(f"\nShares of the seed's cost, against {BASELINE.name}:\n\n{text}")
+        return int(is_worse)
+    return 0
+
+
+def write(out: Path, results: Results, targets: Sequence[Target]) -> None:
+    """Write the results for `--compare`, and the plots."""
+    content = {
+        "machine": machine(),
+        "targets": {target.what: target.value for target in targets},
+        "shares": shares(results),
+        "reports": {cell.name: [asdict(report) for report in results[cell]] for cell in results},
+    }
+    out.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    DOCS.mkdir(exist_ok=True)
+    for name, svg in plots(results).items():
+        (DOCS / name).write_text(svg, encoding="utf-8")
+
+
+def main() -> int:
+    """Do what the command line asks for."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--quick", action="store_true", help="only what the targets are about")
+    parser.add_argument("--compare", action="store_true", help=f"against {BASELINE.name}")
+    parser.add_argument("--scale", action="store_true", help="10,000 clients")
+    parser.add_argument("--variants", action="store_true", help="what each setting brings")
+    parser.add_argument("--seconds", type=float, default=2.0, help="measured for each cell")
+    parser.add_argument("--rounds", type=int, default=PAIR_ROUNDS, help="of --variants")
+    parser.add_argument("--write", action="store_true", help=f"write {BASELINE.name} and the plots")
+    flags = parser.parse_args()
+    if process.on_one_core():
+        print("only one core: server and generator disturb each other", file=sys.stderr)
+    if flags.scale:
+        print("\n" + targets_table(scale()))
+        return 0
+    if flags.variants:
+        variants(flags.rounds)
+        return 0
+    return bench(flags.quick, flags.seconds, flags.compare, BASELINE if flags.write else None)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
