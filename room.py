@@ -644,7 +644,8 @@ class Hub:
         Every member is told, and its stream ends with SHUTTING_DOWN when it has been handed all.
         """
         self._is_stopping = True
-        await self.log.flush()
-        for member in list(self.members):
+        for member in self.members:
             self.notice(member, "SHUTTING_DOWN")
+        await self.log.flush()
+        for member in self.members:
             member.close(ChatError("SHUTTING_DOWN"))
