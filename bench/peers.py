@@ -1,7 +1,7 @@
 """The least that has to be paid, to hold the chat against: a gRPC echo, a bare fan-out, a commit.
 
-Run: `python bench/peers.py echo`, `fan-out`, or `commit DIRECTORY`. The servers are on uvloop and
-in the same scheduling class as the chat server, and do nothing but what their name says.
+Run: `python bench/peers.py echo`, `fan-out`, or `commit DIRECTORY`. The servers ask of the machine
+what the chat server asks (`machine.py`), and do nothing but what their name says.
 """
 
 from __future__ import annotations
@@ -57,6 +57,7 @@ async def serve(name: str) -> None:
     grpc_server.add_generic_rpc_handlers((service,))
     port = grpc_server.add_insecure_port("[::]:0")
     await grpc_server.start()
+    machine.collect_rarely()
     print(f"{name} running on port {port}...", flush=True)
     await grpc_server.wait_for_termination()
 

@@ -57,8 +57,10 @@ TARGET_CELLS = (
 )
 TARGET_ROUNDS = 5
 PAIR_ROUNDS = 3
+# A load average above which other programs take part in what is measured.
+BUSY_LOAD = 0.5
 SCALE_CLIENTS = 10_000
-SCALE_JOINS_PER_SECOND = 1000.0
+SCALE_JOINS_PER_SECOND = 500.0
 SCALE_ROUNDS = 7
 FLOOD = Plan(
     0, 0, clients=20, in_flight=4000, senders=1, paced=10, is_batch=True, warm_seconds=2, seconds=5
@@ -69,7 +71,7 @@ VARIANTS: tuple[tuple[str, dict[str, str]], ...] = (
     ("without uvloop", {"BENCH_LOOP": "asyncio"}),
     ("without either", {"BENCH_SCHED": "other", "BENCH_LOOP": "asyncio"}),
 )
-REST_FACTORS = (0, 1, 3, 5, 10)
+REST_FACTORS = (0, 1, 3, 5, 10, 20)
 
 Results = dict[Cell, list[Report]]
 
@@ -341,6 +343,8 @@ def main() -> int:
     flags = parser.parse_args()
     if process.on_one_core():
         print("only one core: server and generator disturb each other", file=sys.stderr)
+    if os.getloadavg()[0] > BUSY_LOAD:
+        print("the machine is busy: expect noise, and measure again later", file=sys.stderr)
     if flags.scale:
         print("\n" + targets_table(scale()))
         return 0
