@@ -101,8 +101,11 @@ class History:
         self.epoch: str = self._writer.execute("SELECT epoch FROM log").fetchone()[0]
         newest = "SELECT sent_at FROM message ORDER BY id DESC LIMIT 1"
         self._last_sent_at: int = (self._writer.execute(newest).fetchone() or (0,))[0]
-        # Bounded by MAX_WAITING through has_space(). None ends the writer.
-        self._waiting: queue.SimpleQueue[Entry | None] = queue.SimpleQueue()
+        # What gathers while a group is on its way; bounded by MAX_WAITING through has_space().
+        self._gathering: list[Entry] = []
+        self._is_committing = False
+        # One group at the most, for the writer. None ends it.
+        self._groups: queue.SimpleQueue[list[Entry] | None] = queue.SimpleQueue()
         self._appended = 0
         self._delivered = 0
         self._progress = asyncio.Event()
@@ -118,7 +121,11 @@ class History:
     def append(self, entry: Entry) -> None:
         """Take `entry` for the next group. Never blocks."""
         self._appended += 1
-        self._waiting.put(entry)
+        self._gathering.append(entry)
+        if not self._is_committing:
+            self._is_committing = True
+            # Not at once: whatever else the loop reads in this turn goes into the same group.
+            self._loop.call_soon(self._hand_over)
 
     async def has_space(self) -> None:
         """Return when fewer than `MAX_WAITING` messages wait to be committed."""
@@ -156,7 +163,8 @@ class History:
 
     async def close(self) -> None:
         """Commit what waits, end both threads and let go of the file."""
-        self._waiting.put(None)
+        await self.flush()
+        self._groups.put(None)
         await asyncio.get_running_loop().run_in_executor(None, self._thread.join)
         self.abandon()
 
@@ -198,18 +206,10 @@ class History:
         timeout = None
         if self._retain_days:
             timeout = max(0.0, self._next_trim - time.monotonic())
-        group: list[Entry] = []
-        with suppress(queue.Empty):
-            entry = self._waiting.get(timeout=timeout)
-            while entry is not None:
-                group.append(entry)
-                if len(group) == MAX_GROUP:
-                    return group
-                entry = self._waiting.get_nowait()
-            if not group:
-                return None
-            self._waiting.put(None)  # the end comes after this group
-        return group
+        try:
+            return self._groups.get(timeout=timeout)
+        except queue.Empty:
+            return []
 
     def _try(self, work: Callable[[list[Entry]], None], group: list[Entry]) -> None:
         """Do `work` in one transaction; a failure loses the group, whole, and says so to each."""
@@ -257,9 +257,20 @@ class History:
         entry.message = _message(row)
         entry.is_repeated = True
 
+    def _hand_over(self) -> None:
+        """Give the writer what has gathered, if anything; in the event loop.
+
+        Only when the last group has been delivered: while the loop is busy the groups grow.
+        """
+        group, self._gathering = self._gathering[:MAX_GROUP], self._gathering[MAX_GROUP:]
+        self._is_committing = bool(group)
+        if group:
+            self._groups.put(group)
+
     def _finish(self, group: list[Entry]) -> None:
         """Hand the group to the rooms; in the event loop."""
         self._delivered += len(group)
+        self._hand_over()
         try:
             self._deliver(group)
         finally:

@@ -42,7 +42,7 @@ MAX_PRESENCE_MEMBERS = 200
 # A client above its rate may still send this many seconds' worth at once.
 BURST_SECONDS = 10.0
 # Messages of one member that may wait to be committed before it is read from again.
-MAX_UNSETTLED = 512
+MAX_UNSETTLED = 1024
 DEFAULT_HISTORY = 20
 MAX_HISTORY = 1000
 # Private messages are in no log: their keys are remembered for as long as a sender may come back.

@@ -62,9 +62,9 @@ MAX_RECEIVE_BYTES = 16 << 20
 # A writer that waits this long has a reader that takes nothing at all.
 STUCK_SECONDS = 60.0
 STUCK_CHECK_SECONDS = 5.0
-# After each write a client that takes batches is left alone for as long as a multiple of what the
-# write took: under load more gathers meanwhile, and when idle a write takes next to nothing.
-REST_FACTOR = 10.0
+# A client that takes batches, and for whom more has come while it was written to, is left alone for
+# a multiple of what the write took: under load more gathers meanwhile. When idle nothing waits.
+REST_FACTOR = 30.0
 MAX_REST_SECONDS = 0.1
 # The status of a stream waits behind what its reader has not read yet.
 ABORT_SECONDS = 2.0
@@ -257,7 +257,7 @@ class Stream:
                     self._writing_since = clock()
                     await write(frame)
                 self._writing_since = None
-                if member.wants_batches:
+                if member.wants_batches and member.has_queued:
                     await asyncio.sleep(min(REST_FACTOR * (clock() - started), MAX_REST_SECONDS))
         except ChatError as error:
             member.error = error
