@@ -641,6 +641,8 @@ def test_every_width_has_room_for_all(server: RunningServer, columns: int) -> No
         assert dana.epoch
         for number, text in enumerate(texts):
             bia.say(text, key=f"{room}{number}")
+        # Two people's messages come in any order, and the last of these must be the last.
+        bia.wait_for_key(f"{room}{len(texts) - 1}")
         dana.say("fim", key=f"{room}-end")
         ana.wait_for("fim")
         for row in [row for row in ana.rows if row]:
