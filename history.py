@@ -202,7 +202,7 @@ class History:
                 self._trim()
 
     def _next_group(self) -> list[Entry] | None:
-        """Block until something waits, then take all of it; None: the end. Empty: time to trim."""
+        """Block until the loop hands over a group; None: the end. Empty: time to trim."""
         timeout = None
         if self._retain_days:
             timeout = max(0.0, self._next_trim - time.monotonic())
