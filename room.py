@@ -335,7 +335,7 @@ class Hub:
     """Every room of one server: who holds which name, and what is appended to the log for whom.
 
     All methods run in the event loop. `rate` is messages a second for each client, 0 for no limit.
-    `show` is called with the room's key and the message, as each is broadcast.
+    `show` is called with a room's key and the messages that have been broadcast there.
     """
 
     def __init__(
@@ -343,7 +343,7 @@ class Hub:
         log: Log,
         max_clients: int,
         rate: float,
-        show: Callable[[str, chat_pb2.Message], None] = lambda room, message: None,
+        show: Callable[[str, Sequence[chat_pb2.Message]], None] = lambda room, messages: None,
     ) -> None:
         self.log = log
         self.members: set[Member] = set()
@@ -576,8 +576,7 @@ class Hub:
         for key, messages in by_room.items():
             if room := self._rooms.get(key):
                 room.deliver(messages)
-            for message in messages:
-                self._show(key, message)
+            self._show(key, messages)
         for entry in entries:
             self._answer(entry)
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import queue
 import re
 import sys
 import threading
@@ -74,7 +73,7 @@ DRAIN_CHECK_SECONDS = 0.02
 # And gRPC, for the streams that have not ended by then.
 STOP_SECONDS = 0.5
 # Lines of the conversation that may wait for standard output.
-SCREEN_LINES = 1000
+SCREEN_LINES = 4096
 FULL_SCREEN_SECONDS = 0.05
 
 OPTIONS = [
@@ -330,46 +329,50 @@ class Screen:
     """
 
     def __init__(self) -> None:
-        self._lines: queue.Queue[str | None] = queue.Queue(SCREEN_LINES)
+        self._lines: list[str] = []
         self._left_out = 0
+        self._is_closing = False
+        self._changed = threading.Condition()
         self._thread = threading.Thread(target=self._run, name="screen", daemon=True)
         self._thread.start()
 
-    def show(self, room: str, message: chat_pb2.Message) -> None:
+    def show(self, room: str, messages: Sequence[chat_pb2.Message]) -> None:
         """Show `[user]: message`, its later lines indented, the room before it if it has a name."""
         place = f"#{room} " if room != COMMON_ROOM else ""
-        self.print(f"{place}[{message.user}]: " + message.message.replace("\n", "\n    "))
+        self.print(*(f"{place}[{m.user}]: " + m.message.replace("\n", "\n    ") for m in messages))
 
-    def print(self, line: str) -> None:
-        """Show one line, or leave it out if too many wait."""
-        try:
-            self._lines.put_nowait(line)
-        except queue.Full:
-            self._left_out += 1
+    def print(self, *lines: str) -> None:
+        """Show the lines, or leave out those for which there is no room."""
+        with self._changed:
+            taken = lines[: SCREEN_LINES - len(self._lines)]
+            self._lines += taken
+            self._left_out += len(lines) - len(taken)
+            self._changed.notify()
 
     def close(self) -> None:
         """Show what waits, for a second at the most."""
-        with suppress(queue.Full):
-            self._lines.put(None, timeout=1)
+        with self._changed:
+            self._is_closing = True
+            self._changed.notify()
         self._thread.join(1)
 
     def _run(self) -> None:
-        is_read = is_open = True  # whether anybody reads what is shown, and whether more comes
-        while is_open:
-            lines = self._next_lines()
-            is_open = lines[-1] is not None
+        is_read = True  # whether anybody reads what is shown
+        while lines := self._next_lines():
             try:
                 if is_read:
-                    self._write([line for line in lines if line is not None])
+                    self._write(lines)
             except (OSError, ValueError):
                 is_read = False  # the chat goes on without its screen
 
-    def _next_lines(self) -> list[str | None]:
-        """Wait for a line, and return all there are by now; the last one is None at the end."""
-        lines = [self._lines.get()]
-        with suppress(queue.Empty):
-            while lines[-1] is not None and len(lines) < SCREEN_LINES:
-                lines.append(self._lines.get_nowait())
+    def _next_lines(self) -> list[str]:
+        """Wait for lines, and return all there are by now; none: the end."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._lines or self._is_closing)
+            lines, self._lines = self._lines, []
+            if self._left_out:
+                count, self._left_out = self._left_out, 0
+                lines.append(_n("({} line left out)", "({} lines left out)", count).format(count))
         return lines
 
     def _write(self, lines: list[str]) -> None:
@@ -377,9 +380,6 @@ class Screen:
 
         A stopped pager, or one that is gone, would keep it from ending, or from ending with 0.
         """
-        if self._left_out and self._lines.empty():
-            count, self._left_out = self._left_out, 0
-            lines.append(_n("({} line left out)", "({} lines left out)", count).format(count))
         buffer: Any = sys.stdout.buffer
         rest = "".join(f"{line}\n" for line in lines).encode(errors="replace")
         while rest:
@@ -397,7 +397,9 @@ class Server:
         token = security.read_token(flags.token_file)
         self._credentials = security.server_credentials(flags.tls_cert, flags.tls_key)
         self._history = History(flags.db, flags.retain)
-        show = screen.show if screen is not None and not flags.quiet else lambda room, message: None
+        show = (
+            screen.show if screen is not None and not flags.quiet else lambda room, messages: None
+        )
         self._hub = Hub(self._history, flags.max_clients, flags.rate, show)
         self._service = ChatService(self._hub, token)
         self._health = health.aio.HealthServicer()

@@ -130,7 +130,7 @@ class Chat:
             self.log,
             max_clients=max_clients,
             rate=0,
-            show=lambda room, message: self.shown.append((room, message.message)),
+            show=lambda room, messages: self.shown.extend((room, m.message) for m in messages),
         )
 
     async def start(self) -> Chat:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import secrets
 import signal
 import socket
@@ -735,6 +736,37 @@ def test_chat_never_waits_for_its_screen(is_closed: bool) -> None:
             assert ana.wait_for_end() == (Code.UNAVAILABLE, "SHUTTING_DOWN")
         assert process.wait(DEADLINE_SECONDS) == 0
         assert b"Traceback" not in process.stderr.read()
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def test_screen_counts_what_it_leaves_out() -> None:
+    """Of a conversation that nobody reads, what is kept is shown later, and the rest is counted."""
+    count, shown, left_out, said = 12_000, 0, 0, "{} of a conversation that nobody reads"
+    command = [sys.executable, "server.py", "--host", "localhost", "--port", "0"]
+    process = subprocess.Popen(
+        [*command, "--db", ":memory:", "--rate", "0"],
+        cwd=ROOT,
+        env=clean_environment(),
+        stdout=subprocess.PIPE,
+        encoding="utf-8",
+    )
+    try:
+        assert process.stdout is not None
+        port = int(process.stdout.readline().rstrip(".\n").rpartition(" ")[2])
+        with plain_client(f"localhost:{port}", "ana") as ana:
+            for number in range(count):
+                ana.say(said.format(number))
+            ana.wait_for_count(count)
+            while shown + left_out < count:
+                line = process.stdout.readline()
+                if told := re.fullmatch(r"\((\d+) lines? left out\)\n", line):
+                    left_out += int(told[1])
+                else:
+                    assert line == f"[ana]: {said.format(shown + left_out)}\n"
+                    shown += 1
+        assert shown > 4000 and left_out > 0
     finally:
         process.kill()
         process.communicate()
