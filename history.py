@@ -29,6 +29,11 @@ IN_MEMORY = ":memory:"
 MAX_WAITING = 4096
 # One transaction: enough to share an fsync among many, short enough not to keep the first waiting.
 MAX_GROUP = 1024
+# When more came during a commit, the next group gathers for a multiple of what that commit took:
+# under load groups grow by themselves, else the server is busy with commits of three messages
+# each. When idle nothing waits.
+GATHER_FACTOR = 10.0
+MAX_GATHER_SECONDS = 0.01
 SCHEMA_VERSION = 1
 APPLICATION_ID = 0x63686174  # "chat": tells our files from other people's databases
 TRIM_INTERVAL_SECONDS = 3600.0
@@ -101,9 +106,9 @@ class History:
         self.epoch: str = self._writer.execute("SELECT epoch FROM log").fetchone()[0]
         newest = "SELECT sent_at FROM message ORDER BY id DESC LIMIT 1"
         self._last_sent_at: int = (self._writer.execute(newest).fetchone() or (0,))[0]
-        # What gathers while a group is on its way; bounded by MAX_WAITING through has_space().
+        # The next group; bounded by MAX_WAITING through has_space().
         self._gathering: list[Entry] = []
-        self._is_committing = False
+        self._is_under_way = False  # a group is being committed, or its turn comes by itself
         # One group at the most, for the writer. None ends it.
         self._groups: queue.SimpleQueue[list[Entry] | None] = queue.SimpleQueue()
         self._appended = 0
@@ -122,8 +127,8 @@ class History:
         """Take `entry` for the next group. Never blocks."""
         self._appended += 1
         self._gathering.append(entry)
-        if not self._is_committing:
-            self._is_committing = True
+        if not self._is_under_way:
+            self._is_under_way = True
             # Not at once: whatever else the loop reads in this turn goes into the same group.
             self._loop.call_soon(self._hand_over)
 
@@ -194,10 +199,12 @@ class History:
     def _run(self) -> None:
         while (group := self._next_group()) is not None:
             if group:
+                started = time.monotonic()
                 self._try(self._insert, group)
+                took_seconds = time.monotonic() - started
                 # The loop is gone only when the server is killed, and then nobody waits.
                 with suppress(RuntimeError):
-                    self._loop.call_soon_threadsafe(self._finish, group)
+                    self._loop.call_soon_threadsafe(self._finish, group, took_seconds)
             if self._retain_days and time.monotonic() >= self._next_trim:
                 self._trim()
 
@@ -258,19 +265,20 @@ class History:
         entry.is_repeated = True
 
     def _hand_over(self) -> None:
-        """Give the writer what has gathered, if anything; in the event loop.
-
-        Only when the last group has been delivered: while the loop is busy the groups grow.
-        """
+        """Give the writer what has gathered, if anything; in the event loop."""
         group, self._gathering = self._gathering[:MAX_GROUP], self._gathering[MAX_GROUP:]
-        self._is_committing = bool(group)
+        self._is_under_way = bool(group)
         if group:
             self._groups.put(group)
 
-    def _finish(self, group: list[Entry]) -> None:
-        """Hand the group to the rooms; in the event loop."""
+    def _finish(self, group: list[Entry], took_seconds: float) -> None:
+        """Hand the group to the rooms, and the next one to the writer; in the event loop."""
         self._delivered += len(group)
-        self._hand_over()
+        if self._gathering:
+            rest_seconds = min(GATHER_FACTOR * took_seconds, MAX_GATHER_SECONDS)
+            self._loop.call_later(rest_seconds, self._hand_over)
+        else:
+            self._is_under_way = False
         try:
             self._deliver(group)
         finally:

@@ -18,7 +18,9 @@ import pytest
 from support import DEADLINE_SECONDS, in_loop
 
 import chat_pb2
+import history
 import room
+import server
 from history import History
 from room import Hub, Member, Request
 from server import EOF, Stream
@@ -204,6 +206,52 @@ def test_messages_that_wait_share_one_commit(tmp_path: Path) -> None:
             writer.gate.set()
             await chat.history.flush()
             assert writer.statements["COMMIT"] == commits + 2
+
+    run()
+
+
+def test_groups_grow_while_more_comes(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """What came during one commit is left to gather for a multiple of what that commit took."""
+    monkeypatch.setattr(history, "GATHER_FACTOR", 1e9)
+    monkeypatch.setattr(history, "MAX_GATHER_SECONDS", 1.0)
+
+    @in_loop
+    async def run() -> None:
+        async with chat_on(tmp_path / "chat.db") as chat:
+            speaker = await chat.speaker()
+            writer = chat.connections[0]
+            commits = writer.statements["COMMIT"]
+            writer.gate.clear()
+            await chat.hub.post(speaker, Message(message="first"))
+            await come_true(lambda: writer.statements["COMMIT"] == commits + 1)
+            await chat.hub.post(speaker, Message(message="second"))
+            writer.gate.set()
+            await come_true(lambda: speaker.unsettled == 1)
+            for number in range(MESSAGES):
+                await chat.hub.post(speaker, Message(message=str(number)))
+                await asyncio.sleep(0)
+            await chat.history.flush()
+            assert writer.statements["COMMIT"] == commits + 2
+
+    run()
+
+
+def test_lone_message_waits_for_nothing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Neither the log nor a writer rests where nothing more has come meanwhile."""
+    monkeypatch.setattr(history, "GATHER_FACTOR", 1e9)
+    monkeypatch.setattr(history, "MAX_GATHER_SECONDS", 1e9)
+    monkeypatch.setattr(server, "REST_FACTOR", 1e9)
+    monkeypatch.setattr(server, "MAX_REST_SECONDS", 1e9)
+
+    @in_loop
+    async def run() -> None:
+        async with chat_on(tmp_path / "chat.db") as chat:
+            speaker = await chat.speaker()
+            reader = await chat.join(user="ana", wants_batches=True)
+            for _number in range(MESSAGES):
+                reader.writes.clear()
+                await chat.post(speaker)
+                await come_true(lambda: messages_in(reader.writes) == 1)
 
     run()
 
