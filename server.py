@@ -199,6 +199,8 @@ class Stream:
         finally:
             reader.cancel()
             writer.cancel()
+            # Its last frame has this stream and a batch in it: a cycle that would be kept for long.
+            self._writer = None
 
     def is_stuck(self) -> bool:
         """Say whether the client has taken nothing at all for `STUCK_SECONDS`."""

@@ -6,8 +6,10 @@ The real hub, streams and log; only gRPC's end of a stream is a stand-in that co
 from __future__ import annotations
 
 import asyncio
+import gc
 import sqlite3
 import threading
+import weakref
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -307,6 +309,34 @@ def test_plain_client_gets_one_write_for_each_message(tmp_path: Path) -> None:
             assert len(reader.writes) == MESSAGES
 
     run()
+
+
+def test_ended_stream_is_freed_at_once(tmp_path: Path) -> None:
+    """A client that goes in the middle of a write leaves nothing for the collector of cycles."""
+
+    @in_loop
+    async def run() -> None:
+        async with chat_on(tmp_path / "chat.db") as chat:
+            speaker = await chat.speaker()
+            context: Any = FakeContext()
+            member = await chat.hub.join(Request(user="ana", history=0, wants_batches=True))
+            stream = Stream(chat.hub, member, context)
+            task = asyncio.create_task(stream.converse(), name="stream")
+            context.gate.clear()
+            await chat.post(speaker)
+            await come_true(lambda: len(context.writes) == 1)
+            gone = weakref.ref(stream)
+            chat.hub.leave(member)
+            task.cancel()
+            await asyncio.wait({task})
+            del stream, task
+            await come_true(lambda: gone() is None)
+
+    gc.disable()
+    try:
+        run()
+    finally:
+        gc.enable()
 
 
 def test_message_makes_no_task(tmp_path: Path) -> None:
