@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import OrderedDict, deque
+from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
@@ -180,6 +180,28 @@ class Member:
     are left to be read from the log, and other events are dropped.
     """
 
+    # Ten thousand of them are visited for each message: the smaller the faster.
+    __slots__ = (
+        "_queue",
+        "_queued_bytes",
+        "_queued_messages",
+        "_settling",
+        "_waiting",
+        "bucket",
+        "error",
+        "has_gap",
+        "is_closing",
+        "is_full",
+        "name",
+        "name_key",
+        "owed_id",
+        "room",
+        "seen_id",
+        "session",
+        "unsettled",
+        "wants_batches",
+    )
+
     def __init__(self, request: Request, rate: float) -> None:
         self.is_full = request.is_full
         self.session = request.session
@@ -198,18 +220,19 @@ class Member:
         self.owed_id = 0
         # Own messages that are not committed yet.
         self.unsettled = 0
-        self._settled = asyncio.Event()
-        self._queue: deque[Delivery] = deque()
+        self._queue: list[Delivery] = []
         self._queued_messages = 0
         self._queued_bytes = 0
-        self._awake = asyncio.Event()
+        # Of the writer, who waits for something to take, and of the reader, in `settle`.
+        self._waiting: asyncio.Future[None] | None = None
+        self._settling: asyncio.Future[None] | None = None
 
     def put(self, delivery: Delivery) -> bool:
         """Queue `delivery`, or leave it to the log; say whether it will come by this stream."""
         if self.is_closing:
             return False
         if delivery.is_logged and self.has_gap:
-            self._awake.set()
+            _finish(self._waiting)
             return True
         if self._queue and not self._fits(delivery):
             if delivery.is_logged:
@@ -218,7 +241,7 @@ class Member:
         self._queue.append(delivery)
         self._queued_messages += len(delivery.messages)
         self._queued_bytes += delivery.size_bytes
-        self._awake.set()
+        _finish(self._waiting)
         return True
 
     def close(self, error: ChatError | None = None) -> None:
@@ -228,7 +251,7 @@ class Member:
         self.is_closing = True
         self.error = error
         self.owed_id = self.room.last_id if self.room else 0
-        self._awake.set()
+        _finish(self._waiting)
 
     def drain(self) -> list[bytes]:
         """Return everything in the queue, encoded for this member, and empty the queue."""
@@ -242,7 +265,8 @@ class Member:
     def encode(self, deliveries: Iterable[Delivery]) -> list[bytes]:
         """Return the messages to write, in order: shared bytes, or batches joined from them."""
         if self.wants_batches:
-            return _join(piece for delivery in deliveries for piece in delivery.batch())
+            pieces = [piece for delivery in deliveries for piece in delivery.batch()]
+            return _join(pieces) if len(pieces) > 1 else pieces
         if self.is_full:
             return [raw for delivery in deliveries for raw in delivery.full()]
         return [raw for delivery in deliveries for raw in delivery.plain()]
@@ -259,22 +283,21 @@ class Member:
     def has_queued(self) -> bool:
         return bool(self._queue)
 
-    async def wake(self) -> None:
-        """Return when there may be something to take, or the member is closing."""
-        self._awake.clear()
-        if not (self._queue or self.has_gap or self.is_closing):
-            await self._awake.wait()
+    def change(self) -> asyncio.Future[None]:
+        """Return what is done when there is something to take, or the member is closing."""
+        self._waiting = asyncio.get_running_loop().create_future()
+        return self._waiting
 
     async def settle(self, at_most: int = 0) -> None:
         """Return when no more than `at_most` of its messages wait to be committed or refused."""
         while self.unsettled > at_most:
-            self._settled.clear()
-            await self._settled.wait()
+            self._settling = asyncio.get_running_loop().create_future()
+            await self._settling
 
     def settled(self) -> None:
         """Count one of its messages as committed or refused."""
         self.unsettled -= 1
-        self._settled.set()
+        _finish(self._settling)
 
     def _fits(self, delivery: Delivery) -> bool:
         return (
@@ -293,6 +316,11 @@ class Member:
     def _clear(self) -> None:
         self._queue.clear()
         self._queued_messages = self._queued_bytes = 0
+
+
+def _finish(future: asyncio.Future[None] | None) -> None:
+    if future is not None and not future.done():
+        future.set_result(None)
 
 
 class Room:
@@ -619,7 +647,7 @@ class Hub:
             elif member.is_closing:
                 return []
             else:
-                await member.wake()
+                await member.change()
 
     async def _read_page(self, member: Member) -> list[bytes]:
         """Read on in the log. A page that is not full meets what was queued meanwhile."""
