@@ -63,7 +63,7 @@ STUCK_SECONDS = 60.0
 STUCK_CHECK_SECONDS = 5.0
 # A client that takes batches, and for whom more has come while it was written to, is left alone for
 # a multiple of what the write took: under load more gathers meanwhile. When idle nothing waits.
-REST_FACTOR = 30.0
+REST_FACTOR = 10.0
 MAX_REST_SECONDS = 0.1
 # The status of a stream waits behind what its reader has not read yet.
 ABORT_SECONDS = 2.0
