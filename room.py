@@ -595,6 +595,7 @@ class Hub:
 
     def deliver(self, entries: Sequence[Entry]) -> None:
         """Broadcast a committed group, room by room, and answer each sender what became of it."""
+        loop = asyncio.get_running_loop()
         by_room: dict[str, list[chat_pb2.Message]] = {}
         for entry in entries:
             if entry.is_lost or entry.is_repeated:
@@ -604,7 +605,7 @@ class Hub:
         for key, messages in by_room.items():
             if room := self._rooms.get(key):
                 room.deliver(messages)
-            self._show(key, messages)
+            loop.call_soon(self._show, key, messages)  # after the writers, who are awake by now
         for entry in entries:
             self._answer(entry)
 
