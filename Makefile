@@ -15,7 +15,7 @@ READY := .venv/ready
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help demo server client test test-all check proto locale documents pictures soak bench bench-compare
+.PHONY: help demo server client test test-all check proto locale documents pictures soak bench bench-compare bench-scale
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' Makefile | \
@@ -63,6 +63,9 @@ bench: $(READY) ## measure, some minutes
 
 bench-compare: $(READY) ## measure, and hold it against the committed figures
 	@$(PYTHON) bench/run.py --compare
+
+bench-scale: $(READY) ## measure 10,000 clients on one server
+	@$(PYTHON) bench/run.py --scale
 
 # An interpreter that is gone (the system was upgraded, the folder moved) needs a new environment.
 .venv/ready: requirements.txt

@@ -1,8 +1,9 @@
 """The chat server with one thing changed, to measure what that thing brings. Not a product's flag.
 
 Run it like `server.py`, with these in the environment: `BENCH_LOOP=asyncio` (no uvloop),
-`BENCH_SCHED=other` (no SCHED_BATCH), `BENCH_REST=n` (another `server.REST_FACTOR`), `BENCH_AGE=1`
-(say on standard error how old the load generator's messages are when the server comes to them).
+`BENCH_SCHED=other` (no SCHED_BATCH), `BENCH_REST=n` (another `server.REST_FACTOR`),
+`BENCH_GATHER=n` (another `history.GATHER_FACTOR`), `BENCH_AGE=FILE` (keep in FILE how old the load
+generator's messages were when the server came to them, in milliseconds).
 """
 
 from __future__ import annotations
@@ -18,26 +19,28 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from load import STAMP
 
+import history
 import server
 
 changed: Any = server  # what is replaced here need not have the type of what was there
-AGES = 500  # messages between two lines about their age
+NOTE_SECONDS = 0.5  # between two notes of the ages
 
 
-def watch_ages() -> None:
-    """Note the age of each message as the server hears it, and now and then say what it was."""
+def note_ages(path: Path) -> None:
+    """Note the age of each message as the server comes to it: it may be killed at any time."""
     hear: Any = server.Stream._hear
-    ages: list[float] = []
+    ages: list[str] = []
+    due = 0.0
 
     async def hear_and_note(stream: Any, raw: bytes) -> None:
+        nonlocal due
         if match := STAMP.search(raw):
-            ages.append((time.monotonic_ns() - int(match[2], 16)) / 1e6)
-        if len(ages) == AGES:
-            ages.sort()
-            print(
-                f"age p50 {ages[AGES // 2]:.1f}, p99 {ages[-AGES // 100]:.1f} ms", file=sys.stderr
-            )
+            ages.append(f"{(time.monotonic_ns() - int(match[2], 16)) / 1e6:.3f}\n")
+        if ages and time.monotonic() >= due:
+            with path.open("a", encoding="ascii") as file:
+                file.writelines(ages)
             ages.clear()
+            due = time.monotonic() + NOTE_SECONDS
         await hear(stream, raw)
 
     changed.Stream._hear = hear_and_note
@@ -51,8 +54,10 @@ def main() -> int:
         changed.be_scheduled_in_batches = lambda: None
     if factor := os.environ.get("BENCH_REST"):
         changed.REST_FACTOR = float(factor)
-    if os.environ.get("BENCH_AGE"):
-        watch_ages()
+    if factor := os.environ.get("BENCH_GATHER"):
+        history.GATHER_FACTOR = float(factor)
+    if path := os.environ.get("BENCH_AGE"):
+        note_ages(Path(path))
     return server.main()
 
 

@@ -86,9 +86,9 @@ def _port(process: subprocess.Popen[bytes], output: int) -> int:
     raise RuntimeError(f"{process.args!r} did not say its port")
 
 
-def generate(plan: Plan) -> Report:
-    """Run the load generator with `plan` and return its report."""
-    command = [sys.executable, "bench/load.py", json.dumps(asdict(plan))]
+def generate(plan: Plan, script: str = "bench/load.py") -> Report:
+    """Run the load generator, or its check, with `plan` and return its report."""
+    command = [sys.executable, script, json.dumps(asdict(plan))]
     done = subprocess.run(
         command,
         stdout=subprocess.PIPE,

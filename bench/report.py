@@ -131,7 +131,8 @@ class Target:
         sign = "≥" if self.is_least else "≤"
         if math.isnan(self.value):
             return f"| {self.what} | not measured | {sign} {self.limit:g} | |"
-        return f"| {self.what} | {self.value:,.3g} | {sign} {self.limit:,g} | {self._verdict()} |"
+        value = f"{self.value:,.0f}" if self.value >= 1000 else f"{self.value:.3g}"
+        return f"| {self.what} | {value} | {sign} {self.limit:,g} | {self._verdict()} |"
 
     def _verdict(self) -> str:
         return "met" if self.is_met else "**missed**"

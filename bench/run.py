@@ -4,7 +4,9 @@ python bench/run.py              the whole grid, some minutes; writes the table 
 python bench/run.py --quick      the cells that the targets are about, a minute
 python bench/run.py --compare    hold the run against the committed one; exit code 1: worse
 python bench/run.py --scale      10,000 clients
-python bench/run.py --variants   what uvloop, the scheduling class and the rest bring
+python bench/run.py --variants   what uvloop, the scheduling class and the rests bring
+python bench/run.py --ages       how long what is said waits until it is read
+python bench/run.py --check      the load generator, held against real gRPC clients
 """
 
 from __future__ import annotations
@@ -16,15 +18,15 @@ import platform
 import sys
 import tempfile
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import grpc
 import process
-from load import Plan, Report
+from cells import DISK, FLOOD, Progress, measure_cell, our_server
+from load import Report
 from report import (
     REFERENCE,
     Cell,
@@ -39,12 +41,11 @@ from report import (
     table,
     targets_table,
 )
+from studies import ages, check, variants
 
 HERE = Path(__file__).resolve().parent
 BASELINE = HERE / "baseline.json"
 DOCS = HERE.parent / "docs"
-# On most systems /tmp is in memory, where an fsync costs nothing.
-DISK = "/var/tmp" if os.path.isdir("/var/tmp") else tempfile.gettempdir()
 
 CLIENTS = (10, 100, 1000)
 IN_FLIGHT = (1, 20, 500)
@@ -56,72 +57,14 @@ TARGET_CELLS = (
     Cell("batch", 1000, 500),
 )
 TARGET_ROUNDS = 5
-PAIR_ROUNDS = 3
+PAIR_ROUNDS = 5
 # A load average above which other programs take part in what is measured.
 BUSY_LOAD = 0.5
 SCALE_CLIENTS = 10_000
 SCALE_JOINS_PER_SECOND = 500.0
-SCALE_ROUNDS = 7
-FLOOD = Plan(
-    0, 0, clients=20, in_flight=4000, senders=1, paced=10, is_batch=True, warm_seconds=2, seconds=5
-)
-VARIANTS: tuple[tuple[str, dict[str, str]], ...] = (
-    ("as it is", {}),
-    ("without SCHED_BATCH", {"BENCH_SCHED": "other"}),
-    ("without uvloop", {"BENCH_LOOP": "asyncio"}),
-    ("without either", {"BENCH_SCHED": "other", "BENCH_LOOP": "asyncio"}),
-)
-REST_FACTORS = (0, 1, 3, 5, 10, 20)
+SCALE_ROUNDS = 15
 
 Results = dict[Cell, list[Report]]
-
-
-class Progress:
-    """One line on standard error that says how far the bench is."""
-
-    def __init__(self, total: int) -> None:
-        self._total = total
-        self._done = 0
-        self._is_terminal = sys.stderr.isatty()
-
-    def next(self, what: str) -> None:
-        """Say what is measured now."""
-        self._done += 1
-        text = f"[{self._done}/{self._total}] {what}"
-        print(f"\r\033[K{text}" if self._is_terminal else text, end="", file=sys.stderr, flush=True)
-
-    def result(self, text: str) -> None:
-        """Say what came of it."""
-        end = "" if self._is_terminal and self._done < self._total else "\n"
-        print(f" … {text}", end=end, file=sys.stderr, flush=True)
-
-
-@contextmanager
-def our_server(log: str, environment: dict[str, str] | None = None) -> Iterator[Plan]:
-    """Run our server on a new log, on disk or in memory; with an environment: a changed one."""
-    with tempfile.TemporaryDirectory(prefix="chat-bench-", dir=DISK) as directory:
-        db = f"{directory}/chat.db" if log == "disk" else ":memory:"
-        script = "bench/launch.py" if environment else "server.py"
-        with process.running(process.chat(db, script), environment) as plan:
-            yield plan
-
-
-def measure_cell(cell: Cell, seconds: float) -> Report:
-    """Measure one cell on a server of its own."""
-    if cell.design == "seed":
-        running = process.running(process.seed(cell.clients))
-    else:
-        running = our_server(cell.log)
-    with running as plan:
-        return process.generate(
-            replace(
-                plan,
-                clients=cell.clients,
-                in_flight=cell.in_flight,
-                is_batch=cell.design == "batch",
-                seconds=seconds,
-            )
-        )
 
 
 def grid() -> list[Cell]:
@@ -167,12 +110,12 @@ def round_trip() -> list[Target]:
             report = process.generate(replace(plan, clients=2, is_batch=True, times_own=True))
             ours.append(report.p50_ms)
         progress.result(f"{ours[-1]:.3f} ms")
-    least = middle(bare) + middle(commits)
+    ratios = [one / (echo + commit) for one, echo, commit in zip(ours, bare, commits, strict=True)]
     print(
         f"\nidle round trip {middle(ours):.3f} ms; bare echo {middle(bare):.3f} ms"
         f" + commit {middle(commits):.3f} ms"
     )
-    return [Target("idle round trip: times a bare echo and a commit", middle(ours) / least, 1.3)]
+    return [Target("idle round trip: times a bare echo and a commit", middle(ratios), 1.3)]
 
 
 def flood() -> list[Target]:
@@ -196,13 +139,14 @@ def flood() -> list[Target]:
 
 def scale() -> list[Target]:
     """Measure 10,000 clients: joining, memory, one message to all, leaving."""
-    progress = Progress(3)
+    progress = Progress(4)
     designs: list[tuple[str, Callable[[], Any], bool]] = [
         ("bare", lambda: process.running(process.peer("fan-out")), False),
         ("plain", lambda: our_server("disk"), False),
         ("batch", lambda: our_server("disk"), True),
+        ("bare", lambda: process.running(process.peer("fan-out")), False),
     ]
-    reports = {}
+    reports: dict[str, Report] = {}
     for name, running, is_batch in designs:
         progress.next(f"{SCALE_CLIENTS:,} clients, {name}")
         with running() as plan:
@@ -216,6 +160,9 @@ def scale() -> list[Target]:
                 )
             )
         progress.result(report.error or f"{middle(report.round_ms):,.0f} ms to all")
+        if name in reports:  # once before the others and once after them: the machine drifts
+            report.round_ms += reports[name].round_ms
+            report.round_cpu_ms += reports[name].round_cpu_ms
         if not report.error:
             reports[name] = report
     print("\n" + scale_table(reports))
@@ -254,35 +201,6 @@ def scale_table(reports: dict[str, Report]) -> str:
             f" {report.calm_cpu_seconds:.1f} | {left:.1f} |"
         )
     return "\n".join(lines)
-
-
-def variants(rounds: int) -> None:
-    """Measure our server with one thing changed at a time, in turns."""
-    tries = [(name, environment) for name, environment in VARIANTS]
-    tries += [(f"REST_FACTOR {factor}", {"BENCH_REST": str(factor)}) for factor in REST_FACTORS]
-    loads = [(100, 20, False), (100, 20, True), (1000, 500, True), (2, 1, True)]
-    progress = Progress(len(tries) * len(loads) * rounds)
-    figures: dict[tuple[str, int], list[Report]] = defaultdict(list)
-    for _round in range(rounds):
-        for index, (clients, in_flight, is_batch) in enumerate(loads):
-            for name, environment in tries:
-                progress.next(f"{name}, {clients} clients, {in_flight} in flight")
-                with our_server("disk", environment={"BENCH_VARIANT": name, **environment}) as plan:
-                    load = replace(plan, clients=clients, in_flight=in_flight, is_batch=is_batch)
-                    report = process.generate(load)
-                progress.result(report.error or f"{cost(report):.2f} µs, {report.p50_ms:.2f} ms")
-                figures[name, index].append(report)
-    print(
-        "\n| µs per delivery, p50 ms | plain 100/20 | batch 100/20 | batch 1000/500 | batch 2/1 |"
-    )
-    print("| --- " * 5 + "|")
-    for name, _environment in tries:
-        reports = [good(figures[name, index]) for index in range(len(loads))]
-        cells = [
-            f"{middle(map(cost, some)):.2f}, {middle(r.p50_ms for r in some):.1f}"
-            for some in reports
-        ]
-        print(f"| {name} | {' | '.join(cells)} |")
 
 
 def machine() -> str:
@@ -337,8 +255,12 @@ def main() -> int:
     parser.add_argument("--compare", action="store_true", help=f"against {BASELINE.name}")
     parser.add_argument("--scale", action="store_true", help="10,000 clients")
     parser.add_argument("--variants", action="store_true", help="what each setting brings")
+    parser.add_argument("--ages", action="store_true", help="how long reading waits")
+    parser.add_argument("--check", action="store_true", help="the generator, by gRPC clients")
     parser.add_argument("--seconds", type=float, default=2.0, help="measured for each cell")
-    parser.add_argument("--rounds", type=int, default=PAIR_ROUNDS, help="of --variants")
+    parser.add_argument(
+        "--rounds", type=int, default=PAIR_ROUNDS, help="of --variants, --ages and --check"
+    )
     parser.add_argument("--write", action="store_true", help=f"write {BASELINE.name} and the plots")
     flags = parser.parse_args()
     if process.on_one_core():
@@ -347,6 +269,12 @@ def main() -> int:
         print("the machine is busy: expect noise, and measure again later", file=sys.stderr)
     if flags.scale:
         print("\n" + targets_table(scale()))
+        return 0
+    if flags.ages:
+        ages(flags.rounds)
+        return 0
+    if flags.check:
+        check(flags.rounds)
         return 0
     if flags.variants:
         variants(flags.rounds)
