@@ -120,7 +120,8 @@ class History:
         """Begin to commit; `deliver` gets each group in the running event loop."""
         self._deliver = deliver
         self._loop = asyncio.get_running_loop()
-        self._thread = threading.Thread(target=self._run, name="log-writer")
+        # A daemon, so that a program that failed before `close` ends nevertheless.
+        self._thread = threading.Thread(target=self._run, name="log-writer", daemon=True)
         self._thread.start()
 
     def append(self, entry: Entry) -> None:

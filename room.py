@@ -232,7 +232,7 @@ class Member:
         if self.is_closing:
             return False
         if delivery.is_logged and self.has_gap:
-            _finish(self._waiting)
+            _wake(self._waiting)
             return True
         if self._queue and not self._fits(delivery):
             if delivery.is_logged:
@@ -241,7 +241,7 @@ class Member:
         self._queue.append(delivery)
         self._queued_messages += len(delivery.messages)
         self._queued_bytes += delivery.size_bytes
-        _finish(self._waiting)
+        _wake(self._waiting)
         return True
 
     def close(self, error: ChatError | None = None) -> None:
@@ -251,7 +251,7 @@ class Member:
         self.is_closing = True
         self.error = error
         self.owed_id = self.room.last_id if self.room else 0
-        _finish(self._waiting)
+        _wake(self._waiting)
 
     def drain(self) -> list[bytes]:
         """Return everything in the queue, encoded for this member, and empty the queue."""
@@ -284,12 +284,18 @@ class Member:
         return bool(self._queue)
 
     def change(self) -> asyncio.Future[None]:
-        """Return what is done when there is something to take, or the member is closing."""
+        """Return what is done when there is something to take, or the member is closing.
+
+        For the one writer, who calls it when neither is so; a second call takes it from the first.
+        """
         self._waiting = asyncio.get_running_loop().create_future()
         return self._waiting
 
     async def settle(self, at_most: int = 0) -> None:
-        """Return when no more than `at_most` of its messages wait to be committed or refused."""
+        """Return when no more than `at_most` of its messages wait to be committed or refused.
+
+        For the one reader of the stream: a second one who waits is not woken.
+        """
         while self.unsettled > at_most:
             self._settling = asyncio.get_running_loop().create_future()
             await self._settling
@@ -297,7 +303,7 @@ class Member:
     def settled(self) -> None:
         """Count one of its messages as committed or refused."""
         self.unsettled -= 1
-        _finish(self._settling)
+        _wake(self._settling)
 
     def _fits(self, delivery: Delivery) -> bool:
         return (
@@ -318,7 +324,7 @@ class Member:
         self._queued_messages = self._queued_bytes = 0
 
 
-def _finish(future: asyncio.Future[None] | None) -> None:
+def _wake(future: asyncio.Future[None] | None) -> None:
     if future is not None and not future.done():
         future.set_result(None)
 

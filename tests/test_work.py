@@ -240,16 +240,18 @@ def test_groups_grow_while_more_comes(monkeypatch: pytest.MonkeyPatch, tmp_path:
 
 def test_lone_message_waits_for_nothing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Neither the log nor a writer rests where nothing more has come meanwhile."""
-    monkeypatch.setattr(history, "GATHER_FACTOR", 1e9)
-    monkeypatch.setattr(history, "MAX_GATHER_SECONDS", 1e9)
-    monkeypatch.setattr(server, "REST_FACTOR", 1e9)
-    monkeypatch.setattr(server, "MAX_REST_SECONDS", 1e9)
 
     @in_loop
     async def run() -> None:
         async with chat_on(tmp_path / "chat.db") as chat:
             speaker = await chat.speaker()
             reader = await chat.join(user="ana", wants_batches=True)
+            await chat.post(speaker)  # the first may meet the reading of the log at the beginning
+            await come_true(lambda: messages_in(reader.writes) == 1)
+            monkeypatch.setattr(history, "GATHER_FACTOR", 1e9)
+            monkeypatch.setattr(history, "MAX_GATHER_SECONDS", 1e9)
+            monkeypatch.setattr(server, "REST_FACTOR", 1e9)
+            monkeypatch.setattr(server, "MAX_REST_SECONDS", 1e9)
             for _number in range(MESSAGES):
                 reader.writes.clear()
                 await chat.post(speaker)
