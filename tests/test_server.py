@@ -13,7 +13,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -711,65 +711,55 @@ def test_quiet_server_shows_no_conversation() -> None:
         assert server.lines == [f"gRPC server running on port {server.port}..."]
 
 
+@contextmanager
+def unread_server() -> Iterator[tuple[subprocess.Popen[bytes], int]]:
+    """Run a server and read only the first line of its standard output; yield it and its port."""
+    command = [sys.executable, "server.py", "--host", "localhost", "--port", "0", "--rate", "0"]
+    pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen(
+        [*command, "--db", ":memory:"], cwd=ROOT, env=clean_environment(), **pipes
+    ) as process:
+        try:
+            assert process.stdout is not None
+            yield process, int(process.stdout.readline().rstrip(b".\r\n").rpartition(b" ")[2])
+        finally:
+            process.kill()
+
+
 @pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
 @pytest.mark.parametrize("is_closed", [False, True], ids=["stopped pager", "closed pipe"])
 def test_chat_never_waits_for_its_screen(is_closed: bool) -> None:
     """Standard output that takes nothing, or is gone, stops neither the chat nor the way out."""
-    command = [sys.executable, "server.py", "--host", "localhost", "--port", "0"]
-    process = subprocess.Popen(
-        [*command, "--db", ":memory:", "--rate", "0"],
-        cwd=ROOT,
-        env=clean_environment(),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    )
-    try:
+    with unread_server() as (process, port):
         assert process.stdout is not None and process.stderr is not None
-        port = int(process.stdout.readline().rstrip(b".\n").rpartition(b" ")[2])
         if is_closed:
             process.stdout.close()
         with plain_client(f"localhost:{port}", "ana") as ana:
-            for number in range(2000):
+            for number in range(8000):
                 ana.say(f"{number} " + "x" * 100)
-            ana.wait_for_count(2000)
+            ana.wait_for_count(8000)
             process.send_signal(signal.SIGTERM)
             assert ana.wait_for_end() == (Code.UNAVAILABLE, "SHUTTING_DOWN")
         assert process.wait(DEADLINE_SECONDS) == 0
         assert b"Traceback" not in process.stderr.read()
-    finally:
-        process.kill()
-        process.communicate()
 
 
 def test_screen_counts_what_it_leaves_out() -> None:
     """Of a conversation that nobody reads, what is kept is shown later, and the rest is counted."""
     count, shown, left_out, said = 12_000, 0, 0, "{} of a conversation that nobody reads"
-    command = [sys.executable, "server.py", "--host", "localhost", "--port", "0"]
-    process = subprocess.Popen(
-        [*command, "--db", ":memory:", "--rate", "0"],
-        cwd=ROOT,
-        env=clean_environment(),
-        stdout=subprocess.PIPE,
-        encoding="utf-8",
-    )
-    try:
+    with unread_server() as (process, port), plain_client(f"localhost:{port}", "ana") as ana:
         assert process.stdout is not None
-        port = int(process.stdout.readline().rstrip(".\n").rpartition(" ")[2])
-        with plain_client(f"localhost:{port}", "ana") as ana:
-            for number in range(count):
-                ana.say(said.format(number))
-            ana.wait_for_count(count)
-            while shown + left_out < count:
-                line = process.stdout.readline()
-                if told := re.fullmatch(r"\((\d+) lines? left out\)\n", line):
-                    left_out += int(told[1])
-                else:
-                    assert line == f"[ana]: {said.format(shown + left_out)}\n"
-                    shown += 1
-        assert shown > 4000 and left_out > 0
-    finally:
-        process.kill()
-        process.communicate()
+        for number in range(count):
+            ana.say(said.format(number))
+        ana.wait_for_count(count)
+        while shown + left_out < count:
+            line = process.stdout.readline().decode().rstrip()
+            if told := re.fullmatch(r"\((\d+) lines? left out\)", line):
+                left_out += int(told[1])
+            else:
+                assert line == f"[ana]: {said.format(shown + left_out)}"
+                shown += 1
+    assert shown > 4000 and left_out > 0
 
 
 # What other people's tools ask.
