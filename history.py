@@ -266,11 +266,9 @@ class History:
         entry.is_repeated = True
 
     def _hand_over(self) -> None:
-        """Give the writer what has gathered, if anything; in the event loop."""
+        """Give the writer what has gathered; in the event loop."""
         group, self._gathering = self._gathering[:MAX_GROUP], self._gathering[MAX_GROUP:]
-        self._is_under_way = bool(group)
-        if group:
-            self._groups.put(group)
+        self._groups.put(group)
 
     def _finish(self, group: list[Entry], took_seconds: float) -> None:
         """Hand the group to the rooms, and the next one to the writer; in the event loop."""
