@@ -88,25 +88,20 @@ def _port(process: subprocess.Popen[bytes], output: int) -> int:
 
 def generate(plan: Plan, script: str = "bench/load.py") -> Report:
     """Run the load generator, or its check, with `plan` and return its report."""
-    command = [sys.executable, script, json.dumps(asdict(plan))]
-    done = subprocess.run(
-        command,
-        stdout=subprocess.PIPE,
-        cwd=ROOT,
-        check=True,
-        preexec_fn=lambda: _pin(GENERATOR_CORE),
-    )
-    return Report(**json.loads(done.stdout))
+    return Report(**json.loads(_output(GENERATOR_CORE, script, json.dumps(asdict(plan)))))
 
 
 def commit_ms(directory: str) -> float:
     """Return the median time of one commit of one message, on the server's core."""
-    command = [sys.executable, "bench/peers.py", "commit", directory]
-    done = subprocess.run(
-        command,
+    return float(_output(SERVER_CORE, *peer("commit"), directory))
+
+
+def _output(core: int, *arguments: str) -> bytes:
+    """Run a script of the bench on one core, and return what it prints."""
+    return subprocess.run(
+        [sys.executable, *arguments],
         stdout=subprocess.PIPE,
         cwd=ROOT,
         check=True,
-        preexec_fn=lambda: _pin(SERVER_CORE),
-    )
-    return float(done.stdout)
+        preexec_fn=lambda: _pin(core),
+    ).stdout

@@ -42,7 +42,7 @@ AGE_CELLS = tuple(
 
 def variants(rounds: int) -> None:
     """Measure our server with one thing changed at a time, in turns."""
-    tries = [(name, environment) for name, environment in VARIANTS]
+    tries = [*VARIANTS]
     tries += [(f"REST_FACTOR {factor}", {"BENCH_REST": str(factor)}) for factor in REST_FACTORS]
     tries += [(f"GATHER_FACTOR {n}", {"BENCH_GATHER": str(n)}) for n in GATHER_FACTORS]
     progress = Progress(len(tries) * len(LOADS) * rounds)

@@ -8,7 +8,6 @@ A part begins with a line `<!-- made by tools/documents.py: NAME -->` and ends w
 
 from __future__ import annotations
 
-import os
 import re
 import subprocess
 import sys
@@ -17,6 +16,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
+
+import demo  # noqa: E402
 
 import commands  # noqa: E402
 import language  # noqa: E402
@@ -35,12 +36,11 @@ TIME_LIMIT_SECONDS = 120
 
 def output_of(lang: str, *arguments: str) -> str:
     """Return what `python ARGUMENTS…` shows in the language `lang`, with no settings of ours."""
-    ours = {name: value for name, value in os.environ.items() if not name.startswith("CHAT_")}
-    settings = {"CHAT_LANG": lang, "COLUMNS": TOO_WIDE_TO_WRAP, "PYTHONUTF8": "1"}
+    settings = {"CHAT_LANG": lang, "COLUMNS": TOO_WIDE_TO_WRAP}
     result = subprocess.run(
         [sys.executable, *arguments],
         cwd=ROOT,
-        env=ours | settings,
+        env=demo.environment() | settings,
         stdin=subprocess.DEVNULL,
         capture_output=True,
         encoding="utf-8",
