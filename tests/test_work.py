@@ -97,6 +97,18 @@ class Chat:
             await self.hub.post(member, Message(user=member.name, message=str(number)))
         await self.history.flush()
 
+    async def hold_a_commit(self, member: Member) -> tuple[CountingConnection, int]:
+        """Let `member` say one thing, and hold its commit; return the connection and its commits.
+
+        The commits are those that were there before. Opening the connection's gate lets it go on.
+        """
+        writer = self.connections[0]
+        commits = writer.statements["COMMIT"]
+        writer.gate.clear()
+        await self.hub.post(member, Message(message="first"))
+        await come_true(lambda: writer.statements["COMMIT"] == commits + 1)
+        return writer, commits
+
     async def speaker(self) -> Member:
         """Return a member that only speaks, and whose queue nobody empties."""
         return await self.hub.join(Request(user="falante", history=0))
@@ -147,170 +159,130 @@ def messages_in(raws: list[bytes]) -> int:
     return sum(len(Message.FromString(raw).batch) or 1 for raw in raws)
 
 
-def test_message_is_encoded_once_for_each_sort_of_reader(
+@in_loop
+async def test_message_is_encoded_once_for_each_sort_of_reader(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """However many read it, a message is encoded once as a plain one and once as a full one."""
     full, plain = counted(monkeypatch, "encode"), counted(monkeypatch, "encode_plain")
-
-    @in_loop
-    async def run() -> None:
-        async with chat_on(tmp_path / "chat.db") as chat:
-            speaker = await chat.speaker()
-            readers = [await chat.join() for _number in range(20)]
-            readers += [await chat.join(user=f"f{number}") for number in range(20)]
-            readers += [
-                await chat.join(user=f"b{number}", wants_batches=True) for number in range(20)
-            ]
-            await come_true(lambda: bool(readers[-2].writes))  # it heard the last one come in
-            full.clear()
-            await chat.post(speaker, MESSAGES)
-            await come_true(
-                lambda: all(messages_in(reader.writes) >= MESSAGES for reader in readers)
-            )
-            assert Counter(message.id for message in full if message.id).total() == MESSAGES
-            assert len(plain) == MESSAGES
-
-    run()
+    async with chat_on(tmp_path / "chat.db") as chat:
+        speaker = await chat.speaker()
+        readers = [await chat.join() for _number in range(20)]
+        readers += [await chat.join(user=f"f{number}") for number in range(20)]
+        readers += [await chat.join(user=f"b{number}", wants_batches=True) for number in range(20)]
+        await come_true(lambda: bool(readers[-2].writes))  # it heard the last one come in
+        full.clear()
+        await chat.post(speaker, MESSAGES)
+        await come_true(lambda: all(messages_in(reader.writes) >= MESSAGES for reader in readers))
+        assert Counter(message.id for message in full if message.id).total() == MESSAGES
+        assert len(plain) == MESSAGES
 
 
-def test_nothing_is_encoded_for_readers_who_are_not_there(
+@in_loop
+async def test_nothing_is_encoded_for_readers_who_are_not_there(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """In a room of plain clients no message is encoded in full."""
     full = counted(monkeypatch, "encode")
-
-    @in_loop
-    async def run() -> None:
-        async with chat_on(tmp_path / "chat.db") as chat:
-            reader = await chat.join()
-            reader.said.put_nowait(Message(user="ana", message="oi").SerializeToString())
-            await come_true(lambda: len(reader.writes) == 1)
-            assert full == []
-
-    run()
+    async with chat_on(tmp_path / "chat.db") as chat:
+        reader = await chat.join()
+        reader.said.put_nowait(Message(user="ana", message="oi").SerializeToString())
+        await come_true(lambda: len(reader.writes) == 1)
+        assert full == []
 
 
-def test_messages_that_wait_share_one_commit(tmp_path: Path) -> None:
+@in_loop
+async def test_messages_that_wait_share_one_commit(tmp_path: Path) -> None:
     """While one commit is on its way to the disk, all that comes gathers for the next."""
-
-    @in_loop
-    async def run() -> None:
-        async with chat_on(tmp_path / "chat.db") as chat:
-            speaker = await chat.speaker()
-            writer = chat.connections[0]
-            commits = writer.statements["COMMIT"]
-            writer.gate.clear()
-            await chat.hub.post(speaker, Message(message="first"))
-            await come_true(lambda: writer.statements["COMMIT"] == commits + 1)
-            for number in range(MESSAGES):
-                await chat.hub.post(speaker, Message(message=str(number)))
-            writer.gate.set()
-            await chat.history.flush()
-            assert writer.statements["COMMIT"] == commits + 2
-
-    run()
+    async with chat_on(tmp_path / "chat.db") as chat:
+        speaker = await chat.speaker()
+        writer, commits = await chat.hold_a_commit(speaker)
+        for number in range(MESSAGES):
+            await chat.hub.post(speaker, Message(message=str(number)))
+        writer.gate.set()
+        await chat.history.flush()
+        assert writer.statements["COMMIT"] == commits + 2
 
 
-def test_groups_grow_while_more_comes(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+@in_loop
+async def test_groups_grow_while_more_comes(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     """What came during one commit is left to gather for a multiple of what that commit took."""
     monkeypatch.setattr(history, "GATHER_FACTOR", 1e9)
     monkeypatch.setattr(history, "MAX_GATHER_SECONDS", 1.0)
-
-    @in_loop
-    async def run() -> None:
-        async with chat_on(tmp_path / "chat.db") as chat:
-            speaker = await chat.speaker()
-            writer = chat.connections[0]
-            commits = writer.statements["COMMIT"]
-            writer.gate.clear()
-            await chat.hub.post(speaker, Message(message="first"))
-            await come_true(lambda: writer.statements["COMMIT"] == commits + 1)
-            await chat.hub.post(speaker, Message(message="second"))
-            writer.gate.set()
-            await come_true(lambda: speaker.unsettled == 1)
-            for number in range(MESSAGES):
-                await chat.hub.post(speaker, Message(message=str(number)))
-                await asyncio.sleep(0)
-            await chat.history.flush()
-            assert writer.statements["COMMIT"] == commits + 2
-
-    run()
+    async with chat_on(tmp_path / "chat.db") as chat:
+        speaker = await chat.speaker()
+        writer, commits = await chat.hold_a_commit(speaker)
+        await chat.hub.post(speaker, Message(message="second"))
+        writer.gate.set()
+        await come_true(lambda: speaker.unsettled == 1)
+        for number in range(MESSAGES):
+            await chat.hub.post(speaker, Message(message=str(number)))
+            await asyncio.sleep(0)
+        await chat.history.flush()
+        assert writer.statements["COMMIT"] == commits + 2
 
 
-def test_lone_message_waits_for_nothing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+@in_loop
+async def test_lone_message_waits_for_nothing(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     """Neither the log nor a writer rests where nothing more has come meanwhile."""
-
-    @in_loop
-    async def run() -> None:
-        async with chat_on(tmp_path / "chat.db") as chat:
-            speaker = await chat.speaker()
-            reader = await chat.join(user="ana", wants_batches=True)
-            await chat.post(speaker)  # the first may meet the reading of the log at the beginning
+    async with chat_on(tmp_path / "chat.db") as chat:
+        speaker = await chat.speaker()
+        reader = await chat.join(user="ana", wants_batches=True)
+        await chat.post(speaker)  # the first may meet the reading of the log at the beginning
+        await come_true(lambda: messages_in(reader.writes) == 1)
+        monkeypatch.setattr(history, "GATHER_FACTOR", 1e9)
+        monkeypatch.setattr(history, "MAX_GATHER_SECONDS", 1e9)
+        monkeypatch.setattr(server, "REST_FACTOR", 1e9)
+        monkeypatch.setattr(server, "MAX_REST_SECONDS", 1e9)
+        for _number in range(MESSAGES):
+            reader.writes.clear()
+            await chat.post(speaker)
             await come_true(lambda: messages_in(reader.writes) == 1)
-            monkeypatch.setattr(history, "GATHER_FACTOR", 1e9)
-            monkeypatch.setattr(history, "MAX_GATHER_SECONDS", 1e9)
-            monkeypatch.setattr(server, "REST_FACTOR", 1e9)
-            monkeypatch.setattr(server, "MAX_REST_SECONDS", 1e9)
-            for _number in range(MESSAGES):
-                reader.writes.clear()
-                await chat.post(speaker)
-                await come_true(lambda: messages_in(reader.writes) == 1)
-
-    run()
 
 
-def test_message_is_one_statement(tmp_path: Path) -> None:
+@in_loop
+async def test_message_is_one_statement(tmp_path: Path) -> None:
     """Beside its share of a transaction, a message costs the log one INSERT and no query."""
-
-    @in_loop
-    async def run() -> None:
-        async with chat_on(tmp_path / "chat.db") as chat:
-            speaker = await chat.speaker()
-            reader = await chat.join(user="ana", wants_batches=True)
-            await chat.post(speaker)
-            await come_true(lambda: messages_in(reader.writes) >= 1)
-            inserts, queries = chat.statements("INSERT"), chat.statements("SELECT")
-            await chat.post(speaker, MESSAGES)
-            await come_true(lambda: messages_in(reader.writes) >= 1 + MESSAGES)
-            assert chat.statements("INSERT") - inserts == MESSAGES
-            assert chat.statements("SELECT") == queries
-
-    run()
+    async with chat_on(tmp_path / "chat.db") as chat:
+        speaker = await chat.speaker()
+        reader = await chat.join(user="ana", wants_batches=True)
+        await chat.post(speaker)
+        await come_true(lambda: messages_in(reader.writes) >= 1)
+        inserts, queries = chat.statements("INSERT"), chat.statements("SELECT")
+        await chat.post(speaker, MESSAGES)
+        await come_true(lambda: messages_in(reader.writes) >= 1 + MESSAGES)
+        assert chat.statements("INSERT") - inserts == MESSAGES
+        assert chat.statements("SELECT") == queries
 
 
-def test_what_waits_for_a_writer_is_one_write(tmp_path: Path) -> None:
+@in_loop
+async def test_what_waits_for_a_writer_is_one_write(tmp_path: Path) -> None:
     """A client that takes batches gets in one write all that came during the last one."""
-
-    @in_loop
-    async def run() -> None:
-        async with chat_on(tmp_path / "chat.db") as chat:
-            speaker = await chat.speaker()
-            reader = await chat.join(user="ana", wants_batches=True)
-            reader.gate.clear()
-            await chat.post(speaker)
-            await come_true(lambda: len(reader.writes) == 1)
-            await chat.post(speaker, MESSAGES)
-            reader.gate.set()
-            await come_true(lambda: messages_in(reader.writes) == 1 + MESSAGES)
-            assert len(reader.writes) == 2
-
-    run()
+    async with chat_on(tmp_path / "chat.db") as chat:
+        speaker = await chat.speaker()
+        reader = await chat.join(user="ana", wants_batches=True)
+        reader.gate.clear()
+        await chat.post(speaker)
+        await come_true(lambda: len(reader.writes) == 1)
+        await chat.post(speaker, MESSAGES)
+        reader.gate.set()
+        await come_true(lambda: messages_in(reader.writes) == 1 + MESSAGES)
+        assert len(reader.writes) == 2
 
 
-def test_plain_client_gets_one_write_for_each_message(tmp_path: Path) -> None:
+@in_loop
+async def test_plain_client_gets_one_write_for_each_message(tmp_path: Path) -> None:
     """The small contract knows no batches: as many writes as messages, and not one more."""
-
-    @in_loop
-    async def run() -> None:
-        async with chat_on(tmp_path / "chat.db") as chat:
-            speaker = await chat.speaker()
-            reader = await chat.join()
-            await chat.post(speaker, MESSAGES)
-            await come_true(lambda: len(reader.writes) >= MESSAGES)
-            assert len(reader.writes) == MESSAGES
-
-    run()
+    async with chat_on(tmp_path / "chat.db") as chat:
+        speaker = await chat.speaker()
+        reader = await chat.join()
+        await chat.post(speaker, MESSAGES)
+        await come_true(lambda: len(reader.writes) >= MESSAGES)
+        assert len(reader.writes) == MESSAGES
 
 
 def test_ended_stream_is_freed_at_once(tmp_path: Path) -> None:
@@ -341,30 +313,26 @@ def test_ended_stream_is_freed_at_once(tmp_path: Path) -> None:
         gc.enable()
 
 
-def test_message_makes_no_task(tmp_path: Path) -> None:
+@in_loop
+async def test_message_makes_no_task(tmp_path: Path) -> None:
     """Delivering costs no task: each stream has its reader and its writer, and that is all."""
+    async with chat_on(tmp_path / "chat.db") as chat:
+        speaker = await chat.speaker()
+        readers = [await chat.join() for _number in range(10)]
+        await chat.post(speaker)
+        await come_true(lambda: all(len(reader.writes) == 1 for reader in readers))
+        before = asyncio.all_tasks()
+        made: list[object] = []
 
-    @in_loop
-    async def run() -> None:
-        async with chat_on(tmp_path / "chat.db") as chat:
-            speaker = await chat.speaker()
-            readers = [await chat.join() for _number in range(10)]
-            await chat.post(speaker)
-            await come_true(lambda: all(len(reader.writes) == 1 for reader in readers))
-            before = asyncio.all_tasks()
-            made: list[object] = []
+        def make(loop: asyncio.AbstractEventLoop, program: Any, **options: Any) -> Any:
+            made.append(program)
+            return asyncio.Task(program, loop=loop, **options)
 
-            def make(loop: asyncio.AbstractEventLoop, program: Any, **options: Any) -> Any:
-                made.append(program)
-                return asyncio.Task(program, loop=loop, **options)
-
-            asyncio.get_running_loop().set_task_factory(make)
-            for number in range(MESSAGES):
-                await chat.hub.post(speaker, Message(message=str(number)))
-            while not all(len(reader.writes) > MESSAGES for reader in readers):
-                await asyncio.sleep(0)
-            asyncio.get_running_loop().set_task_factory(None)
-            assert made == []
-            assert asyncio.all_tasks() <= before
-
-    run()
+        asyncio.get_running_loop().set_task_factory(make)
+        for number in range(MESSAGES):
+            await chat.hub.post(speaker, Message(message=str(number)))
+        while not all(len(reader.writes) > MESSAGES for reader in readers):
+            await asyncio.sleep(0)
+        asyncio.get_running_loop().set_task_factory(None)
+        assert made == []
+        assert asyncio.all_tasks() <= before
