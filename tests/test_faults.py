@@ -278,15 +278,12 @@ def test_frozen_reader_costs_no_memory_and_nobody_waits_and_gets_everything_late
         finally:
             reader.send_signal(signal.SIGCONT)
         reader.wait_for_line(f"GOT {total} True", 120)
-        with ended(flood(server.address, total, warm_up)) as flooding:
-            after = pinger.measure_while(flooding)
     print(
-        f"memory grew by {grown / 1e6:.1f} MB; median latency of others {before * 1e3:.1f} ms"
-        f" before, {meanwhile * 1e3:.1f} ms meanwhile, {after * 1e3:.1f} ms afterwards"
+        f"memory grew by {grown / 1e6:.1f} MB; median latency of others"
+        f" {before * 1e3:.1f} ms before, {meanwhile * 1e3:.1f} ms meanwhile"
     )
     assert grown < 20e6
-    # Before and afterwards, since the machine may have become slower for reasons of its own.
-    assert meanwhile <= 1.5 * max(before, after)
+    assert meanwhile <= 1.5 * before
 
 
 @contextmanager
