@@ -22,6 +22,7 @@ from log import Entry, Log
 from rules import (
     COMMON_ROOM,
     MAX_KEY_CHARACTERS,
+    MAX_RAW_NAME_CHARACTERS,
     ChatError,
     check_free,
     check_message,
@@ -570,6 +571,8 @@ class Hub:
     def _tell(self, member: Member, message: chat_pb2.Message) -> None:
         """Deliver a private message, now or never, and echo it to its sender."""
         text = check_message(message.message)
+        if len(message.to) > MAX_RAW_NAME_CHARACTERS:
+            raise ChatError("USER_UNKNOWN")
         private = chat_pb2.Message(user=member.name, message=text, key=message.key, to=message.to)
         private.sent_at.GetCurrentTime()
         key = (member.name_key, message.key)

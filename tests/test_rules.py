@@ -263,3 +263,13 @@ def test_unknown_language_is_english() -> None:
     """A catalogue that is not there is no reason to fail."""
     language.use("tlh")
     assert str(ChatError("SERVER_FULL")) == TEXTS["SERVER_FULL"]
+
+
+def test_text_too_long_for_a_name_costs_nothing() -> None:
+    """Normalising is quadratic in marks: a megabyte of them would take an hour."""
+    marks = "a" + "\N{COMBINING ACUTE ACCENT}\N{COMBINING DOT BELOW}" * 500_000
+    assert name_key(marks) == name_key(marks[:128])
+    with pytest.raises(ChatError):
+        check_name(marks)
+    with pytest.raises(ChatError):
+        check_name("x" * 129)
