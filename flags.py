@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import sys
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
@@ -75,10 +76,15 @@ class Parser(argparse.ArgumentParser):
 
 def at_least(lowest: float, kind: type[int] | type[float] = int) -> Any:
     """Return an argument type: a number of `kind` that is `lowest` or more."""
+    return between(lowest, sys.float_info.max, kind)
+
+
+def between(lowest: float, highest: float, kind: type[int] | type[float] = float) -> Any:
+    """Return an argument type: a number of `kind` from `lowest` to `highest`."""
 
     def number(text: str) -> float:
         value = kind(text)
-        if not value >= lowest or value == float("inf"):
+        if not lowest <= value <= highest:
             raise ValueError(text)
         return value
 

@@ -200,14 +200,17 @@ class History:
     def _run(self) -> None:
         while (group := self._next_group()) is not None:
             if group:
-                started = time.monotonic()
-                self._try(self._insert, group)
-                took_seconds = time.monotonic() - started
-                # The loop is gone only when the server is killed, and then nobody waits.
-                with suppress(RuntimeError):
-                    self._loop.call_soon_threadsafe(self._finish, group, took_seconds)
+                self._commit(group)
             if self._retain_days and time.monotonic() >= self._next_trim:
                 self._trim()
+
+    def _commit(self, group: list[Entry]) -> None:
+        started = time.monotonic()
+        self._try(self._insert, group)
+        took_seconds = time.monotonic() - started
+        # The loop is gone only when the server is killed, and then nobody waits.
+        with suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(self._finish, group, took_seconds)
 
     def _next_group(self) -> list[Entry] | None:
         """Block until the loop hands over a group; None: the end. Empty: time to trim."""
@@ -220,11 +223,14 @@ class History:
             return []
 
     def _try(self, work: Callable[[list[Entry]], None], group: list[Entry]) -> None:
-        """Do `work` in one transaction; a failure loses the group, whole, and says so to each."""
+        """Do `work` in one transaction; a failure loses the group, whole, and says so to each.
+
+        Any failure: the thread goes on, since without it nothing would be answered any more.
+        """
         try:
             with self._write_lock:
                 self._transact(work, group)
-        except sqlite3.Error as error:
+        except Exception as error:
             if not self._is_failing:
                 _log.error("%s", _sentence(self.path, error))
             for entry in group:
@@ -285,21 +291,22 @@ class History:
             progress.set()
 
     def _trim(self) -> None:
-        """Remove one portion of what is older than is kept, and note where each room begins now."""
+        """Remove one portion of what is older than is kept; after a failure, again in an hour."""
+        self._next_trim = time.monotonic() + TRIM_INTERVAL_SECONDS
+        self._try(self._remove_old, [])
+
+    def _remove_old(self, _group: list[Entry]) -> None:
+        """Remove the oldest rows that are not kept, and note where each room begins now."""
         before = time.time_ns() // 1000 - int(self._retain_days * DAY_MICROSECONDS)
         # The ids are in the order of time: no other row can be older than these.
         query = "SELECT id, room, sent_at FROM message ORDER BY id LIMIT ?"
-        with self._write_lock:
-            rows = self._writer.execute(query, (TRIM_ROWS,)).fetchall()
+        rows = self._writer.execute(query, (TRIM_ROWS,)).fetchall()
         old = [(room, row_id) for row_id, room, sent_at in rows if sent_at < before]
         if old:
-            self._try(lambda _group: self._remove(old), [])
-        if len(old) < TRIM_ROWS or self._is_failing:
-            self._next_trim = time.monotonic() + TRIM_INTERVAL_SECONDS
-
-    def _remove(self, old: list[tuple[str, int]]) -> None:
-        self._writer.execute("DELETE FROM message WHERE id <= ?", (old[-1][1],))
-        self._writer.executemany("INSERT OR REPLACE INTO trimmed VALUES (?, ?)", old)
+            self._writer.execute("DELETE FROM message WHERE id <= ?", (old[-1][1],))
+            self._writer.executemany("INSERT OR REPLACE INTO trimmed VALUES (?, ?)", old)
+        if len(old) == TRIM_ROWS:
+            self._next_trim = 0.0  # there is more of it
 
 
 def _stamp(message: chat_pb2.Message, message_id: int, sent_at: int) -> None:
@@ -377,7 +384,7 @@ def _prepare(connection: sqlite3.Connection, path: str) -> None:
     connection.execute("ROLLBACK")
 
 
-def _sentence(path: str, error: sqlite3.Error) -> str:
+def _sentence(path: str, error: Exception) -> str:
     """Say what is wrong with the file, and what to do about it."""
     text = str(error)
     if "full" in text:

@@ -434,6 +434,55 @@ async def test_old_messages_are_trimmed_and_the_gap_is_known(
         assert await log.history.reaches_back_to("never seen", 0)
 
 
+class FailingTrim(sqlite3.Connection):
+    """A connection on which looking for old messages fails, the first time."""
+
+    has_failed = False
+
+    def execute(self, sql: str, *parameters: Any) -> sqlite3.Cursor:
+        if sql.startswith("SELECT id, room, sent_at") and not self.has_failed:
+            self.has_failed = True
+            raise sqlite3.OperationalError("disk I/O error")
+        return super().execute(sql, *parameters)
+
+
+@in_loop
+async def test_trimming_that_fails_does_not_end_the_writer(
+    db: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What is said afterwards is still committed, and the failure is told in a line."""
+
+    def connect(*arguments: Any, **options: Any) -> sqlite3.Connection:
+        return sqlite3.connect(*arguments, **options, factory=FailingTrim)
+
+    async with opened(db, retain_days=1, connect=connect) as log:
+        await log.said("first")
+        await eventually_async(lambda: bool(caplog.records))
+        entry = await asyncio.wait_for(log.said("second"), 10)
+        assert not entry.is_lost
+    assert [record.exc_info for record in caplog.records] == [None]
+
+
+@in_loop
+async def test_exception_of_any_sort_does_not_end_the_writer(db: Path) -> None:
+    """The group is lost and says so; the next one is committed."""
+    async with opened(db) as log:
+        entry = Entry(ROOM, "\ud800", chat_pb2.Message(user="ana", message="no text for SQLite"))
+        log.history.append(entry)
+        await log.history.flush()
+        assert entry.is_lost
+        assert not (await log.said("fine")).is_lost
+
+
+async def eventually_async(predicate: Callable[[], bool]) -> None:
+    """Return when `predicate()` is true; fail after ten seconds."""
+    for _ in range(1000):
+        if predicate():
+            return
+        await asyncio.sleep(0.01)
+    raise AssertionError("it never came true")
+
+
 async def trimmed(log: OpenLog, count: int) -> None:
     """Wait until the log has removed its first `count` messages."""
     deadline = time.monotonic() + 10
