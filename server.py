@@ -15,7 +15,7 @@ import sys
 import threading
 import time
 from argparse import Namespace
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -50,14 +50,20 @@ from rules import COMMON_ROOM, ChatError, SetupError
 
 DEFAULT_PORT = 50051
 DEFAULT_DB = "chat.db"
+MAX_RETAIN_DAYS = 36_500  # a hundred years
 SERVICE = chat_pb2.DESCRIPTOR.services_by_name["ChatService"].full_name
 ERROR_DOMAIN = "chat"
 ANY_HOST = ("[::]", "::", "0.0.0.0")
 SESSION = re.compile("[0-9a-fA-F]{32}")
 MAX_ID = (1 << 63) - 1  # the largest that SQLite holds
 
-# Ten megabytes in one message still get the chat's own answer rather than gRPC's.
-MAX_RECEIVE_BYTES = 16 << 20
+# A message with all its fields at their longest fits; gRPC refuses more, unpacked, by itself.
+MAX_RECEIVE_BYTES = 64 << 10
+# Of a message that cannot be decoded: a longer key is none of ours.
+MAX_BROKEN_KEY_BYTES = 1 << 10
+WIRE_TYPE_LEN = 2  # protobuf.dev/programming-guides/encoding
+# Calls of the health service that may be open at a time: each costs memory for as long as it lasts.
+MAX_HEALTH_WATCHES = 100
 # A writer that waits this long has a reader that takes nothing at all.
 STUCK_SECONDS = 60.0
 STUCK_CHECK_SECONDS = 5.0
@@ -304,9 +310,44 @@ def key_of(raw: bytes) -> str:
     with suppress(DecodeError, UnicodeDecodeError):
         fields: Any = unknown_fields.UnknownFieldSet(empty_pb2.Empty.FromString(raw))
         for field in fields:
-            if field.field_number == chat_pb2.Message.KEY_FIELD_NUMBER:
-                return bytes(field.data).decode()
+            is_key = field.field_number == chat_pb2.Message.KEY_FIELD_NUMBER
+            # Of another wire type the data is a number, of which bytes() would make so many zeros.
+            is_text = is_key and field.wire_type == WIRE_TYPE_LEN
+            if is_text and len(field.data) <= MAX_BROKEN_KEY_BYTES:
+                return str(field.data.decode())
     return ""
+
+
+class Health(health.aio.HealthServicer):
+    """The standard health service, but that nobody can hold memory by watching.
+
+    A Watch of an unknown service ends with NOT_FOUND, as Check does, instead of waiting for it to
+    come; beyond `MAX_HEALTH_WATCHES` another one ends with RESOURCE_EXHAUSTED.
+    """
+
+    def __init__(self, services: Iterable[str]) -> None:
+        super().__init__()
+        self._services = frozenset(services)
+        self._watches = 0
+
+    async def start(self) -> None:
+        """Say from now on that every service is SERVING."""
+        for name in self._services:
+            await self.set(name, health_pb2.HealthCheckResponse.SERVING)
+
+    async def Watch(
+        self, request: health_pb2.HealthCheckRequest, context: grpc.aio.ServicerContext[Any, Any]
+    ) -> None:
+        """Tell the state of a service, and each change of it, until the caller goes."""
+        if request.service not in self._services:
+            await context.abort(grpc.StatusCode.NOT_FOUND, "unknown service")
+        if self._watches >= MAX_HEALTH_WATCHES:
+            await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "too many open calls")
+        self._watches += 1
+        try:
+            await super().Watch(request, context)
+        finally:
+            self._watches -= 1
 
 
 async def refuse(context: Context, error: ChatError) -> None:
@@ -404,7 +445,7 @@ class Server:
         )
         self._hub = Hub(self._history, flags.max_clients, flags.rate, show)
         self._service = ChatService(self._hub, token)
-        self._health = health.aio.HealthServicer()
+        self._health = Health(("", SERVICE))
 
     async def start(self) -> int:
         """Listen, and return the port. Raises `SetupError` where that cannot be."""
@@ -418,8 +459,7 @@ class Server:
             raise
         await self._hub.start()
         await self._grpc.start()
-        for name in ("", SERVICE):
-            await self._health.set(name, health_pb2.HealthCheckResponse.SERVING)
+        await self._health.start()
         watch = self._service.let_stuck_readers_go()
         self._watch = asyncio.create_task(watch, name="stuck-readers")
         return port
@@ -486,7 +526,7 @@ def read_flags(arguments: Sequence[str]) -> Namespace:
     add("--host", default="[::]", help=_("address to listen on"))
     add("--port", type=flags.port, default=DEFAULT_PORT, help=_("port to listen on; 0: a free one"))
     add("--db", default=DEFAULT_DB, help=_("file of the log; :memory: keeps it only while running"))
-    add("--retain", type=flags.at_least(0, float), default=0, help=_("days to keep; 0: for ever"))
+    add("--retain", type=flags.between(0, MAX_RETAIN_DAYS), default=0, help=_("days to keep; 0: for ever"))
     add("--max-clients", type=flags.at_least(1), default=10_000, help=_("most clients at a time"))
     add(
         "--rate",

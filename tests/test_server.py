@@ -13,7 +13,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -294,8 +294,9 @@ HOSTILE = {
     "bidi in the name": (Message(user="a\u202e", message="oi"), "NAME_INVALID"),
     "Hangul filler": (Message(user="\u3164", message="oi"), "NAME_INVALID"),
     "8193 bytes": (Message(user="p", message="x" * 8193), "MESSAGE_TOO_LONG"),
-    "10 MB": (Message(user="p", message="x" * 10_000_000), "MESSAGE_TOO_LONG"),
-    "10 MB name": (Message(user="x" * 10_000_000, message="oi"), "NAME_INVALID"),
+    "60 kB": (Message(user="p", message="x" * 60_000), "MESSAGE_TOO_LONG"),
+    "60 kB name": (Message(user="x" * 60_000, message="oi"), "NAME_INVALID"),
+    "60 kB of marks": (Message(user="a" + "\u0301" * 30_000, message="oi"), "NAME_INVALID"),
     "private": (Message(user="p", message="oi", to="ana"), "REQUEST_INVALID"),
     "kind": (Message(user="p", message="oi", kind=chat_pb2.KIND_NOTICE), "REQUEST_INVALID"),
     "long key": (Message(user="p", message="oi", key="k" * 1000), "REQUEST_INVALID"),
@@ -327,13 +328,69 @@ def test_plain_client_with_broken_bytes_is_refused(server: RunningServer, raw: b
         assert guest.wait_for_end() == (Code.INVALID_ARGUMENT, "MESSAGE_INVALID")
 
 
+@pytest.mark.parametrize("compression", [grpc.Compression.NoCompression, grpc.Compression.Gzip])
+def test_message_over_64_kib_ends_its_stream_alone(
+    server: RunningServer, compression: grpc.Compression
+) -> None:
+    """gRPC counts what is unpacked: a megabyte of one letter is a kilobyte of gzip."""
+    metadata = [("chat-user-bin", b"large")]
+    with (
+        full_client(server.address, "ana", room="small", history=0) as ana,
+        grpc.insecure_channel(
+            server.address, CHANNEL_OPTIONS, compression=compression
+        ) as channel,
+    ):
+        chat: Any = channel.stream_stream(METHOD, None, None)
+        large = Message(message="x" * 1_000_000).SerializeToString()
+        call = chat(iter([large]), metadata=metadata, timeout=DEADLINE_SECONDS)
+        with pytest.raises(grpc.RpcError):
+            list(call)
+        assert call.code() == Code.RESOURCE_EXHAUSTED
+        ana.say("still here", key="k")
+        ana.wait_for_key("k")
+
+
+def varint(number: int) -> bytes:
+    """Return a number as protobuf writes it."""
+    low = bytes([number & 0x7F | 0x80]) if number > 0x7F else bytes([number])
+    return low + (varint(number >> 7) if number > 0x7F else b"")
+
+
+# Messages that cannot be decoded (their name is no UTF-8), by what stands where the key should.
+BROKEN_NAME = b"\x0a\x01\xff"
+NO_KEYS = {
+    "500 million as a number": b"\x30" + varint(500_000_000),
+    "the largest number": b"\x30" + varint((1 << 64) - 1),
+    "32 bits": b"\x35\x01\x02\x03\x04",
+    "64 bits": b"\x31" + b"\x7f" * 8,
+    "a group": b"\x33\x08\x01\x34",
+    "2 kB": b"\x32" + varint(2048) + b"k" * 2048,
+}
+
+
+@pytest.mark.parametrize("field", NO_KEYS.values(), ids=NO_KEYS.keys())
+def test_what_is_no_key_is_taken_for_none(server: RunningServer, field: bytes) -> None:
+    """The notice has no key, nothing large is made of it, and the stream lives on."""
+    with full_client(server.address, "broken", room="broken", history=0) as guest:
+        guest.send_raw(BROKEN_NAME + field)
+        notice = guest.wait_for_kind(chat_pb2.KIND_NOTICE)
+        assert (notice.user, notice.key) == ("MESSAGE_INVALID", "")
+        guest.say("oi", key="after")
+        guest.wait_for_key("after")
+    with plain_client(server.address) as plain:
+        plain.send_raw(BROKEN_NAME + field)
+        assert plain.wait_for_end() == (Code.INVALID_ARGUMENT, "MESSAGE_INVALID")
+
+
 def test_hostile_full_client_is_told_and_stays(server: RunningServer) -> None:
     """Each refusal is a notice with the key of what was refused; the stream lives on."""
     with full_client(server.address, "mallory", room="hostile", history=0) as guest:
         guest.say("", key="empty")
         assert guest.wait_for_key("empty").user == "MESSAGE_INVALID"
-        guest.say("x" * 10_000_000, key="10 MB")
-        assert guest.wait_for_key("10 MB").user == "MESSAGE_TOO_LONG"
+        guest.say("x" * 60_000, key="60 kB")
+        assert guest.wait_for_key("60 kB").user == "MESSAGE_TOO_LONG"
+        guest.say("oi", to="a" + "\u0301\u0323" * 15_000, key="marks")
+        assert guest.wait_for_key("marks").user == "USER_UNKNOWN"
         guest.send(Message(message="oi", kind=chat_pb2.KIND_LEFT, key="kind"))
         assert guest.wait_for_key("kind").user == "REQUEST_INVALID"
         guest.send_raw(b"\x12\x02\xff\xfe\x32\x06broken")
@@ -776,6 +833,39 @@ def test_health_is_serving(server: RunningServer) -> None:
         with pytest.raises(grpc.RpcError) as refusal:
             health.Check(health_pb2.HealthCheckRequest(service="x"), timeout=DEADLINE_SECONDS)
         assert refusal.value.code() == Code.NOT_FOUND
+
+
+def test_watching_an_unknown_service_is_refused(server: RunningServer) -> None:
+    """Else each name that somebody makes up would be kept for as long as the call lasts."""
+    with grpc.insecure_channel(server.address, CHANNEL_OPTIONS) as channel:
+        health: Any = health_pb2_grpc.HealthStub(channel)
+        request = health_pb2.HealthCheckRequest(service="x" * 10_000)
+        with pytest.raises(grpc.RpcError) as refusal:
+            next(health.Watch(request, timeout=DEADLINE_SECONDS))
+        assert refusal.value.code() == Code.NOT_FOUND
+
+
+def test_watches_of_health_are_counted(server: RunningServer) -> None:
+    """A hundred at a time; one that ends makes room for another."""
+    with grpc.insecure_channel(server.address, CHANNEL_OPTIONS) as channel:
+        health: Any = health_pb2_grpc.HealthStub(channel)
+        request = health_pb2.HealthCheckRequest(service="ChatService")
+        watches = [health.Watch(request, timeout=DEADLINE_SECONDS) for _ in range(100)]
+        assert {next(watch).status for watch in watches} == {SERVING}
+        with pytest.raises(grpc.RpcError) as refusal:
+            next(health.Watch(request, timeout=DEADLINE_SECONDS))
+        assert refusal.value.code() == Code.RESOURCE_EXHAUSTED
+        watches[0].cancel()
+
+        def is_let_in() -> bool:
+            with suppress(grpc.RpcError):
+                watches.append(health.Watch(request, timeout=DEADLINE_SECONDS))
+                return bool(next(watches[-1]).status == SERVING)
+            return False
+
+        eventually(is_let_in)
+        for watch in watches:
+            watch.cancel()
 
 
 @pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
