@@ -17,7 +17,7 @@ import commands
 import style
 from commands import Command
 from language import N_, _, _n
-from rules import COMMON_ROOM, ChatError, check_name, explain, name_key
+from rules import COMMON_ROOM, ChatError, SetupError, check_name, explain, name_key
 from session import MAX_PENDING, Change, Session, State
 from terminal import Terminal
 
@@ -69,7 +69,10 @@ class Conversation:
         self._bell = bell
         self._receiver = threading.Thread(target=self._receive, name="receive", daemon=True)
         self._greeted = threading.Event()
+        # Guards `_has_started` and `_refusal`: exactly one of two threads sees to a refusal.
+        self._starting = threading.Lock()
         self._is_leaving = False
+        self._has_started = False  # what happens now is for the terminal, not for `start`
         self._failures = 0
         # What was typed for each key that is not answered yet.
         self._typed: dict[str, str] = {}
@@ -106,6 +109,8 @@ class Conversation:
         """Connect, and return the refusal if there was one already."""
         self._receiver.start()
         self._greeted.wait(GREETING_SECONDS)
+        with self._starting:
+            self._has_started = self._refusal is None
         return self._refusal
 
     def converse(self) -> int:
@@ -371,11 +376,21 @@ class Conversation:
             for message in self._session:
                 self._hear(message)
         except ChatError as error:
-            self._refusal = error
-            if self._greeted.is_set() and not self._is_leaving:
-                self._terminal.stop()
+            self._refused_for_good(error)
+        except Exception as error:
+            # Nobody else would see it, and what is typed from now on would go nowhere.
+            self._session.abort()
+            text = _("Something unexpected ended the conversation ({error}).")
+            self._refused_for_good(SetupError(text.format(error=style.one_line(repr(error)))))
         finally:
             self._greeted.set()
+
+    def _refused_for_good(self, error: ChatError) -> None:
+        with self._starting:
+            self._refusal = error
+            is_ours = self._has_started
+        if is_ours and not self._is_leaving:
+            self._terminal.stop()
 
     def _hear(self, message: chat_pb2.Message) -> None:
         typed = self._typed.pop(message.key, None) if message.key else None

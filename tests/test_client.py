@@ -7,9 +7,14 @@ import json
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
+from concurrent import futures
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
+import grpc
 import pytest
 from support import (
     ROOT,
@@ -24,6 +29,7 @@ from support import (
 )
 
 import chat_pb2
+import chat_pb2_grpc
 import client
 import conversation
 from rules import SetupError
@@ -349,3 +355,57 @@ def test_help_names_the_variable_of_every_flag() -> None:
     for flag in ("name", "room", "history", "bell", "json", "listen", "tls", "token-file", "lang"):
         assert f"--{flag}" in text and f"CHAT_{flag.upper().replace('-', '_')}" in text
     assert english.stdout != portuguese.stdout
+
+
+# Servers that do not keep to the contract.
+
+
+@contextmanager
+def odd_server(chat: Callable[[Any, Any], Iterator[chat_pb2.Message]]) -> Iterator[str]:
+    """Run a server whose Chat is `chat(requests, context)` and return its address."""
+
+    class Odd(chat_pb2_grpc.ChatServiceServicer):
+        def Chat(self, request_iterator: Any, context: Any) -> Iterator[chat_pb2.Message]:
+            return chat(request_iterator, context)
+
+    server = grpc.server(futures.ThreadPoolExecutor(4, thread_name_prefix="odd"))
+    chat_pb2_grpc.add_ChatServiceServicer_to_server(Odd(), server)  # type: ignore[no-untyped-call]
+    port = server.add_insecure_port("localhost:0")
+    server.start()
+    try:
+        yield f"localhost:{port}"
+    finally:
+        server.stop(None).wait()
+
+
+def test_refusal_that_comes_late_ends_the_client() -> None:
+    """On a slow network the answer comes when typing has long begun."""
+    is_due = threading.Event()
+
+    def chat(requests: Any, context: Any) -> Iterator[chat_pb2.Message]:
+        is_due.wait(60)
+        context.abort(grpc.StatusCode.ALREADY_EXISTS, "taken")
+        yield
+
+    with odd_server(chat) as address, running_client(address, "--name", "ana") as ana:
+        ana.type("is anybody here?")
+        # Twice as long as the client waits for an answer before it lets the user type.
+        is_due.wait(2 * conversation.GREETING_SECONDS)
+        is_due.set()
+        assert ana.wait() == conversation.EXIT_REFUSED
+        assert "This name is taken" in ana.stderr and "Traceback" not in ana.stderr
+
+
+def test_receive_thread_that_fails_ends_the_client_with_a_sentence() -> None:
+    """Without it the client would read lines for ever, and send none."""
+
+    def chat(requests: Any, context: Any) -> Iterator[chat_pb2.Message]:
+        message = chat_pb2.Message(user="bia", message="from the year 10000")
+        message.sent_at.seconds = 1 << 40
+        yield message
+        yield from ()
+        next(requests, None)
+
+    with odd_server(chat) as address, running_client(address, "--name", "ana", "--json") as ana:
+        assert ana.wait() == conversation.EXIT_REFUSED
+        assert "Something unexpected" in ana.stderr and "Traceback" not in ana.stderr
