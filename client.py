@@ -16,13 +16,14 @@ from collections.abc import Sequence
 # What gRPC itself has to say is said by us, in a sentence. It reads this when it is imported.
 os.environ.setdefault("GRPC_VERBOSITY", "NONE")
 
-import flags
-import security
-from conversation import BELLS, EXIT_REFUSED, Conversation, sentence
-from language import N_, _, speak_utf8
-from rules import COMMON_ROOM, ChatError, SetupError, check_name
-from session import DEFAULT_HISTORY, DEFAULT_PORT, Session
-from terminal import ENDING_SIGNALS, JsonTerminal, PlainTerminal, Terminal
+from chat.cli import credentials as security
+from chat.cli import flags
+from chat.cli.i18n import N_, _, speak_utf8
+from chat.client.app import BELLS, EXIT_REFUSED, Conversation, sentence
+from chat.client.session import DEFAULT_HISTORY, DEFAULT_PORT, Session
+from chat.client.ui.plain import ENDING_SIGNALS, JsonTerminal, PlainTerminal, Terminal
+from chat.protocol.errors import ChatError, ConfigError
+from chat.protocol.names import COMMON_ROOM, check_name
 
 # Where the server is. To talk to one on another machine, put its IP here: "192.168.1.10:50051".
 SERVER_ADDRESS = "localhost:50051"
@@ -34,7 +35,7 @@ DUMB_TERMINALS = ("", "dumb", "unknown")
 
 
 def parse_address(text: str) -> str:
-    """Return `HOST[:PORT]` with its port, or raise `SetupError` that says what is wrong with it."""
+    """Return `HOST[:PORT]` with its port; raises `ConfigError` that says what is wrong with it."""
     text = text.strip()
     host, colon, port = text.rpartition(":")
     if not colon or text.endswith("]") or text.count(":") > 1 and not text.startswith("["):
@@ -44,7 +45,7 @@ def parse_address(text: str) -> str:
     if not host or not is_port or any(character in "/@ \t" for character in host):
         example = "192.168.1.10:50051"
         wrong = _("{text!r} is no address. Write HOST or HOST:PORT, such as {example}.")
-        raise SetupError(wrong.format(text=text, example=example))
+        raise ConfigError(wrong.format(text=text, example=example))
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
@@ -111,13 +112,14 @@ def introduce(settings: Namespace, terminal: Terminal) -> Conversation | int:
         try:
             conversation = connect(settings, wanted.strip(), terminal)
             refusal = conversation.start()
-        except ChatError as error:
+        except (ChatError, ConfigError) as error:
             refusal = error
         if refusal is None:
             return conversation
         terminal.complain(sentence(refusal))
         may_ask_again = name is None and terminal.is_interactive
-        if not may_ask_again or not refusal.reason.startswith("NAME_"):
+        is_about_name = isinstance(refusal, ChatError) and refusal.reason.startswith("NAME_")
+        if not may_ask_again or not is_about_name:
             return EXIT_REFUSED
 
 
@@ -129,7 +131,9 @@ def choose_terminal(settings: Namespace) -> Terminal:
     is_dumb = sys.platform != "win32" and os.environ.get("TERM", "") in DUMB_TERMINALS
     if is_person and not is_dumb:
         try:
-            from screen import Screen  # needs prompt_toolkit, which the chat can do without
+            from chat.client.ui.editor import (
+                Screen,  # needs prompt_toolkit, which the chat can do without
+            )
 
             return Screen()
         except (ImportError, OSError):

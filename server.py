@@ -32,11 +32,14 @@ from grpc_status import rpc_status
 
 import chat_pb2
 import chat_pb2_grpc
-import flags
-import security
-from history import History
-from language import N_, _, _n, speak_utf8
-from machine import (
+from chat.cli import credentials as security
+from chat.cli import flags
+from chat.cli.i18n import N_, _, _n, speak_utf8
+from chat.protocol.errors import ChatError, ConfigError
+from chat.protocol.names import COMMON_ROOM
+from chat.server.hub import DEFAULT_HISTORY, Hub, Member, Request
+from chat.server.log.sqlite import History
+from chat.server.runtime import (
     addresses,
     be_scheduled_in_batches,
     collect_rarely,
@@ -45,8 +48,6 @@ from machine import (
     stop_on_signals,
     why_not,
 )
-from room import DEFAULT_HISTORY, Hub, Member, Request
-from rules import COMMON_ROOM, ChatError, SetupError
 
 DEFAULT_PORT = 50051
 DEFAULT_DB = "chat.db"
@@ -448,12 +449,12 @@ class Server:
         self._health = Health(("", SERVICE))
 
     async def start(self) -> int:
-        """Listen, and return the port. Raises `SetupError` where that cannot be."""
+        """Listen, and return the port. Raises `ConfigError` where that cannot be."""
         self._grpc = grpc.aio.server(options=OPTIONS)
         self._add_services()
         try:
             port = self._listen()
-        except SetupError:
+        except ConfigError:
             await self._grpc.stop(None)
             self._history.abandon()
             raise
@@ -480,7 +481,7 @@ class Server:
                 return self._grpc.add_insecure_port(address)
             return self._grpc.add_secure_port(address, self._credentials)
         except RuntimeError as error:
-            raise SetupError(why_not(self._flags.host, self._flags.port)) from error
+            raise ConfigError(why_not(self._flags.host, self._flags.port)) from error
 
     async def stop(self) -> None:
         """Accept nothing new, deliver what was accepted, end every stream; under five seconds."""
@@ -526,7 +527,12 @@ def read_flags(arguments: Sequence[str]) -> Namespace:
     add("--host", default="[::]", help=_("address to listen on"))
     add("--port", type=flags.port, default=DEFAULT_PORT, help=_("port to listen on; 0: a free one"))
     add("--db", default=DEFAULT_DB, help=_("file of the log; :memory: keeps it only while running"))
-    add("--retain", type=flags.between(0, MAX_RETAIN_DAYS), default=0, help=_("days to keep; 0: for ever"))
+    add(
+        "--retain",
+        type=flags.between(0, MAX_RETAIN_DAYS),
+        default=0,
+        help=_("days to keep; 0: for ever"),
+    )
     add("--max-clients", type=flags.at_least(1), default=10_000, help=_("most clients at a time"))
     add(
         "--rate",
@@ -551,7 +557,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     screen = Screen()
     try:
         run(serve(settings, screen))
-    except ChatError as error:
+    except ConfigError as error:
         print(error, file=sys.stderr)
         return 1
     finally:

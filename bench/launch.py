@@ -19,8 +19,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from load import STAMP
 
-import history
 import server
+from chat.server.log import sqlite as history
 
 changed: Any = server  # what is replaced here need not have the type of what was there
 NOTE_SECONDS = 0.5  # between two notes of the ages

@@ -17,9 +17,9 @@ import grpc
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-import history
-import machine
 import server
+from chat.server import runtime as machine
+from chat.server.log import sqlite as history
 from server import EOF, Context
 
 CLIENTS = 10_000

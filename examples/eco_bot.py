@@ -3,8 +3,8 @@
 import sys
 from contextlib import suppress
 
+from chat.client.session import Session
 from chat_pb2 import KIND_UNSPECIFIED
-from session import Session
 
 
 def main(address: str) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 from support import leftover_threads
 
-import language
+from chat.cli import i18n as language
 
 # What gRPC itself has to say of lost connections would drown what the tests say.
 os.environ.setdefault("GRPC_VERBOSITY", "NONE")

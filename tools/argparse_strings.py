@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from language import N_
+from chat.cli.i18n import N_
 
 SENTENCES = (
     N_("usage: "),

@@ -21,7 +21,7 @@ from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po, write_po
 
 ROOT = Path(__file__).resolve().parent.parent
-LOCALE_DIR = ROOT / "locale"
+LOCALE_DIR = ROOT / "chat" / "locale"
 OTHER_SOURCES = ("tools/argparse_strings.py", "tools/demo.py", "tools/documents.py")
 # How many sentences each of the functions in `language.py` takes.
 KEYWORDS = {"_": 1, "N_": 1, "_n": 2}
@@ -45,7 +45,7 @@ class PlainCatalog(Catalog):
 
 def sources() -> list[Path]:
     """Return the files that may speak to people: our programs, and what argparse says for us."""
-    programs = (path for path in ROOT.glob("*.py") if "_pb2" not in path.name)
+    programs = [ROOT / "server.py", ROOT / "client.py", *(ROOT / "chat").rglob("*.py")]
     return sorted(programs) + [ROOT / name for name in OTHER_SOURCES]
 
 

@@ -26,8 +26,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-import language  # noqa: E402
-from language import _  # noqa: E402
+from chat.cli import i18n as language  # noqa: E402
+from chat.cli.i18n import _  # noqa: E402
 
 # How long a line may take that somebody should see; a busy machine starts Python slowly.
 DEADLINE_SECONDS = 30.0

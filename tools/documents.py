@@ -19,11 +19,11 @@ sys.path.insert(0, str(ROOT))
 
 import demo  # noqa: E402
 
-import commands  # noqa: E402
-import language  # noqa: E402
-import rules  # noqa: E402
 import server  # noqa: E402
-from language import _  # noqa: E402
+from chat.cli import i18n as language  # noqa: E402
+from chat.cli.i18n import _  # noqa: E402
+from chat.client import commands  # noqa: E402
+from chat.protocol import errors as rules  # noqa: E402
 
 DOCUMENTS = {"README.md": "en", "LEIAME.md": "pt_BR"}
 PART = re.compile(r"(<!-- made by tools/documents.py: (.+?) -->\n).*?(<!-- end -->)", re.DOTALL)
@@ -82,7 +82,7 @@ def commands_of_client(lang: str) -> str:
 
 def refusals(lang: str) -> str:
     """Return the table of what a server may refuse: reasons, statuses, and what they mean."""
-    said_by_server = [reason for reason in rules.TEXTS if reason not in SAID_BY_CLIENT]
+    said_by_server = [reason for reason in rules.REASONS if reason not in SAID_BY_CLIENT]
     rows = [
         (code(reason), code(status_name(reason)), rules.explain(reason, reason))
         for reason in sorted(said_by_server, key=lambda reason: reason not in server.STATUS)

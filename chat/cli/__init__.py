@@ -1,0 +1,1 @@
+"""What both programs need of a command line: flags, the language, certificates and tokens."""

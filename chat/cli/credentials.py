@@ -1,0 +1,115 @@
+"""Who may read along and who may come in: TLS with given certificates, and the shared token.
+
+For server and client; knows nothing of rooms or messages.
+"""
+
+from __future__ import annotations
+
+import hmac
+import ipaddress
+import os
+import ssl
+from pathlib import Path
+
+import grpc
+
+from chat.cli.i18n import _
+from chat.protocol.errors import ConfigError
+from chat.protocol.metadata import bearer
+
+TOKEN_VARIABLE = "CHAT_TOKEN"
+MIN_TOKEN_CHARACTERS = 8
+
+
+def read_token(path: str | None) -> str:
+    """Return the token in the file `path`, else in `CHAT_TOKEN`; empty where there is none.
+
+    Raises `ConfigError` for a file that cannot be read and for a token that no header can carry.
+    """
+    token = _read(path).decode("utf-8", "replace") if path else os.environ.get(TOKEN_VARIABLE, "")
+    token = token.strip()
+    if path and not token:
+        raise ConfigError(_("{path} is empty: write the token into it.").format(path=path))
+    is_sendable = token.isascii() and token.isprintable() and " " not in token
+    if token and (len(token) < MIN_TOKEN_CHARACTERS or not is_sendable):
+        raise ConfigError(
+            _("A token has 8 or more ASCII characters, without spaces. Choose another one.")
+        )
+    return token
+
+
+def is_authorized(authorization: str | bytes, token: str) -> bool:
+    """Say whether the header carries `token`; takes the same time however much of it is right."""
+    if isinstance(authorization, str):
+        authorization = authorization.encode()
+    return hmac.compare_digest(authorization, bearer(token).encode())
+
+
+def server_credentials(cert: str | None, key: str | None) -> grpc.ServerCredentials | None:
+    """Return what the server listens with: the certificate chain and key (PEM), or None."""
+    if not cert and not key:
+        return None
+    if not cert or not key:
+        raise ConfigError(_("--tls-cert and --tls-key belong together: give both."))
+    pair = (_read(key), _read(cert))
+    for path, content in zip((key, cert), pair, strict=True):
+        _check_pem(path, content)
+    _check_pair(cert, key)
+    return grpc.ssl_server_credentials([pair])
+
+
+def channel_credentials(ca: str | None) -> grpc.ChannelCredentials:
+    """Return what the client trusts: the authorities in `ca` (PEM), or the well-known ones."""
+    if ca is None:
+        return grpc.ssl_channel_credentials()
+    content = _read(ca)
+    _check_pem(ca, content)
+    return grpc.ssl_channel_credentials(content)
+
+
+def check_token_stays_safe(host: str, token: str, is_encrypted: bool) -> None:
+    """Raise `ConfigError` if the token would cross a network that others can read."""
+    if token and not is_encrypted and not is_loopback(host):
+        raise ConfigError(
+            _(
+                "The token would be sent in the clear. Use --tls,"
+                " or leave the token out if the server asks for none."
+            )
+        )
+
+
+def is_loopback(host: str) -> bool:
+    """Say whether `host`, a name or an address, is this very machine, without asking DNS."""
+    if host.lower() == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
+
+
+def _read(path: str) -> bytes:
+    try:
+        return Path(path).read_bytes()
+    except OSError as error:
+        text = _("{path} cannot be read ({error}). Give the path of a file that can.")
+        raise ConfigError(text.format(path=path, error=error.strerror)) from error
+
+
+def _check_pair(cert: str, key: str) -> None:
+    """Raise `ConfigError` for a pair that gRPC would refuse without a word about it."""
+    try:
+        # An encrypted key, which gRPC cannot read either, must not make OpenSSL ask for a password.
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(cert, key, password="")
+    except ssl.SSLError as error:
+        text = _("The key {key} does not fit the certificate {cert}, or one of them is damaged.")
+        raise ConfigError(text.format(key=key, cert=cert)) from error
+
+
+def _check_pem(path: str, content: bytes) -> None:
+    if b"-----BEGIN " not in content:
+        raise ConfigError(
+            _("{path} is no PEM file: it has no line that starts with -----BEGIN.").format(
+                path=path
+            )
+        )

@@ -1,0 +1,148 @@
+"""The table of commands: `/ajuda`, the completion and the guide's list are made from it.
+
+Knows what commands are called, not what they do: `conversation.py` does them.
+"""
+
+from __future__ import annotations
+
+import difflib
+import unicodedata
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from chat.cli.i18n import N_, _
+
+PREFIX = "/"
+
+
+@dataclass(frozen=True)
+class Command:
+    """`names`: the Portuguese one first, then the English ones. `completes`: what Tab offers."""
+
+    names: tuple[str, ...]
+    help: str
+    arguments: str = ""
+    completes: str = ""
+
+    @property
+    def name(self) -> str:
+        """The name by which the program knows it."""
+        return self.names[0]
+
+    @property
+    def usage(self) -> str:
+        """How it is typed, in the user's language."""
+        return f"{PREFIX}{self.name} {_(self.arguments) if self.arguments else ''}".rstrip()
+
+    @property
+    def aliases(self) -> str:
+        """Its other names, with commas between them."""
+        return ", ".join(PREFIX + name for name in self.names[1:])
+
+
+LEAVE = Command(("sair", "quit"), N_("leave the chat"))
+HELP = Command(("ajuda", "help"), N_("show the commands"))
+WHO = Command(("quem", "who"), N_("show who is here"))
+TELL = Command(
+    ("msg",), N_("tell one person something in private"), N_("NAME TEXT"), completes="names"
+)
+REPLY = Command(("r", "reply"), N_("answer the last private message"), N_("TEXT"))
+RENAME = Command(("nome", "nick"), N_("take another name"), N_("NAME"))
+MOVE = Command(
+    ("sala", "join"),
+    N_("go to another room; without a name, to the common one"),
+    N_("[NAME]"),
+    completes="rooms",
+)
+HISTORY = Command(
+    ("historico", "history"), N_("show the last messages again (20 of them)"), N_("[NUMBER]")
+)
+IGNORE = Command(
+    ("ignorar", "ignore"),
+    N_("hide what somebody says, for as long as you are here; once more to see it again"),
+    N_("NAME"),
+    completes="names",
+)
+BELL = Command(
+    ("sino", "bell"),
+    N_("when to ring: at all messages, at those to you (mentions), or not at all (off)"),
+    "[all|mentions|off]",
+    completes="bells",
+)
+CLEAR = Command(("limpar", "clear"), N_("clear the screen"))
+
+COMMANDS = (LEAVE, HELP, WHO, TELL, REPLY, RENAME, MOVE, HISTORY, IGNORE, BELL, CLEAR)
+_BY_NAME = {name: command for command in COMMANDS for name in command.names}
+
+
+def is_command(line: str) -> bool:
+    """Say whether a typed line is a command; `//text` is not, it sends `/text`."""
+    return line.startswith(PREFIX) and not line.startswith(PREFIX * 2)
+
+
+def parse(line: str) -> tuple[Command | None, str]:
+    """Return the command that `line` gives, None for an unknown one, and its argument.
+
+    Case and accents make no difference to the command's name.
+    """
+    word, _space, argument = line.removeprefix(PREFIX).partition(" ")
+    return _BY_NAME.get(_folded(word)), argument.strip()
+
+
+def nearest(line: str) -> str:
+    """Return the command, as it is typed, that an unknown one may have been meant for."""
+    word = _folded(line.removeprefix(PREFIX).partition(" ")[0])
+    return PREFIX + (difflib.get_close_matches(word, _BY_NAME, 1, 0.5) or [HELP.name])[0]
+
+
+def _folded(word: str) -> str:
+    decomposed = unicodedata.normalize("NFKD", word.casefold())
+    return "".join(character for character in decomposed if not unicodedata.combining(character))
+
+
+def candidates(before: str, choices: Mapping[str, Iterable[str]]) -> tuple[int, list[str]]:
+    """Return how long the word is that Tab completes at the end of `before`, and by what.
+
+    `choices`: the words for each `Command.completes`. Names may have spaces in them.
+    """
+    if is_command(before) and " " not in before:
+        words = [PREFIX + name for command in COMMANDS for name in command.names]
+        return _starting(before, words)
+    kind = "names"
+    if is_command(before):
+        command, _argument = parse(before)
+        kind = command.completes if command and command.completes else kind
+    word = before.rpartition(" ")[2]
+    sign = "@" if word.startswith("@") else ""
+    return _starting(word, [sign + choice for choice in choices[kind]])
+
+
+def _starting(word: str, words: Iterable[str]) -> tuple[int, list[str]]:
+    start = _folded(word)
+    return len(word), sorted(choice for choice in words if _folded(choice).startswith(start))
+
+
+def help_lines() -> list[str]:
+    """Return what `/ajuda` shows: each command, its other names, and what it does."""
+    lines = [
+        f"{c.usage} ({c.aliases}): {_(c.help)}" if c.aliases else f"{c.usage}: {_(c.help)}"
+        for c in COMMANDS
+    ]
+    return [*lines, f"{PREFIX * 2}{_('TEXT')}: " + _("send a message that begins with /")]
+
+
+def markdown() -> str:
+    """Return the table of commands for the guide, in the user's language."""
+    # A bar in a cell would begin the next one, even in code (GitHub Flavored Markdown, tables).
+    uses = [c.usage.replace("|", "\\|") for c in COMMANDS]
+    rows = [
+        f"| `{use}` | {_code(c.aliases)} | {_(c.help)} |"
+        for use, c in zip(uses, COMMANDS, strict=True)
+    ]
+    head = f"| {_('Command')} | {_('or')} | {_('does')} |"
+    last = f"| `{PREFIX * 2}{_('TEXT')}` | | {_('send a message that begins with /')} |"
+    return "\n".join([head, "| --- | --- | --- |", *rows, last]) + "\n"
+
+
+def _code(text: str) -> str:
+    return f"`{text}`" if text else ""

@@ -1,0 +1,1 @@
+"""The terminals: what a user sees and types. Knows no network."""

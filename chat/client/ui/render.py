@@ -1,0 +1,260 @@
+"""What a message looks like: cleaned of everything that could deceive, and cut into styled pieces.
+
+Knows no terminal and no network. Trusts no server: names and texts are cleaned once more here, and
+a name stands between brackets that it cannot itself contain, so that nobody can be shown saying
+what they did not say. The terminals call it.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import lru_cache
+
+import chat_pb2
+from chat.cli.i18n import N_, _
+from chat.protocol.errors import explain
+from chat.protocol.limits import MAX_NAME_CHARACTERS
+from chat.protocol.names import name_key
+from chat.protocol.text import REPLACEMENT, clean_message
+
+# A piece of text and its style: a class of `screen.STYLES`, or a colour.
+Fragment = tuple[str, str]
+Kind = chat_pb2.Kind
+
+INDENT = "    "
+# Instead of a line feed, where one message must be one line.
+LINE_FEED_SIGN = " \N{RETURN SYMBOL} "
+# Marks pile up over the lines above and below; no script needs more of them on one letter.
+MAX_MARKS = 4
+# Of the 256-colour palette those with a contrast of 4 or more to black and to white (WCAG 2).
+NAME_COLOURS = (
+    "#af5f5f",
+    "#af5f00",
+    "#5f8700",
+    "#008700",
+    "#00875f",
+    "#008787",
+    "#0087af",
+    "#5f5fff",
+    "#875fd7",
+    "#af00ff",
+    "#af5faf",
+    "#d700d7",
+    "#d700af",
+    "#d7005f",
+)
+# First strong isolate and its end (UAX #9): what is between them cannot reorder what is around.
+ISOLATE, END_ISOLATE = "\u2068", "\u2069"
+RTL_CLASSES = frozenset({"R", "AL", "AN"})
+
+# What shows nothing: soft hyphen, fillers, word joiners, invisible operators, variation selectors
+# of other scripts, interlinear marks and tags (Default_Ignorable_Code_Point).
+_INVISIBLE = re.compile(
+    "[\u00ad\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b\u2060-\u206f\u3164\ufe00-\ufe0e\ufeff"
+    "\uffa0\ufff0-\uffff\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff]"
+)
+# A (non-)joiner belongs between two characters of a script or emoji that knows it.
+_STRAY_JOINER = re.compile("(?<![^\x00-\x7f])[\u200c\u200d]|[\u200c\u200d](?![^\x00-\x7f])")
+_JOINERS = re.compile("[\u200c\u200d]{2,}")
+# What makes emoji of other characters, or one of several: terminals do not agree on the width of
+# the result, and where they think otherwise than we the rows break at the wrong place.
+_EMOJI_SIGN = re.compile("\ufe0f|(?<=[\u2190-\u2bff\U0001f000-\U0001fbff])\u200d")
+
+WEEKDAYS = (
+    N_("Monday"),
+    N_("Tuesday"),
+    N_("Wednesday"),
+    N_("Thursday"),
+    N_("Friday"),
+    N_("Saturday"),
+    N_("Sunday"),
+)
+
+
+@dataclass(frozen=True)
+class Look:
+    """How one entry of the conversation is shown: `lead` says whose it is, `body` what is said.
+
+    `when`: local time, None for what has none. Later lines of the body are indented.
+    """
+
+    lead: list[Fragment] = field(default_factory=list)
+    body: list[Fragment] = field(default_factory=list)
+    when: datetime | None = None
+
+    @property
+    def text(self) -> str:
+        """The bare text, without time and style; later lines are indented."""
+        text = "".join(text for _style, text in [*self.lead, *self.body])
+        return text.replace("\n", "\n" + INDENT)
+
+    @property
+    def line(self) -> str:
+        """The bare text on one line."""
+        return "".join(text for _style, text in [*self.lead, *self.body]).replace(
+            "\n", LINE_FEED_SIGN
+        )
+
+
+# Cleaning.
+
+
+def clean(text: str) -> str:
+    """Return `text` without anything that steers, reorders, hides or piles up; tabs are spaces."""
+    if text.isascii():
+        return clean_message(text).replace("\t", INDENT)
+    text = _EMOJI_SIGN.sub("", clean_message(text)).replace("\t", INDENT)
+    text = _INVISIBLE.sub(REPLACEMENT, text)
+    text = _STRAY_JOINER.sub(REPLACEMENT, _JOINERS.sub(REPLACEMENT, text))
+    return "".join(_with_few_marks(text))
+
+
+def _with_few_marks(text: str) -> Iterator[str]:
+    count = 0
+    for character in text:
+        is_mark = unicodedata.category(character) in ("Mn", "Me")
+        count = count + 1 if is_mark else 0
+        if count <= MAX_MARKS:
+            yield character
+
+
+def one_line(text: str) -> str:
+    """Return `text` cleaned and on one line, as notices are shown."""
+    return " ".join(clean(text).split())
+
+
+@lru_cache(maxsize=4096)
+def shown_name(name: str) -> str:
+    """Return a name as it is shown: one line, bounded, and nothing in it that we mark names with.
+
+    No brackets, and no symbols, which a server of ours accepts in no name.
+    """
+    name = one_line(name[: 4 * MAX_NAME_CHARACTERS])[: 2 * MAX_NAME_CHARACTERS]
+    return "".join(map(_shown_in_name, name))
+
+
+def _shown_in_name(character: str) -> str:
+    plain = unicodedata.normalize("NFKC", character)
+    if "[" in plain or "]" in plain:
+        return "(" if "[" in plain else ")"
+    is_symbol = unicodedata.category(character)[0] not in "LNMPZ"
+    return REPLACEMENT if is_symbol else character
+
+
+def has_rtl(text: str) -> bool:
+    """Say whether `text` contains what is written from right to left."""
+    return not text.isascii() and any(map(_is_rtl, text))
+
+
+def _is_rtl(character: str) -> bool:
+    return unicodedata.bidirectional(character) in RTL_CLASSES
+
+
+def isolated(text: str) -> str:
+    """Return `text` so that it cannot reorder what stands around it on the line."""
+    return f"{ISOLATE}{text}{END_ISOLATE}" if has_rtl(text) else text
+
+
+# Looks.
+
+
+def look_of(message: chat_pb2.Message, own_name: str = "") -> Look | None:
+    """Return how `message` is shown, None for what has no line of its own."""
+    if message.kind == Kind.KIND_UNSPECIFIED:
+        return _said(message, own_name)
+    text = _event(message)
+    if text is None:
+        return None
+    is_notice = message.kind == Kind.KIND_NOTICE
+    return Look(body=[("class:notice" if is_notice else "class:event", text)], when=now())
+
+
+def _said(message: chat_pb2.Message, own_name: str) -> Look:
+    user = shown_name(message.user)
+    style = "class:private" if message.to else ""
+    lead = [(style, "["), (name_style(user), isolated(user))]
+    if message.to:
+        to = shown_name(message.to)
+        arrow = (style, " \N{RIGHTWARDS ARROW} ")
+        lead += [arrow, (name_style(to), isolated(to)), (style, ", " + _("private"))]
+    lead.append((style, "]: "))
+    is_own = own_name and name_key(own_name) == name_key(message.user)
+    body = highlighted(clean(message.message), "" if is_own else own_name, style)
+    return Look(lead, body, time_of(message))
+
+
+def _event(message: chat_pb2.Message) -> str | None:
+    user = isolated(shown_name(message.user))
+    if message.kind == Kind.KIND_JOINED:
+        return _("* {user} came in").format(user=user)
+    if message.kind == Kind.KIND_LEFT:
+        return _("* {user} left").format(user=user)
+    if message.kind == Kind.KIND_RENAMED:
+        name = isolated(shown_name(message.message))
+        return _("* {user} is now {name}").format(user=user, name=name)
+    if message.kind == Kind.KIND_NOTICE:
+        reason = explain(message.user, one_line(message.message))
+        return _("* server: {reason}").format(reason=reason)
+    return None
+
+
+def told(text: str, style: str = "class:told") -> Look:
+    """Return the look of a line of the program's own; `text` comes from no server uncleaned."""
+    return Look(body=[(style, text)], when=now())
+
+
+@lru_cache(maxsize=4096)
+def name_style(name: str) -> str:
+    """Return the style of a name: its colour is the same everywhere and for ever."""
+    return f"bold {NAME_COLOURS[zlib.crc32(name_key(name).encode()) % len(NAME_COLOURS)]}"
+
+
+@lru_cache(maxsize=64)
+def _mention_of(name: str) -> re.Pattern[str]:
+    return re.compile(rf"(?<!\w)@?{re.escape(name)}(?!\w)", re.IGNORECASE)
+
+
+def mentions(text: str, name: str) -> bool:
+    """Say whether `text` speaks to `name`."""
+    return bool(name) and _mention_of(name).search(text) is not None
+
+
+def highlighted(text: str, name: str, style: str) -> list[Fragment]:
+    """Return `text` in `style`, with every mention of `name` marked."""
+    if not mentions(text, name):
+        return [(style, text)]
+    fragments: list[Fragment] = []
+    end = 0
+    for found in _mention_of(name).finditer(text):
+        fragments += [(style, text[end : found.start()]), ("class:mention", found[0])]
+        end = found.end()
+    return [*fragments, (style, text[end:])]
+
+
+# Time.
+
+
+def now() -> datetime:
+    """Return the present local time."""
+    return datetime.now().astimezone()
+
+
+def time_of(message: chat_pb2.Message) -> datetime:
+    """Return when a message was said, in local time; now, where it does not say so."""
+    if not message.HasField("sent_at"):
+        return now()
+    try:
+        seconds = message.sent_at.seconds + message.sent_at.nanos / 1e9
+        return datetime.fromtimestamp(seconds).astimezone()
+    except (OverflowError, OSError, ValueError):
+        return now()
+
+
+def day_of(when: datetime) -> str:
+    """Return the day as it is written between two days of a conversation."""
+    return f"{_(WEEKDAYS[when.weekday()])}, {when.strftime(_('%Y-%m-%d'))}"

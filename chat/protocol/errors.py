@@ -1,0 +1,129 @@
+"""Why something is refused: every reason with its text, its gRPC status and whether it is final.
+
+One table. A new refusal is one row here; `server/status.py` makes a gRPC error of it, the client
+says it in the user's language.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from chat.cli.i18n import N_, _
+
+
+@dataclass(frozen=True)
+class Reason:
+    """One row: `text` is for people, in English, and says what to do.
+
+    `status`: the name of the gRPC status that ends a stream with it; empty for one that a server
+    only tells in a NOTICE. `is_final`: another attempt would end the same way. `is_local`: the
+    client finds it out by itself, and no server sends it.
+    """
+
+    text: str
+    status: str = ""
+    is_final: bool = False
+    is_local: bool = False
+
+
+REASONS = {
+    "NAME_TAKEN": Reason(
+        N_("this name is taken or reserved; choose another one"), "ALREADY_EXISTS", is_final=True
+    ),
+    "NAME_INVALID": Reason(
+        N_(
+            "a name has 1 to 32 letters, digits or punctuation marks, with single spaces between"
+            " them; choose another one"
+        ),
+        "INVALID_ARGUMENT",
+        is_final=True,
+    ),
+    "ROOM_INVALID": Reason(
+        N_("a room's name follows the rules of people's names; choose another one"),
+        "INVALID_ARGUMENT",
+        is_final=True,
+    ),
+    "MESSAGE_INVALID": Reason(
+        N_("a message must be text in UTF-8 and say something; write it again"),
+        "INVALID_ARGUMENT",
+        is_final=True,
+    ),
+    "MESSAGE_TOO_LONG": Reason(
+        N_("a message has at most 8192 bytes; send it in parts"), "INVALID_ARGUMENT", is_final=True
+    ),
+    "REQUEST_INVALID": Reason(
+        N_("the request is not understood; update the client"), "INVALID_ARGUMENT", is_final=True
+    ),
+    "TOKEN_INVALID": Reason(
+        N_(
+            "the server asks for a token, and this is not it; ask its owner for the token"
+            " and pass it by --token-file or CHAT_TOKEN"
+        ),
+        "UNAUTHENTICATED",
+        is_final=True,
+    ),
+    "SERVER_FULL": Reason(N_("the server is full; try again later"), "RESOURCE_EXHAUSTED"),
+    "READER_STUCK": Reason(
+        N_("nothing was read for a minute; connect again"), "RESOURCE_EXHAUSTED"
+    ),
+    "SHUTTING_DOWN": Reason(
+        N_("the server is shutting down; connect again in a moment"), "UNAVAILABLE"
+    ),
+    "NOT_STORED": Reason(
+        N_("the server could not store the message; send it again later"), "UNAVAILABLE"
+    ),
+    "LOG_UNREADABLE": Reason(
+        N_("the server cannot read its log now; connect again later"), "UNAVAILABLE"
+    ),
+    "SESSION_REPLACED": Reason(
+        N_("this session continued in another connection"), "ABORTED", is_final=True
+    ),
+    "USER_UNKNOWN": Reason(N_("nobody with this name is here; see who is with /quem")),
+    "USER_UNREACHABLE": Reason(
+        N_("this person's client cannot take a private message now; nothing was sent")
+    ),
+    "ANSWER_DROPPED": Reason(N_("you have not read the last answer yet; ask again later")),
+    "HISTORY_GONE": Reason(N_("some messages sent since you were last here are no longer kept")),
+    "LOG_REWOUND": Reason(
+        N_("the server's log was put back to an earlier state; messages may be missing")
+    ),
+    "NOT_A_CHAT": Reason(
+        N_("something other than a chat server answers there; check the address"),
+        is_final=True,
+        is_local=True,
+    ),
+    "PLAIN_SERVER": Reason(
+        N_("this server keeps no history and confirms nothing; it has the common room only"),
+        is_local=True,
+    ),
+    "CLOSED": Reason(N_("the conversation is over"), is_local=True),
+    "TOO_MUCH_WAITING": Reason(
+        N_("too many messages wait for the server; send this one when they are confirmed"),
+        is_local=True,
+    ),
+}
+
+
+class ChatError(Exception):
+    """A refusal: `reason` is for programs (a key of `REASONS`), `str()` for people."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return explain(self.reason, self.reason)
+
+
+class ConfigError(Exception):
+    """A configuration error that the user must fix; `str()` is the whole sentence, translated."""
+
+
+def explain(reason: str, otherwise: str) -> str:
+    """Return what `reason` means in the user's language, or `otherwise` for an unknown one."""
+    return _(REASONS[reason].text) if reason in REASONS else otherwise
+
+
+def is_final(reason: str) -> bool:
+    """Say whether another attempt would be refused for the same `reason`."""
+    return reason in REASONS and REASONS[reason].is_final

@@ -1,0 +1,30 @@
+"""Every number of the contract, once. What only one side knows of stands in its own modules."""
+
+from __future__ import annotations
+
+DEFAULT_PORT = 50051
+
+# Names of people and rooms, in characters after NFC.
+MAX_NAME_CHARACTERS = 32
+# What may become one, before it is normalised: that is quadratic in marks (240 kB took 47 s).
+MAX_RAW_NAME_CHARACTERS = 128
+# A message, in bytes of UTF-8.
+MAX_MESSAGE_BYTES = 8192
+# The sender's key, in characters.
+MAX_KEY_CHARACTERS = 256
+# The key of a message that cannot be decoded as a whole, in bytes: a longer one is none of ours.
+MAX_BROKEN_KEY_BYTES = 1 << 10
+# One gRPC message to the server, unpacked: one `Message` with every field at its longest fits.
+MAX_RECEIVE_BYTES = 64 << 10
+# A batch from the server: far below the 4 MiB that a gRPC client takes unless told otherwise.
+MAX_BATCH_BYTES = 512 << 10
+
+# How many of a room's last messages come first, unless the client says otherwise.
+DEFAULT_HISTORY = 20
+MAX_HISTORY = 1000
+# In a larger room comings and goings would drown the conversation: they are not told.
+MAX_PRESENCE_MEMBERS = 200
+
+# Both sides: a ping after 20 s of silence, 10 s for its answer, so a vanished peer is found in 30.
+KEEPALIVE_TIME_MS = 20_000
+KEEPALIVE_TIMEOUT_MS = 10_000

@@ -1,0 +1,141 @@
+"""What travels beside the messages: the request's and the server's metadata, spelled once.
+
+`JoinRequest` is what a full client says of itself, `Greeting` the server's first word. Both sides
+make one into metadata and the other out of them; neither knows gRPC.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from chat.protocol.errors import ChatError
+from chat.protocol.limits import DEFAULT_HISTORY
+from chat.protocol.names import COMMON_ROOM
+
+USER = "chat-user-bin"  # its presence makes a client a full one
+ROOM = "chat-room-bin"
+SESSION = "chat-session"
+AFTER = "chat-after"  # the same word in the server's initial metadata
+HISTORY = "chat-history"
+BATCH = "chat-batch"
+EPOCH = "chat-epoch"
+AUTHORIZATION = "authorization"
+# In the trailing metadata of a refusal, for clients without the rich error model.
+REASON = "chat-reason"
+
+MAX_ID = (1 << 63) - 1  # the largest that a log holds
+# Twenty digits hold every uint64.
+MAX_DIGITS = 20
+_SESSION = re.compile("[0-9a-fA-F]{32}")
+
+Pair = tuple[str, "str | bytes"]
+
+
+@dataclass(frozen=True)
+class JoinRequest:
+    """What a client says of itself when it opens its stream; a plain one says nothing.
+
+    `after`: the id of the last message seen, None for a newcomer, who gets the last `history`.
+    `session`: 32 hex digits, or empty. `token`: sent only; the server checks it elsewhere.
+    """
+
+    user: str | None = None
+    room: str = COMMON_ROOM
+    session: str = ""
+    after: int | None = None
+    history: int = DEFAULT_HISTORY
+    wants_batches: bool = False
+    token: str = ""
+
+    @property
+    def is_full(self) -> bool:
+        return self.user is not None
+
+    @classmethod
+    def from_metadata(cls, pairs: Iterable[Pair]) -> JoinRequest:
+        """Read it out of a request's metadata; raises `ChatError` where they make no sense."""
+        metadata = dict(pairs)
+        if USER not in metadata:
+            return cls()
+        session = _text(metadata, SESSION)
+        if session and not _SESSION.fullmatch(session):
+            raise ChatError("REQUEST_INVALID")
+        history = _number(metadata, HISTORY)
+        return cls(
+            user=_text(metadata, USER, "NAME_INVALID"),
+            room=_text(metadata, ROOM, "ROOM_INVALID"),
+            session=session,
+            after=_number(metadata, AFTER),
+            history=DEFAULT_HISTORY if history is None else history,
+            wants_batches=_text(metadata, BATCH) == "1",
+        )
+
+    def to_metadata(self) -> list[Pair]:
+        """Return the metadata by which a full client opens its stream."""
+        metadata: list[Pair] = [(USER, (self.user or "").encode())]
+        if self.session:
+            metadata.append((SESSION, self.session))
+        if self.wants_batches:
+            metadata.append((BATCH, "1"))
+        if self.room:
+            metadata.append((ROOM, self.room.encode()))
+        if self.after is not None:
+            metadata.append((AFTER, str(self.after)))
+        else:
+            metadata.append((HISTORY, str(self.history)))
+        if self.token:
+            metadata.append((AUTHORIZATION, bearer(self.token)))
+        return metadata
+
+
+@dataclass(frozen=True)
+class Greeting:
+    """The server's first word: which log this is, and after which id the stream begins.
+
+    A server without `epoch` is a plain one. `after` is None where the server did not say.
+    """
+
+    epoch: str = ""
+    after: int | None = None
+
+    @classmethod
+    def from_metadata(cls, pairs: Iterable[Pair]) -> Greeting:
+        """Read it out of a server's initial metadata; what makes no sense was not said."""
+        metadata = dict(pairs)
+        try:
+            return cls(_text(metadata, EPOCH), _number(metadata, AFTER))
+        except ChatError:
+            return cls(_text(metadata, EPOCH))
+
+    def to_metadata(self) -> tuple[tuple[str, str], ...]:
+        """Return the initial metadata of a stream."""
+        epoch = (EPOCH, self.epoch)
+        return (epoch,) if self.after is None else (epoch, (AFTER, str(self.after)))
+
+
+def bearer(token: str) -> str:
+    """Return the value of `authorization` for `token` (RFC 6750)."""
+    return f"Bearer {token}"
+
+
+def _text(metadata: dict[str, str | bytes], key: str, reason: str = "REQUEST_INVALID") -> str:
+    value = metadata.get(key, "")
+    try:
+        return value.decode() if isinstance(value, bytes) else value
+    except UnicodeDecodeError:
+        raise ChatError(reason) from None
+
+
+def _number(metadata: dict[str, str | bytes], key: str) -> int | None:
+    """Return the number under `key`, None where there is none.
+
+    Digits only, and not too many of them: int() takes signs, spaces and underscores as well.
+    """
+    text = _text(metadata, key)
+    if not text:
+        return None
+    if not (text.isascii() and text.isdigit() and len(text) <= MAX_DIGITS):
+        raise ChatError("REQUEST_INVALID")
+    return min(int(text), MAX_ID)

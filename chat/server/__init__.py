@@ -1,0 +1,1 @@
+"""The server's wing: rooms, members, queues and the log. Never imports the client's."""

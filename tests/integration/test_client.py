@@ -1,0 +1,411 @@
+"""The client without a terminal: pipes, JSON, addresses, and every way out."""
+
+from __future__ import annotations
+
+import io
+import json
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from concurrent import futures
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+from support import (
+    ROOT,
+    Program,
+    RunningServer,
+    clean_environment,
+    full_client,
+    running_client,
+    running_program,
+    running_server,
+    stable_port,
+)
+
+import chat_pb2
+import chat_pb2_grpc
+import client
+from chat.client import app as conversation
+from chat.client.session import Session
+from chat.protocol.errors import ConfigError
+
+OLD_SERVER = str(Path("tests", "peers", "old_server.py"))
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[RunningServer]:
+    """One server for all tests that do no harm to it; each uses a room or a name of its own."""
+    with running_server() as running:
+        yield running
+
+
+def talk(
+    *arguments: str, typed: str | bytes = "", **env: str
+) -> subprocess.CompletedProcess[bytes]:
+    """Run the client with `typed` as its whole input, and return what became of it."""
+    return subprocess.run(
+        [sys.executable, "client.py", *arguments],
+        input=typed.encode() if isinstance(typed, str) else typed,
+        capture_output=True,
+        cwd=ROOT,
+        env=clean_environment(env),
+        timeout=60,
+    )
+
+
+# Pipes.
+
+
+def test_pipe_has_one_line_for_each_message_and_nothing_else(server: RunningServer) -> None:
+    """Without a terminal: no prompt, no colour, and 0 once what was said is acknowledged."""
+    room = ("--room", "pipe")
+    done = talk(server.address, "--name", "robo", *room, typed="um\n\ndois\n/etc/passwd\n")
+    assert done.returncode == 0
+    assert done.stdout.decode() == "[robo]: um\n[robo]: dois\n[robo]: /etc/passwd\n"
+    assert done.stderr == b""
+
+
+def test_message_of_several_lines_is_one_line_out(server: RunningServer) -> None:
+    """Programs that read line by line never take half a message for somebody else's."""
+    with (
+        full_client(server.address, "bia", room="lines") as bia,
+        running_client(server, "--name", "olho", "--room", "lines", "--listen") as olho,
+    ):
+        bia.wait_for_kind(chat_pb2.KIND_JOINED)
+        bia.say("oi\n[ana]: sim", key="lines1")
+        assert olho.wait_for_line("[bia]") == "[bia]: oi ⏎ [ana]: sim"
+
+
+def test_listening_reads_no_input(server: RunningServer) -> None:
+    """`--listen` goes on after the end of input, shows what comes at once, and ends by a signal."""
+    with (
+        full_client(server.address, "bia", room="listen") as bia,
+        running_client(server, "--name", "olho", "--room", "listen", "--listen") as olho,
+    ):
+        olho.end_input()
+        bia.wait_for_kind(chat_pb2.KIND_JOINED)
+        bia.say("bom dia", key="listen1")
+        olho.wait_for_line("[bia]: bom dia")
+        assert olho.stop(signal.SIGTERM) == 128 + signal.SIGTERM
+        assert olho.stderr == ""
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        (b"x" * 9000, "at most 8192 bytes"),
+        (b"x" * 10_000_000, "at most 8192 bytes"),
+        (b"\xff\xfe", "not text in UTF-8"),
+        (b"\xe2\x80", "not text in UTF-8"),
+    ],
+)
+def test_unacceptable_line_is_told_and_the_others_go(
+    server: RunningServer, line: bytes, reason: str
+) -> None:
+    """One line that cannot be sent costs the exit code, and nothing of the rest."""
+    arguments = (server.address, "--name", "robo", "--room", "unacceptable", "--history", "0")
+    done = talk(*arguments, typed=b"before\n" + line + b"\nafter\n")
+    assert done.returncode == conversation.EXIT_NOT_ACKNOWLEDGED
+    assert done.stdout.decode() == "[robo]: before\n[robo]: after\n"
+    assert done.stderr.decode().startswith("Not sent: ") and reason in done.stderr.decode()
+    assert done.stderr.count(b"\n") == 1
+
+
+def test_what_is_not_acknowledged_costs_the_exit_code(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """The server dies before the end of input: a sentence on standard error, and not 0."""
+    monkeypatch.setattr(conversation, "PIPE_END_SECONDS", 1.0)
+    with running_server() as dying:
+
+        class Dying(io.BytesIO):
+            """Input whose second line comes when there is no server any more."""
+
+            def readline(self, limit: int | None = -1) -> bytes:
+                line = super().readline(limit)
+                if line.startswith(b"second"):
+                    dying.process.kill()
+                    dying.process.wait()
+                return line
+
+        class Input:
+            buffer = Dying(b"first\nsecond\n")
+
+            @staticmethod
+            def isatty() -> bool:
+                return False
+
+        monkeypatch.setattr(sys, "stdin", Input())
+        code = client.main([dying.address, "--name", "robo", "--lang", "en"])
+    assert code == conversation.EXIT_NOT_ACKNOWLEDGED
+    assert "not acknowledged." in capfd.readouterr().err
+
+
+# JSON.
+
+
+def test_json_has_every_field_both_ways(server: RunningServer) -> None:
+    """One object a line in and out; the sender's key is kept, and a key is appended once."""
+    said = [{"message": "oi\nlá", "key": "json-1"}, {"message": "again", "key": "json-1"}]
+    asked = [{"kind": "KIND_WHO", "key": "json-2"}, {"message": "psiu", "to": "robo"}]
+    lines = "".join(json.dumps(fields) + "\n" for fields in [*said, *asked])
+    done = talk(server.address, "--name", "robo", "--room", "json", "--json", typed=lines)
+    assert (done.returncode, done.stderr) == (0, b"")
+    messages = [json.loads(line) for line in done.stdout.splitlines()]
+    fields = {field.name for field in chat_pb2.Message.DESCRIPTOR.fields} - {"batch"}
+    assert all(set(message) == fields for message in messages)
+    # Who is here is told at once, what is said after its commit.
+    first = next(message for message in messages if message["id"])
+    assert (first["user"], first["message"], first["key"]) == ("robo", "oi\nlá", "json-1")
+    assert isinstance(first["id"], int) and first["id"] and first["sent_at"].endswith("Z")
+    kinds = [message["kind"] for message in messages]
+    assert "KIND_PRESENT" in kinds and "KIND_WHO" in kinds
+    private = next(message for message in messages if message["to"])
+    assert (private["message"], private["id"]) == ("psiu", 0)
+    assert "again" not in done.stdout.decode()
+
+
+def test_json_that_is_none_is_refused(server: RunningServer) -> None:
+    """Lines that are no message are told on standard error; refusals of the server are objects."""
+    lines = ['{"message": "ok"}', "nonsense", '{"kind": "KIND_JOINED"}', "[" * 5000]
+    lines += ['{"to": "nobody", "message": "x", "key": "k"}']
+    arguments = (server.address, "--name", "robo", "--room", "no-json", "--json")
+    done = talk(*arguments, typed="\n".join(lines))
+    assert done.returncode == conversation.EXIT_NOT_ACKNOWLEDGED
+    assert done.stderr.count(b"Not sent: ") == 3
+    notices = [json.loads(line) for line in done.stdout.splitlines() if b"KIND_NOTICE" in line]
+    assert [(n["user"], n["key"]) for n in notices] == [("USER_UNKNOWN", "k")]
+
+
+def test_history_once_more_in_a_flood_loses_and_doubles_nothing(server: RunningServer) -> None:
+    """Asked for again and again while messages pour in, each is new exactly once, in order."""
+    texts = [f"flood {number}" for number in range(1000)]
+    new: list[str] = []
+    newest, repeated = 0, []
+    with full_client(server.address, "bia", room="again") as bia:
+        assert bia.epoch
+        session = Session(server.address, "ana", room="again")
+        session.send("begin")
+        for message in session:
+            if message.message == "begin" and not new:
+                for number, text in enumerate(texts):
+                    bia.say(text, key=f"again{number}")
+            if message.id > newest:
+                newest = message.id
+                new.append(message.message)
+                if len(new) % 100 == 1:
+                    assert session.history(3) == newest
+            elif message.id:
+                repeated.append(message.message)
+            # Now that it is calm: the end comes once more, as asked.
+            if repeated[-3:] == texts[-3:]:
+                session.close()
+    assert new == ["begin", *texts]
+
+
+# Names and addresses.
+
+
+def test_name_is_asked_for(server: RunningServer) -> None:
+    """Without `--name` the first line of input is the name; the question is `Digite seu nome: `."""
+    done = talk(server.address, "--lang", "pt_BR", "--room", "asked", typed="ana\noi\n/sair\n")
+    assert done.returncode == 0
+    assert done.stdout.decode() == "[ana]: oi\n"
+    assert done.stderr.decode() == "Digite seu nome: "
+
+
+def test_no_name_at_all_is_a_sentence(server: RunningServer) -> None:
+    """The end of input instead of a name: a sentence and the exit code of a wrong command line."""
+    done = talk(server.address)
+    assert done.returncode == client.EXIT_USAGE
+    assert "No name was given." in done.stderr.decode()
+
+
+@pytest.mark.parametrize("name", ["Servidor", "x" * 33, "", "a\u202eb"])
+def test_refused_name_is_a_sentence(server: RunningServer, name: str) -> None:
+    """A name that cannot be ends the program with 1, and says what to do."""
+    done = talk(server.address, "--name", name)
+    assert done.returncode == conversation.EXIT_REFUSED
+    assert "choose another one" in done.stderr.decode()
+    assert b"Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("text", "address"),
+    [
+        ("192.168.1.10", "192.168.1.10:50051"),
+        (" example.org:7 ", "example.org:7"),
+        ("::1", "[::1]:50051"),
+        ("[::1]:80", "[::1]:80"),
+        ("[::1]", "[::1]:50051"),
+    ],
+)
+def test_address_has_a_port(text: str, address: str) -> None:
+    """A port that is not given is the usual one; IPv6 addresses have brackets."""
+    assert client.parse_address(text) == address
+
+
+@pytest.mark.parametrize("text", ["", ":", "host:", "host:0", "host:99999", "host:x", "a/b", "a b"])
+def test_wrong_address_is_a_sentence(text: str) -> None:
+    """What is no address is told with an example of one."""
+    with pytest.raises(ConfigError, match="192.168.1.10:50051"):
+        client.parse_address(text)
+
+
+def test_no_server_there_is_a_sentence() -> None:
+    """Nobody listens: one sentence on standard error, and 1, within seconds."""
+    done = talk(f"localhost:{stable_port()}", "--name", "ana", typed="oi\n")
+    assert done.returncode == conversation.EXIT_REFUSED
+    assert done.stdout == b"" and done.stderr.count(b"\n") == 1
+    assert "No chat server answers at" in done.stderr.decode()
+
+
+def test_address_comes_from_the_environment(server: RunningServer) -> None:
+    """`CHAT_SERVER` and the variable of each flag stand in for the command line."""
+    done = talk(typed="oi\n", CHAT_SERVER=server.address, CHAT_NAME="eva", CHAT_ROOM="env")
+    assert (done.returncode, done.stdout) == (0, b"[eva]: oi\n")
+
+
+# Ways out.
+
+
+@pytest.mark.parametrize("word", ["/sair", " /SAIR ", "/Quit"])
+def test_leaving_word_ends_it(server: RunningServer, word: str) -> None:
+    """`/sair` in any case, with spaces around it, ends the client although its input goes on."""
+    with running_client(server, "--name", "ana", "--room", "leave", "--history", "0") as ana:
+        ana.type("oi")
+        ana.type(word)
+        assert ana.wait() == 0
+        assert ana.lines == ["[ana]: oi"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_signal_ends_it_quietly(server: RunningServer, number: int) -> None:
+    """Ctrl-C and SIGTERM end it with 128 and their number, without a traceback."""
+    with running_client(server, "--name", "ana", "--room", f"out{number}") as ana:
+        ana.type("oi")
+        ana.wait_for_line("[ana]: oi")
+        assert ana.stop(number) == 128 + number
+        assert ana.stderr == ""
+
+
+def test_killed_server_is_told_once_and_waited_for(tmp_path: Path) -> None:
+    """The server is killed and comes back: two lines say so, and the conversation goes on."""
+    database, port = tmp_path / "chat.db", stable_port()
+    with running_server(db=database, port=port) as first:
+        ana: Program
+        with running_client(first, "--name", "ana") as ana:
+            ana.type("before")
+            ana.wait_for_line("[ana]: before")
+            first.process.kill()
+            ana.wait_for_error("Connection lost")
+            ana.type("meanwhile")
+            with running_server(db=database, port=port):
+                ana.wait_for_line("[ana]: meanwhile")
+                ana.end_input()
+                assert ana.wait() == 0
+            assert ana.lines == ["[ana]: before", "[ana]: meanwhile"]
+            assert len(ana.errors) == 2
+
+
+def test_final_refusal_ends_a_pipe_that_says_nothing() -> None:
+    """Refused for good while its input is silent, the client ends by itself, with 1."""
+    port = stable_port()
+    with (
+        running_server(port=port) as first,
+        running_client(first, "--name", "ana", "--room", "x") as ana,
+    ):
+        ana.type("oi")
+        ana.wait_for_line("[ana]: oi")
+        ana.send_signal(signal.SIGSTOP)
+        first.process.kill()
+        first.process.wait()
+        with running_server(port=port) as second, full_client(second.address, "ana") as other:
+            assert other.epoch
+            ana.send_signal(signal.SIGCONT)
+            assert ana.wait() == conversation.EXIT_REFUSED
+        assert "This name is taken" in ana.stderr
+        assert "Traceback" not in ana.stderr
+
+
+def test_plain_server_is_enough() -> None:
+    """With a server of the first version it talks, says once what is missing, and leaves."""
+    with running_program(OLD_SERVER, "0") as old:
+        address = f"localhost:{old.wait_for_line('...').rstrip('.').split()[-1]}"
+        with running_client(address, "--name", "ana") as ana:
+            ana.type("oi")
+            ana.wait_for_line("[ana]: oi")
+            ana.wait_for_error("This server is a simple one")
+            ana.type("/sair")
+            assert ana.wait() == 0
+            assert ana.lines == ["[ana]: oi"] and len(ana.errors) == 1
+
+
+def test_help_names_the_variable_of_every_flag() -> None:
+    """`--help` shows each flag with its variable, in the language that is asked for."""
+    english, portuguese = talk("--help", "--lang", "en"), talk("--help", "--lang", "pt_BR")
+    assert english.returncode == portuguese.returncode == 0
+    text = english.stdout.decode()
+    for flag in ("name", "room", "history", "bell", "json", "listen", "tls", "token-file", "lang"):
+        assert f"--{flag}" in text and f"CHAT_{flag.upper().replace('-', '_')}" in text
+    assert english.stdout != portuguese.stdout
+
+
+# Servers that do not keep to the contract.
+
+
+@contextmanager
+def odd_server(chat: Callable[[Any, Any], Iterator[chat_pb2.Message]]) -> Iterator[str]:
+    """Run a server whose Chat is `chat(requests, context)` and return its address."""
+
+    class Odd(chat_pb2_grpc.ChatServiceServicer):
+        def Chat(self, request_iterator: Any, context: Any) -> Iterator[chat_pb2.Message]:
+            return chat(request_iterator, context)
+
+    server = grpc.server(futures.ThreadPoolExecutor(4, thread_name_prefix="odd"))
+    chat_pb2_grpc.add_ChatServiceServicer_to_server(Odd(), server)  # type: ignore[no-untyped-call]
+    port = server.add_insecure_port("localhost:0")
+    server.start()
+    try:
+        yield f"localhost:{port}"
+    finally:
+        server.stop(None).wait()
+
+
+def test_refusal_that_comes_late_ends_the_client() -> None:
+    """On a slow network the answer comes when typing has long begun."""
+    is_due = threading.Event()
+
+    def chat(requests: Any, context: Any) -> Iterator[chat_pb2.Message]:
+        is_due.wait(60)
+        context.abort(grpc.StatusCode.ALREADY_EXISTS, "taken")
+        yield chat_pb2.Message()
+
+    with odd_server(chat) as address, running_client(address, "--name", "ana") as ana:
+        ana.type("is anybody here?")
+        # Twice as long as the client waits for an answer before it lets the user type.
+        is_due.wait(2 * conversation.GREETING_SECONDS)
+        is_due.set()
+        assert ana.wait() == conversation.EXIT_REFUSED
+        assert "This name is taken" in ana.stderr and "Traceback" not in ana.stderr
+
+
+def test_receive_thread_that_fails_ends_the_client_with_a_sentence() -> None:
+    """Without it the client would read lines for ever, and send none."""
+
+    def chat(requests: Any, context: Any) -> Iterator[chat_pb2.Message]:
+        message = chat_pb2.Message(user="bia", message="from the year 10000")
+        message.sent_at.seconds = 1 << 40
+        yield message
+        yield from ()
+        next(requests, None)
+
+    with odd_server(chat) as address, running_client(address, "--name", "ana", "--json") as ana:
+        assert ana.wait() == conversation.EXIT_REFUSED
+        assert "Something unexpected" in ana.stderr and "Traceback" not in ana.stderr

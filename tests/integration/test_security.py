@@ -1,0 +1,442 @@
+"""TLS with given certificates, and the shared token: who comes in, and what the others read."""
+
+from __future__ import annotations
+
+import datetime
+import ipaddress
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import grpc
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+from support import (
+    Program,
+    RunningServer,
+    full_client,
+    plain_client,
+    running_client,
+    running_program,
+    running_server,
+)
+
+from chat.cli import credentials as security
+from chat.protocol.errors import ConfigError
+from chat.protocol.metadata import bearer
+
+TOKEN = "correct-horse-battery"
+REFUSED = (grpc.StatusCode.UNAUTHENTICATED, "TOKEN_INVALID")
+DAY = datetime.timedelta(days=1)
+
+
+@dataclass(frozen=True)
+class Certificates:
+    """Paths of PEM files: an authority and the certificate that it signed, with its key."""
+
+    ca: str
+    cert: str
+    key: str
+
+
+def make_certificates(folder: Path, host: str = "localhost") -> Certificates:
+    """Write an authority and a certificate for `host`, both on P-256, valid around now."""
+    ca_key = ec.generate_private_key(ec.SECP256R1())
+    ca_name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "chat test authority")])
+    ca = (
+        builder(ca_name, ca_name, ca_key.public_key())
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(ca_key, hashes.SHA256())
+    )
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, host)])
+    names = [x509.DNSName(host), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
+    cert = (
+        builder(name, ca_name, key.public_key())
+        .add_extension(x509.SubjectAlternativeName(names), critical=False)
+        .sign(ca_key, hashes.SHA256())
+    )
+    folder.mkdir(exist_ok=True)
+    (folder / "ca.pem").write_bytes(ca.public_bytes(serialization.Encoding.PEM))
+    (folder / "cert.pem").write_bytes(cert.public_bytes(serialization.Encoding.PEM))
+    (folder / "key.pem").write_bytes(
+        key.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.NoEncryption(),
+        )
+    )
+    return Certificates(*(str(folder / name) for name in ("ca.pem", "cert.pem", "key.pem")))
+
+
+def builder(
+    subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicKey
+) -> x509.CertificateBuilder:
+    """Return what both certificates have in common."""
+    now = datetime.datetime.now(datetime.timezone.utc)
+    return (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(issuer)
+        .public_key(key)
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - DAY)
+        .not_valid_after(now + DAY)
+    )
+
+
+@pytest.fixture(scope="module")
+def ours(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
+    """The authority and certificate of the server."""
+    return make_certificates(tmp_path_factory.mktemp("ours"))
+
+
+@pytest.fixture(scope="module")
+def theirs(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
+    """Somebody else's."""
+    return make_certificates(tmp_path_factory.mktemp("theirs"))
+
+
+@pytest.fixture(scope="module")
+def tls_server(ours: Certificates) -> Iterator[RunningServer]:
+    """A server that listens with TLS and asks for no token."""
+    with running_server("--tls-cert", ours.cert, "--tls-key", ours.key) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def token_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A file with the token, and the line feed that editors put behind it."""
+    path = tmp_path_factory.mktemp("token") / "token"
+    path.write_text(TOKEN + "\n")
+    return path
+
+
+@pytest.fixture(scope="module")
+def token_server(token_file: Path) -> Iterator[RunningServer]:
+    """A server that asks for a token, without TLS."""
+    with running_server("--token-file", str(token_file)) as server:
+        yield server
+
+
+def talks(client: Program) -> None:
+    """Say a word, hear it, and leave."""
+    client.type("oi")
+    client.wait_for_line(": oi")
+    client.end_input()
+    assert client.wait() == 0, client.report()
+
+
+def complains(client: Program, *words: str) -> None:
+    """Check that it ends at once, with one sentence that contains the words."""
+    assert client.wait() not in (0, None)
+    assert "Traceback" not in client.stderr, client.stderr
+    assert len(client.errors) == 1, client.report()
+    for word in words:
+        assert word in client.stderr
+
+
+# TLS.
+
+
+def test_talk_over_tls(tls_server: RunningServer, ours: Certificates) -> None:
+    """With the authority given, which also turns TLS on."""
+    with running_client(tls_server, "--name", "ana", "--tls-ca", ours.ca) as client:
+        talks(client)
+    with running_client(tls_server, "--name", "bia", "--tls", "--tls-ca", ours.ca) as client:
+        talks(client)
+
+
+def test_talk_over_tls_by_address(tls_server: RunningServer, ours: Certificates) -> None:
+    """An IP address that the certificate names is as good as a name."""
+    address = f"127.0.0.1:{tls_server.port}"
+    with running_client(address, "--name", "carla", "--tls-ca", ours.ca) as client:
+        talks(client)
+
+
+def test_any_client_may_come_with_tls(tls_server: RunningServer, ours: Certificates) -> None:
+    """A plain one of gRPC's own making."""
+    credentials = grpc.ssl_channel_credentials(Path(ours.ca).read_bytes())
+    with plain_client(tls_server.address, "plínio", credentials=credentials) as plain:
+        plain.say("oi")
+        plain.wait_for_text("oi")
+
+
+def test_wrong_authority_is_one_sentence(tls_server: RunningServer, theirs: Certificates) -> None:
+    """The certificate is not trusted; nothing is sent."""
+    with running_client(tls_server, "--name", "ana", "--tls-ca", theirs.ca) as client:
+        complains(client, "certificate", "--tls-ca")
+
+
+def test_unknown_authority_is_one_sentence(tls_server: RunningServer) -> None:
+    """The well-known authorities have not signed it."""
+    with running_client(tls_server, "--name", "ana", "--tls") as client:
+        complains(client, "--tls")
+
+
+def test_certificate_of_another_host_is_one_sentence(tmp_path: Path) -> None:
+    """Signed by the right authority, for the wrong name."""
+    other = make_certificates(tmp_path / "other", host="other.example")
+    with (
+        running_server("--tls-cert", other.cert, "--tls-key", other.key) as server,
+        running_client(server, "--name", "ana", "--tls-ca", other.ca) as client,
+    ):
+        complains(client, "certificate")
+
+
+def test_clear_client_to_a_tls_server_is_one_sentence(tls_server: RunningServer) -> None:
+    """It says which flag to try."""
+    with running_client(tls_server, "--name", "ana") as client:
+        complains(client, "--tls")
+
+
+def test_tls_client_to_a_clear_server_is_one_sentence(ours: Certificates) -> None:
+    """And never talks in the clear instead."""
+    with (
+        running_server() as server,
+        running_client(server, "--name", "ana", "--tls-ca", ours.ca) as client,
+    ):
+        complains(client, "TLS")
+        assert not any("ana" in line for line in server.lines)
+
+
+def refuses_to_start(*flags: str) -> str:
+    """Return the one sentence by which a server refuses its settings."""
+    arguments = ("--host", "localhost", "--port", "0", "--db", ":memory:", *flags)
+    with running_program("server.py", *arguments) as server:
+        assert server.wait() == 1
+        assert len(server.errors) == 1 and server.lines == [], server.report()
+        return server.stderr
+
+
+def test_certificate_without_its_key_is_one_sentence(ours: Certificates) -> None:
+    """They belong together."""
+    assert "belong together" in refuses_to_start("--tls-cert", ours.cert)
+    assert "belong together" in refuses_to_start("--tls-key", ours.key)
+
+
+def test_certificate_that_is_not_there_is_one_sentence(ours: Certificates) -> None:
+    """With its path."""
+    sentence = refuses_to_start("--tls-cert", "nowhere.pem", "--tls-key", ours.key)
+    assert "nowhere.pem" in sentence
+
+
+def test_certificate_that_is_no_pem_is_one_sentence(ours: Certificates, tmp_path: Path) -> None:
+    """A file of another kind, of either part."""
+    other = tmp_path / "cert.der"
+    other.write_bytes(b"\x30\x82\x01\x00")
+    assert "no PEM file" in refuses_to_start("--tls-cert", str(other), "--tls-key", ours.key)
+    assert "no PEM file" in refuses_to_start("--tls-cert", ours.cert, "--tls-key", str(other))
+
+
+def test_key_of_another_certificate_is_one_sentence(
+    ours: Certificates, theirs: Certificates
+) -> None:
+    """The pair does not fit, which the server says instead of never answering."""
+    sentence = refuses_to_start("--tls-cert", ours.cert, "--tls-key", theirs.key)
+    assert "does not fit" in sentence
+
+
+def test_pem_with_nonsense_in_it_is_one_sentence(ours: Certificates, tmp_path: Path) -> None:
+    """The right lines around the wrong content."""
+    broken = tmp_path / "broken.pem"
+    broken.write_text("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n")
+    sentence = refuses_to_start("--tls-cert", str(broken), "--tls-key", ours.key)
+    assert "certificate" in sentence
+
+
+@pytest.mark.parametrize("content", [None, b"", b"no PEM"], ids=["missing", "empty", "other"])
+def test_authority_that_cannot_be_used_is_one_sentence(
+    tls_server: RunningServer, tmp_path: Path, content: bytes | None
+) -> None:
+    """Said by the client, with the path, before it connects."""
+    path = tmp_path / "ca.pem"
+    if content is not None:
+        path.write_bytes(content)
+    with running_client(tls_server, "--name", "ana", "--tls-ca", str(path)) as client:
+        complains(client, str(path))
+
+
+# The token.
+
+
+def test_right_token_comes_in(token_server: RunningServer, token_file: Path) -> None:
+    """By the file or by the variable, for full clients and for plain ones."""
+    with running_client(token_server, "--name", "ana", "--token-file", str(token_file)) as client:
+        talks(client)
+    with running_client(token_server, "--name", "bia", env={"CHAT_TOKEN": TOKEN}) as client:
+        talks(client)
+    metadata = [("authorization", f"Bearer {TOKEN}")]
+    with plain_client(token_server.address, "plínio", metadata=metadata) as plain:
+        plain.say("oi")
+        plain.wait_for_text("oi")
+
+
+@pytest.mark.parametrize("token", ["", "wrong-horse-battery", TOKEN + "x", TOKEN[:-1]])
+def test_wrong_or_missing_token_is_refused(token_server: RunningServer, token: str) -> None:
+    """UNAUTHENTICATED, before the name is even looked at."""
+    for user in ("ana", "Servidor"):
+        with full_client(token_server.address, user, token=token) as client:
+            assert client.wait_for_end() == REFUSED
+
+
+@pytest.mark.parametrize("value", [TOKEN, f"bearer-{TOKEN}", f"Basic {TOKEN}", "Bearer "])
+def test_header_that_is_no_bearer_is_refused(token_server: RunningServer, value: str) -> None:
+    """The token alone is not the header."""
+    with plain_client(token_server.address, metadata=[("authorization", value)]) as client:
+        assert client.wait_for_end() == REFUSED
+
+
+def test_client_without_the_right_token_is_told_what_to_do(token_server: RunningServer) -> None:
+    """One sentence, and an end: no question for another name, no second attempt."""
+    for token in ("", "wrong-horse-battery"):
+        started = time.monotonic()
+        with running_client(token_server, "--name", "ana", env={"CHAT_TOKEN": token}) as client:
+            complains(client, "token", "CHAT_TOKEN")
+        assert time.monotonic() - started < 10
+
+
+def test_token_that_nobody_asks_for_does_no_harm() -> None:
+    """On loopback it may be sent to a server without one."""
+    with (
+        running_server() as server,
+        running_client(server, "--name", "ana", env={"CHAT_TOKEN": TOKEN}) as client,
+    ):
+        talks(client)
+
+
+def test_token_over_tls(ours: Certificates, token_file: Path) -> None:
+    """Both together."""
+    tls = ("--tls-cert", ours.cert, "--tls-key", ours.key)
+    with (
+        running_server(*tls, "--token-file", str(token_file)) as server,
+        running_client(
+            server, "--name", "ana", "--tls-ca", ours.ca, "--token-file", str(token_file)
+        ) as client,
+    ):
+        talks(client)
+
+
+def test_token_is_never_sent_in_the_clear() -> None:
+    """To another machine: the client says so, and does not even connect."""
+    started = time.monotonic()
+    with running_client("192.0.2.1:50051", "--name", "a", env={"CHAT_TOKEN": TOKEN}) as client:
+        complains(client, "in the clear", "--tls")
+    assert time.monotonic() - started < 10
+
+
+def test_token_is_in_no_output(token_server: RunningServer, token_file: Path) -> None:
+    """Neither the server nor the client ever shows it."""
+    with running_client(token_server, "--name", "ana", "--token-file", str(token_file)) as client:
+        talks(client)
+        assert TOKEN not in client.stdout + client.stderr
+    assert TOKEN not in token_server.stdout + token_server.stderr
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (None, "cannot be read"),
+        (b"", "is empty"),
+        (b" \n", "is empty"),
+        (b"short", "8 or more"),
+        (b"two words here", "without spaces"),
+        ("cançãozinha".encode(), "ASCII"),
+        (b"\xff" * 20, "ASCII"),
+        (b"first-line\nsecond-line", "8 or more"),
+    ],
+    ids=str,
+)
+def test_token_file_that_cannot_be_used_is_one_sentence(
+    tmp_path: Path, content: bytes | None, words: str
+) -> None:
+    """For server and client alike; a server never starts without the token it was told to ask."""
+    path = tmp_path / "token"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(ConfigError) as refusal:
+        security.read_token(str(path))
+    assert words in str(refusal.value)
+
+
+def test_server_with_a_bad_token_file_does_not_start(tmp_path: Path) -> None:
+    """It never listens without the token that it was told to ask for."""
+    assert "cannot be read" in refuses_to_start("--token-file", str(tmp_path / "none"))
+
+
+def test_client_with_a_bad_token_file_does_not_connect(
+    token_server: RunningServer, tmp_path: Path
+) -> None:
+    """One sentence."""
+    with running_client(
+        token_server, "--name", "ana", "--token-file", str(tmp_path / "none")
+    ) as client:
+        complains(client, "cannot be read")
+
+
+def test_token_comes_from_the_file_before_the_variable(
+    token_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And from nowhere where there is neither."""
+    assert security.read_token(None) == ""
+    monkeypatch.setenv("CHAT_TOKEN", "from-the-variable")
+    assert security.read_token(None) == "from-the-variable"
+    assert security.read_token(str(token_file)) == TOKEN
+
+
+def test_token_with_spaces_around_it_is_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Editors and shells add them."""
+    path = tmp_path / "token"
+    path.write_bytes(f" {TOKEN}\r\n".encode())
+    assert security.read_token(str(path)) == TOKEN
+    monkeypatch.setenv("CHAT_TOKEN", f"{TOKEN}\n")
+    assert security.read_token(None) == TOKEN
+
+
+@pytest.mark.parametrize(
+    "host", ["localhost", "LOCALHOST", "127.0.0.1", "127.1.2.3", "::1", "[::1]"]
+)
+def test_loopback_is_safe(host: str) -> None:
+    """This very machine, by name or by address."""
+    assert security.is_loopback(host)
+    security.check_token_stays_safe(host, TOKEN, is_encrypted=False)
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "192.168.1.10",
+        "10.0.0.1",
+        "0.0.0.0",
+        "::",
+        "fe80::1",
+        "example.org",
+        "localhost.example.org",
+        "127.0.0.1.example.org",
+        "localhost@example.org",
+        "dns:///127.0.0.1",
+        "",
+    ],
+)
+def test_everything_else_needs_tls(host: str) -> None:
+    """The token stays here unless the connection is encrypted."""
+    assert not security.is_loopback(host)
+    with pytest.raises(ConfigError):
+        security.check_token_stays_safe(host, TOKEN, is_encrypted=False)
+    security.check_token_stays_safe(host, TOKEN, is_encrypted=True)
+    security.check_token_stays_safe(host, "", is_encrypted=False)
+
+
+def test_authorization_is_compared_whole() -> None:
+    """As text or as bytes."""
+    assert security.is_authorized(bearer(TOKEN), TOKEN)
+    assert security.is_authorized(bearer(TOKEN).encode(), TOKEN)
+    assert not security.is_authorized("", TOKEN)
+    assert not security.is_authorized("Bearer ", TOKEN)
+    assert not security.is_authorized("Bearer \u00e9", TOKEN)

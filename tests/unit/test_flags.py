@@ -1,0 +1,222 @@
+"""Command lines and their variables: every flag has one, and both are judged alike."""
+
+from __future__ import annotations
+
+import re
+from argparse import Namespace
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from support import running_program, running_server
+
+import client
+import server
+from chat.cli import flags
+
+Read = Callable[[list[str]], Namespace]
+
+# Flag, what the command line or the variable says, what the program gets, what it gets otherwise.
+SERVER_FLAGS: list[tuple[str, str, Any, Any]] = [
+    ("--lang", "en", "en", "pt_BR"),
+    ("--host", "127.0.0.1", "127.0.0.1", "[::]"),
+    ("--port", "0", 0, 50051),
+    ("--db", "other.db", "other.db", "chat.db"),
+    ("--retain", "1.5", 1.5, 0),
+    ("--max-clients", "7", 7, 10_000),
+    ("--rate", "0", 0, 100),
+    ("--quiet", "", True, False),
+    ("--tls-cert", "cert.pem", "cert.pem", None),
+    ("--tls-key", "key.pem", "key.pem", None),
+    ("--token-file", "token", "token", None),
+]
+CLIENT_FLAGS: list[tuple[str, str, Any, Any]] = [
+    ("--lang", "en", "en", "pt_BR"),
+    ("--name", "ana", "ana", None),
+    ("--room", "sala", "sala", ""),
+    ("--history", "5", 5, 20),
+    ("--bell", "off", "off", "mentions"),
+    ("--json", "", True, False),
+    ("--listen", "", True, False),
+    ("--tls", "", True, False),
+    ("--tls-ca", "ca.pem", "ca.pem", None),
+    ("--token-file", "token", "token", None),
+]
+PROGRAMS: list[tuple[str, Read, list[tuple[str, str, Any, Any]]]] = [
+    ("server.py", server.read_flags, SERVER_FLAGS),
+    ("client.py", client.read_flags, CLIENT_FLAGS),
+]
+EVERY_FLAG = [
+    pytest.param(read, *flag, id=f"{name} {flag[0]}")
+    for name, read, known in PROGRAMS
+    for flag in known
+]
+
+
+def variable_of(flag: str) -> str:
+    return "CHAT_" + flag.removeprefix("--").replace("-", "_").upper()
+
+
+def destination_of(flag: str) -> str:
+    return flag.removeprefix("--").replace("-", "_")
+
+
+@pytest.mark.parametrize(("read", "flag", "text", "value", "default"), EVERY_FLAG)
+def test_flag_and_variable_say_the_same(
+    read: Read, flag: str, text: str, value: Any, default: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The default, the variable and the flag; the flag wins where both are given."""
+    monkeypatch.delenv("CHAT_LANG")  # which all other tests need
+    destination = destination_of(flag)
+    assert getattr(read([]), destination) == default
+    arguments = [flag, text] if text else [flag]
+    assert getattr(read(arguments), destination) == value
+    monkeypatch.setenv(variable_of(flag), text or "1")
+    assert getattr(read([]), destination) == value
+    monkeypatch.setenv(variable_of(flag), "")
+    assert getattr(read([]), destination) == default
+    if text:
+        monkeypatch.setenv(variable_of(flag), text)
+        other = {"--lang": "pt_BR", "--bell": "all"}.get(flag, "9")
+        assert str(getattr(read([flag, other]), destination)) in (other, f"{other}.0")
+
+
+@pytest.mark.parametrize(("name", "read", "known"), PROGRAMS, ids=["server", "client"])
+def test_help_shows_every_flag_with_its_variable(
+    name: str,
+    read: Read,
+    known: list[tuple[str, str, Any, Any]],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """And every flag that it shows is one of those tested here."""
+    with pytest.raises(SystemExit) as end:
+        read(["--help", "--lang", "en"])
+    assert end.value.code == 0
+    shown = capsys.readouterr().out
+    for flag, *_ in known:
+        assert flag in shown and f"[{variable_of(flag)}" in shown
+    found = set(re.findall(r"^  (?:-h, )?(--[a-z-]+)", shown, re.MULTILINE))
+    assert found == {"--help", *(flag for flag, *_ in known)}
+
+
+def test_address_comes_from_argument_variable_or_constant(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In this order; the constant is what the guide tells people to edit."""
+    assert client.read_flags([]).address == client.SERVER_ADDRESS == "localhost:50051"
+    monkeypatch.setattr(client, "SERVER_ADDRESS", "192.168.1.10:50051")
+    assert client.read_flags([]).address == "192.168.1.10:50051"
+    monkeypatch.setenv("CHAT_SERVER", "10.0.0.1")
+    assert client.read_flags([]).address == "10.0.0.1"
+    assert client.read_flags(["10.0.0.2:1"]).address == "10.0.0.2:1"
+
+
+@pytest.mark.parametrize(
+    ("read", "arguments"),
+    [
+        (server.read_flags, ["--port", "-1"]),
+        (server.read_flags, ["--port", "65536"]),
+        (server.read_flags, ["--port", "http"]),
+        (server.read_flags, ["--port", "9" * 5000]),
+        (server.read_flags, ["--max-clients", "0"]),
+        (server.read_flags, ["--max-clients", "many"]),
+        (server.read_flags, ["--rate", "-1"]),
+        (server.read_flags, ["--rate", "nan"]),
+        (server.read_flags, ["--rate", "inf"]),
+        (server.read_flags, ["--retain", "-1"]),
+        (server.read_flags, ["--lang", "tlh"]),
+        (server.read_flags, ["--por", "1"]),
+        (server.read_flags, ["stray"]),
+        (server.read_flags, ["--unknown"]),
+        (client.read_flags, ["--history", "-1"]),
+        (client.read_flags, ["--history", "1.5"]),
+        (client.read_flags, ["--bell", "loud"]),
+        (client.read_flags, ["a", "b"]),
+        (client.read_flags, ["--token", "secret"]),
+    ],
+    ids=lambda value: " ".join(value)[:30] if isinstance(value, list) else value.__module__,
+)
+def test_wrong_command_line_is_one_sentence(
+    read: Read, arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Exit code 2, and what is wrong with it."""
+    with pytest.raises(SystemExit) as end:
+        read(arguments)
+    assert end.value.code == 2
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err.count("\n") == 1 and "--help" in said.err
+
+
+@pytest.mark.parametrize(
+    ("variable", "text"),
+    [
+        ("CHAT_PORT", "65536"),
+        ("CHAT_PORT", "x"),
+        ("CHAT_MAX_CLIENTS", "0"),
+        ("CHAT_QUIET", "perhaps"),
+        ("CHAT_RATE", "fast"),
+        ("CHAT_LANG", "tlh"),
+    ],
+)
+def test_wrong_variable_is_one_sentence_that_names_it(
+    variable: str,
+    text: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Judged as the flag itself would be."""
+    monkeypatch.setenv(variable, text)
+    with pytest.raises(SystemExit) as end:
+        server.read_flags([])
+    assert end.value.code == 2
+    said = capsys.readouterr().err
+    assert variable in said and said.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [("1", True), ("yes", True), ("SIM", True), ("on", True), ("0", False), ("não", False)],
+)
+def test_switch_by_variable(text: str, value: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On and off, as people write it."""
+    monkeypatch.setenv("CHAT_QUIET", text)
+    assert server.read_flags([]).quiet is value
+
+
+def test_help_speaks_the_language_asked_for(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Also where the language stands behind `--help`, or in the variable."""
+    for arguments in (["--help", "--lang=en"], ["--help"]):
+        with pytest.raises(SystemExit):
+            server.read_flags(arguments)
+        assert "A chat server" in capsys.readouterr().out
+
+
+def test_percent_sign_in_a_default_is_shown(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """argparse formats its help texts: a file called 100%.db must not break them."""
+    parser = flags.Parser([], "x")
+    parser.flag("--file", default="100%.db", help="a file")
+    parser.print_help()
+    assert "100%.db" in capsys.readouterr().out
+
+
+def test_variables_reach_the_running_programs() -> None:
+    """A server that is set up by its environment alone, and a client likewise."""
+    environment = {"CHAT_HOST": "localhost", "CHAT_QUIET": "1", "CHAT_RATE": "0"}
+    with running_server(env=environment) as running:
+        answer = {"CHAT_SERVER": running.address, "CHAT_NAME": "ana"}
+        with running_program("client.py", env=answer) as ana:
+            ana.type("oi")
+            ana.wait_for_line("[ana]: oi")
+            ana.end_input()
+            assert ana.wait() == 0
+        assert len(running.lines) == 1
+
+
+def test_wrong_command_line_ends_the_program_with_two() -> None:
+    """Nothing is started, nothing is written."""
+    with running_program("server.py", "--port", "x") as program:
+        assert program.wait() == 2
+        assert len(program.errors) == 1 and program.lines == []

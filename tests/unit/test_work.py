@@ -1,0 +1,338 @@
+"""How much work a message makes, counted and not timed: what makes the chat fast, kept that way.
+
+The real hub, streams and log; only gRPC's end of a stream is a stand-in that counts writes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import sqlite3
+import threading
+import weakref
+from collections import Counter
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support import DEADLINE_SECONDS, in_loop
+
+import chat_pb2
+import server
+from chat.server import hub as room
+from chat.server.hub import Hub, Member, Request
+from chat.server.log import sqlite as history
+from chat.server.log.sqlite import History
+from server import EOF, Stream
+
+Message = chat_pb2.Message
+MESSAGES = 100
+
+
+class CountingConnection(sqlite3.Connection):
+    """Counts the statements by their first word; a COMMIT waits while the gate is closed."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.statements: Counter[str] = Counter()
+        self.gate = threading.Event()
+        self.gate.set()
+
+    def execute(self, sql: str, *arguments: Any) -> sqlite3.Cursor:
+        self.statements[sql.split()[0]] += 1
+        if sql == "COMMIT":
+            assert self.gate.wait(DEADLINE_SECONDS)
+        return super().execute(sql, *arguments)
+
+
+class FakeContext:
+    """gRPC's end of a stream: counts what is written, and holds writes while the gate is closed."""
+
+    def __init__(self) -> None:
+        self.said: asyncio.Queue[Any] = asyncio.Queue()
+        self.writes: list[bytes] = []
+        self.gate = asyncio.Event()
+        self.gate.set()
+
+    async def read(self) -> Any:
+        return await self.said.get()
+
+    async def write(self, raw: bytes) -> None:
+        self.writes.append(raw)
+        await self.gate.wait()
+
+
+class Chat:
+    """A hub on a counting log, with streams that go nowhere."""
+
+    def __init__(self, path: Path) -> None:
+        self.connections: list[CountingConnection] = []
+        self.history = History(str(path), connect=self._connect)
+        self.hub = Hub(self.history, 10_000, 0)
+        self._streams: list[tuple[FakeContext, asyncio.Task[None]]] = []
+
+    def _connect(self, *arguments: Any, **options: Any) -> sqlite3.Connection:
+        connection = sqlite3.connect(*arguments, factory=CountingConnection, **options)
+        self.connections.append(connection)
+        return connection
+
+    def statements(self, word: str) -> int:
+        """Return how many statements began with `word`, on all connections."""
+        return sum(connection.statements[word] for connection in self.connections)
+
+    async def join(self, **request: Any) -> FakeContext:
+        """Bring in one client; a plain one where nothing is said of it."""
+        context: Any = FakeContext()
+        member = await self.hub.join(Request(history=0, **request))
+        stream = Stream(self.hub, member, context)
+        task = asyncio.create_task(stream.converse(), name="stream")
+        self._streams.append((context, task))
+        return context  # type: ignore[no-any-return]
+
+    async def post(self, member: Member, count: int = 1) -> None:
+        """Let `member` say `count` messages, and return when they are delivered to the queues."""
+        for number in range(count):
+            await self.hub.post(member, Message(user=member.name, message=str(number)))
+        await self.history.flush()
+
+    async def hold_a_commit(self, member: Member) -> tuple[CountingConnection, int]:
+        """Let `member` say one thing, and hold its commit; return the connection and its commits.
+
+        The commits are those that were there before. Opening the connection's gate lets it go on.
+        """
+        writer = self.connections[0]
+        commits = writer.statements["COMMIT"]
+        writer.gate.clear()
+        await self.hub.post(member, Message(message="first"))
+        await come_true(lambda: writer.statements["COMMIT"] == commits + 1)
+        return writer, commits
+
+    async def speaker(self) -> Member:
+        """Return a member that only speaks, and whose queue nobody empties."""
+        return await self.hub.join(Request(user="falante", history=0))
+
+    async def close(self) -> None:
+        """End every stream, then the log."""
+        for context, _task in self._streams:
+            context.gate.set()
+            context.said.put_nowait(EOF)
+        await asyncio.wait_for(asyncio.gather(*(task for _, task in self._streams)), 20)
+        await self.history.close()
+
+
+@asynccontextmanager
+async def chat_on(path: Path) -> AsyncIterator[Chat]:
+    chat = Chat(path)
+    await chat.hub.start()
+    try:
+        yield chat
+    finally:
+        await chat.close()
+
+
+async def come_true(predicate: Callable[[], bool]) -> None:
+    """Return when `predicate` holds; fail after the deadline."""
+
+    async def poll() -> None:
+        while not predicate():
+            await asyncio.sleep(0)
+
+    await asyncio.wait_for(poll(), DEADLINE_SECONDS)
+
+
+def counted(monkeypatch: pytest.MonkeyPatch, name: str) -> list[Message]:
+    """Return a list that grows with every message that `room`'s function `name` encodes."""
+    encode, encoded = getattr(room, name), list[Message]()
+
+    def count(message: Message) -> bytes:
+        encoded.append(message)
+        return bytes(encode(message))
+
+    monkeypatch.setattr(room, name, count)
+    return encoded
+
+
+def messages_in(raws: list[bytes]) -> int:
+    """Return how many messages the writes brought, one by one or in batches."""
+    return sum(len(Message.FromString(raw).batch) or 1 for raw in raws)
+
+
+@in_loop
+async def test_message_is_encoded_once_for_each_sort_of_reader(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """However many read it, a message is encoded once as a plain one and once as a full one."""
+    full, plain = counted(monkeypatch, "encode"), counted(monkeypatch, "encode_plain")
+    async with chat_on(tmp_path / "chat.db") as chat:
+        speaker = await chat.speaker()
+        readers = [await chat.join() for _number in range(20)]
+        readers += [await chat.join(user=f"f{number}") for number in range(20)]
+        readers += [await chat.join(user=f"b{number}", wants_batches=True) for number in range(20)]
+        await come_true(lambda: bool(readers[-2].writes))  # it heard the last one come in
+        full.clear()
+        await chat.post(speaker, MESSAGES)
+        await come_true(lambda: all(messages_in(reader.writes) >= MESSAGES for reader in readers))
+        assert Counter(message.id for message in full if message.id).total() == MESSAGES
+        assert len(plain) == MESSAGES
+
+
+@in_loop
+async def test_nothing_is_encoded_for_readers_who_are_not_there(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """In a room of plain clients no message is encoded in full."""
+    full = counted(monkeypatch, "encode")
+    async with chat_on(tmp_path / "chat.db") as chat:
+        reader = await chat.join()
+        reader.said.put_nowait(Message(user="ana", message="oi").SerializeToString())
+        await come_true(lambda: len(reader.writes) == 1)
+        assert full == []
+
+
+@in_loop
+async def test_messages_that_wait_share_one_commit(tmp_path: Path) -> None:
+    """While one commit is on its way to the disk, all that comes gathers for the next."""
+    async with chat_on(tmp_path / "chat.db") as chat:
+        speaker = await chat.speaker()
+        writer, commits = await chat.hold_a_commit(speaker)
+        for number in range(MESSAGES):
+            await chat.hub.post(speaker, Message(message=str(number)))
+        writer.gate.set()
+        await chat.history.flush()
+        assert writer.statements["COMMIT"] == commits + 2
+
+
+@in_loop
+async def test_groups_grow_while_more_comes(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """What came during one commit is left to gather for a multiple of what that commit took."""
+    monkeypatch.setattr(history, "GATHER_FACTOR", 1e9)
+    monkeypatch.setattr(history, "MAX_GATHER_SECONDS", 1.0)
+    async with chat_on(tmp_path / "chat.db") as chat:
+        speaker = await chat.speaker()
+        writer, commits = await chat.hold_a_commit(speaker)
+        await chat.hub.post(speaker, Message(message="second"))
+        writer.gate.set()
+        await come_true(lambda: speaker.unsettled == 1)
+        for number in range(MESSAGES):
+            await chat.hub.post(speaker, Message(message=str(number)))
+            await asyncio.sleep(0)
+        await chat.history.flush()
+        assert writer.statements["COMMIT"] == commits + 2
+
+
+@in_loop
+async def test_lone_message_waits_for_nothing(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Neither the log nor a writer rests where nothing more has come meanwhile."""
+    async with chat_on(tmp_path / "chat.db") as chat:
+        speaker = await chat.speaker()
+        reader = await chat.join(user="ana", wants_batches=True)
+        await chat.post(speaker)  # the first may meet the reading of the log at the beginning
+        await come_true(lambda: messages_in(reader.writes) == 1)
+        monkeypatch.setattr(history, "GATHER_FACTOR", 1e9)
+        monkeypatch.setattr(history, "MAX_GATHER_SECONDS", 1e9)
+        monkeypatch.setattr(server, "REST_FACTOR", 1e9)
+        monkeypatch.setattr(server, "MAX_REST_SECONDS", 1e9)
+        for _number in range(MESSAGES):
+            reader.writes.clear()
+            await chat.post(speaker)
+            await come_true(lambda: messages_in(reader.writes) == 1)
+
+
+@in_loop
+async def test_message_is_one_statement(tmp_path: Path) -> None:
+    """Beside its share of a transaction, a message costs the log one INSERT and no query."""
+    async with chat_on(tmp_path / "chat.db") as chat:
+        speaker = await chat.speaker()
+        reader = await chat.join(user="ana", wants_batches=True)
+        await chat.post(speaker)
+        await come_true(lambda: messages_in(reader.writes) >= 1)
+        inserts, queries = chat.statements("INSERT"), chat.statements("SELECT")
+        await chat.post(speaker, MESSAGES)
+        await come_true(lambda: messages_in(reader.writes) >= 1 + MESSAGES)
+        assert chat.statements("INSERT") - inserts == MESSAGES
+        assert chat.statements("SELECT") == queries
+
+
+@in_loop
+async def test_what_waits_for_a_writer_is_one_write(tmp_path: Path) -> None:
+    """A client that takes batches gets in one write all that came during the last one."""
+    async with chat_on(tmp_path / "chat.db") as chat:
+        speaker = await chat.speaker()
+        reader = await chat.join(user="ana", wants_batches=True)
+        reader.gate.clear()
+        await chat.post(speaker)
+        await come_true(lambda: len(reader.writes) == 1)
+        await chat.post(speaker, MESSAGES)
+        reader.gate.set()
+        await come_true(lambda: messages_in(reader.writes) == 1 + MESSAGES)
+        assert len(reader.writes) == 2
+
+
+@in_loop
+async def test_plain_client_gets_one_write_for_each_message(tmp_path: Path) -> None:
+    """The small contract knows no batches: as many writes as messages, and not one more."""
+    async with chat_on(tmp_path / "chat.db") as chat:
+        speaker = await chat.speaker()
+        reader = await chat.join()
+        await chat.post(speaker, MESSAGES)
+        await come_true(lambda: len(reader.writes) >= MESSAGES)
+        assert len(reader.writes) == MESSAGES
+
+
+def test_ended_stream_is_freed_at_once(tmp_path: Path) -> None:
+    """A client that goes in the middle of a write leaves nothing for the collector of cycles."""
+
+    @in_loop
+    async def run() -> None:
+        async with chat_on(tmp_path / "chat.db") as chat:
+            speaker = await chat.speaker()
+            context: Any = FakeContext()
+            member = await chat.hub.join(Request(user="ana", history=0, wants_batches=True))
+            stream = Stream(chat.hub, member, context)
+            task = asyncio.create_task(stream.converse(), name="stream")
+            context.gate.clear()
+            await chat.post(speaker)
+            await come_true(lambda: len(context.writes) == 1)
+            gone = weakref.ref(stream)
+            chat.hub.leave(member)
+            task.cancel()
+            await asyncio.wait({task})
+            del stream, task
+            await come_true(lambda: gone() is None)
+
+    gc.disable()
+    try:
+        run()
+    finally:
+        gc.enable()
+
+
+@in_loop
+async def test_message_makes_no_task(tmp_path: Path) -> None:
+    """Delivering costs no task: each stream has its reader and its writer, and that is all."""
+    async with chat_on(tmp_path / "chat.db") as chat:
+        speaker = await chat.speaker()
+        readers = [await chat.join() for _number in range(10)]
+        await chat.post(speaker)
+        await come_true(lambda: all(len(reader.writes) == 1 for reader in readers))
+        before = asyncio.all_tasks()
+        made: list[object] = []
+
+        def make(loop: asyncio.AbstractEventLoop, program: Any, **options: Any) -> Any:
+            made.append(program)
+            return asyncio.Task(program, loop=loop, **options)
+
+        asyncio.get_running_loop().set_task_factory(make)
+        for number in range(MESSAGES):
+            await chat.hub.post(speaker, Message(message=str(number)))
+        while not all(len(reader.writes) > MESSAGES for reader in readers):
+            await asyncio.sleep(0)
+        asyncio.get_running_loop().set_task_factory(None)
+        assert made == []
+        assert asyncio.all_tasks() <= before
