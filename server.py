@@ -1,8 +1,9 @@
-"""The chat server: the gRPC face of the rooms. Run it: `python server.py`.
+"""The chat server. Run it: `python server.py`.
 
-One handler for each stream, with two tasks: one reads what the client says and posts it to the
-`Hub`, the other writes what the hub has for it. What a message is and who gets it is in `room.py`,
-where it is kept in `history.py`.
+The story: every client has a queue. `ChatService.Chat` serves one client for as long as its stream
+lives: one task receives what the client says and posts it to the log, another sends what is in the
+client's queue. When the log has a message on disk, `ChatService.broadcast` puts it into the queue
+of every client of its room. The parts are in `chat/server`; everything here runs in the event loop.
 """
 
 from __future__ import annotations
@@ -10,558 +11,312 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import re
 import sys
-import threading
-import time
 from argparse import Namespace
-from collections.abc import Iterable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Sequence
 from typing import Any
 
 # What gRPC itself has to say is not for people. It reads this when it is imported, not later.
 os.environ.setdefault("GRPC_VERBOSITY", "NONE")
 
-import grpc
-from google.protobuf import any_pb2, empty_pb2, unknown_fields
-from google.protobuf.message import DecodeError
-from google.rpc import error_details_pb2, status_pb2
-from grpc_health.v1 import health, health_pb2, health_pb2_grpc
-from grpc_reflection.v1alpha import reflection
-from grpc_status import rpc_status
+try:
+    import grpc
 
-import chat_pb2
-import chat_pb2_grpc
-from chat.cli import credentials as security
-from chat.cli import flags
-from chat.cli.i18n import N_, _, _n, speak_utf8
-from chat.protocol.errors import ChatError, ConfigError
-from chat.protocol.names import COMMON_ROOM
-from chat.server.hub import DEFAULT_HISTORY, Hub, Member, Request
-from chat.server.log.sqlite import History
-from chat.server.runtime import (
-    addresses,
-    be_scheduled_in_batches,
-    collect_rarely,
-    raise_file_limit,
-    run,
-    stop_on_signals,
-    why_not,
-)
+    import chat_pb2
+    import chat_pb2_grpc
+    from chat.cli import credentials, i18n
+    from chat.cli.i18n import _
+    from chat.cli.optional import missing_line
+    from chat.protocol import limits
+    from chat.protocol.errors import ChatError, ConfigError
+    from chat.protocol.metadata import JoinRequest
+    from chat.server import interceptors, runtime, status
+    from chat.server.console_log import ConsoleLog
+    from chat.server.encoding import decode, key_of
+    from chat.server.hub import Hub
+    from chat.server.log.base import Entry, LogError
+    from chat.server.log.sqlite import SqliteLog
+    from chat.server.member import Member
+    from chat.server.posting import Posting
+    from chat.server.settings import ANY_HOST, read_flags
+    from chat.server.standard_services import StandardServices
+except ModuleNotFoundError as error:
+    sys.exit(
+        f"{error.name} was not found. Install the packages with `pip install -r requirements.txt`"
+        " and start Python without -I and PYTHONSAFEPATH."
+    )
 
-DEFAULT_PORT = 50051
-DEFAULT_DB = "chat.db"
-MAX_RETAIN_DAYS = 36_500  # a hundred years
 SERVICE = chat_pb2.DESCRIPTOR.services_by_name["ChatService"].full_name
-ERROR_DOMAIN = "chat"
-ANY_HOST = ("[::]", "::", "0.0.0.0")
-SESSION = re.compile("[0-9a-fA-F]{32}")
-MAX_ID = (1 << 63) - 1  # the largest that SQLite holds
+METHOD = f"/{SERVICE}/Chat"
 
-# A message with all its fields at their longest fits; gRPC refuses more, unpacked, by itself.
-MAX_RECEIVE_BYTES = 64 << 10
-# Of a message that cannot be decoded: a longer key is none of ours.
-MAX_BROKEN_KEY_BYTES = 1 << 10
-WIRE_TYPE_LEN = 2  # protobuf.dev/programming-guides/encoding
-# Calls of the health service that may be open at a time: each costs memory for as long as it lasts.
-MAX_HEALTH_WATCHES = 100
-# A writer that waits this long has a reader that takes nothing at all.
+# A write that waits this long has a reader that takes nothing at all.
 STUCK_SECONDS = 60.0
 STUCK_CHECK_SECONDS = 5.0
-# A client that takes batches, and for whom more has come while it was written to, is left alone for
-# a multiple of what the write took: under load more gathers meanwhile. When idle nothing waits.
-REST_FACTOR = 10.0
-MAX_REST_SECONDS = 0.1
-# The status of a stream waits behind what its reader has not read yet.
-ABORT_SECONDS = 2.0
+# To a client that takes batches, and for whom more has come while it was written to, writes are
+# delayed by a multiple of what the last one took: under load more gathers meanwhile. When idle
+# nothing waits.
+COALESCE_FACTOR = 10.0
+MAX_COALESCE_SECONDS = 0.1
 # How long a stopping server waits for its readers to take what they are owed.
 DRAIN_SECONDS = 3.0
 DRAIN_CHECK_SECONDS = 0.02
 # And gRPC, for the streams that have not ended by then.
 STOP_SECONDS = 0.5
-# Lines of the conversation that may wait for standard output.
-SCREEN_LINES = 4096
-FULL_SCREEN_SECONDS = 0.05
 
 OPTIONS = [
     # Else a second server takes the same port in silence, and the chat is two.
     ("grpc.so_reuseport", 0),
-    ("grpc.max_receive_message_length", MAX_RECEIVE_BYTES),
-    # A vanished peer is found in 30 s: a ping after 20 s of silence, 10 s for its answer.
-    ("grpc.keepalive_time_ms", 20_000),
-    ("grpc.keepalive_timeout_ms", 10_000),
-    ("grpc.http2.ping_timeout_ms", 10_000),
+    # Unpacked; gRPC refuses more by itself.
+    ("grpc.max_receive_message_length", limits.MAX_RECEIVE_BYTES),
+    ("grpc.keepalive_time_ms", limits.KEEPALIVE_TIME_MS),
+    ("grpc.keepalive_timeout_ms", limits.KEEPALIVE_TIMEOUT_MS),
+    ("grpc.http2.ping_timeout_ms", limits.KEEPALIVE_TIMEOUT_MS),
     ("grpc.keepalive_permit_without_calls", 1),
-    # Other people's clients may ping as often as every 10 s before they are sent away.
+    # Other people's clients may ping as often as every 10 s before they are disconnected.
     ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
 ]
 
-# The one place where refusals become gRPC statuses.
-STATUS = {
-    "NAME_TAKEN": grpc.StatusCode.ALREADY_EXISTS,
-    "NAME_INVALID": grpc.StatusCode.INVALID_ARGUMENT,
-    "ROOM_INVALID": grpc.StatusCode.INVALID_ARGUMENT,
-    "MESSAGE_INVALID": grpc.StatusCode.INVALID_ARGUMENT,
-    "MESSAGE_TOO_LONG": grpc.StatusCode.INVALID_ARGUMENT,
-    "REQUEST_INVALID": grpc.StatusCode.INVALID_ARGUMENT,
-    "TOKEN_INVALID": grpc.StatusCode.UNAUTHENTICATED,
-    "SERVER_FULL": grpc.StatusCode.RESOURCE_EXHAUSTED,
-    "READER_STUCK": grpc.StatusCode.RESOURCE_EXHAUSTED,
-    "SHUTTING_DOWN": grpc.StatusCode.UNAVAILABLE,
-    "NOT_STORED": grpc.StatusCode.UNAVAILABLE,
-    "LOG_UNREADABLE": grpc.StatusCode.UNAVAILABLE,
-    "SESSION_REPLACED": grpc.StatusCode.ABORTED,
-}
-
 EOF: Any = grpc.aio.EOF
 Context = grpc.aio.ServicerContext[bytes, bytes]  # only a type: it cannot be indexed at run time
-_log = logging.getLogger(__name__)
+Show = Callable[[str, Sequence[chat_pb2.Message]], None]
 
 
 class ChatService(chat_pb2_grpc.ChatServiceServicer):
-    """The service of `chat.proto` on raw bytes, so that a message is encoded once for all.
+    """The service of `chat.proto`: a queue for each client, and a broadcast into all of them.
 
-    `token`: what every client must show, empty for nothing.
+    It gets and gives messages as bytes (`interceptors.SharedBytes`), so that one is encoded once
+    for all. `show` is called with a room and what was said there.
     """
 
-    def __init__(self, hub: Hub, token: str = "") -> None:
+    def __init__(self, hub: Hub, show: Show = lambda room, messages: None) -> None:
         self._hub = hub
-        self._token = token
-        self._streams: set[Stream] = set()
+        self._posting = Posting(hub)
+        self._show = show
+        self._open_calls = 0
+        self._sending: dict[Member, asyncio.Task[None]] = {}
 
     async def Chat(self, request_iterator: object, context: Context) -> None:
         """Serve one client for as long as its stream lives; ends it with OK or with a status."""
+        self._open_calls += 1
         try:
-            member = await self._admit(context)
+            client = await self._admit(context)
+            try:
+                greeting = client.greeting(self._hub.log.epoch)
+                await context.send_initial_metadata(greeting.to_metadata())
+                receiving = asyncio.create_task(self._receive_messages(client, context))
+                sending = asyncio.create_task(self._send_messages(client, context))
+                await self._until_all_is_sent(client, receiving, sending)
+            finally:
+                # Here, since a vanished client looks like one that half-closed until the handler
+                # is cancelled.
+                self._hub.leave(client)
+            if client.error is not None:
+                await status.abort(context, client.error)
         except ChatError as error:
-            await refuse(context, error)
-            return
-        stream = Stream(self._hub, member, context)
-        self._streams.add(stream)
-        try:
-            await self._serve(stream, member, context)
+            await status.abort(context, error)
         finally:
-            self._streams.remove(stream)
+            self._open_calls -= 1
 
-    async def _serve(self, stream: Stream, member: Member, context: Context) -> None:
-        try:
-            await context.send_initial_metadata(self._greeting(member))
-            await stream.converse()
-        finally:
-            # Here, since a vanished client looks like one that half-closed until the handler is
-            # cancelled.
-            self._hub.leave(member)
-        if member.error is not None:
-            await refuse(context, member.error)
+    def broadcast(self, entries: Sequence[Entry]) -> None:
+        """Put each message that the log has committed into the queue of every client of its room.
 
-    @property
-    def is_idle(self) -> bool:
-        """Whether every stream has ended, its status sent."""
-        return not self._streams
-
-    def _greeting(self, member: Member) -> tuple[tuple[str, str], ...]:
-        """Return the initial metadata: which log this is, and after which id the stream begins."""
-        epoch = ("chat-epoch", self._hub.log.epoch)
-        return (epoch, ("chat-after", str(member.seen_id))) if member.is_full else (epoch,)
+        The log calls it with every group, in order; then each sender gets its answer.
+        """
+        for name, room, delivery in self._hub.committed(entries):
+            if room is not None:
+                for client in room.members:
+                    client.queue.put(delivery)
+            # After the send tasks, who are awake by now.
+            asyncio.get_running_loop().call_soon(self._show, name, delivery.messages)
+        for entry in entries:
+            self._hub.answer(entry)
 
     async def _admit(self, context: Context) -> Member:
-        metadata = dict(context.invocation_metadata() or ())
-        if self._token and not security.is_authorized(
-            metadata.get("authorization", ""), self._token
-        ):
-            raise ChatError("TOKEN_INVALID")
-        return await self._hub.join(parse_request(metadata))
+        return await self._hub.join(JoinRequest.from_metadata(context.invocation_metadata() or ()))
 
-    async def let_stuck_readers_go(self) -> None:
-        """Watch, for as long as the server runs, for readers that take nothing for a minute."""
-        while True:
-            await asyncio.sleep(STUCK_CHECK_SECONDS)
-            for stream in list(self._streams):
-                if stream.is_stuck():
-                    stream.let_go(ChatError("READER_STUCK"))
-
-
-class Stream:
-    """One client's stream: the tasks that move messages between it and its `Member`."""
-
-    def __init__(self, hub: Hub, member: Member, context: Context) -> None:
-        self._hub = hub
-        self._member = member
-        self._context = context
-        self._clock = asyncio.get_running_loop().time
-        self._writer: asyncio.Task[None] | None = None
-        self._writing_since: float | None = None  # seconds of the loop's clock
-
-    async def converse(self) -> None:
-        """Read and write until the writer has handed over all that is owed."""
-        reader = asyncio.create_task(self._read(), name="reader")
-        writer = self._writer = asyncio.create_task(self._write(), name="writer")
-        try:
-            await asyncio.wait({reader, writer}, return_when=asyncio.FIRST_COMPLETED)
-            if not writer.done():
-                reader.result()  # a reader that failed ends the stream at once
-                await asyncio.wait({writer})
-            if not writer.cancelled():
-                writer.result()
-        finally:
-            reader.cancel()
-            writer.cancel()
-            # Its last frame has this stream and a batch in it: a cycle that would be kept for long.
-            self._writer = None
-
-    def is_stuck(self) -> bool:
-        """Say whether the client has taken nothing at all for `STUCK_SECONDS`."""
-        return self._writing_since is not None and (
-            self._clock() - self._writing_since >= STUCK_SECONDS
-        )
-
-    def let_go(self, error: ChatError) -> None:
-        """End the stream with `error`, whatever is still owed to its reader."""
-        self._member.close()
-        self._member.error = error
-        if self._writer is not None:
-            self._writer.cancel()
-
-    async def _read(self) -> None:
+    async def _receive_messages(self, client: Member, context: Context) -> None:
         """Post what the client says; a client above its rate is not read from for a while.
 
         Not reading lets HTTP/2 flow control slow the sender: nothing is lost.
         """
-        member, error = self._member, None
+        error = None
         try:
-            while not member.is_closing and (raw := await self._context.read()) is not EOF:
-                await self._hear(raw)
-                if wait_seconds := member.bucket.take():
+            while not client.is_closing and (raw := await context.read()) is not EOF:
+                await self._post(client, raw)
+                if wait_seconds := client.rate_limit.take():
                     await asyncio.sleep(wait_seconds)
         except ChatError as refusal:
-            error = refusal
+            error = ChatError(refusal.reason)  # without the frames that the raised one holds
         # What it said before is committed, and echoed, before the stream ends.
-        await member.settle()
-        member.close(error)
+        await client.wait_committed()
+        client.close(error)
 
-    async def _hear(self, raw: bytes) -> None:
+    async def _post(self, client: Member, raw: bytes) -> None:
         """Post one message. A full client is told of a refusal; a plain one's stream ends by it."""
+        message = None
         try:
-            message = chat_pb2.Message.FromString(raw)
-        except DecodeError:
-            refusal, key = ChatError("MESSAGE_INVALID"), key_of(raw)
-        else:
-            try:
-                await self._hub.post(self._member, message)
-                return
-            except ChatError as error:
-                refusal, key = error, message.key
-        if not self._member.is_full or refusal.reason == "SHUTTING_DOWN":
-            raise refusal
-        self._hub.notice(self._member, refusal.reason, key)
+            message = decode(raw)
+            await self._posting.post(client, message)
+        except ChatError as refusal:
+            if not client.is_full or refusal.reason == "SHUTTING_DOWN":
+                raise
+            self._hub.notice(client, refusal.reason, message.key if message else key_of(raw))
 
-    async def _write(self) -> None:
+    async def _send_messages(self, client: Member, context: Context) -> None:
         """Write all there is, then let the next batch gather (gRPC takes one write at a time)."""
-        member, write, clock = self._member, self._context.write, self._clock
+        write, clock = context.write, asyncio.get_running_loop().time
         try:
-            while frames := await self._hub.take(member):
+            while frames := await client.next_frames():
                 started = clock()
                 for frame in frames:
-                    self._writing_since = clock()
+                    client.writing_since = clock()
                     await write(frame)
-                self._writing_since = None
-                if member.wants_batches and member.has_queued:
-                    await asyncio.sleep(min(REST_FACTOR * (clock() - started), MAX_REST_SECONDS))
-        except ChatError as error:
-            member.error = error
+                client.writing_since = None
+                if client.wants_batches and client.queue.has_deliveries:
+                    took_seconds = clock() - started
+                    await asyncio.sleep(min(COALESCE_FACTOR * took_seconds, MAX_COALESCE_SECONDS))
+        except ChatError as refusal:
+            client.error = ChatError(refusal.reason)
 
-
-def parse_request(metadata: dict[str, str | bytes]) -> Request:
-    """Return what the client's metadata say of it; raises `ChatError` where they make no sense."""
-    if "chat-user-bin" not in metadata:
-        return Request()
-    session = _text(metadata, "chat-session", "REQUEST_INVALID")
-    if session and not SESSION.fullmatch(session):
-        raise ChatError("REQUEST_INVALID")
-    return Request(
-        user=_text(metadata, "chat-user-bin", "NAME_INVALID"),
-        room=_text(metadata, "chat-room-bin", "ROOM_INVALID"),
-        session=session,
-        after=_number(metadata, "chat-after", None),
-        history=_number(metadata, "chat-history", DEFAULT_HISTORY) or 0,
-        wants_batches=_text(metadata, "chat-batch", "REQUEST_INVALID") == "1",
-    )
-
-
-def _text(metadata: dict[str, str | bytes], key: str, reason: str) -> str:
-    value = metadata.get(key, "")
-    try:
-        return value.decode() if isinstance(value, bytes) else value
-    except UnicodeDecodeError:
-        raise ChatError(reason) from None
-
-
-def _number(metadata: dict[str, str | bytes], key: str, default: int | None) -> int | None:
-    text = _text(metadata, key, "REQUEST_INVALID")
-    if not text:
-        return default
-    # Twenty digits hold every uint64; int() takes signs, spaces and underscores as well.
-    if not (text.isascii() and text.isdigit() and len(text) <= 20):
-        raise ChatError("REQUEST_INVALID")
-    return min(int(text), MAX_ID)
-
-
-def key_of(raw: bytes) -> str:
-    """Return the key of a message that cannot be decoded as a whole, as far as it has one."""
-    with suppress(DecodeError, UnicodeDecodeError):
-        fields: Any = unknown_fields.UnknownFieldSet(empty_pb2.Empty.FromString(raw))
-        for field in fields:
-            is_key = field.field_number == chat_pb2.Message.KEY_FIELD_NUMBER
-            # Of another wire type the data is a number, of which bytes() would make so many zeros.
-            is_text = is_key and field.wire_type == WIRE_TYPE_LEN
-            if is_text and len(field.data) <= MAX_BROKEN_KEY_BYTES:
-                return str(field.data.decode())
-    return ""
-
-
-class Health(health.aio.HealthServicer):
-    """The standard health service, but that nobody can hold memory by watching.
-
-    A Watch of an unknown service ends with NOT_FOUND, as Check does, instead of waiting for it to
-    come; beyond `MAX_HEALTH_WATCHES` another one ends with RESOURCE_EXHAUSTED.
-    """
-
-    def __init__(self, services: Iterable[str]) -> None:
-        super().__init__()
-        self._services = frozenset(services)
-        self._watches = 0
-
-    async def start(self) -> None:
-        """Say from now on that every service is SERVING."""
-        for name in self._services:
-            await self.set(name, health_pb2.HealthCheckResponse.SERVING)
-
-    async def Watch(
-        self, request: health_pb2.HealthCheckRequest, context: grpc.aio.ServicerContext[Any, Any]
+    async def _until_all_is_sent(
+        self, client: Member, receiving: asyncio.Task[None], sending: asyncio.Task[None]
     ) -> None:
-        """Tell the state of a service, and each change of it, until the caller goes."""
-        if request.service not in self._services:
-            await context.abort(grpc.StatusCode.NOT_FOUND, "unknown service")
-        if self._watches >= MAX_HEALTH_WATCHES:
-            await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "too many open calls")
-        self._watches += 1
+        """Return when all that the client is owed was written; raises what either task raised."""
+        self._sending[client] = sending
         try:
-            await super().Watch(request, context)
+            await asyncio.wait({receiving, sending}, return_when=asyncio.FIRST_COMPLETED)
+            if not sending.done():
+                receiving.result()  # one that failed ends the stream at once
+                await asyncio.wait({sending})
+            if not sending.cancelled():
+                sending.result()
         finally:
-            self._watches -= 1
+            del self._sending[client]
+            receiving.cancel()
+            sending.cancel()
 
+    async def disconnect_stuck_readers(self) -> None:
+        """Watch, for as long as the server runs, for readers that take nothing for a minute."""
+        clock = asyncio.get_running_loop().time
+        while True:
+            await asyncio.sleep(STUCK_CHECK_SECONDS)
+            for client, sending in list(self._sending.items()):
+                since = client.writing_since
+                if since is not None and clock() - since >= STUCK_SECONDS:
+                    client.close()
+                    client.error = ChatError("READER_STUCK")
+                    sending.cancel()
 
-async def refuse(context: Context, error: ChatError) -> None:
-    """End the stream with the status of `error`: its reason for programs, its text for people."""
-    detail = any_pb2.Any()
-    detail.Pack(error_details_pb2.ErrorInfo(reason=error.reason, domain=ERROR_DOMAIN))
-    status = status_pb2.Status(
-        code=STATUS[error.reason].value[0], message=str(error), details=[detail]
-    )
-    # A reader that does not read would hold the status back for ever.
-    with suppress(asyncio.TimeoutError):
-        await asyncio.wait_for(
-            context.abort_with_status(rpc_status.to_status(status)), ABORT_SECONDS
-        )
-
-
-class Screen:
-    """The conversation on standard output, written by a thread of its own.
-
-    Bounded: when standard output takes nothing (a stopped pager, say), what does not fit is counted
-    and left out. The chat never waits for it.
-    """
-
-    def __init__(self) -> None:
-        self._lines: list[str] = []
-        self._left_out = 0
-        self._is_closing = False
-        self._changed = threading.Condition()
-        self._thread = threading.Thread(target=self._run, name="screen", daemon=True)
-        self._thread.start()
-
-    def show(self, room: str, messages: Sequence[chat_pb2.Message]) -> None:
-        """Show `[user]: message`, its later lines indented, the room before it if it has a name."""
-        place = f"#{room} " if room != COMMON_ROOM else ""
-        self.print(*(f"{place}[{m.user}]: " + m.message.replace("\n", "\n    ") for m in messages))
-
-    def print(self, *lines: str) -> None:
-        """Show the lines, or leave out those for which there is no room."""
-        with self._changed:
-            taken = lines[: SCREEN_LINES - len(self._lines)]
-            self._lines += taken
-            self._left_out += len(lines) - len(taken)
-            self._changed.notify()
-
-    def close(self) -> None:
-        """Show what waits, for a second at the most."""
-        with self._changed:
-            self._is_closing = True
-            self._changed.notify()
-        self._thread.join(1)
-
-    def _run(self) -> None:
-        is_read = True  # whether anybody reads what is shown
-        while lines := self._next_lines():
-            try:
-                if is_read:
-                    self._write(lines)
-            except (OSError, ValueError):
-                is_read = False  # the chat goes on without its screen
-
-    def _next_lines(self) -> list[str]:
-        """Wait for lines, and return all there are by now; none: the end."""
-        with self._changed:
-            self._changed.wait_for(lambda: self._lines or self._is_closing)
-            lines, self._lines = self._lines, []
-            if self._left_out:
-                count, self._left_out = self._left_out, 0
-                lines.append(_n("({} line left out)", "({} lines left out)", count).format(count))
-        return lines
-
-    def _write(self, lines: list[str]) -> None:
-        """Write past Python's own buffer, which would want to be emptied before the program ends.
-
-        A stopped pager, or one that is gone, would keep it from ending, or from ending with 0.
-        """
-        buffer: Any = sys.stdout.buffer
-        rest = "".join(f"{line}\n" for line in lines).encode(errors="replace")
-        while rest:
-            written = getattr(buffer, "raw", buffer).write(rest)
-            if written is None:  # somebody made it non-blocking, and it is full
-                time.sleep(FULL_SCREEN_SECONDS)
-            rest = rest[written or 0 :]
+    async def drain(self) -> None:
+        """Return when every stream has ended, its status sent, or has had its time for it."""
+        clock = asyncio.get_running_loop().time
+        deadline = clock() + DRAIN_SECONDS
+        while self._open_calls and clock() < deadline:
+            await asyncio.sleep(DRAIN_CHECK_SECONDS)
 
 
 class Server:
-    """A chat server: the log, the rooms and the gRPC server around them, from `start` to `stop`."""
+    """The log, the rooms and the gRPC server around them, from `start` to `stop`.
 
-    def __init__(self, flags: Namespace, screen: Screen | None = None) -> None:
+    `open_log(path, retain_days)` opens the log. Raises `ConfigError` where settings cannot work.
+    """
+
+    def __init__(
+        self,
+        flags: Namespace,
+        show: Show = lambda room, messages: None,
+        open_log: Callable[[str, float], SqliteLog] = SqliteLog,
+    ) -> None:
         self._flags = flags
-        token = security.read_token(flags.token_file)
-        self._credentials = security.server_credentials(flags.tls_cert, flags.tls_key)
-        self._history = History(flags.db, flags.retain)
-        show = (
-            screen.show if screen is not None and not flags.quiet else lambda room, messages: None
-        )
-        self._hub = Hub(self._history, flags.max_clients, flags.rate, show)
-        self._service = ChatService(self._hub, token)
-        self._health = Health(("", SERVICE))
+        self._token = credentials.read_token(flags.token_file)
+        self._credentials = credentials.server_credentials(flags.tls_cert, flags.tls_key)
+        try:
+            self._log = open_log(flags.db, flags.retain)
+        except LogError as error:
+            raise ConfigError(runtime.explain_log_error(error)) from error
+        self._hub = Hub(self._log, flags.max_clients, flags.rate)
+        self._service = ChatService(self._hub, show)
 
     async def start(self) -> int:
-        """Listen, and return the port. Raises `ConfigError` where that cannot be."""
-        self._grpc = grpc.aio.server(options=OPTIONS)
-        self._add_services()
+        """Listen, and return the port."""
+        self._grpc = grpc.aio.server(options=OPTIONS, interceptors=self._interceptors())
+        register: Any = chat_pb2_grpc.add_ChatServiceServicer_to_server  # generated, without types
+        register(self._service, self._grpc)
+        self._others = StandardServices(self._grpc, [SERVICE])
         try:
             port = self._listen()
         except ConfigError:
             await self._grpc.stop(None)
-            self._history.abandon()
+            self._log.abandon()
             raise
         await self._hub.start()
+        self._log.start(self._service.broadcast)
         await self._grpc.start()
-        await self._health.start()
-        watch = self._service.let_stuck_readers_go()
+        await self._others.start()
+        watch = self._service.disconnect_stuck_readers()
         self._watch = asyncio.create_task(watch, name="stuck-readers")
         return port
 
-    def _add_services(self) -> None:
-        # Not by the generated function, which would encode each message anew for each client.
-        handler: Any = grpc.stream_stream_rpc_method_handler(self._service.Chat)
-        handlers = grpc.method_handlers_generic_handler(SERVICE, {"Chat": handler})
-        self._grpc.add_generic_rpc_handlers((handlers,))
-        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._grpc)
-        names = (SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME)
-        reflection.enable_server_reflection(names, self._grpc)
+    def _interceptors(self) -> list[grpc.aio.ServerInterceptor]:
+        """Return what each call goes through, the token first."""
+        token = [interceptors.TokenCheck(self._token)] if self._token else []
+        return [*token, interceptors.CallLimit(METHOD), interceptors.SharedBytes(METHOD)]
 
     def _listen(self) -> int:
-        address = f"{_bracketed(self._flags.host)}:{self._flags.port}"
+        host = self._flags.host
+        bracketed = f"[{host}]" if ":" in host and not host.startswith("[") else host
+        address = f"{bracketed}:{self._flags.port}"
         try:
             if self._credentials is None:
                 return self._grpc.add_insecure_port(address)
             return self._grpc.add_secure_port(address, self._credentials)
         except RuntimeError as error:
-            raise ConfigError(why_not(self._flags.host, self._flags.port)) from error
+            raise ConfigError(runtime.explain_bind_error(host, self._flags.port)) from error
 
     async def stop(self) -> None:
         """Accept nothing new, deliver what was accepted, end every stream; under five seconds."""
-        await self._health.enter_graceful_shutdown()
+        await self._others.stop()
         await self._hub.stop()
-        await self._drained()
+        await self._service.drain()
         self._watch.cancel()
         await self._grpc.stop(STOP_SECONDS)
-        await self._history.close()
-
-    async def _drained(self) -> None:
-        """Return when every client has taken what it is owed, or has had its time for it."""
-        deadline = asyncio.get_running_loop().time() + DRAIN_SECONDS
-        while not self._service.is_idle and asyncio.get_running_loop().time() < deadline:
-            await asyncio.sleep(DRAIN_CHECK_SECONDS)
+        await self._log.close()
 
 
-def _bracketed(host: str) -> str:
-    return f"[{host}]" if ":" in host and not host.startswith("[") else host
-
-
-async def serve(flags: Namespace, screen: Screen) -> None:
-    """Run a server until a signal ends it."""
+async def serve(flags: Namespace, console: ConsoleLog) -> None:
+    """Run a server until a signal ends it, and say on the console what it does."""
     stop = asyncio.Event()
-    stop_on_signals(stop)
-    server = Server(flags, screen)
+    runtime.stop_on_signals(stop)
+    server = Server(flags) if flags.quiet else Server(flags, console.show)
     port = await server.start()
-    collect_rarely()
-    screen.print(_("gRPC server running on port {port}...").format(port=port))
+    runtime.tune_gc()
+    console.print(_("gRPC server running on port {port}...").format(port=port))
     if flags.host in ANY_HOST:
-        for address in addresses():
+        for address in runtime.addresses():
             text = _("From another machine: python client.py {address}:{port}")
-            screen.print(text.format(address=address, port=port))
+            console.print(text.format(address=address, port=port))
     await stop.wait()
-    screen.print(_("The server is stopping..."))
+    console.print(_("The server is stopping..."))
     await server.stop()
-
-
-def read_flags(arguments: Sequence[str]) -> Namespace:
-    """Return the server's settings, from the command line, the environment and the defaults."""
-    parser = flags.Parser(arguments, N_("A chat server: everybody hears what anybody says."))
-    add = parser.flag
-    add("--host", default="[::]", help=_("address to listen on"))
-    add("--port", type=flags.port, default=DEFAULT_PORT, help=_("port to listen on; 0: a free one"))
-    add("--db", default=DEFAULT_DB, help=_("file of the log; :memory: keeps it only while running"))
-    add(
-        "--retain",
-        type=flags.between(0, MAX_RETAIN_DAYS),
-        default=0,
-        help=_("days to keep; 0: for ever"),
-    )
-    add("--max-clients", type=flags.at_least(1), default=10_000, help=_("most clients at a time"))
-    add(
-        "--rate",
-        type=flags.at_least(0, float),
-        default=100,
-        help=_("messages a second from each client, bursts of ten times that; 0: no limit"),
-    )
-    add("--quiet", action="store_true", default=False, help=_("do not show the conversation"))
-    add("--tls-cert", help=_("certificate chain (PEM): listen with TLS"))
-    add("--tls-key", help=_("private key of the certificate (PEM)"))
-    add("--token-file", help=_("file with the token that clients must show (or CHAT_TOKEN)"))
-    return parser.read()
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the server; return the exit code: 0 after a stop, 1 where it could not run."""
-    speak_utf8()
+    i18n.speak_utf8()
     logging.basicConfig(format="%(levelname)s %(name)s: %(message)s", level=logging.WARNING)
-    settings = read_flags(sys.argv[1:] if arguments is None else arguments)
-    raise_file_limit(settings.max_clients)
-    be_scheduled_in_batches()
-    screen = Screen()
+    flags = read_flags(sys.argv[1:] if arguments is None else arguments)
+    if missing := missing_line(runtime.optional_features()):
+        print(missing, file=sys.stderr)
+    runtime.raise_file_limit(flags.max_clients)
+    runtime.use_batch_scheduling()
+    console = ConsoleLog()
     try:
-        run(serve(settings, screen))
+        runtime.run(serve(flags, console))
     except ConfigError as error:
         print(error, file=sys.stderr)
         return 1
     finally:
-        screen.close()
+        console.close()
     return 0
 
 

@@ -1,9 +1,9 @@
 """The chat server with one thing changed, to measure what that thing brings. Not a product's flag.
 
 Run it like `server.py`, with these in the environment: `BENCH_LOOP=asyncio` (no uvloop),
-`BENCH_SCHED=other` (no SCHED_BATCH), `BENCH_REST=n` (another `server.REST_FACTOR`),
-`BENCH_GATHER=n` (another `history.GATHER_FACTOR`), `BENCH_AGE=FILE` (keep in FILE how old the load
-generator's messages were when the server came to them, in milliseconds).
+`BENCH_SCHED=other` (no SCHED_BATCH), `BENCH_REST=n` (another `server.COALESCE_FACTOR`),
+`BENCH_GATHER=n` (another `group_commit.GATHER_FACTOR`), `BENCH_AGE=FILE` (keep in FILE how old the
+load generator's messages were when the server came to them, in milliseconds).
 """
 
 from __future__ import annotations
@@ -20,19 +20,22 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from load import STAMP
 
 import server
-from chat.server.log import sqlite as history
+from chat.server import runtime
+from chat.server.log import group_commit
 
-changed: Any = server  # what is replaced here need not have the type of what was there
+# What is replaced here need not have the type of what was there.
+changed: Any = server
+system: Any = runtime
 NOTE_SECONDS = 0.5  # between two notes of the ages
 
 
 def note_ages(path: Path) -> None:
     """Note the age of each message as the server comes to it: it may be killed at any time."""
-    hear: Any = server.Stream._hear
+    post: Any = server.ChatService._post
     ages: list[str] = []
     due = 0.0
 
-    async def hear_and_note(stream: Any, raw: bytes) -> None:
+    async def note_and_post(service: Any, client: Any, raw: bytes) -> None:
         nonlocal due
         if match := STAMP.search(raw):
             ages.append(f"{(time.monotonic_ns() - int(match[2], 16)) / 1e6:.3f}\n")
@@ -41,21 +44,21 @@ def note_ages(path: Path) -> None:
                 file.writelines(ages)
             ages.clear()
             due = time.monotonic() + NOTE_SECONDS
-        await hear(stream, raw)
+        await post(service, client, raw)
 
-    changed.Stream._hear = hear_and_note
+    changed.ChatService._post = note_and_post
 
 
 def main() -> int:
     """Change what the environment asks for, and run the server."""
     if os.environ.get("BENCH_LOOP") == "asyncio":
-        changed.run = asyncio.run
+        system.run = asyncio.run
     if os.environ.get("BENCH_SCHED") == "other":
-        changed.be_scheduled_in_batches = lambda: None
+        system.use_batch_scheduling = lambda: None
     if factor := os.environ.get("BENCH_REST"):
-        changed.REST_FACTOR = float(factor)
+        changed.COALESCE_FACTOR = float(factor)
     if factor := os.environ.get("BENCH_GATHER"):
-        history.GATHER_FACTOR = float(factor)
+        group_commit.GATHER_FACTOR = float(factor)
     if path := os.environ.get("BENCH_AGE"):
         note_ages(Path(path))
     return server.main()

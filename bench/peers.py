@@ -1,7 +1,7 @@
 """The least that has to be paid, to hold the chat against: a gRPC echo, a bare fan-out, a commit.
 
 Run: `python bench/peers.py echo`, `fan-out`, or `commit DIRECTORY`. The servers ask of the machine
-what the chat server asks (`machine.py`), and do nothing but what their name says.
+what the chat server asks (`runtime.py`), and do nothing but what their name says.
 """
 
 from __future__ import annotations
@@ -18,8 +18,9 @@ import grpc
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import server
-from chat.server import runtime as machine
-from chat.server.log import sqlite as history
+from chat.server import runtime
+from chat.server.log.migrations import SCHEMA
+from chat.server.log.sqlite import INSERT
 from server import EOF, Context
 
 CLIENTS = 10_000
@@ -57,7 +58,7 @@ async def serve(name: str) -> None:
     grpc_server.add_generic_rpc_handlers((service,))
     port = grpc_server.add_insecure_port("[::]:0")
     await grpc_server.start()
-    machine.collect_rarely()
+    runtime.tune_gc()
     print(f"{name} running on port {port}...", flush=True)
     await grpc_server.wait_for_termination()
 
@@ -67,13 +68,13 @@ def commit(directory: str) -> float:
     connection = sqlite3.connect(Path(directory) / "commit.db", isolation_level=None)
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = FULL")
-    connection.executescript(history.SCHEMA)
+    connection.executescript(SCHEMA)
     taken = []
     for number in range(COMMITS):
         row = (time.time_ns() // 1000, "", "c000000", "." * 64, "c000000", f"{number:024x}")
         started = time.perf_counter()
         connection.execute("BEGIN IMMEDIATE")
-        connection.execute(history.INSERT, row)
+        connection.execute(INSERT, row)
         connection.execute("COMMIT")
         taken.append(time.perf_counter() - started)
     connection.close()
@@ -85,9 +86,9 @@ def main() -> None:
     if sys.argv[1] == "commit":
         print(commit(sys.argv[2]))
         return
-    machine.raise_file_limit(CLIENTS)
-    machine.be_scheduled_in_batches()
-    machine.run(serve(sys.argv[1]))
+    runtime.raise_file_limit(CLIENTS)
+    runtime.use_batch_scheduling()
+    runtime.run(serve(sys.argv[1]))
 
 
 if __name__ == "__main__":

@@ -554,16 +554,15 @@ class ServerHere:
 
 
 @contextmanager
-def server_here(*flags: str, db: str | Path = ":memory:") -> Iterator[ServerHere]:
-    """Run the server in a thread of this process, to look at its insides or to replace them."""
+def server_here(*flags: str, db: str | Path = ":memory:", **parts: Any) -> Iterator[ServerHere]:
+    """Run the server in a thread of this process, of other `parts` than `Server`'s own."""
     import server as server_module
+    from chat.server.settings import read_flags
 
-    settings = server_module.read_flags(
-        ["--host", "localhost", "--port", "0", "--db", str(db), *flags]
-    )
+    settings = read_flags(["--host", "localhost", "--port", "0", "--db", str(db), *flags])
     loop = LoopThread()
     try:
-        running = ServerHere(loop, loop.run(_make_server(server_module, settings)))
+        running = ServerHere(loop, loop.run(_make_server(server_module, settings, parts)))
         try:
             yield running
         finally:
@@ -572,8 +571,8 @@ def server_here(*flags: str, db: str | Path = ":memory:") -> Iterator[ServerHere
         loop.close()
 
 
-async def _make_server(module: Any, settings: Any) -> Any:
-    return module.Server(settings)
+async def _make_server(module: Any, settings: Any, parts: Mapping[str, Any]) -> Any:
+    return module.Server(settings, **parts)
 
 
 def leftover_threads(before: set[threading.Thread], seconds: float = 5.0) -> list[str]:

@@ -19,11 +19,11 @@ sys.path.insert(0, str(ROOT))
 
 import demo  # noqa: E402
 
-import server  # noqa: E402
 from chat.cli import i18n as language  # noqa: E402
 from chat.cli.i18n import _  # noqa: E402
 from chat.client import commands  # noqa: E402
 from chat.protocol import errors as rules  # noqa: E402
+from chat.protocol.limits import DEFAULT_PORT  # noqa: E402
 
 DOCUMENTS = {"README.md": "en", "LEIAME.md": "pt_BR"}
 PART = re.compile(r"(<!-- made by tools/documents.py: (.+?) -->\n).*?(<!-- end -->)", re.DOTALL)
@@ -85,14 +85,14 @@ def refusals(lang: str) -> str:
     said_by_server = [reason for reason in rules.REASONS if reason not in SAID_BY_CLIENT]
     rows = [
         (code(reason), code(status_name(reason)), rules.explain(reason, reason))
-        for reason in sorted(said_by_server, key=lambda reason: reason not in server.STATUS)
+        for reason in sorted(said_by_server, key=lambda reason: not rules.REASONS[reason].status)
     ]
     return table((_("reason"), _("status"), _("meaning")), rows)
 
 
 def status_name(reason: str) -> str:
     """Return the status that a refusal ends a stream with, nothing for a mere notice."""
-    return server.STATUS[reason].name if reason in server.STATUS else ""
+    return rules.REASONS[reason].status
 
 
 def bot(lang: str) -> str:
@@ -104,7 +104,7 @@ def transcript(lang: str) -> str:
     """Return a conversation as it went, with the usual port in place of the one of this run."""
     conversation = output_of(lang, "tools/demo.py", "--pace", "0", "--lang", lang)
     port = rf"\b\d+(?={re.escape('...')}$)"
-    usual = re.sub(port, str(server.DEFAULT_PORT), conversation, count=1, flags=re.MULTILINE)
+    usual = re.sub(port, str(DEFAULT_PORT), conversation, count=1, flags=re.MULTILINE)
     return f"```text\n{usual}```\n"
 
 

@@ -17,6 +17,7 @@ LOCALE_DIR = Path(__file__).resolve().parent.parent / "locale"
 SOURCE_LANGUAGE = "en"
 DEFAULT_LANGUAGE = "pt_BR"
 
+_language = SOURCE_LANGUAGE
 _translations: gettext.NullTranslations = gettext.NullTranslations()
 
 
@@ -27,12 +28,18 @@ def available() -> list[str]:
 
 def use(language: str) -> None:
     """Speak `language` (as in `available()`) from now on; an unknown one is English."""
-    global _translations
+    global _language, _translations
+    _language = language
     _translations = gettext.translation(DOMAIN, LOCALE_DIR, [language], fallback=True)
     # argparse speaks through the process-wide functions of gettext.
     os.environ["LANGUAGE"] = language
     gettext.bindtextdomain(DOMAIN, LOCALE_DIR)
     gettext.textdomain(DOMAIN)
+
+
+def current() -> str:
+    """Return the language that is spoken now."""
+    return _language
 
 
 def wanted(arguments: Sequence[str]) -> str:

@@ -1,6 +1,7 @@
-"""What the server asks of the machine it runs on: addresses, open files, scheduler, event loop.
+"""What the server asks of the machine it runs on: addresses, files, scheduler, event loop.
 
-Knows nothing of the chat. Whatever a system does not have is left out, and nothing depends on it.
+Knows nothing of the chat. Called in the main thread, before and while the server
+starts. Whatever a system does not have is left out, and nothing depends on it.
 """
 
 from __future__ import annotations
@@ -12,26 +13,48 @@ import logging
 import os
 import signal
 import socket
-from collections.abc import Callable, Coroutine
+import sys
+from collections.abc import Coroutine
 from contextlib import suppress
 from typing import Any
 
-import ifaddr
-
-from chat.cli.i18n import _
+from chat.cli.i18n import N_, _
+from chat.server.log.base import LogError, Problem
 
 # Open files beside one socket for each client: the log, gRPC's own, standard streams.
 SPARE_FILES = 100
-# Wake-ups of the event loop that are taken at once.
-MAX_WAKES = 4096
 # Python looks for cycles when there are so many more objects than the last time. One message to
 # ten thousand clients makes 100,000 for a moment; gRPC leaves five for each stream that began.
 COLLECT_OBJECTS = 300_000
 
+# An address for documentation (RFC 5737): nobody is there.
+ELSEWHERE = ("192.0.2.1", 9)
+
+LOG_SENTENCES = {
+    Problem.IN_USE: N_(
+        "Another server has {path} open. Stop it, or choose another file with --db."
+    ),
+    Problem.FOREIGN: N_("{path} is a database of another program. Choose another file with --db."),
+    Problem.NEWER: N_(
+        "{path} was written by a later version of this program."
+        " Update the program, or choose another file with --db."
+    ),
+    Problem.FULL: N_("The disk of {path} is full: nothing new is accepted. Make room on it."),
+    Problem.READ_ONLY: N_(
+        "{path} cannot be written. Give this user the right to write in its folder,"
+        " or choose another file with --db."
+    ),
+    Problem.DAMAGED: N_(
+        "{path} is damaged or not a database. Put back a copy of it,"
+        " or move it away to begin a new log."
+    ),
+    Problem.UNUSABLE: N_("{path} cannot be used ({error})."),
+}
+
 _log = logging.getLogger(__name__)
 
 
-def why_not(host: str, port: int) -> str:
+def explain_bind_error(host: str, port: int) -> str:
     """Say why the server cannot listen there; gRPC itself only says that it cannot."""
     plain_host = host.strip("[]")
     family = socket.AF_INET6 if ":" in plain_host else socket.AF_INET
@@ -46,14 +69,43 @@ def why_not(host: str, port: int) -> str:
     elif reason == errno.EACCES:
         text = _("Port {port} is kept for the system. Choose one above 1023 with --port.")
     else:
-        text = _("{host} is no address of this machine. Choose another one with --host.")
+        text = _("{host} is not an address of this machine. Choose another one with --host.")
     return text.format(port=port, host=host)
 
 
 def addresses() -> list[str]:
-    """Return this machine's IPv4 addresses that others may reach it by."""
-    found = [str(ip.ip) for adapter in ifaddr.get_adapters() for ip in adapter.ips if ip.is_IPv4]
+    """Return this machine's IPv4 addresses that others may reach it by.
+
+    All of them where `ifaddr` is installed, else the one that leads to other networks.
+    """
+    try:
+        import ifaddr
+    except ImportError:
+        found = _address_of_default_route()
+    else:
+        ips = [ip for adapter in ifaddr.get_adapters() for ip in adapter.ips]
+        found = [str(ip.ip) for ip in ips if ip.is_IPv4]
     return [ip for ip in found if not ip.startswith(("127.", "169.254."))]
+
+
+def _address_of_default_route() -> list[str]:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe, suppress(OSError):
+        probe.connect(ELSEWHERE)  # sends nothing: it only looks up the route
+        return [str(probe.getsockname()[0])]
+    return []
+
+
+def optional_features() -> dict[str, str]:
+    """Return what the server can do without: the module of each package, and what it brings."""
+    features = {
+        "google.rpc": _("detailed refusals"),
+        "grpc_health": _("the health service"),
+        "grpc_reflection": _("reflection"),
+        "ifaddr": _("all of this machine's addresses"),
+    }
+    if sys.platform != "win32":
+        features["uvloop"] = _("the faster event loop")
+    return features
 
 
 def raise_file_limit(clients: int) -> None:
@@ -76,14 +128,14 @@ def raise_file_limit(clients: int) -> None:
             _log.warning(text.format(limit=limit, clients=clients))
 
 
-def be_scheduled_in_batches() -> None:
+def use_batch_scheduling() -> None:
     """Ask Linux not to preempt us for each thread that wakes: half the cost of a delivery."""
     if hasattr(os, "SCHED_BATCH"):
         with suppress(OSError):
             os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
 
 
-def collect_rarely() -> None:
+def tune_gc() -> None:
     """Let Python look for cycles rarely: what ends here is freed by its last reference.
 
     Ten thousand clients are a million objects. By default, looking at them all stops the server for
@@ -111,30 +163,9 @@ def run(program: Coroutine[Any, Any, None]) -> None:
     except ImportError:
         asyncio.run(program)
         return
-
-    class Loop(uvloop.Loop):
-        """Wakes once for all that gRPC has finished; see `take_wakes`."""
-
-        def add_reader(  # type: ignore[override]  # its variadic type says no more
-            self, fd: Any, callback: Callable[..., Any], *args: Any
-        ) -> None:
-            if isinstance(fd, socket.socket) and fd.family == socket.AF_UNIX:
-                super().add_reader(fd, take_wakes, fd, callback, *args)
-            else:
-                super().add_reader(fd, callback, *args)
-
-    uvloop.run(program, loop_factory=Loop)
+    uvloop.run(program)
 
 
-def take_wakes(wakes: socket.socket, callback: Callable[..., Any], *arguments: Any) -> None:
-    """Call gRPC's `callback` once for all the bytes in `wakes`, leaving it the one that it reads.
-
-    gRPC writes a byte for each operation that is finished, and its callback reads one byte and sees
-    to all operations: under load every other byte would wake the loop for nothing. Saves two of
-    four system calls for each write. Bytes are taken before the callback looks: none is missed.
-    """
-    with suppress(BlockingIOError):
-        count = len(wakes.recv(MAX_WAKES, socket.MSG_PEEK | socket.MSG_DONTWAIT))
-        if count > 1:
-            wakes.recv(count - 1)
-        callback(*arguments)
+def explain_log_error(error: LogError) -> str:
+    """Say what is wrong with the log's file, and what to do about it."""
+    return _(LOG_SENTENCES[error.problem]).format(path=error.path, error=error.detail)

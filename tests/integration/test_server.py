@@ -19,8 +19,10 @@ from typing import Any
 
 import grpc
 import pytest
+from google.rpc import error_details_pb2
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
+from grpc_status import rpc_status
 from support import (
     CHANNEL_OPTIONS,
     DEADLINE_SECONDS,
@@ -41,7 +43,9 @@ from support import (
 
 import chat_pb2
 import server as server_module
-from chat.server import runtime as machine
+from chat.protocol.errors import REASONS
+from chat.server import runtime
+from chat.server.log.sqlite import SqliteLog
 
 Message = chat_pb2.Message
 Code = grpc.StatusCode
@@ -514,16 +518,39 @@ def test_reader_that_takes_nothing_is_let_go(monkeypatch: pytest.MonkeyPatch) ->
         assert (stuck.code(), reason_of(stuck)) == (Code.RESOURCE_EXHAUSTED, "READER_STUCK")
 
 
+class Connections:
+    """Opens a log in a file, and keeps its two connections at hand."""
+
+    def __init__(self) -> None:
+        self._made: list[sqlite3.Connection] = []
+
+    def open_log(self, path: str, retain_days: float) -> SqliteLog:
+        return SqliteLog(path, retain_days, self._connect)
+
+    def _connect(self, *arguments: Any, **options: Any) -> sqlite3.Connection:
+        self._made.append(sqlite3.connect(*arguments, **options))
+        return self._made[-1]
+
+    @property
+    def writing(self) -> sqlite3.Connection:
+        return self._made[0]
+
+    @property
+    def reading(self) -> sqlite3.Connection:
+        return self._made[1]
+
+
 def test_full_disk_is_told_to_the_sender_and_the_chat_lives(tmp_path: Path) -> None:
     """NOT_STORED: a notice for a full client, a status for a plain one; readers are served."""
+    connections = Connections()
     with (
-        server_here(db=tmp_path / "chat.db") as server,
+        server_here(db=tmp_path / "chat.db", open_log=connections.open_log) as server,
         full_client(server.address, "ana") as ana,
         plain_client(server.address, "plínio") as plain,
     ):
         ana.say("before", key="1")
         ana.wait_for_key("1")
-        connection: sqlite3.Connection = server.server._history._writer
+        connection = connections.writing
         pages = connection.execute("PRAGMA page_count").fetchone()[0]
         connection.execute(f"PRAGMA max_page_count = {pages}")
         ana.say("x" * 8000, key="2")
@@ -537,10 +564,11 @@ def test_full_disk_is_told_to_the_sender_and_the_chat_lives(tmp_path: Path) -> N
         assert ana.wait_for(lambda m: m.key == "2" and m.id > 0).message == "after"
 
 
-def test_log_that_cannot_be_read_refuses_newcomers_with_a_reason() -> None:
+def test_log_that_cannot_be_read_refuses_newcomers_with_a_reason(tmp_path: Path) -> None:
     """LOG_UNREADABLE is UNAVAILABLE: come back later."""
-    with server_here() as server:
-        server.server._history._reader.close()
+    connections = Connections()
+    with server_here(db=tmp_path / "chat.db", open_log=connections.open_log) as server:
+        connections.reading.close()
         unreadable = (Code.UNAVAILABLE, "LOG_UNREADABLE")
         assert code_and_reason(server.address, full_metadata("ana")) == unreadable
 
@@ -682,7 +710,7 @@ def test_address_of_another_machine_is_one_sentence() -> None:
     arguments = ("--host", "192.0.2.1", "--port", "0", "--db", ":memory:")
     with running_program("server.py", *arguments) as second:
         assert second.wait(10) == 1
-        assert "no address of this machine" in second.stderr
+        assert "not an address of this machine" in second.stderr
         assert "Traceback" not in second.stderr
 
 
@@ -731,7 +759,7 @@ def test_first_line_is_that_of_the_guide() -> None:
         try:
             assert first.startswith("Servidor gRPC rodando em porta ")
             port = int(first.removeprefix("Servidor gRPC rodando em porta ").rstrip(".\n"))
-            for address in machine.addresses():
+            for address in runtime.addresses():
                 assert f"{address}:{port}" in process.stdout.readline()
             with plain_client(f"localhost:{port}", "ana") as ana:
                 ana.say("olá")
@@ -923,3 +951,66 @@ def test_server_here_ends_without_a_trace() -> None:
         with server_here() as server, full_client(server.address, "ana") as ana:
             ana.say("oi")
             ana.wait_for_text("oi")
+
+
+# How a refusal travels.
+
+
+def test_refusal_says_its_reason_in_three_ways(server: RunningServer) -> None:
+    """ErrorInfo, a text in the server's language, and `chat-reason` for whoever knows neither."""
+    with grpc.insecure_channel(server.address, CHANNEL_OPTIONS) as channel:
+        chat: Any = channel.stream_stream(METHOD, None, None)
+        call = chat(iter(()), metadata=[("chat-user-bin", b"servidor")], timeout=DEADLINE_SECONDS)
+        with pytest.raises(grpc.RpcError):
+            list(call)
+    assert (call.code(), reason_of(call)) == (Code.ALREADY_EXISTS, "NAME_TAKEN")
+    assert dict(call.trailing_metadata())["chat-reason"] == "NAME_TAKEN"
+    status = rpc_status.from_call(call)
+    assert status is not None and status.message == call.details() == REASONS["NAME_TAKEN"].text
+    localized = error_details_pb2.LocalizedMessage()
+    assert status.details[1].Unpack(localized)
+    assert (localized.locale, localized.message) == ("en", REASONS["NAME_TAKEN"].text)
+
+
+def test_full_server_says_when_to_try_again() -> None:
+    """RetryInfo, so that clients do not all come back at once."""
+    with (
+        running_server("--max-clients", "1") as server,
+        full_client(server.address, "ana"),
+        grpc.insecure_channel(server.address, CHANNEL_OPTIONS) as channel,
+    ):
+        chat: Any = channel.stream_stream(METHOD, None, None)
+        call = chat(iter(()), metadata=full_metadata("bia"), timeout=DEADLINE_SECONDS)
+        with pytest.raises(grpc.RpcError):
+            list(call)
+    status = rpc_status.from_call(call)
+    retry = error_details_pb2.RetryInfo()
+    assert status is not None and status.details[2].Unpack(retry)
+    assert retry.retry_delay.seconds > 0
+
+
+def test_token_is_asked_for_by_every_service_but_the_health_check() -> None:
+    """Reflection would tell a stranger what there is; whoever watches over servers has no token."""
+    bearer = [("authorization", "Bearer correct-horse")]
+    with (
+        running_server(env={"CHAT_TOKEN": "correct-horse"}) as server,
+        grpc.insecure_channel(server.address, CHANNEL_OPTIONS) as channel,
+    ):
+        health: Any = health_pb2_grpc.HealthStub(channel)
+        reflection: Any = reflection_pb2_grpc.ServerReflectionStub(channel)
+        request = health_pb2.HealthCheckRequest(service="ChatService")
+        assert health.Check(request, timeout=DEADLINE_SECONDS).status == SERVING
+        ask = [reflection_pb2.ServerReflectionRequest(list_services="")]
+        for call in (
+            health.Watch(request, timeout=DEADLINE_SECONDS),
+            reflection.ServerReflectionInfo(iter(ask), timeout=DEADLINE_SECONDS),
+        ):
+            with pytest.raises(grpc.RpcError) as refusal:
+                next(call)
+            assert refusal.value.code() == Code.UNAUTHENTICATED
+            assert reason_of(refusal.value) == "TOKEN_INVALID"
+        with_token = {"metadata": bearer, "timeout": DEADLINE_SECONDS}
+        assert next(reflection.ServerReflectionInfo(iter(ask), **with_token))
+        watch = health.Watch(request, **with_token)
+        assert next(watch).status == SERVING
+        watch.cancel()

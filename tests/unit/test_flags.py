@@ -11,8 +11,8 @@ import pytest
 from support import running_program, running_server
 
 import client
-import server
 from chat.cli import flags
+from chat.server import settings as server_settings
 
 Read = Callable[[list[str]], Namespace]
 
@@ -43,7 +43,7 @@ CLIENT_FLAGS: list[tuple[str, str, Any, Any]] = [
     ("--token-file", "token", "token", None),
 ]
 PROGRAMS: list[tuple[str, Read, list[tuple[str, str, Any, Any]]]] = [
-    ("server.py", server.read_flags, SERVER_FLAGS),
+    ("server.py", server_settings.read_flags, SERVER_FLAGS),
     ("client.py", client.read_flags, CLIENT_FLAGS),
 ]
 EVERY_FLAG = [
@@ -112,20 +112,20 @@ def test_address_comes_from_argument_variable_or_constant(monkeypatch: pytest.Mo
 @pytest.mark.parametrize(
     ("read", "arguments"),
     [
-        (server.read_flags, ["--port", "-1"]),
-        (server.read_flags, ["--port", "65536"]),
-        (server.read_flags, ["--port", "http"]),
-        (server.read_flags, ["--port", "9" * 5000]),
-        (server.read_flags, ["--max-clients", "0"]),
-        (server.read_flags, ["--max-clients", "many"]),
-        (server.read_flags, ["--rate", "-1"]),
-        (server.read_flags, ["--rate", "nan"]),
-        (server.read_flags, ["--rate", "inf"]),
-        (server.read_flags, ["--retain", "-1"]),
-        (server.read_flags, ["--lang", "tlh"]),
-        (server.read_flags, ["--por", "1"]),
-        (server.read_flags, ["stray"]),
-        (server.read_flags, ["--unknown"]),
+        (server_settings.read_flags, ["--port", "-1"]),
+        (server_settings.read_flags, ["--port", "65536"]),
+        (server_settings.read_flags, ["--port", "http"]),
+        (server_settings.read_flags, ["--port", "9" * 5000]),
+        (server_settings.read_flags, ["--max-clients", "0"]),
+        (server_settings.read_flags, ["--max-clients", "many"]),
+        (server_settings.read_flags, ["--rate", "-1"]),
+        (server_settings.read_flags, ["--rate", "nan"]),
+        (server_settings.read_flags, ["--rate", "inf"]),
+        (server_settings.read_flags, ["--retain", "-1"]),
+        (server_settings.read_flags, ["--lang", "tlh"]),
+        (server_settings.read_flags, ["--por", "1"]),
+        (server_settings.read_flags, ["stray"]),
+        (server_settings.read_flags, ["--unknown"]),
         (client.read_flags, ["--history", "-1"]),
         (client.read_flags, ["--history", "1.5"]),
         (client.read_flags, ["--bell", "loud"]),
@@ -166,7 +166,7 @@ def test_wrong_variable_is_one_sentence_that_names_it(
     """Judged as the flag itself would be."""
     monkeypatch.setenv(variable, text)
     with pytest.raises(SystemExit) as end:
-        server.read_flags([])
+        server_settings.read_flags([])
     assert end.value.code == 2
     said = capsys.readouterr().err
     assert variable in said and said.count("\n") == 1
@@ -179,7 +179,7 @@ def test_wrong_variable_is_one_sentence_that_names_it(
 def test_switch_by_variable(text: str, value: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     """On and off, as people write it."""
     monkeypatch.setenv("CHAT_QUIET", text)
-    assert server.read_flags([]).quiet is value
+    assert server_settings.read_flags([]).quiet is value
 
 
 def test_help_speaks_the_language_asked_for(
@@ -188,7 +188,7 @@ def test_help_speaks_the_language_asked_for(
     """Also where the language stands behind `--help`, or in the variable."""
     for arguments in (["--help", "--lang=en"], ["--help"]):
         with pytest.raises(SystemExit):
-            server.read_flags(arguments)
+            server_settings.read_flags(arguments)
         assert "A chat server" in capsys.readouterr().out
 
 

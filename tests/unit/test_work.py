@@ -17,15 +17,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support import DEADLINE_SECONDS, in_loop
+from support import DEADLINE_SECONDS
 
 import chat_pb2
 import server
-from chat.server import hub as room
-from chat.server.hub import Hub, Member, Request
-from chat.server.log import sqlite as history
-from chat.server.log.sqlite import History
-from server import EOF, Stream
+from chat.protocol.metadata import JoinRequest
+from chat.server import encoding
+from chat.server.hub import Hub
+from chat.server.log import group_commit
+from chat.server.log.sqlite import SqliteLog
+from chat.server.member import Member
+from chat.server.posting import Posting
+from server import EOF, ChatService
 
 Message = chat_pb2.Message
 MESSAGES = 100
@@ -50,11 +53,19 @@ class CountingConnection(sqlite3.Connection):
 class FakeContext:
     """gRPC's end of a stream: counts what is written, and holds writes while the gate is closed."""
 
-    def __init__(self) -> None:
+    def __init__(self, request: JoinRequest) -> None:
+        self._metadata = request.to_metadata() if request.is_full else []
+        self.is_greeted = asyncio.Event()
         self.said: asyncio.Queue[Any] = asyncio.Queue()
         self.writes: list[bytes] = []
         self.gate = asyncio.Event()
         self.gate.set()
+
+    def invocation_metadata(self) -> list[Any]:
+        return self._metadata
+
+    async def send_initial_metadata(self, metadata: object) -> None:
+        self.is_greeted.set()
 
     async def read(self) -> Any:
         return await self.said.get()
@@ -69,8 +80,10 @@ class Chat:
 
     def __init__(self, path: Path) -> None:
         self.connections: list[CountingConnection] = []
-        self.history = History(str(path), connect=self._connect)
-        self.hub = Hub(self.history, 10_000, 0)
+        self.log = SqliteLog(str(path), connect=self._connect)
+        self.hub = Hub(self.log, 10_000, 0)
+        self.posting = Posting(self.hub)
+        self.service = ChatService(self.hub)
         self._streams: list[tuple[FakeContext, asyncio.Task[None]]] = []
 
     def _connect(self, *arguments: Any, **options: Any) -> sqlite3.Connection:
@@ -84,18 +97,17 @@ class Chat:
 
     async def join(self, **request: Any) -> FakeContext:
         """Bring in one client; a plain one where nothing is said of it."""
-        context: Any = FakeContext()
-        member = await self.hub.join(Request(history=0, **request))
-        stream = Stream(self.hub, member, context)
-        task = asyncio.create_task(stream.converse(), name="stream")
+        context = FakeContext(JoinRequest(history=0, **request))
+        task = asyncio.create_task(self.service.Chat(None, context), name="stream")  # type: ignore[arg-type]
         self._streams.append((context, task))
-        return context  # type: ignore[no-any-return]
+        await asyncio.wait_for(context.is_greeted.wait(), DEADLINE_SECONDS)
+        return context
 
     async def post(self, member: Member, count: int = 1) -> None:
         """Let `member` say `count` messages, and return when they are delivered to the queues."""
         for number in range(count):
-            await self.hub.post(member, Message(user=member.name, message=str(number)))
-        await self.history.flush()
+            await self.posting.post(member, Message(user=member.name, message=str(number)))
+        await self.log.flush()
 
     async def hold_a_commit(self, member: Member) -> tuple[CountingConnection, int]:
         """Let `member` say one thing, and hold its commit; return the connection and its commits.
@@ -105,13 +117,13 @@ class Chat:
         writer = self.connections[0]
         commits = writer.statements["COMMIT"]
         writer.gate.clear()
-        await self.hub.post(member, Message(message="first"))
+        await self.posting.post(member, Message(message="first"))
         await come_true(lambda: writer.statements["COMMIT"] == commits + 1)
         return writer, commits
 
     async def speaker(self) -> Member:
         """Return a member that only speaks, and whose queue nobody empties."""
-        return await self.hub.join(Request(user="falante", history=0))
+        return await self.hub.join(JoinRequest(user="falante", history=0))
 
     async def close(self) -> None:
         """End every stream, then the log."""
@@ -119,13 +131,14 @@ class Chat:
             context.gate.set()
             context.said.put_nowait(EOF)
         await asyncio.wait_for(asyncio.gather(*(task for _, task in self._streams)), 20)
-        await self.history.close()
+        await self.log.close()
 
 
 @asynccontextmanager
 async def chat_on(path: Path) -> AsyncIterator[Chat]:
     chat = Chat(path)
     await chat.hub.start()
+    chat.log.start(chat.service.broadcast)
     try:
         yield chat
     finally:
@@ -143,14 +156,14 @@ async def come_true(predicate: Callable[[], bool]) -> None:
 
 
 def counted(monkeypatch: pytest.MonkeyPatch, name: str) -> list[Message]:
-    """Return a list that grows with every message that `room`'s function `name` encodes."""
-    encode, encoded = getattr(room, name), list[Message]()
+    """Return a list that grows with every message that `encoding`'s function `name` encodes."""
+    encode, encoded = getattr(encoding, name), list[Message]()
 
     def count(message: Message) -> bytes:
         encoded.append(message)
         return bytes(encode(message))
 
-    monkeypatch.setattr(room, name, count)
+    monkeypatch.setattr(encoding, name, count)
     return encoded
 
 
@@ -159,7 +172,6 @@ def messages_in(raws: list[bytes]) -> int:
     return sum(len(Message.FromString(raw).batch) or 1 for raw in raws)
 
 
-@in_loop
 async def test_message_is_encoded_once_for_each_sort_of_reader(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -178,7 +190,6 @@ async def test_message_is_encoded_once_for_each_sort_of_reader(
         assert len(plain) == MESSAGES
 
 
-@in_loop
 async def test_nothing_is_encoded_for_readers_who_are_not_there(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -191,40 +202,37 @@ async def test_nothing_is_encoded_for_readers_who_are_not_there(
         assert full == []
 
 
-@in_loop
 async def test_messages_that_wait_share_one_commit(tmp_path: Path) -> None:
     """While one commit is on its way to the disk, all that comes gathers for the next."""
     async with chat_on(tmp_path / "chat.db") as chat:
         speaker = await chat.speaker()
         writer, commits = await chat.hold_a_commit(speaker)
         for number in range(MESSAGES):
-            await chat.hub.post(speaker, Message(message=str(number)))
+            await chat.posting.post(speaker, Message(message=str(number)))
         writer.gate.set()
-        await chat.history.flush()
+        await chat.log.flush()
         assert writer.statements["COMMIT"] == commits + 2
 
 
-@in_loop
 async def test_groups_grow_while_more_comes(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """What came during one commit is left to gather for a multiple of what that commit took."""
-    monkeypatch.setattr(history, "GATHER_FACTOR", 1e9)
-    monkeypatch.setattr(history, "MAX_GATHER_SECONDS", 1.0)
+    monkeypatch.setattr(group_commit, "GATHER_FACTOR", 1e9)
+    monkeypatch.setattr(group_commit, "MAX_GATHER_SECONDS", 1.0)
     async with chat_on(tmp_path / "chat.db") as chat:
         speaker = await chat.speaker()
         writer, commits = await chat.hold_a_commit(speaker)
-        await chat.hub.post(speaker, Message(message="second"))
+        await chat.posting.post(speaker, Message(message="second"))
         writer.gate.set()
-        await come_true(lambda: speaker.unsettled == 1)
+        await come_true(lambda: speaker.uncommitted == 1)
         for number in range(MESSAGES):
-            await chat.hub.post(speaker, Message(message=str(number)))
+            await chat.posting.post(speaker, Message(message=str(number)))
             await asyncio.sleep(0)
-        await chat.history.flush()
+        await chat.log.flush()
         assert writer.statements["COMMIT"] == commits + 2
 
 
-@in_loop
 async def test_lone_message_waits_for_nothing(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -234,17 +242,16 @@ async def test_lone_message_waits_for_nothing(
         reader = await chat.join(user="ana", wants_batches=True)
         await chat.post(speaker)  # the first may meet the reading of the log at the beginning
         await come_true(lambda: messages_in(reader.writes) == 1)
-        monkeypatch.setattr(history, "GATHER_FACTOR", 1e9)
-        monkeypatch.setattr(history, "MAX_GATHER_SECONDS", 1e9)
-        monkeypatch.setattr(server, "REST_FACTOR", 1e9)
-        monkeypatch.setattr(server, "MAX_REST_SECONDS", 1e9)
+        monkeypatch.setattr(group_commit, "GATHER_FACTOR", 1e9)
+        monkeypatch.setattr(group_commit, "MAX_GATHER_SECONDS", 1e9)
+        monkeypatch.setattr(server, "COALESCE_FACTOR", 1e9)
+        monkeypatch.setattr(server, "MAX_COALESCE_SECONDS", 1e9)
         for _number in range(MESSAGES):
             reader.writes.clear()
             await chat.post(speaker)
             await come_true(lambda: messages_in(reader.writes) == 1)
 
 
-@in_loop
 async def test_message_is_one_statement(tmp_path: Path) -> None:
     """Beside its share of a transaction, a message costs the log one INSERT and no query."""
     async with chat_on(tmp_path / "chat.db") as chat:
@@ -259,7 +266,6 @@ async def test_message_is_one_statement(tmp_path: Path) -> None:
         assert chat.statements("SELECT") == queries
 
 
-@in_loop
 async def test_what_waits_for_a_writer_is_one_write(tmp_path: Path) -> None:
     """A client that takes batches gets in one write all that came during the last one."""
     async with chat_on(tmp_path / "chat.db") as chat:
@@ -274,7 +280,6 @@ async def test_what_waits_for_a_writer_is_one_write(tmp_path: Path) -> None:
         assert len(reader.writes) == 2
 
 
-@in_loop
 async def test_plain_client_gets_one_write_for_each_message(tmp_path: Path) -> None:
     """The small contract knows no batches: as many writes as messages, and not one more."""
     async with chat_on(tmp_path / "chat.db") as chat:
@@ -285,35 +290,28 @@ async def test_plain_client_gets_one_write_for_each_message(tmp_path: Path) -> N
         assert len(reader.writes) == MESSAGES
 
 
-def test_ended_stream_is_freed_at_once(tmp_path: Path) -> None:
+async def test_ended_stream_is_freed_at_once(tmp_path: Path) -> None:
     """A client that goes in the middle of a write leaves nothing for the collector of cycles."""
-
-    @in_loop
-    async def run() -> None:
-        async with chat_on(tmp_path / "chat.db") as chat:
-            speaker = await chat.speaker()
-            context: Any = FakeContext()
-            member = await chat.hub.join(Request(user="ana", history=0, wants_batches=True))
-            stream = Stream(chat.hub, member, context)
-            task = asyncio.create_task(stream.converse(), name="stream")
-            context.gate.clear()
-            await chat.post(speaker)
-            await come_true(lambda: len(context.writes) == 1)
-            gone = weakref.ref(stream)
-            chat.hub.leave(member)
-            task.cancel()
-            await asyncio.wait({task})
-            del stream, task
-            await come_true(lambda: gone() is None)
-
     gc.disable()
     try:
-        run()
+        async with chat_on(tmp_path / "chat.db") as chat:
+            speaker = await chat.speaker()
+            context = FakeContext(JoinRequest(user="ana", history=0, wants_batches=True))
+            task = asyncio.create_task(chat.service.Chat(None, context), name="stream")  # type: ignore[arg-type]
+            await asyncio.wait_for(context.is_greeted.wait(), DEADLINE_SECONDS)
+            context.gate.clear()
+            await chat.post(speaker)
+            writes = context.writes
+            await come_true(lambda: len(writes) == 1)
+            gone = weakref.ref(context)
+            task.cancel()
+            await asyncio.wait({task})
+            del context, task
+            await come_true(lambda: gone() is None)
     finally:
         gc.enable()
 
 
-@in_loop
 async def test_message_makes_no_task(tmp_path: Path) -> None:
     """Delivering costs no task: each stream has its reader and its writer, and that is all."""
     async with chat_on(tmp_path / "chat.db") as chat:
@@ -330,7 +328,7 @@ async def test_message_makes_no_task(tmp_path: Path) -> None:
 
         asyncio.get_running_loop().set_task_factory(make)
         for number in range(MESSAGES):
-            await chat.hub.post(speaker, Message(message=str(number)))
+            await chat.posting.post(speaker, Message(message=str(number)))
         while not all(len(reader.writes) > MESSAGES for reader in readers):
             await asyncio.sleep(0)
         asyncio.get_running_loop().set_task_factory(None)

@@ -1,0 +1,88 @@
+"""The conversation on the server's standard output. Any thread may print; one thread writes."""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import chat_pb2
+from chat.cli.i18n import _n
+from chat.protocol.names import COMMON_ROOM
+
+# Lines that may wait for standard output.
+MAX_LINES = 4096
+# The pause before a full pipe is tried again, where somebody made it non-blocking.
+FULL_PIPE_SECONDS = 0.05
+CLOSE_SECONDS = 1.0
+
+
+class ConsoleLog:
+    """Lines on standard output, written by a thread of their own.
+
+    Bounded: when standard output takes nothing (a stopped pager, say), what does not fit is counted
+    and left out. The chat never waits for it. `_changed` guards every attribute.
+    """
+
+    def __init__(self) -> None:
+        self._lines: list[str] = []
+        self._left_out = 0
+        self._is_closing = False
+        self._changed = threading.Condition()
+        self._thread = threading.Thread(target=self._run, name="console-log", daemon=True)
+        self._thread.start()
+
+    def show(self, room: str, messages: Sequence[chat_pb2.Message]) -> None:
+        """Show `[user]: message`, its later lines indented, the room before it if it has a name."""
+        place = f"#{room} " if room != COMMON_ROOM else ""
+        self.print(*(f"{place}[{m.user}]: " + m.message.replace("\n", "\n    ") for m in messages))
+
+    def print(self, *lines: str) -> None:
+        """Show the lines, or leave out those for which there is no room."""
+        with self._changed:
+            taken = lines[: MAX_LINES - len(self._lines)]
+            self._lines += taken
+            self._left_out += len(lines) - len(taken)
+            self._changed.notify()
+
+    def close(self) -> None:
+        """Show what waits, for a second at the most."""
+        with self._changed:
+            self._is_closing = True
+            self._changed.notify()
+        self._thread.join(CLOSE_SECONDS)
+
+    def _run(self) -> None:
+        is_read = True  # whether anybody reads what is shown
+        while lines := self._next_lines():
+            try:
+                if is_read:
+                    _write(lines)
+            except (OSError, ValueError):
+                is_read = False  # the chat goes on without it
+
+    def _next_lines(self) -> list[str]:
+        """Wait for lines, and return all there are by now; none: the end."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._lines or self._is_closing)
+            lines, self._lines = self._lines, []
+            if self._left_out:
+                count, self._left_out = self._left_out, 0
+                lines.append(_n("({} line left out)", "({} lines left out)", count).format(count))
+        return lines
+
+
+def _write(lines: list[str]) -> None:
+    """Write past Python's own buffer, which would want to be emptied before the program ends.
+
+    A stopped pager, or one that is gone, would keep it from ending, or from ending with 0.
+    """
+    buffer: Any = sys.stdout.buffer
+    rest = "".join(f"{line}\n" for line in lines).encode(errors="replace")
+    while rest:
+        written = getattr(buffer, "raw", buffer).write(rest)
+        if written is None:  # somebody made it non-blocking, and it is full
+            time.sleep(FULL_PIPE_SECONDS)
+        rest = rest[written or 0 :]

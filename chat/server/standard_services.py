@@ -1,0 +1,66 @@
+"""The services that other people's tools expect beside the chat: health and reflection.
+
+Each where its package is installed. Called in the event loop.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import grpc
+
+
+class StandardServices:
+    """Health (grpc.health.v1) for the server as a whole and for each of `services`; reflection.
+
+    A Watch of an unknown service ends with NOT_FOUND, as Check does, instead of waiting for it to
+    come: else each name that somebody makes up would be kept for as long as the call lasts.
+    """
+
+    def __init__(self, server: grpc.aio.Server, services: Iterable[str]) -> None:
+        services = tuple(services)
+        self._health = _add_health(server, ("", *services))
+        self._names = ("", *services)
+        _add_reflection(server, services)
+
+    async def start(self) -> None:
+        """Say that every service is SERVING."""
+        if self._health is not None:
+            from grpc_health.v1 import health_pb2
+
+            for name in self._names:
+                await self._health.set(name, health_pb2.HealthCheckResponse.SERVING)
+
+    async def stop(self) -> None:
+        """Say that none is, from now on and for ever."""
+        if self._health is not None:
+            await self._health.enter_graceful_shutdown()
+
+
+def _add_health(server: grpc.aio.Server, names: tuple[str, ...]) -> Any:
+    try:
+        from grpc_health.v1 import health, health_pb2_grpc
+    except ImportError:
+        return None
+
+    class Health(health.aio.HealthServicer):
+        async def Watch(self, request: Any, context: Any) -> None:
+            """Tell the state of a service, and each change of it, until the caller goes."""
+            if request.service not in names:
+                await context.abort(grpc.StatusCode.NOT_FOUND, "unknown service")
+            await super().Watch(request, context)
+
+    servicer = Health()
+    health_pb2_grpc.add_HealthServicer_to_server(servicer, server)
+    return servicer
+
+
+def _add_reflection(server: grpc.aio.Server, services: tuple[str, ...]) -> None:
+    try:
+        from grpc_health.v1 import health
+        from grpc_reflection.v1alpha import reflection
+    except ImportError:
+        return
+    names = (*services, health.SERVICE_NAME, reflection.SERVICE_NAME)
+    reflection.enable_server_reflection(names, server)

@@ -1,0 +1,62 @@
+"""A refusal as a gRPC error: the one place where reasons become statuses.
+
+Rich error model (google.rpc.Status, AIP-193) where its package is installed, and in any case the
+trailing metadata `chat-reason`, for clients that do not know it. Called in the event loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from typing import Any
+
+import grpc
+
+from chat.cli import i18n
+from chat.protocol.errors import REASONS, ChatError
+from chat.protocol.metadata import REASON
+
+ERROR_DOMAIN = "chat"
+# The status of a stream waits behind what its reader has not read yet.
+ABORT_SECONDS = 2.0
+# When a client may try again that was refused for want of room.
+RETRY_SECONDS = 5
+DETAILS = "grpc-status-details-bin"  # github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md
+
+
+async def abort(context: Any, error: ChatError) -> None:
+    """End the stream with the status of `error`: its reason for programs, its text for people.
+
+    `context`: the `grpc.aio.ServicerContext` of the call. Never raises but by gRPC's own way of
+    ending a handler.
+    """
+    row = REASONS[error.reason]
+    code = grpc.StatusCode[row.status]
+    trailing = ((REASON, error.reason), *_rich_details(code, error))
+    # A reader that does not read would hold the status back for ever.
+    with suppress(asyncio.TimeoutError):
+        await asyncio.wait_for(context.abort(code, row.text, trailing), ABORT_SECONDS)
+
+
+def _rich_details(code: grpc.StatusCode, error: ChatError) -> tuple[tuple[str, bytes], ...]:
+    """Return ErrorInfo, the text in the server's language and, where it helps, when to retry."""
+    try:
+        from google.protobuf import any_pb2
+        from google.rpc import error_details_pb2, status_pb2
+    except ImportError:  # googleapis-common-protos is not installed
+        return ()
+    details: list[Any] = [
+        error_details_pb2.ErrorInfo(reason=error.reason, domain=ERROR_DOMAIN),
+        error_details_pb2.LocalizedMessage(locale=i18n.current(), message=str(error)),
+    ]
+    if code is grpc.StatusCode.RESOURCE_EXHAUSTED:
+        retry = error_details_pb2.RetryInfo()
+        retry.retry_delay.seconds = RETRY_SECONDS
+        details.append(retry)
+    packed = [any_pb2.Any() for _detail in details]
+    for target, detail in zip(packed, details, strict=True):
+        target.Pack(detail)
+    status = status_pb2.Status(
+        code=code.value[0], message=REASONS[error.reason].text, details=packed
+    )
+    return ((DETAILS, status.SerializeToString()),)

@@ -1,0 +1,244 @@
+"""What the unit tests of the rooms share: an honest log in memory, a chat on it, its readers.
+
+Without gRPC and without SQL: `ChatService` is there for its broadcast alone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+import chat_pb2
+from chat.protocol.errors import ChatError
+from chat.protocol.metadata import JoinRequest
+from chat.server.hub import Hub
+from chat.server.log.base import Deliver, Entry
+from chat.server.member import Member
+from chat.server.posting import Posting
+from server import ChatService
+
+Message = chat_pb2.Message
+SESSION = "0123456789abcdef" * 2
+TURNS = 10_000  # of the loop: more than anything in memory takes
+
+
+class FakeLog:
+    """An honest log in memory: ids grow, a key is kept once, a read sees what is committed.
+
+    As in the real one, a commit is seen by a read before it is delivered, and a read takes its
+    time. `is_automatic`: each message is committed and delivered in the loop's next turn; otherwise
+    by `commit()` and `deliver_next()`. `is_failing`: every group is lost.
+    """
+
+    epoch = "fake"
+
+    def __init__(self, is_automatic: bool = True) -> None:
+        self.is_automatic = is_automatic
+        self.is_failing = False
+        self._trimmed: dict[str, int] = {}
+        self._last_id = 0
+        self.read_turns = 1
+        self.reads = 0
+        self.rows: list[tuple[str, Message]] = []
+        self._keys: dict[tuple[str, str], tuple[str, Message]] = {}
+        self._waiting: list[Entry] = []
+        self._committed: list[list[Entry]] = []
+        self._deliver: Deliver = lambda entries: None
+
+    def start(self, deliver: Deliver) -> None:
+        self._deliver = deliver
+
+    def append(self, entry: Entry) -> None:
+        self._waiting.append(entry)
+        if self.is_automatic:
+            asyncio.get_running_loop().call_soon(self.settle)
+
+    def commit(self) -> None:
+        """Commit everything that waits as one group."""
+        group, self._waiting = self._waiting, []
+        for entry in group:
+            if self.is_failing:
+                entry.is_lost = True
+            else:
+                self._insert(entry)
+        if group:
+            self._committed.append(group)
+
+    def _insert(self, entry: Entry) -> None:
+        place = (entry.sender, entry.message.key)
+        if entry.message.key and place in self._keys:
+            entry.room, entry.message = self._keys[place]
+            entry.is_repeated = True
+            return
+        self._last_id += 1
+        entry.message.id = self._last_id
+        entry.message.sent_at.FromSeconds(entry.message.id)
+        self.rows.append((entry.room, entry.message))
+        self._keys[place] = (entry.room, entry.message)
+
+    def deliver_next(self) -> None:
+        """Hand one committed group to the rooms."""
+        if self._committed:
+            self._deliver(self._committed.pop(0))
+
+    def settle(self) -> None:
+        """Commit and deliver everything."""
+        self.commit()
+        while self._committed:
+            self.deliver_next()
+
+    async def wait_for_space(self) -> None:
+        pass
+
+    async def flush(self) -> None:
+        self.settle()
+
+    async def read(self, room: str, after: int, limit: int) -> list[Message]:
+        self.reads += 1
+        found = [m for place, m in self.rows if place == room and m.id > after][:limit]
+        for _ in range(self.read_turns):
+            await asyncio.sleep(0)
+        return found
+
+    async def start_of_last(self, room: str, count: int) -> int:
+        ids = [m.id for place, m in self.rows if place == room]
+        if not count:
+            return self._last_id
+        return ids[-count - 1] if len(ids) > count else 0
+
+    async def reaches_back_to(self, room: str, after: int) -> bool:
+        return self._trimmed.get(room, 0) <= after
+
+    async def last_id(self) -> int:
+        return self._last_id
+
+    def trim(self, room: str, last: int) -> None:
+        """Forget the messages of `room` up to the id `last`."""
+        self.rows = [(place, m) for place, m in self.rows if place != room or m.id > last]
+        self._trimmed[room] = last
+
+    async def close(self) -> None:
+        pass
+
+
+class Chat:
+    """A hub on a fake log, and readers for those who join."""
+
+    def __init__(self, log: FakeLog | None = None, max_clients: int = 1000) -> None:
+        self.log = log or FakeLog()
+        self.shown: list[tuple[str, str]] = []
+        self.hub = Hub(self.log, max_clients=max_clients, rate=0)
+        self.posting = Posting(self.hub)
+        self.service = ChatService(self.hub, self._show)
+
+    async def start(self) -> Chat:
+        await self.hub.start()
+        self.log.start(self.service.broadcast)
+        return self
+
+    def _show(self, room: str, messages: Sequence[Message]) -> None:
+        self.shown.extend((room, message.message) for message in messages)
+
+    async def join(self, user: str | None = None, **wishes: Any) -> Reader:
+        """Join as a full client, or as a plain one without a name."""
+        return Reader(self, await self.hub.join(JoinRequest(user=user, **wishes)))
+
+    async def join_asleep(self, user: str | None = None, **wishes: Any) -> Reader:
+        """Join, and read nothing until `read()`."""
+        member = await self.hub.join(JoinRequest(user=user, **wishes))
+        return Reader(self, member, is_reading=False)
+
+    async def full(self, *users: str) -> list[Reader]:
+        return [await self.join(user) for user in users]
+
+
+class Reader:
+    """A member and what it is sent: a task that takes, as the server's writer does."""
+
+    def __init__(self, chat: Chat, member: Member, is_reading: bool = True) -> None:
+        self.chat = chat
+        self.member = member
+        self.messages: list[Message] = []
+        self.frames: list[bytes] = []
+        self.has_ended = False
+        self.task = asyncio.get_running_loop().create_task(self._read()) if is_reading else None
+
+    async def _read(self) -> None:
+        while frames := await self.member.next_frames():
+            self.frames += frames
+            for frame in frames:
+                message = Message.FromString(frame)
+                self.messages.extend(message.batch or (message,))
+        self.has_ended = True
+
+    def read(self) -> None:
+        """Begin to read, if it did not."""
+        self.task = asyncio.get_running_loop().create_task(self._read())
+
+    async def say(self, text: str, user: str = "", key: str = "", to: str = "") -> None:
+        """Say something; raises the refusal."""
+        await self.post(Message(user=user, message=text, key=key, to=to))
+
+    async def post(self, message: Message) -> None:
+        """Say whatever message; raises the refusal."""
+        await self.chat.posting.post(self.member, message)
+
+    async def rename(self, name: str, key: str = "") -> None:
+        await self.post(Message(message=name, kind=chat_pb2.KIND_RENAMED, key=key))
+
+    async def ask_who(self, key: str = "") -> None:
+        await self.post(Message(kind=chat_pb2.KIND_WHO, key=key))
+
+    def leave(self) -> None:
+        self.chat.hub.leave(self.member)
+
+    async def hears(self, count: int) -> list[Message]:
+        """Return the first `count` messages once they are there; nothing more may have come."""
+        for _ in range(TURNS):
+            if len(self.messages) >= count:
+                break
+            await asyncio.sleep(0)
+        await quiet()
+        assert len(self.messages) == count, self.messages
+        return self.messages
+
+    async def ends(self) -> ChatError | None:
+        """Return how the stream ended."""
+        for _ in range(TURNS):
+            if self.has_ended:
+                return self.member.error
+            await asyncio.sleep(0)
+        raise AssertionError(f"it did not end: {self.messages}")
+
+    @property
+    def texts(self) -> list[str]:
+        return [m.message for m in self.messages if m.kind == chat_pb2.KIND_UNSPECIFIED]
+
+    @property
+    def ids(self) -> list[int]:
+        return [m.id for m in self.messages if m.id]
+
+    @property
+    def events(self) -> list[tuple[str, str]]:
+        """Everything that is no common message: its kind and its user."""
+        return [
+            (chat_pb2.Kind.Name(m.kind).removeprefix("KIND_"), m.user)
+            for m in self.messages
+            if m.kind != chat_pb2.KIND_UNSPECIFIED
+        ]
+
+
+async def quiet() -> None:
+    """Let everything that is on its way arrive."""
+    for _ in range(50):
+        await asyncio.sleep(0)
+
+
+async def refusal_of(awaitable: Any) -> str:
+    """Return the reason by which something is refused."""
+    with pytest.raises(ChatError) as refusal:
+        await awaitable
+    return refusal.value.reason

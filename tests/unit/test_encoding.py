@@ -1,0 +1,94 @@
+"""A delivery is encoded once for all; batches are what protobuf would write."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+from rooms import Chat, FakeLog, Message, Reader, quiet
+
+from chat.protocol.limits import MAX_BATCH_BYTES
+from chat.server import encoding
+from chat.server.encoding import Delivery
+
+
+def messages(count: int, text: str = "oi") -> list[Message]:
+    made = [Message(user="ana", message=text, id=n + 1, key=str(n)) for n in range(count)]
+    for message in made:
+        message.sent_at.FromNanoseconds(1_800_000_000_000_000_000 + message.id)
+    return made
+
+
+@pytest.mark.parametrize("size", [1, 100, 127, 128, 8192])
+def test_batch_is_the_messages_themselves(size: int) -> None:
+    """Bytes joined end to end are what protobuf itself would have written."""
+    said = messages(10, "x" * size)
+    (piece,) = Delivery(said).batch()
+    assert piece == Message(batch=said).SerializeToString()
+    assert list(Message.FromString(piece).batch) == said
+
+
+def test_pieces_stay_below_the_limit_of_a_batch() -> None:
+    """Every client takes them, and nothing is lost between two pieces."""
+    said = messages(1000, "x" * 8000)
+    pieces = Delivery(said).batch()
+    assert len(pieces) > 1
+    assert all(len(piece) <= MAX_BATCH_BYTES for piece in pieces)
+    parsed = [message for piece in pieces for message in Message.FromString(piece).batch]
+    assert parsed == said
+
+
+async def test_what_waited_comes_in_one_batch() -> None:
+    """Whoever asked for batches gets one frame; others get a frame for each message."""
+    chat = await Chat().start()
+    (ana,) = await chat.full("ana")
+    bulk = await chat.join_asleep("b", wants_batches=True)
+    single = await chat.join_asleep("s", history=0)
+    for number in range(20):
+        await ana.say(str(number))
+    await quiet()
+    bulk.read()
+    single.read()
+    await quiet()
+    # Whoever asked for the history starts by a page of the log; what follows is joined as well.
+    assert bulk.texts == single.texts == [str(number) for number in range(20)]
+    assert len(bulk.frames) <= 2
+    assert (
+        len([m for m in single.messages if m.id]) == 20 == len(single.frames) - len(single.events)
+    )
+
+
+async def test_message_is_encoded_once_for_each_sort_of_reader(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """However many readers there are: ten messages, ten encodings in full and ten plain."""
+    counts: Counter[str] = Counter()
+    count_calls(monkeypatch, "encode", counts)
+    count_calls(monkeypatch, "encode_plain", counts)
+    log = FakeLog(is_automatic=False)
+    chat = await Chat(log).start()
+    readers: list[Reader] = []
+    for number in range(30):
+        readers.append(await chat.join())
+        readers.append(await chat.join(f"f{number}"))
+        readers.append(await chat.join(f"b{number}", wants_batches=True))
+    await quiet()
+    counts.clear()
+    for number in range(10):
+        await readers[1].say(str(number))
+        log.settle()
+        await quiet()
+    assert all(len(reader.texts) == 10 for reader in readers)
+    assert counts == {"encode": 10, "encode_plain": 10}
+
+
+def count_calls(monkeypatch: pytest.MonkeyPatch, name: str, counts: Counter[str]) -> None:
+    """Count the calls of a function of `encoding.py`."""
+    original = getattr(encoding, name)
+
+    def counted(message: Message) -> bytes:
+        counts[name] += 1
+        encoded: bytes = original(message)
+        return encoded
+
+    monkeypatch.setattr(encoding, name, counted)

@@ -1,0 +1,196 @@
+"""Group commit without a storage: what waits, what fails, and what the thread survives."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+from support import DEADLINE_SECONDS
+
+import chat_pb2
+from chat.server.log import group_commit
+from chat.server.log.base import Deliver, Entry
+from chat.server.log.group_commit import GroupCommit
+
+
+def entry(text: str = "oi") -> Entry:
+    return Entry("", "ana", chat_pb2.Message(user="ana", message=text))
+
+
+class Storage:
+    """Commits by remembering; waits while the gate is closed, and raises what it is told to."""
+
+    def __init__(self) -> None:
+        self.groups: list[list[Entry]] = []
+        self.gate = threading.Event()
+        self.gate.set()
+        self.error: Exception | None = None
+
+    def commit(self, group: list[Entry]) -> None:
+        assert self.gate.wait(DEADLINE_SECONDS)
+        if self.error is not None:
+            raise self.error
+        self.groups.append(group)
+
+
+@asynccontextmanager
+async def started(
+    storage: Storage,
+    deliver: Deliver = lambda entries: None,
+    tidy: Callable[[], float | None] = lambda: None,
+) -> AsyncIterator[GroupCommit]:
+    writer = GroupCommit(storage.commit, tidy)
+    writer.start(deliver)
+    try:
+        yield writer
+    finally:
+        storage.gate.set()
+        await writer.close()
+
+
+async def bounded(awaitable: Any) -> Any:
+    """Wait with a deadline."""
+    return await asyncio.wait_for(awaitable, DEADLINE_SECONDS)
+
+
+async def test_log_that_is_behind_asks_to_wait() -> None:
+    """`wait_for_space()` returns only when fewer wait than the log likes to hold."""
+    storage = Storage()
+    async with started(storage) as writer:
+        storage.gate.clear()
+        for _number in range(group_commit.MAX_WAITING):
+            writer.append(entry())
+        space = asyncio.ensure_future(writer.wait_for_space())
+        await asyncio.sleep(0)
+        assert not space.done()
+        storage.gate.set()
+        await bounded(space)
+        await bounded(writer.flush())
+        await bounded(writer.wait_for_space())
+
+
+async def test_one_that_fits_does_not_wait() -> None:
+    """One less than the limit leaves room for one."""
+    storage = Storage()
+    async with started(storage) as writer:
+        storage.gate.clear()
+        for _number in range(group_commit.MAX_WAITING - 1):
+            writer.append(entry())
+        await bounded(writer.wait_for_space())
+
+
+@pytest.mark.parametrize("error", [OSError("gone"), KeyError("bug"), RecursionError()])
+async def test_any_exception_of_a_commit_loses_its_group_alone(
+    error: Exception, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The thread goes on, the entries say what became of them, and a line is logged, once."""
+    storage = Storage()
+    async with started(storage) as writer:
+        storage.error = error
+        lost = [entry(), entry()]
+        for one in lost:
+            writer.append(one)
+            await bounded(writer.flush())
+        storage.error = None
+        kept = entry()
+        writer.append(kept)
+        await bounded(writer.flush())
+    assert [one.is_lost for one in [*lost, kept]] == [True, True, False]
+    assert [(record.levelno, record.exc_info) for record in caplog.records] == [
+        (logging.ERROR, None)
+    ]
+
+
+async def test_delivery_that_fails_keeps_nobody_waiting() -> None:
+    """A bug in what takes the group must not stop the log."""
+    seen: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda loop, context: seen.append(context))
+
+    def deliver(entries: object) -> None:
+        raise ZeroDivisionError
+
+    storage = Storage()
+    async with started(storage, deliver) as writer:
+        for _number in range(3):
+            writer.append(entry())
+            await bounded(writer.flush())
+    assert len(storage.groups) == 3
+    assert [type(context["exception"]) for context in seen] == [ZeroDivisionError] * 3
+
+
+async def test_what_is_appended_during_a_commit_is_the_next_group() -> None:
+    """In the order in which it was appended, and at most `MAX_GROUP` at a time."""
+    storage = Storage()
+    delivered: list[Entry] = []
+    async with started(storage, delivered.extend) as writer:
+        storage.gate.clear()
+        entries = [entry(str(number)) for number in range(2 * group_commit.MAX_GROUP + 1)]
+        for one in entries:
+            writer.append(one)
+        storage.gate.set()
+        await bounded(writer.flush())
+    assert delivered == entries
+    assert [len(group) for group in storage.groups] == [
+        group_commit.MAX_GROUP,
+        group_commit.MAX_GROUP,
+        1,
+    ]
+
+
+async def test_tidying_goes_on_between_the_groups_until_it_wants_no_more() -> None:
+    """It is called at once when it asks for it, and never again after None."""
+    answers: list[float | None] = [0.0, 0.0, None]
+    is_done = threading.Event()
+    calls = 0
+
+    def tidy() -> float | None:
+        nonlocal calls
+        calls += 1
+        answer = answers.pop(0)
+        if answer is None:
+            is_done.set()
+        return answer
+
+    storage = Storage()
+    async with started(storage, tidy=tidy) as writer:
+        loop = asyncio.get_running_loop()
+        assert await loop.run_in_executor(None, is_done.wait, DEADLINE_SECONDS)
+        writer.append(entry())
+        await bounded(writer.flush())
+    assert calls == 3
+
+
+async def test_tidying_that_fails_is_tried_again_later(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It ends neither the thread nor itself."""
+    monkeypatch.setattr(group_commit, "TIDY_AGAIN_SECONDS", 0.0)
+    is_done = threading.Event()
+    calls = 0
+
+    def tidy() -> float | None:
+        nonlocal calls
+        calls += 1
+        if calls < 3:
+            raise ValueError("no")
+        is_done.set()
+        return None
+
+    storage = Storage()
+    async with started(storage, tidy=tidy) as writer:
+        loop = asyncio.get_running_loop()
+        assert await loop.run_in_executor(None, is_done.wait, DEADLINE_SECONDS)
+        writer.append(entry())
+        await bounded(writer.flush())
+    assert len(storage.groups) == 1
+    assert [record.getMessage() for record in caplog.records] == ["no"]
+
+
+async def test_closing_a_log_that_was_never_started() -> None:
+    """There is no thread to wait for."""
+    await bounded(GroupCommit(Storage().commit).close())

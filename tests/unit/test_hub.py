@@ -1,0 +1,294 @@
+"""The rooms: broadcast, coming and going, names, sessions, the end."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from rooms import SESSION, Chat, FakeLog, Message, quiet, refusal_of
+
+from chat.protocol.metadata import JoinRequest
+
+# Broadcast.
+
+
+async def test_everybody_hears_everything_in_one_order() -> None:
+    """The sender too; the log's order is the order."""
+    chat = await Chat().start()
+    readers = [*await chat.full("ana", "bia"), await chat.join()]
+    for number in range(5):
+        await readers[0].say(f"a{number}")
+        await readers[1].say(f"b{number}")
+        await readers[2].say(f"p{number}", user="plínio")
+    await quiet()
+    spoken = [text for number in range(5) for text in (f"a{number}", f"b{number}", f"p{number}")]
+    assert [reader.texts for reader in readers] == [spoken] * 3
+    assert chat.shown == [("", text) for text in spoken]
+
+
+async def test_full_client_gets_id_time_and_its_key() -> None:
+    """The echo with the key is the acknowledgement."""
+    chat = await Chat().start()
+    (ana,) = await chat.full("ana")
+    await ana.say("oi", user="ignored", key="k1")
+    (echo,) = await ana.hears(1)
+    assert (echo.user, echo.message, echo.id, echo.key) == ("ana", "oi", 1, "k1")
+    assert echo.sent_at.seconds and not echo.kind and not echo.to
+
+
+async def test_plain_client_gets_fields_one_and_two_alone() -> None:
+    """No presence, no notices, no private words, no ids, whatever goes on around it."""
+    chat = await Chat().start()
+    plain = await chat.join()
+    ana, bia = await chat.full("ana", "bia")
+    await ana.say("oi", key="k")
+    await ana.rename("anna")
+    await bia.say("psst", to="anna")
+    bia.leave()
+    await plain.say("olá", user="plínio")
+    await plain.hears(2)
+    assert plain.frames == [
+        Message(user="ana", message="oi").SerializeToString(),
+        Message(user="plínio", message="olá").SerializeToString(),
+    ]
+
+
+async def test_nothing_is_broadcast_before_it_is_committed() -> None:
+    """What anyone has seen is in the log."""
+    log = FakeLog(is_automatic=False)
+    chat = await Chat(log).start()
+    ana, bia = await chat.full("ana", "bia")
+    await ana.hears(1)  # bia came
+    await ana.say("oi")
+    await quiet()
+    assert bia.texts == [] and ana.texts == []
+    log.commit()
+    await quiet()
+    assert bia.texts == [] and ana.texts == []
+    log.deliver_next()
+    await quiet()
+    assert bia.texts == ana.texts == ["oi"]
+
+
+async def test_rooms_do_not_hear_each_other() -> None:
+    """A room's name is the same without regard to case; the common room is another one."""
+    chat = await Chat().start()
+    ana = await chat.join("ana", room="Física")
+    bia = await chat.join("bia", room="FÍSICA")
+    carla = await chat.join("carla", room="química")
+    dora = await chat.join("dora")
+    await ana.say("f")
+    await carla.say("q")
+    await dora.say("c")
+    await quiet()
+    assert [r.texts for r in (ana, bia, carla, dora)] == [["f"], ["f"], ["q"], ["c"]]
+
+
+async def test_group_of_several_rooms_is_delivered_to_each() -> None:
+    """One commit holds messages of all rooms; each room's keep their order."""
+    log = FakeLog(is_automatic=False)
+    chat = await Chat(log).start()
+    here = await chat.join("ana")
+    there = await chat.join("bia", room="sala")
+    for number in range(4):
+        await here.say(f"h{number}")
+        await there.say(f"t{number}")
+    log.settle()
+    await quiet()
+    assert here.texts == [f"h{number}" for number in range(4)]
+    assert there.texts == [f"t{number}" for number in range(4)]
+
+
+# Coming, going, names.
+
+
+async def test_presence_is_told_to_the_other_full_clients() -> None:
+    """JOINED and LEFT go to those who were there, of the same room."""
+    chat = await Chat().start()
+    (ana,) = await chat.full("ana")
+    elsewhere = await chat.join("carla", room="sala")
+    (bia,) = await chat.full("bia")
+    bia.leave()
+    await ana.hears(2)
+    assert ana.events == [("JOINED", "bia"), ("LEFT", "bia")]
+    assert bia.events == [] and elsewhere.events == []
+
+
+async def test_plain_client_comes_in_with_its_first_word() -> None:
+    """Its name is the user of its first message; before that it is nobody."""
+    chat = await Chat().start()
+    (ana,) = await chat.full("ana")
+    plain = await chat.join()
+    await quiet()
+    assert ana.events == []
+    await plain.say("oi", user="plínio")
+    await ana.hears(2)
+    plain.leave()
+    await ana.hears(3)
+    assert ana.events == [("JOINED", "plínio"), ("LEFT", "plínio")]
+    nobody = await chat.join()
+    nobody.leave()
+    await ana.hears(3)
+
+
+async def test_leaving_twice_is_leaving_once() -> None:
+    """The handler's `finally` may come after the hub let the member go."""
+    chat = await Chat().start()
+    ana, bia = await chat.full("ana", "bia")
+    bia.leave()
+    bia.leave()
+    await ana.hears(2)
+    assert not [member for member in chat.hub.members if member is bia.member]
+
+
+@pytest.mark.parametrize("people", [200, 201])
+async def test_large_room_is_silent_about_presence(people: int) -> None:
+    """Up to 200 people hear who comes and goes; more of them do not, and WHO still answers."""
+    chat = await Chat().start()
+    first = await chat.join("first")
+    for number in range(people - 2):
+        await chat.hub.join(JoinRequest(user=f"p{number}"))
+    await quiet()
+    first.messages.clear()
+    last = await chat.join("last")
+    last_leaves = [("JOINED", "last")] if people <= 200 else []
+    await quiet()
+    assert first.events == last_leaves
+    await last.ask_who()
+    await quiet()
+    assert len(last.events) == people
+
+
+async def test_name_is_unique_without_regard_to_case_in_all_rooms() -> None:
+    """Also to a plain client's first word, and free again once its holder is gone."""
+    chat = await Chat().start()
+    ana = await chat.join("Ana")
+    assert await refusal_of(chat.join("aNA")) == "NAME_TAKEN"
+    assert await refusal_of(chat.join("ａｎａ", room="sala")) == "NAME_TAKEN"
+    plain = await chat.join()
+    assert await refusal_of(plain.say("oi", user="ANA")) == "NAME_TAKEN"
+    assert plain.member.name == ""
+    ana.leave()
+    await chat.join("ANA")
+
+
+@pytest.mark.parametrize("name", ["servidor", "ｓｅｒｖｉｄｏｒ", "Server"])
+async def test_nobody_is_called_like_the_server(name: str) -> None:
+    """Not on joining, not by a rename, not as a plain client."""
+    chat = await Chat().start()
+    assert await refusal_of(chat.join(name)) == "NAME_TAKEN"
+    (ana,) = await chat.full("ana")
+    assert await refusal_of(ana.rename(name)) == "NAME_TAKEN"
+    plain = await chat.join()
+    assert await refusal_of(plain.say("oi", user=name)) == "NAME_TAKEN"
+
+
+async def test_refused_join_leaves_nothing_behind() -> None:
+    """A bad name or room takes no place."""
+    chat = await Chat(max_clients=1).start()
+    assert await refusal_of(chat.join("")) == "NAME_INVALID"
+    assert await refusal_of(chat.join("x" * 33)) == "NAME_INVALID"
+    assert await refusal_of(chat.join("ana", room="a\x1b")) == "ROOM_INVALID"
+    assert not chat.hub.members
+    await chat.join("ana")
+
+
+async def test_server_is_full_at_max_clients() -> None:
+    """One more is refused, plain or full; a returning session takes its own place."""
+    chat = await Chat(max_clients=2).start()
+    await chat.join("ana", session=SESSION)
+    plain = await chat.join()
+    assert await refusal_of(chat.join("bia")) == "SERVER_FULL"
+    assert await refusal_of(chat.join()) == "SERVER_FULL"
+    await chat.join("ana", session=SESSION)
+    plain.leave()
+    await chat.join("bia")
+
+
+async def test_session_takes_its_name_back_from_its_own_ghost() -> None:
+    """The others notice nothing; the ghost's stream ends, and speaks for nobody any more."""
+    chat = await Chat().start()
+    (bia,) = await chat.full("bia")
+    ghost = await chat.join("ana", session=SESSION)
+    await bia.hears(1)
+    back = await chat.join("ana", session=SESSION)
+    error = await ghost.ends()
+    assert error is not None and error.reason == "SESSION_REPLACED"
+    assert await refusal_of(ghost.say("boo")) == "SHUTTING_DOWN"
+    ghost.leave()  # the handler's `finally` comes later, and must not take the name away
+    await back.say("voltei")
+    await bia.hears(2)
+    assert bia.events == [("JOINED", "ana")]
+    assert await refusal_of(chat.join("ana", session="f" * 32)) == "NAME_TAKEN"
+    assert await refusal_of(chat.join("ana")) == "NAME_TAKEN"
+
+
+async def test_session_that_returns_alone_keeps_its_room() -> None:
+    """The room that was empty for a moment is the one where the others will come."""
+    chat = await Chat().start()
+    await chat.join("ana", room="sala", session=SESSION)
+    back = await chat.join("ana", room="sala", session=SESSION)
+    bia = await chat.join("bia", room="sala")
+    await bia.say("oi")
+    await quiet()
+    assert back.texts == ["oi"]
+
+
+async def test_session_that_moves_is_seen_to_leave_and_to_come() -> None:
+    """To another room, or under another name, a return is news."""
+    chat = await Chat().start()
+    (bia,) = await chat.full("bia")
+    carla = await chat.join("carla", room="sala")
+    await chat.join("ana", session=SESSION)
+    await chat.join("ana", room="sala", session=SESSION)
+    await chat.join("anna", room="sala", session=SESSION)
+    await quiet()
+    assert bia.events == [("JOINED", "ana"), ("LEFT", "ana")]
+    assert carla.events == [("JOINED", "ana"), ("LEFT", "ana"), ("JOINED", "anna")]
+
+
+# The end.
+
+
+async def test_stopping_hub_commits_delivers_and_says_so() -> None:
+    """What was accepted reaches everybody; then a notice, then the end; nobody new comes in."""
+    log = FakeLog(is_automatic=False)
+    chat = await Chat(log).start()
+    ana, bia = await chat.full("ana", "bia")
+    plain = await chat.join()
+    await ana.say("last words")
+    await chat.hub.stop()
+    for reader in (ana, bia, plain):
+        error = await reader.ends()
+        assert error is not None and error.reason == "SHUTTING_DOWN"
+        assert reader.texts == ["last words"]
+    assert bia.events == [("NOTICE", "SHUTTING_DOWN")]
+    assert plain.events == []
+    assert await refusal_of(chat.join("carla")) == "SHUTTING_DOWN"
+    assert await refusal_of(ana.say("too late")) == "SHUTTING_DOWN"
+
+
+async def test_half_closed_member_gets_its_last_echoes() -> None:
+    """Settling waits for the commit; closing hands out what is owed."""
+    log = FakeLog(is_automatic=False)
+    chat = await Chat(log).start()
+    plain = await chat.join()
+    await plain.say("um", user="p")
+    await plain.say("dois", user="p")
+    settled = asyncio.get_running_loop().create_task(plain.member.wait_committed())
+    await quiet()
+    assert not settled.done()
+    log.settle()
+    await settled
+    plain.member.close()
+    assert await plain.ends() is None
+    assert plain.texts == ["um", "dois"]
+
+
+async def test_empty_rooms_are_forgotten() -> None:
+    """A million rooms that were tried out once take no memory."""
+    chat = await Chat().start()
+    for number in range(100):
+        reader = await chat.join("ana", room=f"sala {number}", session=SESSION)
+        reader.leave()
+    assert not chat.hub.rooms and not len(chat.hub.directory)
