@@ -26,7 +26,8 @@ if _version_not_supported:
 
 
 class ChatServiceStub:
-    """One stream for each person: what goes up is said by that person, what comes down is said to them.
+    """One stream for each person: what goes up is said by them, what comes down is said to them.
+    There is no package: the method is /ChatService/Chat, for ever.
     """
 
     def __init__(self, channel):
@@ -43,7 +44,8 @@ class ChatServiceStub:
 
 
 class ChatServiceServicer:
-    """One stream for each person: what goes up is said by that person, what comes down is said to them.
+    """One stream for each person: what goes up is said by them, what comes down is said to them.
+    There is no package: the method is /ChatService/Chat, for ever.
     """
 
     def Chat(self, request_iterator, context):
@@ -69,7 +71,8 @@ def add_ChatServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class ChatService:
-    """One stream for each person: what goes up is said by that person, what comes down is said to them.
+    """One stream for each person: what goes up is said by them, what comes down is said to them.
+    There is no package: the method is /ChatService/Chat, for ever.
     """
 
     @staticmethod

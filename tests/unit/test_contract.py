@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 import sys
@@ -13,6 +14,8 @@ from google.protobuf.descriptor import FieldDescriptor
 from support import CHANNEL_OPTIONS, DEADLINE_SECONDS, ROOT, running_server
 
 import chat_pb2
+from server import STATUS
+from session import FINAL_REASONS
 
 GENERATED = ("chat_pb2.py", "chat_pb2_grpc.py")
 
@@ -86,6 +89,21 @@ def test_service_has_one_method_that_streams_both_ways() -> None:
     (method,) = service.methods
     assert (method.name, method.client_streaming, method.server_streaming) == ("Chat", True, True)
     assert method.input_type.name == method.output_type.name == "Message"
+
+
+def test_every_status_of_the_server_is_documented() -> None:
+    """The table in `chat.proto` has each reason, its status, and a star where it is final."""
+    row = re.compile(r"//   ([A-Z_]*) +([A-Z_]+) ?(\*?)  +[a-z]")
+    text = (ROOT / "chat.proto").read_text(encoding="utf-8")
+    table = text.partition("// STATUSES")[2].partition("// NOTICES")[0]
+    documented, final, status = {}, set(), ""
+    for found in filter(None, map(row.match, table.splitlines())):
+        status = found[1] or status
+        documented[found[2]] = status
+        if found[3]:
+            final.add(found[2])
+    assert documented == {reason: status.name for reason, status in STATUS.items()}
+    assert final == FINAL_REASONS - {"NOT_A_CHAT"}  # what the client says where no chat answers
 
 
 def test_command_of_the_guide_makes_the_committed_code(tmp_path: Path) -> None:
