@@ -36,11 +36,11 @@ test: $(READY) ## run the tests
 test-all: $(READY) ## run the tests on each Python from 3.10 to 3.13 that is here
 	@$(PYTHON) -m nox
 
-check: $(READY) ## lint, format, types, generated code, catalogues
+check: $(READY) ## lint, format, types, the contract, catalogues
 	$(PYTHON) -m ruff check
 	$(PYTHON) -m ruff format --check
 	$(PYTHON) -m mypy .
-	sh tools/check_generated.sh $(PYTHON)
+	$(PYTHON) tools/check_proto.py
 	$(PYTHON) tools/catalogue.py --check
 
 proto: $(READY) ## make the generated code anew from chat.proto
