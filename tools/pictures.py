@@ -1,58 +1,86 @@
-"""The pictures of the guide: a real conversation in real pseudo-terminals, drawn as SVG.
+"""The pictures of the guide: real conversations in real pseudo-terminals, drawn as SVG.
 
-    python tools/pictures.py        writes docs/terminal-LANG.svg and docs/reconnecting-LANG.svg
+    python tools/pictures.py        writes terminal-LANG.svg, reconnecting-LANG.svg (stills) and
+                                    conversation-LANG.svg (a film) to docs/
 
-Nothing is drawn by hand: a server and three clients run, what one of them writes to its terminal
-goes through a terminal emulator (pyte), and its screen becomes the picture. Not on Windows.
+Nothing is drawn by hand: a server and its clients run, what they write to their terminals goes
+through a terminal emulator (pyte), and its screens become the pictures. Not on Windows.
+
+Made twice they are the same to the byte, unless the programs show something else:
+
+- a picture is taken when every terminal shows what is expected of it and has been quiet for a
+  while, and a film's pace is that of its script: how fast the programs were is not seen;
+- three things on the screen belong to the run, and are replaced in place by as many characters of
+  the script (`Terminal.shot`): the hour before a line, the port, the seconds of a countdown;
+- the programs live in a time zone in which it is about noon, so that no new day begins.
 """
 
 from __future__ import annotations
 
 import os
+import re
+import signal
+import socket
 import sys
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
-from html import escape
-from itertools import groupby
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
 from pathlib import Path
 
 import pyte
+from terminal_svg import Emulator, Frame, Row, Shot, Window, film, still, window_size
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
-from person import Person  # noqa: E402
-from support import RunningServer, eventually, running_server  # noqa: E402
+from person import CTRL_C, Person  # noqa: E402
+from support import eventually  # noqa: E402
 
-COLUMNS, ROWS = 76, 16
-CELL_WIDTH, CELL_HEIGHT, FONT_SIZE, MARGIN, TITLE_HEIGHT = 8.4, 18, 14, 12, 28
-BACKGROUND, FOREGROUND, DIM, BAR = "#1b1d23", "#d7dae0", "#8b909c", "#2a2d35"
-# What the terminal calls by name: the first sixteen colours, as far as we use them.
-NAMED = {"default": FOREGROUND, "black": BACKGROUND}
-# "Faint" (SGR 2), which the emulator does not know, as a grey of the palette, which it does.
-FAINT, FAINT_GREY = 2, (38, 5, 245)
+STILL_COLUMNS, STILL_ROWS = 76, 16
+SERVER_COLUMNS, SERVER_ROWS = 96, 12
+CLIENT_COLUMNS, CLIENT_ROWS = 46, 16
+# Makes the two below as wide as the one above.
+WINDOW_GAP = window_size(SERVER_COLUMNS, 0)[0] - 2 * window_size(CLIENT_COLUMNS, 0)[0]
+# What the script says instead of what belongs to the run.
+SHOWN_PORT, SHOWN_SECONDS, FIRST_MINUTE, LATER_MINUTE = "50051", "1", "09:41", "09:42"
+HOUR = re.compile(r"\d\d:\d\d(?= )")
+# A terminal that wrote nothing for so long has drawn all that belongs together.
+QUIET_SECONDS = 0.2
+# The pace of a film: letters that appear together, for how long, and the pauses after what happens.
+LETTERS_AT_ONCE, LETTERS_SECONDS = 3, 0.1
+BREATH_SECONDS, PAUSE_SECONDS, LAST_SECONDS = 0.6, 1.1, 3.5
+# What an interactive `sh` reads first: `python` is the Python that runs this.
+PROFILE = "PS1='$ '; PS2=; python() { command '%s' \"$@\"; }\n"
 
 
 @dataclass(frozen=True)
 class Script:
     """What is said, and what the terminals say to it, in one language."""
 
+    server: str
+    friend: str
     connected: str
     people: str
     lost: str
-    friend: str
+    port: str
     lines: tuple[str, str, str, str, str, str]
     draft: str
     void: str
+    film_title: str
+    film_lines: tuple[str, str, str, str, str, str]
 
 
 SCRIPTS = {
     "pt_BR": Script(
-        connected="conectado",
-        people="3 pessoas",
-        lost="reconectando",
+        server="servidor",
         friend="Beto",
+        connected="conectado",
+        people="pessoas",
+        lost="reconectando",
+        port="porta",
         lines=(
             "bom dia! alguém já testou o servidor entre duas máquinas?",
             "testei ontem: `python client.py 192.168.1.10` e pronto",
@@ -63,173 +91,365 @@ SCRIPTS = {
         ),
         draft="esta linha fica inteira enquanto as mensagens chegam",
         void="isto chega assim que o servidor voltar, uma única vez",
+        film_title="Duas pessoas conversam; o servidor para e volta, e nada se perde",
+        film_lines=(
+            "oi, Ana! é só isso?",
+            "só: `python client.py` 🙂",
+            "e se o servidor parar agora?",
+            "que legal!",
+            "tem alguém aí?",
+            "tem! chegou, uma vez só 🎉",
+        ),
     ),
     "en": Script(
-        connected="connected",
-        people="3 people",
-        lost="reconnecting",
+        server="server",
         friend="Bob",
+        connected="connected",
+        people="people",
+        lost="reconnecting",
+        port="port",
         lines=(
             "morning! has anybody tried the server between two machines?",
             "I did yesterday: `python client.py 192.168.1.10`, that is all",
             "Ana, remember to open port 50051 in the firewall 🙂",
-            "/msg Ana I send you the token here",
+            "/msg Ana I'll send you the token here",
             "/r thank you!",
             "/whho",
         ),
         draft="this line stays whole while messages come in",
         void="this arrives as soon as the server is back, once",
+        film_title="Two people talk; the server stops and comes back, and nothing is lost",
+        film_lines=(
+            "hi Ana! is that all it takes?",
+            "yes: `python client.py` 🙂",
+            "what if the server stops now?",
+            "nice!",
+            "anybody there?",
+            "yes! it came, and only once 🎉",
+        ),
     ),
 }
-
-
-class Emulator(pyte.Screen):
-    """The emulator's screen, with faint text."""
-
-    def select_graphic_rendition(self, *attributes: int, **options: object) -> None:
-        """Take a grey for faint; a colour named after it still wins."""
-        shown: list[int] = []
-        for attribute in attributes:
-            shown += FAINT_GREY if attribute == FAINT and shown[-1:] != [5] else (attribute,)
-        super().select_graphic_rendition(*shown, **options)
 
 
 def main() -> None:
     """Write the pictures of every language."""
     for lang, script in SCRIPTS.items():
-        with running_server("--quiet", env={"CHAT_LANG": lang}) as server, ExitStack() as stack:
-            conversation, reconnecting = perform(stack, server, lang, script)
-        write(f"terminal-{lang}.svg", conversation)
-        write(f"reconnecting-{lang}.svg", reconnecting)
+        with stage(lang, script) as a_stage:
+            conversation, reconnecting = take_stills(a_stage)
+        write(f"terminal-{lang}.svg", still(conversation, "python client.py"))
+        write(f"reconnecting-{lang}.svg", still(reconnecting, "python client.py"))
+        with stage(lang, script) as a_stage:
+            write(f"conversation-{lang}.svg", take_film(a_stage))
 
 
-def perform(
-    stack: ExitStack, server: RunningServer, lang: str, script: Script
-) -> tuple[Emulator, Emulator]:
-    """Let people talk; Ana's screen in the middle of it, and after the server went away."""
-    ana, friend, rosa = (
-        stack.enter_context(sitting(server.address, name, lang, script))
-        for name in ("Ana", script.friend, "Rosa")
-    )
-    ana.wait_for(script.people)
-    first, second, third, private, answer, mistaken = script.lines
-    say(friend, first, ana)
-    say(rosa, second, ana)
-    say(friend, third, ana)
-    say(rosa, private, ana)
-    say(ana, answer, rosa)
-    ana.type(mistaken + "\r")
-    ana.wait_for(mistaken)
-    ana.type(script.draft)
-    ana.wait_for(script.draft)
-    conversation = screen_of(ana)
-    server.process.kill()
-    ana.type("\x03")
-    ana.wait_until_gone(script.draft)
-    ana.wait_for(script.lost)
-    ana.type(script.void + "\r" + script.draft)
-    ana.wait_for("]: " + script.draft)
-    return conversation, screen_of(ana)
-
-
-@contextmanager
-def sitting(address: str, name: str, lang: str, script: Script) -> Iterator[Person]:
-    """Let one person sit at a terminal, connected."""
-    arguments = ["client.py", address, "--name", name]
-    person = Person(arguments, COLUMNS, ROWS, {"CHAT_LANG": lang})
-    try:
-        person.wait_for(script.connected)
-        yield person
-    finally:
-        person.close()
-
-
-def say(speaker: Person, line: str, listener: Person) -> None:
-    """Type a line, and wait until the other one sees what it says."""
-    speaker.type(line + "\r")
-    said = line.split(maxsplit=2 if line.startswith("/msg") else 1)[-1] if line[0] == "/" else line
-    eventually(lambda: said.split()[-1] in listener.screen, what=lambda: listener.screen)
-    eventually(lambda: speaker.rows[speaker.cursor[1]].endswith("]:"), what=lambda: speaker.screen)
-
-
-def screen_of(person: Person) -> Emulator:
-    """Return the person's screen as it is now."""
-    emulator = Emulator(COLUMNS, ROWS)
-    pyte.ByteStream(emulator).feed(person.bytes)
-    return emulator
-
-
-# Drawing.
-
-
-def write(name: str, screen: Emulator) -> None:
-    """Write the picture of a screen."""
+def write(name: str, picture: str) -> None:
+    """Write a picture to docs/."""
     path = ROOT / "docs" / name
-    path.parent.mkdir(exist_ok=True)
-    path.write_text(svg(screen), encoding="utf-8")
+    path.write_text(picture, encoding="utf-8", newline="\n")
     print(os.path.relpath(path))
 
 
-def svg(screen: Emulator) -> str:
-    """Return a screen as SVG: a window with a title bar, and text at its place."""
-    last = max(index for index, row in enumerate(screen.display) if row.strip())
-    width = COLUMNS * CELL_WIDTH + 2 * MARGIN
-    height = (last + 1) * CELL_HEIGHT + 2 * MARGIN + TITLE_HEIGHT
-    text = "\n".join(piece for row in range(last + 1) for piece in drawn_row(screen, row))
-    dots = "".join(
-        f'<circle cx="{18 + 18 * index}" cy="{TITLE_HEIGHT / 2}" r="5" fill="{colour}"/>'
-        for index, colour in enumerate(("#e0604f", "#e0b34f", "#6bb35a"))
+# Terminals.
+
+
+class Terminal:
+    """A shell in a pseudo-terminal, and what it shows, retold as the script wants it.
+
+    Hours are known by their order, so nothing may scroll off: its size must be enough for all.
+    """
+
+    def __init__(self, person: Person, columns: int, rows: int, port: str, lost: str) -> None:
+        self.person = person
+        self._screen = Emulator(columns, rows)
+        self._stream = pyte.ByteStream(self._screen)
+        self._fed_bytes = 0
+        self._lost = lost
+        self._port = re.compile(rf"\b{port}\b")
+        self._countdown = re.compile(rf"(?<=\b{lost} )(\D+)\d(?= s\b)")
+        self._hours: list[str] = []
+
+    def shot(self, hour: str) -> Shot:
+        """Return what is shown now; `hour` (HH:MM) stands before the lines that are new."""
+        written = self.person.bytes
+        self._stream.feed(written[self._fed_bytes :])
+        self._fed_bytes = len(written)
+        shot = Shot.of(self._screen)
+        texts = [text_of(row) for row in shot.rows]
+        if not texts[0].startswith("$"):
+            raise RuntimeError(f"rows have scrolled off; have more:\n{self.person.screen}")
+        count = sum(HOUR.match(text) is not None for text in texts)
+        self._hours += [hour] * (count - len(self._hours))
+        hours = iter(self._hours)
+        return Shot(
+            tuple(
+                with_text(row, self._retold(text, hours))
+                for row, text in zip(shot.rows, texts, strict=True)
+            ),
+            shot.cursor,
+        )
+
+    def _retold(self, text: str, hours: Iterator[str]) -> str:
+        if HOUR.match(text):
+            text = next(hours) + text[len(FIRST_MINUTE) :]
+        text = self._countdown.sub(rf"\g<1>{SHOWN_SECONDS}", text)
+        return self._port.sub(SHOWN_PORT, text)
+
+    @property
+    def text(self) -> str:
+        """What is on the screen, folded lines as one."""
+        return " ".join(self.person.screen.split())
+
+    @property
+    def line(self) -> str:
+        """The row that the cursor is on."""
+        return self.person.rows[self.person.cursor[1]]
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether nothing was written for a while; what is lost must count down."""
+        text, (moment, _chunk) = self.text, self.person.raw[-1]
+        is_counting = self._countdown.search(text) is not None
+        is_lost = f" {self._lost} " in text
+        return time.monotonic() - moment > QUIET_SECONDS and is_counting == is_lost
+
+    def wait_for(self, text: str) -> None:
+        """Return when `text` is on the screen, folded or not."""
+        eventually(lambda: text in self.text, what=lambda: f"no {text!r} in\n{self.person.screen}")
+
+    def wait_for_line(self, ending: str) -> None:
+        """Return when the row of the cursor ends so, trailing spaces aside."""
+        eventually(
+            lambda: self.line.endswith(ending.rstrip()),
+            what=lambda: f"no line that ends with {ending!r} in\n{self.person.screen}",
+        )
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Let the program in the foreground do nothing for the length of the block.
+
+        The shell neither, which would say that a job was stopped.
+        """
+        shell, job = self.person.child.pid, os.tcgetpgrp(self.person.child.child_fd)
+        assert shell is not None
+        os.kill(shell, signal.SIGSTOP)
+        os.killpg(job, signal.SIGSTOP)
+        yield
+        os.killpg(job, signal.SIGCONT)
+        os.kill(shell, signal.SIGCONT)
+
+    def close(self) -> None:
+        """End the shell and what runs in it."""
+        with suppress(OSError):
+            os.killpg(os.tcgetpgrp(self.person.child.child_fd), signal.SIGKILL)
+        self.person.close()
+
+
+def text_of(row: Row) -> str:
+    """Return a row as text of one character for each cell."""
+    return "".join(cell.data[:1] or "\0" for cell in row)
+
+
+def with_text(row: Row, text: str) -> Row:
+    """Return a row with the cells changed in which `text_of` would say something else."""
+    return tuple(
+        cell if (cell.data[:1] or "\0") == letter else cell._replace(data=letter)
+        for cell, letter in zip(row, text, strict=True)
     )
-    font = "ui-monospace, SFMono-Regular, Menlo, Consolas, 'DejaVu Sans Mono', monospace"
-    return f"""<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:g} {height:g}" \
-width="{width:g}" height="{height:g}" font-family="{font}" font-size="{FONT_SIZE}">
-<rect width="100%" height="100%" rx="8" fill="{BACKGROUND}"/>
-<path d="M0 {TITLE_HEIGHT}V8a8 8 0 0 1 8-8H{width - 8:g}a8 8 0 0 1 8 8V{TITLE_HEIGHT}z" \
-fill="{BAR}"/>
-{dots}
-<text x="{width / 2:g}" y="19" fill="{DIM}" text-anchor="middle">python client.py</text>
-{text}
-</svg>
-"""
 
 
-def drawn_row(screen: Emulator, row: int) -> Iterator[str]:
-    """Yield what is drawn for one row: runs of cells of one style, and the cursor."""
-    top = TITLE_HEIGHT + MARGIN + row * CELL_HEIGHT
-    cells = [(column, screen.buffer[row][column]) for column in range(COLUMNS)]
-    for style, run in groupby(cells, key=lambda cell: cell[1]._replace(data="")):
-        yield from drawn_run([(column, cell.data) for column, cell in run], top, style)
-    if row == screen.cursor.y:
-        x = MARGIN + screen.cursor.x * CELL_WIDTH
-        yield f'<rect x="{x:.1f}" y="{top}" width="2" height="{CELL_HEIGHT}" fill="{FOREGROUND}"/>'
+@dataclass
+class Stage:
+    """Where people act: their terminals, with nothing running in them; and the film of it.
+
+    `hour` (HH:MM) is what the script's clock shows; whoever directs sets it.
+    """
+
+    script: Script
+    environment: Mapping[str, str]
+    port: str
+    stack: ExitStack
+    hour: str = FIRST_MINUTE
+    terminals: list[Terminal] = field(default_factory=list)
+    frames: list[Frame] = field(default_factory=list)
+
+    def open(self, columns: int, rows: int) -> Terminal:
+        """Return one more terminal, whose shell waits for a command."""
+        shell = ["-c", "import os; os.execlp('sh', 'sh', '-i')"]
+        person = Person(shell, columns, rows, self.environment)
+        terminal = Terminal(person, columns, rows, self.port, self.script.lost)
+        self.stack.callback(terminal.close)
+        terminal.wait_for_line("$")
+        self.terminals.append(terminal)
+        return terminal
+
+    def take(self, seconds: float) -> tuple[Shot, ...]:
+        """Take a frame that stays for `seconds`, as soon as nothing moves any more."""
+        shots = eventually(self._settled_shots)
+        self.frames.append(Frame(seconds, shots))
+        return shots
+
+    def _settled_shots(self) -> tuple[Shot, ...]:
+        """Return what all terminals show, or nothing while that is about to change."""
+        shots = tuple(terminal.shot(self.hour) for terminal in self.terminals)
+        return shots if all(terminal.is_settled for terminal in self.terminals) else ()
+
+    def type(self, terminal: Terminal, text: str) -> None:
+        """Type `text` as people do, with a frame for every few letters."""
+        before = terminal.line + (" " if terminal.line.endswith(("$", "]:")) else "")
+        for end in range(LETTERS_AT_ONCE, len(text) + LETTERS_AT_ONCE, LETTERS_AT_ONCE):
+            terminal.person.type(text[end - LETTERS_AT_ONCE : end])
+            terminal.wait_for_line(before + text[:end])
+            self.take(LETTERS_SECONDS)
+
+    def run(self, terminal: Terminal, command: str, expected: Mapping[Terminal, str]) -> None:
+        """Type a command at the shell, and wait for what the terminals show then."""
+        self.type(terminal, command)
+        terminal.person.type("\r")
+        self.expect(expected, PAUSE_SECONDS)
+
+    def expect(self, expected: Mapping[Terminal, str], seconds: float) -> None:
+        """Take a frame when these terminals show these texts."""
+        for terminal, text in expected.items():
+            terminal.wait_for(text)
+        self.take(seconds)
+
+    def enter(self, speaker: Terminal, line: str) -> None:
+        """Press Enter after `line`, and wait until it is said everywhere."""
+        speaker.person.type("\r")
+        speaker.wait_for_line("]:")
+        for terminal in self.terminals:
+            terminal.wait_for(f"]: {line}")
+        self.take(PAUSE_SECONDS)
+
+    def say(self, speaker: Terminal, line: str) -> None:
+        """Type a line and press Enter."""
+        self.type(speaker, line)
+        self.enter(speaker, line)
 
 
-def drawn_run(run: list[tuple[int, str]], top: float, style: pyte.screens.Char) -> Iterator[str]:
-    """Yield one run of cells: its ground, if it has one, and its text, each letter at its place."""
-    front, ground = colour(style.fg), colour(style.bg) if style.bg != "default" else BACKGROUND
-    if style.reverse:
-        front, ground = ground, front
-    if ground != BACKGROUND:
-        x, width = MARGIN + run[0][0] * CELL_WIDTH, len(run) * CELL_WIDTH
-        place = f'x="{x:.1f}" y="{top}" width="{width:.1f}" height="{CELL_HEIGHT}"'
-        yield f'<rect {place} fill="{ground}"/>'
-    # A wide letter's second cell is empty. Spaces that no program folds, since some place only the
-    # first letter of a run where they are told to.
-    letters = [
-        (column, letter.replace(" ", "\N{NO-BREAK SPACE}")) for column, letter in run if letter
+@contextmanager
+def stage(lang: str, script: Script) -> Iterator[Stage]:
+    """Set up a stage on which everything speaks `lang` and ends with the block."""
+    with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
+        profile = Path(folder, "profile")
+        profile.write_text(PROFILE % sys.executable, encoding="utf-8")
+        port = free_port()
+        environment = {
+            "ENV": str(profile),
+            "TZ": f"NOON{datetime.now(timezone.utc).hour - 12:+d}",
+            "CHAT_LANG": lang,
+            "CHAT_SERVER": f"localhost:{port}",
+            "CHAT_HOST": "localhost",
+            "CHAT_PORT": port,
+            "CHAT_DB": str(Path(folder, "chat.db")),
+        }
+        yield Stage(script, environment, port, stack)
+
+
+def free_port() -> str:
+    """Return a port that is free now, of five digits as the one that is shown."""
+    while True:
+        with socket.create_server(("localhost", 0)) as listener:
+            port = str(listener.getsockname()[1])
+        if len(port) == len(SHOWN_PORT):
+            return port
+
+
+# What is played.
+
+
+def take_stills(stage: Stage) -> tuple[Shot, Shot]:
+    """Let three people talk; what Ana sees in the middle of it, and after the server is gone."""
+    script = stage.script
+    server, ana, friend, rosa = (stage.open(STILL_COLUMNS, STILL_ROWS) for _person in range(4))
+    start(server, "python server.py", f"{script.port} {stage.port}")
+    for terminal, name in ((ana, "Ana"), (friend, script.friend), (rosa, "Rosa")):
+        start(terminal, f"python client.py --name {name}", f"{script.connected} ·")
+    ana.wait_for(f"3 {script.people}")
+    first, second, third, private, answer, mistaken = script.lines
+    say_to(ana, friend, first)
+    say_to(ana, rosa, second)
+    say_to(ana, friend, third)
+    say_to(ana, rosa, private)
+    say_to(rosa, ana, answer)
+    ana.person.type(mistaken + "\r")
+    ana.wait_for(f" {mistaken}.")
+    ana.person.type(script.draft)
+    ana.wait_for_line(script.draft)
+    conversation = stage.take(0)[1]
+    server.person.type(CTRL_C)
+    server.wait_for_line("$")
+    ana.person.type(CTRL_C)
+    ana.wait_for_line("]:")
+    ana.wait_for(f" {script.lost} ")
+    ana.person.type(f"{script.void}\r{script.draft}")
+    ana.wait_for(f"… {script.void}")
+    ana.wait_for_line(f"]: {script.draft}")
+    return conversation, stage.take(0)[1]
+
+
+def start(terminal: Terminal, command: str, expected: str) -> None:
+    """Run a command at the shell, and wait for what it shows."""
+    terminal.person.type(f"{command}\r")
+    terminal.wait_for(expected)
+
+
+def say_to(listener: Terminal, speaker: Terminal, line: str) -> None:
+    """Say a line, or do a command that says its last words, and wait until both have it."""
+    said = line.split(maxsplit=2 if line.startswith("/msg") else 1)[-1] if line[0] == "/" else line
+    speaker.person.type(f"{line}\r")
+    for terminal in (listener, speaker):
+        terminal.wait_for(f"]: {said}")
+    speaker.wait_for_line("]:")
+
+
+def take_film(stage: Stage) -> str:
+    """Let two people talk, and the server stop and come back in the middle of it."""
+    script = stage.script
+    server = stage.open(SERVER_COLUMNS, SERVER_ROWS)
+    ana, friend = (stage.open(CLIENT_COLUMNS, CLIENT_ROWS) for _person in range(2))
+    stage.take(BREATH_SECONDS)
+    stage.run(server, "python server.py", {server: f"{script.port} {stage.port}"})
+    stage.run(ana, "python client.py --name Ana", {ana: f"{script.connected} ·"})
+    both = dict.fromkeys((ana, friend), f"2 {script.people}")
+    stage.run(friend, f"python client.py --name {script.friend}", both)
+    question, answer, draft, meanwhile, unheard, heard = script.film_lines
+    stage.say(friend, question)
+    stage.say(ana, answer)
+    # A message comes in while another line is being typed, and leaves it whole.
+    middle = len(draft) // 2
+    stage.type(ana, draft[:middle])
+    stage.say(friend, meanwhile)
+    stage.type(ana, draft[middle:])
+    stage.enter(ana, draft)
+    server.person.type(CTRL_C)
+    server.wait_for_line("$")
+    stage.expect(dict.fromkeys((ana, friend), f" {script.lost} "), PAUSE_SECONDS)
+    stage.type(ana, unheard)
+    ana.person.type("\r")
+    stage.expect({ana: f"… {unheard}"}, PAUSE_SECONDS)
+    stage.hour = LATER_MINUTE
+    # Whoever is back first sees the other one come in: that is to be the same one each time.
+    with friend.held():
+        stage.type(server, "python server.py")
+        server.person.type("\r")
+        stage.expect({ana: f"{script.connected} ·", server: f"]: {unheard}"}, BREATH_SECONDS)
+    friend.wait_for(f"{script.connected} ·")
+    stage.expect(both | {friend: f"]: {unheard}"}, PAUSE_SECONDS)
+    stage.say(friend, heard)
+    stage.take(LAST_SECONDS)
+    return film(windows_of(script), stage.frames, script.film_title)
+
+
+def windows_of(script: Script) -> list[Window]:
+    """Return the windows of the film: the server above, the people side by side below."""
+    width, height = window_size(CLIENT_COLUMNS, CLIENT_ROWS)
+    below = window_size(SERVER_COLUMNS, SERVER_ROWS)[1] + WINDOW_GAP
+    return [
+        Window(script.server, 0, 0, SERVER_COLUMNS, SERVER_ROWS),
+        Window("Ana", 0, below, CLIENT_COLUMNS, CLIENT_ROWS),
+        Window(script.friend, width + WINDOW_GAP, below, CLIENT_COLUMNS, CLIENT_ROWS),
     ]
-    if not any(letter.strip() for _column, letter in letters):
-        return
-    places = " ".join(f"{MARGIN + column * CELL_WIDTH:.1f}" for column, _letter in letters)
-    face = ' font-weight="bold"' if style.bold else ""
-    face += ' font-style="italic"' if style.italics else ""
-    text = escape("".join(letter for _column, letter in letters))
-    yield f'<text x="{places}" y="{top + 14}" fill="{front}"{face}>{text}</text>'
-
-
-def colour(name: str) -> str:
-    """Return a colour of the emulator as SVG has it."""
-    return NAMED.get(name) or (f"#{name}" if len(name) == 6 else name)
 
 
 if __name__ == "__main__":
