@@ -49,7 +49,7 @@ proto: $(READY) ## make the generated code anew from chat.proto
 locale: $(READY) ## update and compile the catalogues; NEW=es begins another one
 	@$(PYTHON) tools/catalogue.py $(NEW)
 
-documents: $(READY) ## update what README.md and LEIAME.md take from the programs
+documents: $(READY) ## update what the documents take from the programs
 	@$(PYTHON) tools/documents.py
 
 pictures: $(READY) ## take the pictures of the terminal anew

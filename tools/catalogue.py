@@ -22,7 +22,7 @@ from babel.messages.pofile import read_po, write_po
 
 ROOT = Path(__file__).resolve().parent.parent
 LOCALE_DIR = ROOT / "chat" / "locale"
-OTHER_SOURCES = ("tools/argparse_strings.py", "tools/demo.py", "tools/documents.py")
+OTHER_SOURCES = ("tools/argparse_strings.py", "tools/demo.py")
 # How many sentences each of the functions in `language.py` takes.
 KEYWORDS = {"_": 1, "N_": 1, "_n": 2}
 HEADER = "# {language} catalogue of the chat. To update it: make locale"

@@ -1,4 +1,4 @@
-"""What README.md and LEIAME.md take from the programs themselves: flags, refusals, a transcript.
+"""What the documents take from the programs themselves: flags, commands, refusals, the bot.
 
     python tools/documents.py           write it anew
     python tools/documents.py --check   fail if what is written there is not what the programs say
@@ -19,24 +19,30 @@ sys.path.insert(0, str(ROOT))
 
 import demo  # noqa: E402
 
-from chat.cli import i18n as language  # noqa: E402
-from chat.cli.i18n import _  # noqa: E402
+from chat.cli import i18n  # noqa: E402
 from chat.client import commands  # noqa: E402
-from chat.protocol import errors as rules  # noqa: E402
-from chat.protocol.limits import DEFAULT_PORT  # noqa: E402
+from chat.protocol.errors import REASONS, explain  # noqa: E402
 
-DOCUMENTS = {"README.md": "en", "LEIAME.md": "pt_BR"}
+LANGUAGE = "en"
+# By their paths from the root. LEIAME.md has no tables: `--help` and `/ajuda` speak Portuguese.
+DOCUMENTS = (
+    "README.md",
+    "LEIAME.md",
+    "docs/using.md",
+    "docs/operating.md",
+    "docs/protocol.md",
+    "docs/design.md",
+    "docs/development.md",
+)
 PART = re.compile(r"(<!-- made by tools/documents.py: (.+?) -->\n).*?(<!-- end -->)", re.DOTALL)
 FLAG = re.compile(r"^  (--[\w-]+)(?: \S+)?\s+(.+) \[(CHAT_\w+)(?:; (.*))?\]$", re.MULTILINE)
-# What the client finds out by itself; no server sends these.
-SAID_BY_CLIENT = ("NOT_A_CHAT", "PLAIN_SERVER", "CLOSED")
 TOO_WIDE_TO_WRAP = "1000"
 TIME_LIMIT_SECONDS = 120
 
 
-def output_of(lang: str, *arguments: str) -> str:
-    """Return what `python ARGUMENTS…` shows in the language `lang`, with no settings of ours."""
-    settings = {"CHAT_LANG": lang, "COLUMNS": TOO_WIDE_TO_WRAP}
+def output_of(*arguments: str) -> str:
+    """Return what `python ARGUMENTS…` shows in English, with no settings of ours."""
+    settings = {"CHAT_LANG": LANGUAGE, "COLUMNS": TOO_WIDE_TO_WRAP}
     result = subprocess.run(
         [sys.executable, *arguments],
         cwd=ROOT,
@@ -62,75 +68,52 @@ def code(text: str) -> str:
     return f"`{text}`" if text else ""
 
 
-def flags_of(program: str) -> Callable[[str], str]:
-    """Return what makes the table of a program's flags, as its `--help` has them."""
-
-    def part(lang: str) -> str:
-        rows = [
-            (code(flag), code(variable), code(default), text)
-            for flag, text, variable, default in FLAG.findall(output_of(lang, program, "--help"))
-        ]
-        return table((_("flag"), _("variable"), _("default"), _("meaning")), rows)
-
-    return part
-
-
-def commands_of_client(lang: str) -> str:
-    """Return the table of what can be typed after a slash, as `/ajuda` has it."""
-    return commands.markdown()
-
-
-def refusals(lang: str) -> str:
-    """Return the table of what a server may refuse: reasons, statuses, and what they mean."""
-    said_by_server = [reason for reason in rules.REASONS if reason not in SAID_BY_CLIENT]
+def flags_of(program: str) -> str:
+    """Return the table of a program's flags, as its `--help` has them."""
     rows = [
-        (code(reason), code(status_name(reason)), rules.explain(reason, reason))
-        for reason in sorted(said_by_server, key=lambda reason: not rules.REASONS[reason].status)
+        (code(flag), code(variable), code(default), text)
+        for flag, text, variable, default in FLAG.findall(output_of(program, "--help"))
     ]
-    return table((_("reason"), _("status"), _("meaning")), rows)
+    return table(("flag", "variable", "default", "meaning"), rows)
 
 
-def status_name(reason: str) -> str:
-    """Return the status that a refusal ends a stream with, nothing for a mere notice."""
-    return rules.REASONS[reason].status
+def refusals() -> str:
+    """Return the table of what a server may refuse, those that end a stream first."""
+    rows = [
+        (code(name), code(reason.status), explain(name, name))
+        for name, reason in sorted(REASONS.items(), key=lambda row: not row[1].status)
+        if not reason.is_local
+    ]
+    return table(("reason", "status", "meaning"), rows)
 
 
-def bot(lang: str) -> str:
+def bot() -> str:
     """Return the example bot."""
     return f"```python\n{(ROOT / 'examples/eco_bot.py').read_text(encoding='utf-8')}```\n"
 
 
-def transcript(lang: str) -> str:
-    """Return a conversation as it went, with the usual port in place of the one of this run."""
-    conversation = output_of(lang, "tools/demo.py", "--pace", "0", "--lang", lang)
-    port = rf"\b\d+(?={re.escape('...')}$)"
-    usual = re.sub(port, str(DEFAULT_PORT), conversation, count=1, flags=re.MULTILINE)
-    return f"```text\n{usual}```\n"
-
-
-PARTS: dict[str, Callable[[str], str]] = {
-    "flags of server.py": flags_of("server.py"),
-    "flags of client.py": flags_of("client.py"),
-    "commands": commands_of_client,
+PARTS: dict[str, Callable[[], str]] = {
+    "flags of server.py": lambda: flags_of("server.py"),
+    "flags of client.py": lambda: flags_of("client.py"),
+    "commands": commands.markdown,
     "refusals": refusals,
     "the bot": bot,
-    "a conversation": transcript,
 }
 
 
-def renewed(text: str, lang: str) -> str:
-    """Return the document with each of its parts made anew."""
-    language.use(lang)
-    return PART.sub(lambda found: found[1] + PARTS[found[2]](lang) + found[3], text)
+def renewed(text: str) -> str:
+    """Return a document's text with each of its parts made anew."""
+    i18n.use(LANGUAGE)
+    return PART.sub(lambda found: found[1] + PARTS[found[2]]() + found[3], text)
 
 
 def main(arguments: list[str]) -> int:
     """Renew the documents, or check them; return the exit code."""
     stale = []
-    for name, lang in DOCUMENTS.items():
+    for name in DOCUMENTS:
         path = ROOT / name
         text = path.read_text(encoding="utf-8")
-        new = renewed(text, lang)
+        new = renewed(text)
         if new == text:
             continue
         stale.append(name)

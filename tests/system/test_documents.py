@@ -1,22 +1,25 @@
-"""README.md and LEIAME.md: what they tell people to type works, what they name is there."""
+"""README.md, LEIAME.md and docs/: what they tell people to type works, what they name is there."""
 
 from __future__ import annotations
 
-import importlib
 import os
 import re
 import shlex
 import shutil
 import subprocess
 import sys
+import textwrap
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import documents
 import pytest
 from support import (
     ROOT,
+    Program,
     clean_environment,
     full_client,
     running_client,
@@ -25,31 +28,57 @@ from support import (
 )
 
 import chat_pb2
+import client
+import server
+from chat.client import app, session
+from chat.protocol import limits
+from chat.server import send_queue
+
+# What the documents say of limits, and the constants behind it.
+LIMITS = {
+    "1 to {} characters": limits.MAX_NAME_CHARACTERS,
+    "1 to {} bytes of UTF-8": limits.MAX_MESSAGE_BYTES,
+    "| {} messages, ": limits.DEFAULT_HISTORY,
+    "messages, {} at most": limits.MAX_HISTORY,
+    "{} messages or 1 MiB": send_queue.MAX_QUEUED_MESSAGES,
+    "disconnected after {} seconds": server.STUCK_SECONDS,
+    "rooms of up to {} people": limits.MAX_PRESENCE_MEMBERS,
+    "confirmed | {} |": session.MAX_PENDING,
+}
+MODULES_WITH_EXIT_CODES = (client, app)
+# The four ideas of LEIAME.md's third section, each where it says that it is.
+IDEAS = {
+    "server.py": ("ChatService", "Chat", "broadcast", "serve"),
+    "client.py": ("request_messages", "receive_messages"),
+}
 
 TIME_LIMIT_SECONDS = 120
-FENCE = re.compile(r"^```(\w+)(?: (\S+))?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-LINK = re.compile(r"(?<!!)\[[^\]]+\]\(([^)]+)\)")
-PICTURE = re.compile(r"!\[[^\]]*\]\(([^)]+)\)")
-FILE_NAME = re.compile(r"`([\w./-]+(?:\.(?:py|pyi|md|proto|js|txt|toml)|/))`")
-# Files that the guides let the reader make.
+# "One page in all", before the map.
+README_WORDS = 520
+# A fence may stand in a list item, indented.
+FENCE = re.compile(r"^( *)```(\w+)(?: (\S+))?\n(.*?)^\1```$", re.MULTILINE | re.DOTALL)
+LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
+HEADING = re.compile(r"^#+ (.*)$", re.MULTILINE)
+FILE_NAME = re.compile(r"`([\w./-]+(?:\.(?:py|pyi|md|proto|js|txt|toml|json)|/))`")
+FLAG = re.compile(r"`(--[a-z-]+)")
+TARGET = re.compile(r"`make ([a-z][a-z-]*)")
+MAP = re.compile(r"<!-- the map -->\n```text\n(.*?)```", re.DOTALL)
+QUOTED_SENTENCE = re.compile(r"^- \*([^*]+)\*:", re.MULTILINE)
+# Files that the documents let the reader make.
 READERS_OWN = ("token.txt",)
+FLAGS_WITHOUT_VARIABLE = ("--help", "--version")
+# What would change the machine, is a program that may not be here, or is tried elsewhere.
 NEEDS_NO_TRY = (
     "pip install -r requirements.txt",
+    "pip install -r requirements-dev.txt",
+    "pip install grpcio grpcio-tools",
     "python3 -m venv .venv",
     "source .venv/bin/activate",
+    "grpcurl -plaintext localhost:50051 grpc.health.v1.Health/Check",
+    "python -m pytest tests/unit",
+    "python -m examples.eco_bot localhost:50051",
 )
-LIMITS = {
-    "1 to {} characters": ("rules", "MAX_NAME_CHARACTERS"),
-    "1 to {} bytes of UTF-8": ("rules", "MAX_MESSAGE_BYTES"),
-    "| {} characters |": ("rules", "MAX_KEY_CHARACTERS"),
-    "| {} messages, ": ("session", "DEFAULT_HISTORY"),
-    "messages, {} at most": ("room", "MAX_HISTORY"),
-    "{} messages or 1 MiB": ("room", "MAX_QUEUED_MESSAGES"),
-    "let go after {} seconds": ("server", "STUCK_SECONDS"),
-    "rooms of up to {} people": ("room", "MAX_PRESENCE_MEMBERS"),
-    "acknowledged | {} |": ("session", "MAX_PENDING"),
-    "port {} through": ("server", "DEFAULT_PORT"),
-}
+PORTUGUESE = {"CHAT_LANG": "pt_BR"}
 
 
 @dataclass(frozen=True)
@@ -62,6 +91,7 @@ class Fence:
     body: str
 
 
+@cache
 def text_of(document: str) -> str:
     return (ROOT / document).read_text(encoding="utf-8")
 
@@ -69,10 +99,10 @@ def text_of(document: str) -> str:
 def fences(language: str) -> list[Fence]:
     """Return every fenced block of one language in the documents."""
     return [
-        Fence(document, *found)
+        Fence(document, found, file, textwrap.dedent(body))
         for document in documents.DOCUMENTS
-        for found in FENCE.findall(text_of(document))
-        if found[0] == language
+        for _indent, found, file, body in FENCE.findall(text_of(document))
+        if found == language
     ]
 
 
@@ -100,6 +130,15 @@ def run(command: str, folder: Path) -> None:
     assert result.returncode == 0, f"{command}\n{result.stdout}{result.stderr}"
 
 
+# What people are told to type.
+
+
+def test_every_document_is_tested() -> None:
+    """A new document must be in the list, or nothing here would look at it."""
+    there = {"README.md", "LEIAME.md"} | {f"docs/{p.name}" for p in (ROOT / "docs").glob("*.md")}
+    assert set(documents.DOCUMENTS) == there
+
+
 @pytest.mark.parametrize(("document", "command"), list(commands()))
 def test_command_works(document: str, command: str, tmp_path: Path) -> None:
     """Each command of the documents can be run as it stands; none is of a sort not tried here."""
@@ -119,19 +158,17 @@ def test_command_works(document: str, command: str, tmp_path: Path) -> None:
         run(command, tmp_path)
         assert os.listdir(tmp_path)
     else:
-        assert command in (*NEEDS_NO_TRY, "python -m examples.eco_bot localhost:50051"), document
+        assert command in NEEDS_NO_TRY, document
 
 
 @pytest.mark.skipif(shutil.which("openssl") is None, reason="there is no openssl here")
-@pytest.mark.parametrize("document", documents.DOCUMENTS)
-def test_tls_and_token_work_as_told(document: str, tmp_path: Path) -> None:
-    """The certificate and the token that the document makes let a client talk to a server."""
-    given = [command for name, command in commands() if name == document]
-    for command in given:
-        if command.startswith(("openssl ", "python -c")):
+def test_tls_and_token_work_as_told(tmp_path: Path) -> None:
+    """The certificate and the token that docs/operating.md makes let a client talk to a server."""
+    for document, command in commands():
+        if document == "docs/operating.md" and command.startswith(("openssl ", "python -c")):
             run(command, tmp_path)
-    server_flags = flags_of(given, "server.py", tmp_path)
-    client_flags = flags_of(given, "client.py", tmp_path)
+    server_flags = flags_with_token("docs/operating.md", "server.py", tmp_path)
+    client_flags = flags_with_token("docs/using.md", "client.py", tmp_path)
     with (
         running_server(*server_flags) as server,
         running_client(server, *client_flags, "--name", "ana") as client,
@@ -142,29 +179,44 @@ def test_tls_and_token_work_as_told(document: str, tmp_path: Path) -> None:
         assert client.wait() == 0, client.report()
 
 
-def flags_of(given: list[str], program: str, folder: Path) -> list[str]:
+def flags_with_token(document: str, program: str, folder: Path) -> list[str]:
     """Return the flags of the command that runs `program` with a token, its files in `folder`."""
-    [command] = [line for line in given if f" {program} " in line and "--token-file" in line]
+    [command] = [
+        line
+        for name, line in commands()
+        if name == document and f" {program} " in line and "--token-file" in line
+    ]
     flags = command[command.index("--t") :].split()
     return [str(folder / flag) if "." in flag else flag for flag in flags]
 
 
-def test_generated_parts_are_what_the_programs_say() -> None:
-    """Flags, commands, refusals, the bot and the conversation stand in the documents as they are.
+def test_copy_of_the_log_is_whole(tmp_path: Path) -> None:
+    """The copy that docs/operating.md makes while the server runs has what was said until then."""
+    [command] = [line for _document, line in commands() if ".backup(" in line]
+    with (
+        running_server(db=tmp_path / "chat.db") as server,
+        full_client(server.address, "ana") as ana,
+    ):
+        ana.say("before the copy", key="1")
+        ana.wait_for_text("before the copy")
+        run(command, tmp_path)
+    with (
+        running_server(db=tmp_path / "backup.db") as server,
+        full_client(server.address, "bia") as bia,
+    ):
+        assert bia.wait_for_text("before the copy").user == "ana"
 
-    The conversation is that of `tools/demo.py`, which is run for it and must end well.
-    """
-    for document, lang in documents.DOCUMENTS.items():
-        text = text_of(document)
-        assert {name for _head, name, _end in documents.PART.findall(text)} <= set(documents.PARTS)
-        assert documents.renewed(text, lang) == text, f"{document}: run make documents"
+
+def test_demo_ends_well() -> None:
+    """`make demo` shows everything that it should."""
+    with running_program("tools/demo.py", "--pace", "0") as demo:
+        assert demo.wait(TIME_LIMIT_SECONDS) == 0, demo.report()
 
 
 def test_demo_fails_when_the_server_does(tmp_path: Path) -> None:
     """A demo in which something goes wrong says what, and does not end with exit code 0."""
-    for name in ("tools", "locale"):
+    for name in ("tools", "chat"):
         shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
-    pass
     (tmp_path / "server.py").write_text("print('no')\n")
     with running_program("tools/demo.py", "--pace", "0", cwd=tmp_path) as demo:
         assert demo.wait() == 1
@@ -172,17 +224,38 @@ def test_demo_fails_when_the_server_does(tmp_path: Path) -> None:
         assert "Traceback" not in demo.stderr
 
 
-def test_plain_client_of_the_readme_talks() -> None:
+def test_plain_client_of_the_document_talks() -> None:
     """The ten lines given as a whole client are one: it says its line, hears it, and ends."""
-    [fence] = [fence for fence in fences("python") if "insecure_channel" in fence.body]
-    with running_server() as server:
-        program = fence.body.replace("localhost:50051", server.address)
-        with running_program("-c", program) as client:
+    with running_server() as server, document_client(server.address, "iter([") as client:
+        assert client.wait() == 0, client.report()
+        assert client.lines == ["[ana]: Hello!"]
+
+
+def test_full_client_of_the_document_talks() -> None:
+    """It shows what was said before, what it says itself when that is confirmed, and refusals."""
+    with running_server() as server, full_client(server.address, "bia") as bia:
+        bia.say("Hi!", key="1")
+        bia.wait_for_text("Hi!")
+        with document_client(server.address, "chat-user-bin") as client:
+            client.wait_for_line("1 [bia]: Hi!")
+            client.type("Hello!")
+            client.wait_for_line("2 [ana]: Hello!")
+            client.type("")
+            client.wait_for_line("! MESSAGE_INVALID: ")
+            client.end_input()
             assert client.wait() == 0, client.report()
-            assert client.lines == ["[ana]: Hello!"]
 
 
-def test_bot_of_the_readme_answers() -> None:
+@contextmanager
+def document_client(address: str, mark: str) -> Iterator[Program]:
+    """Run the program of docs/protocol.md in which `mark` stands, as a client of `address`."""
+    [fence] = [fence for fence in fences("python") if mark in fence.body]
+    program = fence.body.replace("localhost:50051", address)
+    with running_program("-u", "-c", program) as client:
+        yield client
+
+
+def test_bot_of_the_document_answers() -> None:
     """The bot says again what it is asked to, in the room and in private, and nothing else."""
     with running_server() as server, full_client(server.address, "ana") as ana:
         assert ana.epoch
@@ -198,37 +271,20 @@ def test_bot_of_the_readme_answers() -> None:
             assert said == ["", "!eco oi", "in private"]
 
 
-@pytest.mark.parametrize("document", documents.DOCUMENTS)
-def test_files_and_sections_that_are_named_exist(document: str) -> None:
-    """Links lead somewhere, and so do the names of files."""
-    text = FENCE.sub("", text_of(document))
-    headings = {slug(line.lstrip("# ")) for line in text.splitlines() if line.startswith("#")}
-    for target in LINK.findall(text) + PICTURE.findall(text):
-        path, _hash, section = target.partition("#")
-        if "://" not in path:
-            assert not path or (ROOT / path).exists(), target
-            assert not section or path or section in headings, target
-    for name in FILE_NAME.findall(text):
-        assert name in READERS_OWN or (ROOT / name).exists(), name
+# What they say of the programs.
 
 
 @pytest.mark.parametrize("document", documents.DOCUMENTS)
-def test_every_module_is_explained(document: str) -> None:
-    """The list of files has every program and module there is."""
-    modules = {path.name for path in ROOT.glob("*.py")} - {"noxfile.py"}
-    assert modules <= set(FILE_NAME.findall(text_of(document)))
+def test_generated_parts_are_what_the_programs_say(document: str) -> None:
+    """Flags, commands, refusals and the bot stand in the documents as they are."""
+    text = text_of(document)
+    assert documents.renewed(text) == text, "run make documents"
 
 
-@pytest.mark.parametrize("document", documents.DOCUMENTS)
-def test_no_section_stands_twice(document: str) -> None:
-    """A heading that comes again is a piece of text that was pasted twice."""
-    headings = re.findall(r"^## .*$", text_of(document), re.MULTILINE)
-    assert len(headings) == len(set(headings)) > 5
-
-
-def slug(heading: str) -> str:
-    """Return the anchor that GitHub gives a heading."""
-    return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
+def test_every_generated_part_has_its_place() -> None:
+    """No table is made that no document shows, and none stands in two of them."""
+    found = [name for d in documents.DOCUMENTS for _, name, _ in documents.PART.findall(text_of(d))]
+    assert sorted(found) == sorted(documents.PARTS)
 
 
 @pytest.mark.parametrize("fence", fences("proto") + fences("python"), ids=lambda f: f.file)
@@ -237,30 +293,129 @@ def test_quoted_code_is_in_the_file(fence: Fence) -> None:
     assert not fence.file or fence.body in text_of(fence.file)
 
 
-@pytest.mark.parametrize("sentence", re.findall(r"^- \*([^*]+)\*:", text_of("LEIAME.md"), re.M))
-def test_quoted_sentences_are_said_by_the_programs(sentence: str) -> None:
-    """What the guide quotes under common problems is what the programs really say."""
-    catalogue = text_of("locale/pt_BR/LC_MESSAGES/chat.po").replace('"\n"', "")
-    for part in sentence.replace("50051", "{port}").split("..."):
-        assert part.strip() in catalogue
+@pytest.mark.parametrize("file", IDEAS)
+def test_ideas_of_the_guide_are_where_it_says(file: str) -> None:
+    """What LEIAME.md says that the two programs are made of is defined in them, by that name."""
+    for name in IDEAS[file]:
+        assert name in text_of("LEIAME.md")
+        assert re.search(rf"^ *(async def|def|class) {name}\b", text_of(file), re.MULTILINE), name
+
+
+def test_sentences_of_the_guide_are_what_the_programs_print(tmp_path: Path) -> None:
+    """Each common problem of LEIAME.md, brought about, gives the sentence that it is listed by."""
+    quotes = QUOTED_SENTENCE.findall(text_of("LEIAME.md"))
+    with running_server(db=tmp_path / "chat.db", env=PORTUGUESE) as server:
+        again = ("server.py", "--host", "localhost", "--port", str(server.port), "--db")
+        ana = ("client.py", server.address, "--name", "ana")
+        said = [
+            complaint(*again, str(tmp_path / "chat.db")),
+            complaint(*again, ":memory:"),
+            complaint("client.py", server.address, "--name", "servidor"),
+            complaint(*ana, "--tls"),
+        ]
+        server.stop()
+        said.append(complaint(*ana))
+    patterns = [".*".join(map(re.escape, quote.split("..."))) for quote in quotes]
+    met = {pattern for pattern in patterns for text in said if re.match(pattern, text)}
+    assert met == set(patterns), said
+    assert all(any(re.match(pattern, text) for pattern in patterns) for text in said)
+
+
+def complaint(*arguments: str) -> str:
+    """Return what a program of ours that cannot run says on standard error, in Portuguese."""
+    with running_program(*arguments, env=PORTUGUESE) as program:
+        program.end_input()
+        assert program.wait() == 1, program.report()
+        return program.stderr
 
 
 @pytest.mark.parametrize("phrase", LIMITS)
 def test_limits_are_those_of_the_code(phrase: str) -> None:
-    """The figures in the README are the constants of the modules."""
-    module, constant = LIMITS[phrase]
-    value = getattr(importlib.import_module(module), constant)
-    assert phrase.format(int(value)) in text_of("README.md")
+    """The figures are the constants of the modules."""
+    assert phrase.format(int(LIMITS[phrase])) in text_of("docs/operating.md")
 
 
 def test_exit_codes_are_those_of_the_code() -> None:
-    """The README's table of exit codes has every one that the client may end with."""
-    named = [
+    """The table of exit codes has every one that the client may end with."""
+    named = {
         value
-        for module in ("client", "conversation")
-        for name, value in vars(importlib.import_module(module)).items()
-        if name.startswith("EXIT_")
-    ]
-    section = text_of("README.md").partition("\n## The client\n")[2].partition("\n## ")[0]
-    told = {int(code) for code in re.findall(r"^\| (\d+) \|", section, re.M)}
-    assert told == {code for code in named if code < 128}
+        for module in MODULES_WITH_EXIT_CODES
+        for name, value in vars(module).items()
+        if name.startswith("EXIT_") and value < 128
+    }
+    told = {int(code) for code in re.findall(r"^\| (\d+) \|", text_of("docs/using.md"), re.M)}
+    assert told == named
+
+
+@pytest.mark.parametrize("document", documents.DOCUMENTS)
+def test_flags_and_targets_that_are_named_exist(document: str) -> None:
+    """What the text calls `--flag` is one of a program's, what it calls `make x` a target."""
+    tables = "".join(map(text_of, documents.DOCUMENTS))
+    there = set(re.findall(r"^\| `(--\S+)`", tables, re.MULTILINE))
+    targets = set(re.findall(r"^([a-z-]+):", text_of("Makefile"), re.MULTILINE))
+    assert set(FLAG.findall(text_of(document))) <= there | set(FLAGS_WITHOUT_VARIABLE)
+    assert set(TARGET.findall(text_of(document))) <= targets
+
+
+# What they are.
+
+
+@pytest.mark.parametrize("document", documents.DOCUMENTS)
+def test_links_lead_somewhere(document: str) -> None:
+    """Files that are linked are there, and so are the sections in them."""
+    folder = (ROOT / document).parent
+    for target in LINK.findall(FENCE.sub("", text_of(document))):
+        path, _hash, section = target.partition("#")
+        if "://" in path:
+            continue
+        linked = (folder / path).resolve() if path else ROOT / document
+        assert linked.exists(), target
+        assert not section or section in anchors(linked.read_text(encoding="utf-8")), target
+
+
+def anchors(text: str) -> set[str]:
+    """Return the anchors that GitHub gives the headings of a document."""
+    headings = HEADING.findall(FENCE.sub("", text))
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("document", documents.DOCUMENTS)
+def test_files_that_are_named_exist(document: str) -> None:
+    """A file or folder that the text names, by its path from the root, is there."""
+    for name in FILE_NAME.findall(FENCE.sub("", text_of(document))):
+        assert name in READERS_OWN or (ROOT / name).exists(), name
+
+
+def test_map_is_the_house() -> None:
+    """What the README's map shows is there, and no folder of code and no program is missing."""
+    shown = set(paths_of_map())
+    assert [path for path in shown if not (ROOT / path).exists()] == []
+    code = [path.relative_to(ROOT) for path in (ROOT / "chat").rglob("*.py")]
+    folders = {folder.as_posix() for file in code for folder in file.parents} - {"."}
+    assert folders | {"server.py", "client.py"} <= {path.rstrip("/") for path in shown}
+
+
+def paths_of_map() -> Iterator[str]:
+    """Yield the path of each line of the map, whose indentation says what is in what."""
+    found = MAP.search(text_of("README.md"))
+    assert found
+    folders: list[str] = []
+    for line in found[1].splitlines():
+        name = line.split()[0]
+        depth = (len(line) - len(line.lstrip())) // 2
+        del folders[depth:]
+        yield "".join(folders) + name
+        folders.append(name)
+
+
+@pytest.mark.parametrize("document", documents.DOCUMENTS)
+def test_no_section_stands_twice(document: str) -> None:
+    """A heading that comes again is a piece of text that was pasted twice."""
+    headings = HEADING.findall(FENCE.sub("", text_of(document)))
+    assert len(headings) == len(set(headings)) > 2
+
+
+def test_readme_is_a_page() -> None:
+    """What a newcomer reads first can be read in two minutes."""
+    before_map = text_of("README.md").partition("<!-- the map -->")[0]
+    assert len(before_map.split()) <= README_WORDS
