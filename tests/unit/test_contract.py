@@ -14,8 +14,7 @@ from google.protobuf.descriptor import FieldDescriptor
 from support import CHANNEL_OPTIONS, DEADLINE_SECONDS, ROOT, running_server
 
 import chat_pb2
-from server import STATUS
-from session import FINAL_REASONS
+from chat.protocol.errors import REASONS
 
 GENERATED = ("chat_pb2.py", "chat_pb2_grpc.py")
 
@@ -102,8 +101,9 @@ def test_every_status_of_the_server_is_documented() -> None:
         documented[found[2]] = status
         if found[3]:
             final.add(found[2])
-    assert documented == {reason: status.name for reason, status in STATUS.items()}
-    assert final == FINAL_REASONS - {"NOT_A_CHAT"}  # what the client says where no chat answers
+    rows = {reason: row for reason, row in REASONS.items() if row.status}
+    assert documented == {reason: row.status for reason, row in rows.items()}
+    assert final == {reason for reason, row in rows.items() if row.is_final}
 
 
 def test_command_of_the_guide_makes_the_committed_code(tmp_path: Path) -> None:
