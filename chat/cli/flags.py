@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
+from chat import __version__
 from chat.cli import i18n as language
 from chat.cli.i18n import _
 
@@ -18,7 +19,7 @@ NO = ("", "0", "false", "no", "nao", "não", "off")
 class Parser(argparse.ArgumentParser):
     """An argument parser whose flags fall back to `CHAT_…` in the environment, then to the default.
 
-    Speaks the language that the arguments ask for, from the start.
+    Speaks the language that the arguments ask for, from the start. Has `--lang` and `--version`.
     """
 
     def __init__(self, arguments: Sequence[str], description: str) -> None:
@@ -30,6 +31,12 @@ class Parser(argparse.ArgumentParser):
             choices=language.available(),
             default=language.DEFAULT_LANGUAGE,
             help=_("language of what is shown"),
+        )
+        self.add_argument(
+            "--version",
+            action="version",
+            version=f"%(prog)s {__version__}",
+            help=_("show the version and exit"),
         )
 
     def flag(self, name: str, **options: Any) -> None:

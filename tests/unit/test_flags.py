@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from support import running_program, running_server
 
+import chat
 import client
 from chat.cli import flags
 from chat.server import settings as server_settings
@@ -96,7 +97,7 @@ def test_help_shows_every_flag_with_its_variable(
     for flag, *_ in known:
         assert flag in shown and f"[{variable_of(flag)}" in shown
     found = set(re.findall(r"^  (?:-h, )?(--[a-z-]+)", shown, re.MULTILINE))
-    assert found == {"--help", *(flag for flag, *_ in known)}
+    assert found == {"--help", "--version", *(flag for flag, *_ in known)}
 
 
 def test_address_comes_from_argument_variable_or_constant(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -200,6 +201,15 @@ def test_percent_sign_in_a_default_is_shown(
     parser.flag("--file", default="100%.db", help="a file")
     parser.print_help()
     assert "100%.db" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("read", [server_settings.read_flags, client.read_flags])
+def test_version_is_that_of_the_package(read: Read, capsys: pytest.CaptureFixture[str]) -> None:
+    """Both programs say the one version that there is, and end well."""
+    with pytest.raises(SystemExit) as ended:
+        read(["--version"])
+    assert ended.value.code == 0
+    assert capsys.readouterr().out.split()[-1] == chat.__version__
 
 
 def test_variables_reach_the_running_programs() -> None:
