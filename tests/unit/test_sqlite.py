@@ -7,10 +7,11 @@ import os
 import sqlite3
 import subprocess
 import sys
+import tempfile
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ from chat.server.log.sqlite import (
 )
 
 ROOM = ""
+NOBODY = 65534  # the user without rights of Linux; on other systems any that owns nothing
 
 
 class Deliveries:
@@ -539,17 +541,28 @@ def test_folder_as_the_file_is_one_sentence(tmp_path: Path) -> None:
     assert problem_of(tmp_path) is Problem.READ_ONLY
 
 
-@pytest.mark.skipif(
-    not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write in any folder"
-)
-def test_read_only_folder_is_one_sentence(tmp_path: Path) -> None:
-    """The rights of the folder decide, since WAL makes files beside the log."""
-    folder = tmp_path / "folder"
-    folder.mkdir(mode=0o500)
+@contextmanager
+def no_superuser() -> Iterator[None]:
+    """Be nobody for the length of the block, if we are root, who may write in any folder."""
+    if is_root := os.geteuid() == 0:
+        os.seteuid(NOBODY)
     try:
-        assert problem_of(folder / "chat.db") is Problem.READ_ONLY
+        yield
     finally:
-        folder.chmod(0o700)
+        if is_root:
+            os.seteuid(0)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="folders have no such rights there")
+def test_read_only_folder_is_one_sentence() -> None:
+    """The rights of the folder decide, since WAL makes files beside the log."""
+    # Not pytest's own folder, which others may not enter.
+    with tempfile.TemporaryDirectory() as folder:
+        os.chmod(folder, 0o555)
+        with no_superuser():
+            assert os.listdir(folder) == []
+            assert problem_of(Path(folder, "chat.db")) is Problem.READ_ONLY
+        os.chmod(folder, 0o700)
 
 
 def test_read_only_file_is_one_sentence(db: Path) -> None:
