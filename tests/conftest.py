@@ -1,18 +1,61 @@
-"""What every test has around it: no settings from outside, and no thread left behind."""
+"""What every test has around it: no settings from outside, and no thread left behind.
+
+In CI nothing is skipped: what the tests need is installed there, and a skip is a failure.
+"""
 
 from __future__ import annotations
 
 import os
+import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from typing import Any
 
 import pytest
-from support import leftover_threads
+from support import IS_CI, leftover_threads
 
 from chat.cli import i18n as language
 
 # What gRPC itself has to say of lost connections would drown what the tests say.
 os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+
+SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT")
+
+
+def let_children_be_told() -> None:
+    """Give signals that this process ignores (`trap "" INT`, nohup) their default in its children.
+
+    A child inherits what is ignored, but not what is handled (POSIX, `execve`): a handler that does
+    nothing goes on ignoring the signal here alone.
+    """
+    for name in SIGNALS:
+        number = getattr(signal, name, None)
+        if number is not None and signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, lambda _number, _frame: None)
+
+
+let_children_be_told()
+
+
+def refuse_skip(report: Any) -> Any:
+    """Make a failure of a skip, in CI."""
+    if IS_CI and report.skipped and not hasattr(report, "wasxfail"):
+        where, line, reason = report.longrepr
+        report.outcome = "failed"
+        report.longrepr = f"{where}:{line}: skipped in CI, where everything must run: {reason}"
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, Any, Any]:
+    """Refuse a test that skips itself."""
+    return refuse_skip((yield))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report() -> Generator[None, Any, Any]:
+    """Refuse a module that skips itself."""
+    return refuse_skip((yield))
 
 
 @pytest.fixture(autouse=True)
