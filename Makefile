@@ -1,5 +1,5 @@
-# `make` lists what there is. Everything runs in .venv, which is made from requirements.txt at the
-# first use; `make test PYTHON=python3.12` uses another Python as it is, with what it has installed.
+# `make` lists what there is. Everything runs in .venv, which is made at the first use; `make test
+# PYTHON=python3.12` uses another Python as it is, with what it has installed.
 
 ifeq ($(OS),Windows_NT)
 VENV_BIN := .venv/Scripts
@@ -7,15 +7,29 @@ else
 VENV_BIN := .venv/bin
 endif
 
+# A stamp each for what running and what developing needs.
 ifeq ($(origin PYTHON),command line)
 READY :=
+DEV_READY :=
 else
 override PYTHON := $(VENV_BIN)/python
 READY := .venv/ready
+DEV_READY := .venv/ready-dev
 endif
 
+# An environment without an interpreter that starts (the system was upgraded) is made anew.
+ifeq ($(shell $(VENV_BIN)/python -c "import pip; print(1)" 2>/dev/null),1)
+NEW_VENV :=
+else
+NEW_VENV := new-venv
+endif
+
+# Nothing is compiled in advance: what is used is compiled when it is used.
+PIP_INSTALL := $(VENV_BIN)/python -m pip install --disable-pip-version-check --no-compile
+
 .DEFAULT_GOAL := help
-.PHONY: help demo server client test test-all check proto locale documents pictures soak bench bench-compare bench-scale
+.PHONY: help demo server client test test-all check package proto locale documents pictures \
+    lock install-lock soak mutants bench bench-compare bench-scale new-venv
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' Makefile | \
@@ -30,48 +44,73 @@ server: $(READY) ## run a server on port 50051
 client: $(READY) ## run a client of the server on this machine
 	@$(PYTHON) client.py
 
-test: $(READY) ## run the tests
+test: $(DEV_READY) ## run the tests, about four minutes
+	@echo "Running the tests: about four minutes. ($(PYTHON) -m pytest tests/unit: seconds.)"
 	@$(PYTHON) -m pytest
 
-test-all: $(READY) ## run the tests on each Python from 3.10 to 3.13 that is here
+test-all: $(DEV_READY) ## run the tests on each Python from 3.10 on that is here
 	@$(PYTHON) -m nox
 
-check: $(READY) ## lint, format, types, the contract, catalogues
+check: $(DEV_READY) ## lint, format, types, imports, the contract, catalogues, package
 	$(PYTHON) -m ruff check
 	$(PYTHON) -m ruff format --check
 	$(PYTHON) -m mypy .
+	$(PYTHON) -c "from importlinter.cli import lint_imports_command as run; run()" --no-logo --no-cache
 	$(PYTHON) tools/check_proto.py
 	$(PYTHON) tools/catalogue.py --check
+	$(PYTHON) tools/check_lock.py
+	@$(MAKE) --no-print-directory package
+
+package: $(DEV_READY) ## build the package, into dist/
+	$(PYTHON) -W ignore -m build --no-isolation --outdir dist
 
 proto: $(READY) ## make the generated code anew from chat.proto
 	$(PYTHON) -m grpc_tools.protoc -I . --python_out=. --grpc_python_out=. --pyi_out=. chat.proto
 
-locale: $(READY) ## update and compile the catalogues; NEW=es begins another one
+locale: $(DEV_READY) ## update and compile the catalogues; NEW=es begins another one
 	@$(PYTHON) tools/catalogue.py $(NEW)
 
-documents: $(READY) ## update what the documents take from the programs
+documents: $(DEV_READY) ## update what the documents take from the programs
 	@$(PYTHON) tools/documents.py
 
-pictures: $(READY) ## take the pictures of the terminal anew
+pictures: $(DEV_READY) ## take the pictures of the terminal anew
 	@$(PYTHON) tools/pictures.py
 
-soak: $(READY) ## kill the server fifty times under load, and look for what is lost
-	CHAT_SOAK=50 $(PYTHON) -m pytest tests/test_ledger.py
+lock: $(DEV_READY) ## write requirements.lock anew: the newest versions that the rules allow
+	$(PYTHON) -m uv --no-config pip compile --quiet --universal --python-version 3.10 --upgrade \
+	    --generate-hashes --no-annotate --custom-compile-command "make lock" \
+	    --output-file requirements.lock requirements-dev.txt
 
-bench: $(READY) ## measure, some minutes
+soak: $(DEV_READY) ## kill the server fifty times under load, and look for what is lost
+	CHAT_SOAK=50 $(PYTHON) -m pytest tests/system/test_ledger.py
+
+mutants: $(DEV_READY) ## change the programs in a hundred places, and see whether tests notice
+	@$(PYTHON) tools/mutants.py
+
+bench: $(DEV_READY) ## measure, some minutes
 	@$(PYTHON) bench/run.py
 
-bench-compare: $(READY) ## measure, and hold it against the committed figures
+bench-compare: $(DEV_READY) ## measure, and hold it against the committed figures
 	@$(PYTHON) bench/run.py --compare
 
-bench-scale: $(READY) ## measure 10,000 clients on one server
+bench-scale: $(DEV_READY) ## measure 10,000 clients on one server
 	@$(PYTHON) bench/run.py --scale
 
-# An interpreter that is gone (the system was upgraded, the folder moved) needs a new environment.
-.venv/ready: requirements.txt
-	@echo "Preparing .venv (the first time only)..."
-	@python=$$(sh tools/find_python.sh) && \
-	    if $(VENV_BIN)/python -c '' 2>/dev/null; then clear=; else clear=--clear; fi && \
-	    "$$python" -m venv $$clear .venv
-	@$(VENV_BIN)/python -m pip install -qq --disable-pip-version-check -r requirements.txt
+.venv/ready: requirements.txt $(NEW_VENV)
+	@echo "Installing what the programs need into .venv..."
+	@$(PIP_INSTALL) -r requirements.txt
 	@touch $@
+
+.venv/ready-dev: requirements-dev.txt requirements.txt $(NEW_VENV)
+	@echo "Installing what the checks and the tests need into .venv..."
+	@$(PIP_INSTALL) -r requirements-dev.txt
+	@touch .venv/ready $@
+
+install-lock: $(NEW_VENV) ## install exactly what requirements.lock says, as CI does
+	@echo "Installing requirements.lock into .venv..."
+	@$(PIP_INSTALL) --quiet --require-hashes -r requirements.lock
+	@touch .venv/ready .venv/ready-dev
+
+new-venv:
+	@echo "Making the environment .venv (the first time only)..."
+	@python=$$(sh tools/find_python.sh) && "$$python" -m venv --clear .venv

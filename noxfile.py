@@ -3,23 +3,29 @@
 from __future__ import annotations
 
 import os
-import shutil
+import re
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import nox
 
-VERSIONS = ("3.10", "3.11", "3.12", "3.13")
+OLDEST_MINOR = 10
 PYENV_ROOT = Path(os.environ.get("PYENV_ROOT", "~/.pyenv")).expanduser()
 
 
-def candidates(version: str) -> Iterator[str]:
-    """Yield where an interpreter of `version` may be: on the PATH, or among pyenv's."""
-    if path := shutil.which(f"python{version}"):
-        yield path
-    for folder in sorted(PYENV_ROOT.glob(f"versions/{version}.*/bin"), reverse=True):
-        yield str(folder / f"python{version}")
+def folders() -> list[Path]:
+    """Return where interpreters may be: on the PATH, and among pyenv's."""
+    on_path = [Path(folder) for folder in os.environ.get("PATH", "").split(os.pathsep)]
+    return on_path + sorted(PYENV_ROOT.glob("versions/3.*/bin"), reverse=True)
+
+
+def candidates() -> Iterator[tuple[int, str]]:
+    """Yield each command `python3.N` that there is, with its N."""
+    for folder in folders():
+        for path in folder.glob("python3.*"):
+            if found := re.fullmatch(r"python3\.(\d+)(\.exe)?", path.name):
+                yield int(found[1]), str(path)
 
 
 def runs(path: str) -> bool:
@@ -31,13 +37,16 @@ def runs(path: str) -> bool:
 
 
 def interpreters() -> list[str]:
-    """Return one interpreter of each version that is here."""
-    found = (next(filter(runs, candidates(version)), None) for version in VERSIONS)
-    return [path for path in found if path is not None]
+    """Return one interpreter of each version from 3.10 on that is here, the oldest first."""
+    found: dict[int, str] = {}
+    for minor, path in candidates():
+        if minor >= OLDEST_MINOR and minor not in found and runs(path):
+            found[minor] = path
+    return [path for _minor, path in sorted(found.items())]
 
 
 @nox.session(python=interpreters(), venv_backend="venv")
 def tests(session: nox.Session) -> None:
-    """Install what requirements.txt says, and run the tests."""
-    session.install("-qq", "--disable-pip-version-check", "-r", "requirements.txt")
+    """Install what requirements-dev.txt says, and run the tests."""
+    session.install("-qq", "--disable-pip-version-check", "-r", "requirements-dev.txt")
     session.run("python", "-m", "pytest", *session.posargs)
