@@ -1,0 +1,1 @@
+"""The client's wing: the session that is kept alive, and the conversation at a terminal."""
