@@ -1,0 +1,78 @@
+"""Who may import whom: each rule of pyproject.toml finds the import that breaks it."""
+
+from __future__ import annotations
+
+import ast
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from support import ROOT
+
+TIME_LIMIT_SECONDS = 60
+LINT = "from importlinter.cli import lint_imports_command as run; run()"
+# The rule, a module, and what it may not import.
+FORBIDDEN = [
+    ("wings", "chat/server/hub.py", "chat.client.session"),
+    ("wings", "chat/client/session.py", "chat.server.log.base"),
+    ("protocol", "chat/protocol/names.py", "chat.cli.flags"),
+    ("protocol", "chat/protocol/errors.py", "chat.server.hub"),
+    ("session", "chat/client/session.py", "chat.client.ui.render"),
+    ("grpc", "chat/server/hub.py", "grpc"),
+    ("grpc", "chat/client/app.py", "grpc_status"),
+    ("sqlite3", "chat/server/log/base.py", "sqlite3"),
+    ("nats", "chat/server/hub.py", "nats"),
+    ("prompt_toolkit", "chat/client/ui/render.py", "prompt_toolkit"),
+]
+# What the scripts at the root may not import, which the linter does not see.
+SCRIPTS = {
+    "server.py": ("client", "chat.client", "sqlite3", "nats", "prompt_toolkit"),
+    "client.py": ("server", "chat.server", "sqlite3", "nats", "prompt_toolkit"),
+}
+
+
+def lint(folder: Path, contract: str) -> subprocess.CompletedProcess[str]:
+    """Check one rule in `folder`."""
+    command = [sys.executable, "-c", LINT, "--no-logo", "--no-cache", "--contract", contract]
+    return subprocess.run(
+        command, cwd=folder, capture_output=True, encoding="utf-8", timeout=TIME_LIMIT_SECONDS
+    )
+
+
+@pytest.mark.parametrize(("contract", "module", "imported"), FORBIDDEN)
+def test_forbidden_import_is_found(
+    contract: str, module: str, imported: str, tmp_path: Path
+) -> None:
+    """One line more in one module breaks the rule, which says where."""
+    shutil.copy(ROOT / "pyproject.toml", tmp_path)
+    shutil.copytree(ROOT / "chat", tmp_path / "chat")
+    with (tmp_path / module).open("a", encoding="utf-8") as source:
+        source.write(f"\nimport {imported}\n")
+    line_number = len((tmp_path / module).read_text(encoding="utf-8").splitlines())
+    importer = module.removesuffix(".py").replace("/", ".")
+    done = lint(tmp_path, contract)
+    said = " ".join(done.stdout.split())
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert f"{importer} -> {imported} (l.{line_number})" in said, done.stdout
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_scripts_keep_to_their_side(script: str) -> None:
+    """Neither program knows the other one's wing, nor what only one module may know."""
+    tree = ast.parse((ROOT / script).read_text(encoding="utf-8"))
+    imported = {
+        name
+        for node in ast.walk(tree)
+        for name in (
+            [node.module or ""]
+            if isinstance(node, ast.ImportFrom)
+            else [alias.name for alias in node.names]
+            if isinstance(node, ast.Import)
+            else []
+        )
+    }
+    assert imported
+    for name in imported:
+        assert not f"{name}.".startswith(tuple(f"{other}." for other in SCRIPTS[script]))
