@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-import statistics
 import subprocess
 import sys
 import threading
@@ -35,7 +34,9 @@ from support import (
 import chat_pb2
 
 IS_ROOT_ON_LINUX = sys.platform == "linux" and os.geteuid() == 0
-FROZEN_MESSAGES = int(os.environ.get("CHAT_FROZEN_MESSAGES", "200000"))
+# While the reader is frozen: twice as many bytes as the server's memory may grow by.
+FROZEN_MESSAGES = int(os.environ.get("CHAT_FROZEN_MESSAGES", "20000"))
+MAX_GROWTH_BYTES = FROZEN_MESSAGES * 1024 / 2
 needs_root = pytest.mark.skipif(
     not IS_ROOT_ON_LINUX and not IS_CI, reason="needs root on Linux: mounts, network namespaces"
 )
@@ -179,7 +180,7 @@ def test_a_pulled_cable_is_noticed_in_30_s_and_the_conversation_goes_on_complete
 FLOOD = """
 import sys, time, grpc
 address, first, count = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
-text = "x" * 58
+text = "x" * 1018
 def varint(n):
     out = bytearray()
     while n > 127:
@@ -213,7 +214,7 @@ chat.abort()
 
 
 class Pinger:
-    """Two bystanders on one connection: how long one's message takes to the other, in seconds."""
+    """Two bystanders: how often one's message reaches the other while something else goes on."""
 
     def __init__(self, address: str) -> None:
         room: dict[str, Any] = {"room": "apart", "batch": True}
@@ -222,19 +223,17 @@ class Pinger:
         assert self._ana.epoch and self._bia.epoch
         self._count = 0
 
-    def measure_while(self, flooding: Program) -> float:
-        """Return the median of messages said one after the other until the flood is over."""
-        taken: list[float] = []
+    def count_while(self, flooding: Program) -> int:
+        """Say one message after the other until the flood is over; return how many arrived."""
+        before = self._count
         while flooding.is_running:
             text = f"ping {self._count}"
-            self._count += 1
-            started = time.monotonic()
             self._ana.say(text)
             self._bia.wait_for_text(text, 60)
-            taken.append(time.monotonic() - started)
+            self._count += 1
             self._bia.messages.clear()
             self._ana.messages.clear()
-        return statistics.median(taken)
+        return self._count - before
 
     def close(self) -> None:
         self._ana.close()
@@ -242,7 +241,7 @@ class Pinger:
 
 
 def flood(address: str, first: int, count: int) -> Program:
-    """Start a plain client that sends `count` messages of 64 bytes, numbered from `first`."""
+    """Start a plain client that sends `count` messages of 1 KiB, numbered from `first`."""
     return Program([sys.executable, "-c", FLOOD, address, str(first), str(count)])
 
 
@@ -251,7 +250,7 @@ def test_frozen_reader_costs_no_memory_and_nobody_waits_and_gets_everything_late
     tmp_path: Path,
 ) -> None:
     """A stopped process is thawed after a long flood, and has it all, once, in order."""
-    warm_up = 50_000
+    warm_up = FROZEN_MESSAGES // 2
     total = warm_up + FROZEN_MESSAGES
     with ExitStack() as stack:
         server = stack.enter_context(
@@ -266,24 +265,25 @@ def test_frozen_reader_costs_no_memory_and_nobody_waits_and_gets_everything_late
         pinger = Pinger(server.address)
         stack.callback(pinger.close)
         with ended(flood(server.address, 0, warm_up)) as flooding:
-            before = pinger.measure_while(flooding)
+            before = pinger.count_while(flooding)
             flooding.wait_for_line(f"FLOODED {warm_up}", 60)
         memory = server.resident_bytes()
         reader.send_signal(signal.SIGSTOP)
         try:
             with ended(flood(server.address, warm_up, FROZEN_MESSAGES)) as flooding:
-                meanwhile = pinger.measure_while(flooding)
+                meanwhile = pinger.count_while(flooding)
                 flooding.wait_for_line(f"FLOODED {FROZEN_MESSAGES}", 120)
             grown = server.resident_bytes() - memory
         finally:
             reader.send_signal(signal.SIGCONT)
         reader.wait_for_line(f"GOT {total} True", 120)
     print(
-        f"memory grew by {grown / 1e6:.1f} MB; median latency of others"
-        f" {before * 1e3:.1f} ms before, {meanwhile * 1e3:.1f} ms meanwhile"
+        f"memory grew by {grown / 1e6:.1f} MB; {before} messages of others arrived during half"
+        f" as much before, {meanwhile} meanwhile"
     )
-    assert grown < 20e6
-    assert meanwhile <= 1.5 * before
+    assert grown < MAX_GROWTH_BYTES
+    # A flood twice as long lets pass twice as many, more or less; had anybody waited, almost none.
+    assert meanwhile >= before / 2
 
 
 @contextmanager
