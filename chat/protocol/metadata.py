@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 
 from chat.protocol.errors import ChatError
@@ -104,10 +105,11 @@ class Greeting:
     def from_metadata(cls, pairs: Iterable[Pair]) -> Greeting:
         """Read it out of a server's initial metadata; what makes no sense was not said."""
         metadata = dict(pairs)
-        try:
-            return cls(_text(metadata, EPOCH), _number(metadata, AFTER))
-        except ChatError:
-            return cls(_text(metadata, EPOCH))
+        epoch, after = "", None
+        with suppress(ChatError):
+            epoch = _text(metadata, EPOCH)
+            after = _number(metadata, AFTER)
+        return cls(epoch, after)
 
     def to_metadata(self) -> tuple[tuple[str, str], ...]:
         """Return the initial metadata of a stream."""
