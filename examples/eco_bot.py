@@ -3,13 +3,13 @@
 import sys
 from contextlib import suppress
 
-from chat.client.session import Session
+from chat.client import Session
 from chat_pb2 import KIND_UNSPECIFIED
 
 
 def main(address: str) -> None:
     """Answer for as long as nobody stops it; comes back by itself when the server does."""
-    with Session(address, "eco", history=0, is_patient=True) as chat:
+    with Session(address, "eco", history=0, retry_first_connect=True) as chat:
         for message in chat:
             command, _space, text = message.message.partition(" ")
             is_order = message.kind == KIND_UNSPECIFIED and command == "!eco" and text.strip()

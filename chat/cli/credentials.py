@@ -109,7 +109,7 @@ def _check_pair(cert: str, key: str) -> None:
 def _check_pem(path: str, content: bytes) -> None:
     if b"-----BEGIN " not in content:
         raise ConfigError(
-            _("{path} is no PEM file: it has no line that starts with -----BEGIN.").format(
+            _("{path} is not a PEM file: it has no line that starts with -----BEGIN.").format(
                 path=path
             )
         )

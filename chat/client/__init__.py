@@ -1,1 +1,10 @@
-"""The client's wing: the session that is kept alive, and the conversation at a terminal."""
+"""The client's wing. `from chat.client import Session` is all that a bot needs.
+
+Never imports the server's wing. gRPC is known to `connection.py` and `session.py` alone.
+"""
+
+from chat.client.session import Session
+from chat.client.state import Change, State
+from chat.protocol.errors import ChatError, ConfigError
+
+__all__ = ["Change", "ChatError", "ConfigError", "Session", "State"]

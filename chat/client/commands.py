@@ -1,6 +1,6 @@
 """The table of commands: `/ajuda`, the completion and the guide's list are made from it.
 
-Knows what commands are called, not what they do: `conversation.py` does them.
+Knows what commands are called, not what they do: `actions.py` does them.
 """
 
 from __future__ import annotations
@@ -80,6 +80,12 @@ def is_command(line: str) -> bool:
     return line.startswith(PREFIX) and not line.startswith(PREFIX * 2)
 
 
+def is_leaving(line: str) -> bool:
+    """Say whether a typed line is the command to leave."""
+    text = line.strip()
+    return is_command(text) and parse(text)[0] is LEAVE
+
+
 def parse(line: str) -> tuple[Command | None, str]:
     """Return the command that `line` gives, None for an unknown one, and its argument.
 
@@ -100,7 +106,7 @@ def _folded(word: str) -> str:
     return "".join(character for character in decomposed if not unicodedata.combining(character))
 
 
-def candidates(before: str, choices: Mapping[str, Iterable[str]]) -> tuple[int, list[str]]:
+def completions(before: str, choices: Mapping[str, Iterable[str]]) -> tuple[int, list[str]]:
     """Return how long the word is that Tab completes at the end of `before`, and by what.
 
     `choices`: the words for each `Command.completes`. Names may have spaces in them.

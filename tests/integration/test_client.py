@@ -10,7 +10,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from concurrent import futures
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -31,9 +31,7 @@ from support import (
 import chat_pb2
 import chat_pb2_grpc
 import client
-from chat.client import app as conversation
-from chat.client.session import Session
-from chat.protocol.errors import ConfigError
+from chat.client import Session, app
 
 OLD_SERVER = str(Path("tests", "peers", "old_server.py"))
 
@@ -111,7 +109,7 @@ def test_unacceptable_line_is_told_and_the_others_go(
     """One line that cannot be sent costs the exit code, and nothing of the rest."""
     arguments = (server.address, "--name", "robo", "--room", "unacceptable", "--history", "0")
     done = talk(*arguments, typed=b"before\n" + line + b"\nafter\n")
-    assert done.returncode == conversation.EXIT_NOT_ACKNOWLEDGED
+    assert done.returncode == app.EXIT_NOT_ACKNOWLEDGED
     assert done.stdout.decode() == "[robo]: before\n[robo]: after\n"
     assert done.stderr.decode().startswith("Not sent: ") and reason in done.stderr.decode()
     assert done.stderr.count(b"\n") == 1
@@ -121,7 +119,7 @@ def test_what_is_not_acknowledged_costs_the_exit_code(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """The server dies before the end of input: a sentence on standard error, and not 0."""
-    monkeypatch.setattr(conversation, "PIPE_END_SECONDS", 1.0)
+    monkeypatch.setattr(app, "PIPE_END_SECONDS", 1.0)
     with running_server() as dying:
 
         class Dying(io.BytesIO):
@@ -143,7 +141,7 @@ def test_what_is_not_acknowledged_costs_the_exit_code(
 
         monkeypatch.setattr(sys, "stdin", Input())
         code = client.main([dying.address, "--name", "robo", "--lang", "en"])
-    assert code == conversation.EXIT_NOT_ACKNOWLEDGED
+    assert code == app.EXIT_NOT_ACKNOWLEDGED
     assert "not acknowledged." in capfd.readouterr().err
 
 
@@ -177,7 +175,7 @@ def test_json_that_is_none_is_refused(server: RunningServer) -> None:
     lines += ['{"to": "nobody", "message": "x", "key": "k"}']
     arguments = (server.address, "--name", "robo", "--room", "no-json", "--json")
     done = talk(*arguments, typed="\n".join(lines))
-    assert done.returncode == conversation.EXIT_NOT_ACKNOWLEDGED
+    assert done.returncode == app.EXIT_NOT_ACKNOWLEDGED
     assert done.stderr.count(b"Not sent: ") == 3
     notices = [json.loads(line) for line in done.stdout.splitlines() if b"KIND_NOTICE" in line]
     assert [(n["user"], n["key"]) for n in notices] == [("USER_UNKNOWN", "k")]
@@ -231,37 +229,15 @@ def test_no_name_at_all_is_a_sentence(server: RunningServer) -> None:
 def test_refused_name_is_a_sentence(server: RunningServer, name: str) -> None:
     """A name that cannot be ends the program with 1, and says what to do."""
     done = talk(server.address, "--name", name)
-    assert done.returncode == conversation.EXIT_REFUSED
+    assert done.returncode == app.EXIT_REFUSED
     assert "choose another one" in done.stderr.decode()
     assert b"Traceback" not in done.stderr
-
-
-@pytest.mark.parametrize(
-    ("text", "address"),
-    [
-        ("192.168.1.10", "192.168.1.10:50051"),
-        (" example.org:7 ", "example.org:7"),
-        ("::1", "[::1]:50051"),
-        ("[::1]:80", "[::1]:80"),
-        ("[::1]", "[::1]:50051"),
-    ],
-)
-def test_address_has_a_port(text: str, address: str) -> None:
-    """A port that is not given is the usual one; IPv6 addresses have brackets."""
-    assert client.parse_address(text) == address
-
-
-@pytest.mark.parametrize("text", ["", ":", "host:", "host:0", "host:99999", "host:x", "a/b", "a b"])
-def test_wrong_address_is_a_sentence(text: str) -> None:
-    """What is no address is told with an example of one."""
-    with pytest.raises(ConfigError, match="192.168.1.10:50051"):
-        client.parse_address(text)
 
 
 def test_no_server_there_is_a_sentence() -> None:
     """Nobody listens: one sentence on standard error, and 1, within seconds."""
     done = talk(f"localhost:{stable_port()}", "--name", "ana", typed="oi\n")
-    assert done.returncode == conversation.EXIT_REFUSED
+    assert done.returncode == app.EXIT_REFUSED
     assert done.stdout == b"" and done.stderr.count(b"\n") == 1
     assert "No chat server answers at" in done.stderr.decode()
 
@@ -329,7 +305,7 @@ def test_final_refusal_ends_a_pipe_that_says_nothing() -> None:
         with running_server(port=port) as second, full_client(second.address, "ana") as other:
             assert other.epoch
             ana.send_signal(signal.SIGCONT)
-            assert ana.wait() == conversation.EXIT_REFUSED
+            assert ana.wait() == app.EXIT_REFUSED
         assert "This name is taken" in ana.stderr
         assert "Traceback" not in ana.stderr
 
@@ -341,7 +317,7 @@ def test_plain_server_is_enough() -> None:
         with running_client(address, "--name", "ana") as ana:
             ana.type("oi")
             ana.wait_for_line("[ana]: oi")
-            ana.wait_for_error("This server is a simple one")
+            ana.wait_for_error("This server keeps no history")
             ana.type("/sair")
             assert ana.wait() == 0
             assert ana.lines == ["[ana]: oi"] and len(ana.errors) == 1
@@ -355,6 +331,61 @@ def test_help_names_the_variable_of_every_flag() -> None:
     for flag in ("name", "room", "history", "bell", "json", "listen", "tls", "token-file", "lang"):
         assert f"--{flag}" in text and f"CHAT_{flag.upper().replace('-', '_')}" in text
     assert english.stdout != portuguese.stdout
+
+
+# What is not installed.
+
+
+def run_without(
+    folder: Path, *missing: str, flags: tuple[str, ...] = (), arguments: tuple[str, ...] = ()
+) -> subprocess.CompletedProcess[str]:
+    """Run the client where these modules are not installed, with `flags` for Python."""
+    for name in missing:
+        text = f"raise ModuleNotFoundError('not here', name={name!r})"
+        (folder / f"{name}.py").write_text(text)
+    return subprocess.run(
+        [sys.executable, *flags, "client.py", *arguments],
+        cwd=ROOT,
+        env=clean_environment({"PYTHONPATH": str(folder)}),
+        input="oi\n",
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+
+@pytest.mark.parametrize(
+    ("module", "words"),
+    [
+        ("grpc", "gRPC is not installed. Type: python"),
+        ("chat_pb2", "chat_pb2.py is missing. Type, beside chat.proto: python"),
+    ],
+)
+def test_missing_grpc_is_a_sentence(module: str, words: str) -> None:
+    """Before any pip install: which command to type, and no traceback."""
+    hidden = f"import sys, runpy; sys.modules[{module!r}] = None; sys.argv = ['client.py']"
+    program = f"{hidden}; runpy.run_path('client.py', run_name='__main__')"
+    with running_program("-c", program) as bare:
+        assert bare.wait() == 1
+    assert bare.lines == [] and len(bare.errors) == 1 and bare.errors[0].startswith(words)
+
+
+def test_grpc_alone_suffices(server: RunningServer, tmp_path: Path) -> None:
+    """Without the rich error model, the line editor and all else, in a pipe without a word."""
+    missing = ("grpc_status", "prompt_toolkit", "wcwidth")
+    arguments = (server.address, "--name", "robo", "--room", "bare")
+    done = run_without(tmp_path, *missing, arguments=arguments)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "[robo]: oi\n", "")
+
+
+@pytest.mark.parametrize("flag", ["-I", "-P"])
+def test_isolated_python_finds_the_rest(server: RunningServer, tmp_path: Path, flag: str) -> None:
+    """Told not to look beside the script, Python finds the package all the same."""
+    if flag == "-P" and sys.version_info < (3, 11):
+        pytest.skip("-P came with Python 3.11")
+    arguments = (server.address, "--name", "robo", "--room", f"safe{flag}")
+    done = run_without(tmp_path, flags=(flag,), arguments=arguments)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "[robo]: oi\n", "")
 
 
 # Servers that do not keep to the contract.
@@ -378,8 +409,12 @@ def odd_server(chat: Callable[[Any, Any], Iterator[chat_pb2.Message]]) -> Iterat
         server.stop(None).wait()
 
 
-def test_refusal_that_comes_late_ends_the_client() -> None:
-    """On a slow network the answer comes when typing has long begun."""
+@pytest.mark.parametrize("is_in_background", [False, True])
+def test_refusal_that_comes_late_ends_the_client(is_in_background: bool) -> None:
+    """On a slow network the answer comes when typing has long begun.
+
+    What a shell started in the background ignores SIGINT.
+    """
     is_due = threading.Event()
 
     def chat(requests: Any, context: Any) -> Iterator[chat_pb2.Message]:
@@ -387,12 +422,18 @@ def test_refusal_that_comes_late_ends_the_client() -> None:
         context.abort(grpc.StatusCode.ALREADY_EXISTS, "taken")
         yield chat_pb2.Message()
 
-    with odd_server(chat) as address, running_client(address, "--name", "ana") as ana:
+    command = [sys.executable, "client.py"]
+    if is_in_background:
+        command = ["sh", "-c", 'trap "" INT; exec "$@"', "sh", *command]
+    with (
+        odd_server(chat) as address,
+        closing(Program([*command, address, "--name", "ana"])) as ana,
+    ):
         ana.type("is anybody here?")
         # Twice as long as the client waits for an answer before it lets the user type.
-        is_due.wait(2 * conversation.GREETING_SECONDS)
+        is_due.wait(2 * app.GREETING_SECONDS)
         is_due.set()
-        assert ana.wait() == conversation.EXIT_REFUSED
+        assert ana.wait() == app.EXIT_REFUSED
         assert "This name is taken" in ana.stderr and "Traceback" not in ana.stderr
 
 
@@ -407,5 +448,5 @@ def test_receive_thread_that_fails_ends_the_client_with_a_sentence() -> None:
         next(requests, None)
 
     with odd_server(chat) as address, running_client(address, "--name", "ana", "--json") as ana:
-        assert ana.wait() == conversation.EXIT_REFUSED
+        assert ana.wait() == app.EXIT_REFUSED
         assert "Something unexpected" in ana.stderr and "Traceback" not in ana.stderr

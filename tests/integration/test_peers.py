@@ -111,8 +111,8 @@ def test_new_client_and_old_one_talk_through_the_old_server() -> None:
         new.wait_for_line("[velho]: oi, nova")
         old.type("tudo bem?")
         new.wait_for_line("[velho]: tudo bem?")
-        new.wait_for_error("This server is a simple one")
-        told = [line for line in new.errors if "This server is a simple one" in line]
+        new.wait_for_error("This server keeps no history")
+        told = [line for line in new.errors if "This server keeps no history" in line]
         assert len(told) == 1
 
 
@@ -219,7 +219,7 @@ def test_old_server_still_has_its_limit() -> None:
         plain_client(server.address, "ana") as ana,
     ):
         ana.say("um")
-        ana.wait_for_text("um")  # the one worker is hers
+        ana.wait_for_text("um")  # the one worker serves ana
         with plain_client(server.address, "bia") as bia:
             bia.say("dois")
             ana.say("três")

@@ -229,8 +229,8 @@ def test_certificate_that_is_no_pem_is_one_sentence(ours: Certificates, tmp_path
     """A file of another kind, of either part."""
     other = tmp_path / "cert.der"
     other.write_bytes(b"\x30\x82\x01\x00")
-    assert "no PEM file" in refuses_to_start("--tls-cert", str(other), "--tls-key", ours.key)
-    assert "no PEM file" in refuses_to_start("--tls-cert", ours.cert, "--tls-key", str(other))
+    assert "not a PEM file" in refuses_to_start("--tls-cert", str(other), "--tls-key", ours.key)
+    assert "not a PEM file" in refuses_to_start("--tls-cert", ours.cert, "--tls-key", str(other))
 
 
 def test_key_of_another_certificate_is_one_sentence(

@@ -1,4 +1,4 @@
-"""`session.py` against real servers: acknowledgement, resumption, refusal, plain servers."""
+"""A session against real servers: acknowledgement, resumption, refusal, plain servers."""
 
 from __future__ import annotations
 
@@ -19,8 +19,7 @@ from support import (
 )
 
 import chat_pb2
-from chat.client.session import Backoff, Change, Session, State
-from chat.protocol.errors import ChatError, ConfigError
+from chat.client import Change, ChatError, ConfigError, Session, State
 
 
 class Listener:
@@ -82,7 +81,7 @@ def test_echo_acknowledges() -> None:
 def test_what_is_sent_while_the_server_is_away_arrives_once(tmp_path: Path) -> None:
     """Lines typed during an outage are kept, in order, and said when the server is back."""
     db, port = tmp_path / "chat.db", stable_port()
-    with listening(f"localhost:{port}", "ana", is_patient=True) as ana:
+    with listening(f"localhost:{port}", "ana", retry_first_connect=True) as ana:
         with running_server(db=db, port=port):
             ana.session.send("before")
             ana.wait(lambda: ana.texts == ["before"])
@@ -102,7 +101,7 @@ def test_what_is_sent_while_the_server_is_away_arrives_once(tmp_path: Path) -> N
 def test_what_others_said_meanwhile_is_brought_after_the_return(tmp_path: Path) -> None:
     """A returning session resumes behind the last message that it saw: no gap, no double."""
     db, port = tmp_path / "chat.db", stable_port()
-    with listening(f"localhost:{port}", "ana", is_patient=True) as ana:
+    with listening(f"localhost:{port}", "ana", retry_first_connect=True) as ana:
         with running_server(db=db, port=port):
             ana.session.send("one")
             ana.wait(lambda: ana.texts == ["one"])
@@ -122,7 +121,7 @@ def test_what_is_said_after_a_silent_room_was_lost_is_brought(tmp_path: Path) ->
         bia.say("before ana")
         bia.wait_for_text("before ana")
         server.stop()
-    with listening(f"localhost:{port}", "ana", is_patient=True, history=0) as ana:
+    with listening(f"localhost:{port}", "ana", retry_first_connect=True, history=0) as ana:
         with running_server(db=db, port=port):
             ana.wait(lambda: ana.changes[-1:] == [Change.CONNECTED])
         with running_server(db=db) as elsewhere, full_client(elsewhere.address, "bia") as bia:
@@ -137,7 +136,7 @@ def test_what_is_said_after_a_silent_room_was_lost_is_brought(tmp_path: Path) ->
 def test_a_new_log_is_told_and_does_not_stop_anything(tmp_path: Path) -> None:
     """When the server comes back with another log, ids seen earlier mean nothing any more."""
     port = stable_port()
-    with listening(f"localhost:{port}", "ana", is_patient=True) as ana:
+    with listening(f"localhost:{port}", "ana", retry_first_connect=True) as ana:
         with running_server(db=tmp_path / "old.db", port=port):
             for number in range(10):
                 ana.session.send(f"old {number}")
@@ -154,7 +153,7 @@ def test_a_log_put_back_to_an_earlier_state_is_told(tmp_path: Path) -> None:
     """An id beyond the log gets a notice, and its messages come although their ids are lower."""
     db, port = tmp_path / "chat.db", stable_port()
     copy = tmp_path / "copy.db"
-    with listening(f"localhost:{port}", "ana", is_patient=True) as ana:
+    with listening(f"localhost:{port}", "ana", retry_first_connect=True) as ana:
         with running_server(db=db, port=port) as server:
             ana.session.send("kept")
             ana.wait(lambda: ana.texts == ["kept"])
@@ -177,7 +176,7 @@ def test_a_log_put_back_to_an_earlier_state_is_told(tmp_path: Path) -> None:
 def test_trimmed_messages_are_told_as_missing(tmp_path: Path) -> None:
     """A session that comes back to a log that was trimmed behind it reads one notice."""
     db, port = tmp_path / "chat.db", stable_port()
-    with listening(f"localhost:{port}", "ana", is_patient=True) as ana:
+    with listening(f"localhost:{port}", "ana", retry_first_connect=True) as ana:
         with running_server(db=db, port=port) as server:
             ana.session.send("seen")
             ana.wait(lambda: ana.texts == ["seen"])
@@ -198,7 +197,7 @@ def test_takes_its_name_back_from_its_own_ghost() -> None:
         assert bia.epoch
         with listening(server.address, "ana") as ghost:
             ghost.wait(lambda: ghost.changes == [Change.CONNECTED])
-            with full_client(server.address, "ana", session=ghost.session._id) as back:
+            with full_client(server.address, "ana", session=ghost.session.id) as back:
                 assert back.epoch
                 ghost.wait(lambda: ghost.error is not None)
                 assert ghost.error is not None and ghost.error.reason == "SESSION_REPLACED"
@@ -288,13 +287,13 @@ def test_close_delivers_what_was_sent_and_ends_the_threads() -> None:
 
 def test_close_says_what_was_not_acknowledged() -> None:
     """With no server there, closing gives up after its timeout and counts what is left."""
-    session = Session(f"localhost:{stable_port()}", "ana", is_patient=True)
+    session = Session(f"localhost:{stable_port()}", "ana", retry_first_connect=True)
     session.send("to nobody")
     assert session.close(timeout=1.0) == 1
 
 
 def test_the_first_attempt_fails_with_a_sentence() -> None:
-    """Who is not patient is told at once that nobody is there."""
+    """Who does not keep trying is told at once that nobody is there."""
     session = Session(f"localhost:{stable_port()}", "ana")
     with pytest.raises(ConfigError, match="No chat server answers"):
         list(session)
@@ -329,37 +328,3 @@ def test_a_plain_server_promises_nothing_and_gets_nothing_private() -> None:
                 ana.session.send("psst", to="bia")
             assert caught.value.reason == "PLAIN_SERVER"
             assert ana.session.close(5) == 0
-
-
-def test_a_full_outbox_makes_the_sender_wait(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nobody can pile up more than `MAX_PENDING` unacknowledged messages."""
-    monkeypatch.setattr("chat.client.session.MAX_PENDING", 3)
-    session = Session(f"localhost:{stable_port()}", "ana", is_patient=True)
-    for number in range(3):
-        session.send(str(number))
-    errors: list[ChatError] = []
-
-    def send_one_more() -> None:
-        try:
-            session.send("one too many")
-        except ChatError as error:
-            errors.append(error)
-
-    thread = threading.Thread(target=send_one_more, daemon=True)
-    thread.start()
-    thread.join(0.2)
-    assert thread.is_alive() and session.unacknowledged == 3
-    session.abort()
-    thread.join(DEADLINE_SECONDS)
-    assert [error.reason for error in errors] == ["CLOSED"]
-
-
-def test_backoff_grows_to_its_bound_and_begins_anew() -> None:
-    """Attempts are 0.5 s to 5 s apart, with jitter, and soon again after a success."""
-    backoff = Backoff()
-    assert 0.5 <= backoff.next() <= 1.0
-    waits = [backoff.next() for _ in range(200)]
-    assert 0.5 <= min(waits) < 1.5 and 4.0 < max(waits) <= 5.0
-    assert len(set(waits)) > 100
-    backoff.reset()
-    assert 0.5 <= backoff.next() <= 1.0

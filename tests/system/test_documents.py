@@ -30,7 +30,7 @@ from support import (
 import chat_pb2
 import client
 import server
-from chat.client import app, session
+from chat.client import app, outbox
 from chat.protocol import limits
 from chat.server import send_queue
 
@@ -43,7 +43,7 @@ LIMITS = {
     "{} messages or 1 MiB": send_queue.MAX_QUEUED_MESSAGES,
     "disconnected after {} seconds": server.STUCK_SECONDS,
     "rooms of up to {} people": limits.MAX_PRESENCE_MEMBERS,
-    "confirmed | {} |": session.MAX_PENDING,
+    "confirmed | {} |": outbox.MAX_PENDING,
 }
 MODULES_WITH_EXIT_CODES = (client, app)
 # The four ideas of LEIAME.md's third section, each where it says that it is.

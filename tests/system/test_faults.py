@@ -44,9 +44,9 @@ needs_root = pytest.mark.skipif(
 # A bystander process: prints each change and each message of a real session as it comes.
 LISTENER = """
 import sys, time
-from chat.client.session import Session
+from chat.client import Session
 def state(s): print("STATE", s.change.name, time.time(), flush=True)
-chat = Session(sys.argv[1], sys.argv[2], is_patient=True, on_state=state)
+chat = Session(sys.argv[1], sys.argv[2], retry_first_connect=True, on_state=state)
 import threading
 def say():
     for line in sys.stdin:
@@ -198,8 +198,8 @@ print("FLOODED", echoes, flush=True)
 
 READ = """
 import sys, time
-from chat.client.session import Session
-chat = Session(sys.argv[1], "frozen", is_patient=True)
+from chat.client import Session
+chat = Session(sys.argv[1], "frozen", retry_first_connect=True)
 wanted, got, is_ordered = int(sys.argv[2]), 0, True
 print("READY", flush=True)
 for message in chat:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from support import eventually, running_server, stable_port
 
-from chat.client.session import Change, Session, State
+from chat.client import Change, Session, State
 from chat.protocol.errors import ChatError
 
 # Read when the module is, since the tests themselves see none of our variables.
@@ -36,7 +36,7 @@ class Reader:
         # From here on its session owes it everything.
         self.is_there = threading.Event()
         self._session = Session(
-            address, name, is_patient=True, on_state=lambda state: self._note(state)
+            address, name, retry_first_connect=True, on_state=lambda state: self._note(state)
         )
         self._thread = threading.Thread(target=self._listen, name=name)
         self._thread.start()
@@ -63,7 +63,7 @@ class Sender:
         self.sent = 0
         self.unacknowledged = 0
         self._is_stopping = threading.Event()
-        self._session = Session(address, name, is_patient=True)
+        self._session = Session(address, name, retry_first_connect=True)
         self._threads = [
             threading.Thread(target=target, name=name) for target in (self._listen, self._flood)
         ]

@@ -195,7 +195,7 @@ def test_no_rest_is_left_where_the_terminal_breaks_rows_anew(server: RunningServ
         subprocess.run([*tmux, "resize-window", "-t", "chat", "-x", "40", "-y", "24"], check=True)
         eventually(lambda: max(map(len, screen().splitlines())) <= 40, what=screen)
         with full_client(server.address, "b", room="tmux"):
-            wait_for("* b came in")
+            wait_for("* b joined")
         eventually(lambda: screen().count("[ana]:") == 1, what=screen)
         wait_for(draft.strip())
     finally:
@@ -213,11 +213,11 @@ def test_ctrl_c_clears_then_tells_then_leaves(server: RunningServer) -> None:
         ana.type(CTRL_C)
         ana.wait_until_gone("never mind")
         ana.type(CTRL_C)
-        ana.wait_for("Ctrl-C once more leaves")
+        ana.wait_for("Press Ctrl-C again")
         ana.type("x")
-        ana.wait_until_gone("once more")
+        ana.wait_until_gone("Press Ctrl-C")
         ana.type("\x7f" + CTRL_C)
-        ana.wait_for("once more")
+        ana.wait_for("Press Ctrl-C")
         ana.type(CTRL_C)
         assert ana.wait() == 0
         assert is_sane(ana)
@@ -262,7 +262,7 @@ def test_dead_server_freezes_nothing_and_loses_nothing(tmp_path: Path) -> None:
         ana.type("a draft")
         ana.wait_for("[ana]: a draft")
         with running_server(db=database, port=port) as second:
-            ana.wait_for("Connected again")
+            ana.wait_for("Reconnected")
             ana.wait_for("[ana]: said into the void")
             ana.wait_until_gone("not confirmed")
             assert ana.screen.count("said into the void") == 1
@@ -365,7 +365,7 @@ def test_comings_and_goings_are_dim_and_counted(server: RunningServer) -> None:
     with seated(server, "ana", room="people") as ana:
         ana.wait_for("1 person")
         with full_client(server.address, "bia", room="people") as bia:
-            ana.wait_for("* bia came in")
+            ana.wait_for("* bia joined")
             ana.wait_for("2 people")
             bia.rename("bea", key="people1")
             ana.wait_for("* bia is now bea")
@@ -418,17 +418,17 @@ def test_rooms_history_and_ignoring(server: RunningServer) -> None:
         ana.wait_for("second 4")
         ana.wait_for("#second · 2 people")
         ana.type("/historico 2\r")
-        ana.wait_for("─── back to now ───")
-        after = ana.screen[ana.screen.index("once more") :]
+        ana.wait_for("─── back to the present ───")
+        after = ana.screen[ana.screen.index("earlier messages") :]
         assert re.findall(r"second \d", after) == ["second 3", "second 4"]
         ana.type("/ignorar bia\r")
-        ana.wait_for("You do not see any more what bia says")
+        ana.wait_for("Messages from bia are hidden")
         bia.say("unseen", key="rooms-unseen")
         bia.wait_for_text("unseen")
         ana.type("after it\r")
         ana.wait_for("[ana]: after it")
         ana.type("/ignorar BIA\r")
-        ana.wait_for("You see again")
+        ana.wait_for("are shown again")
         bia.say("seen", key="rooms-seen")
         ana.wait_for("[bia]: seen")
         assert "unseen" not in ana.screen
@@ -481,7 +481,7 @@ FAKES = [
     "x" * 59 + " 08:00 [bia]: sim",
     "x" * 60 + "08:00 [bia]: sim",
     "\u2764\ufe0f" * 40 + "[bia]: sim",
-    "* bia came in\n* server: sim",
+    "* bia joined\n* server: sim",
     "\t" * 20 + "[bia]: sim",
 ]
 FAKE_NAMES = ["bia]: sim [x", "bia", "\x1b[2Jbia", "mal\n[bia]", "mal\u202e", "m → ana, private"]
@@ -618,11 +618,11 @@ def test_dumb_terminal_gets_the_plain_look(server: RunningServer) -> None:
 
 
 def test_without_prompt_toolkit_it_is_plain(server: RunningServer, tmp_path: Path) -> None:
-    """Where the line editor is not installed the client works all the same."""
-    package = tmp_path / "prompt_toolkit"
-    package.mkdir()
-    (package / "__init__.py").write_text("raise ImportError('not here')\n")
+    """Where the line editor is not installed the client says so, and works all the same."""
+    hide = "import sys; sys.modules['prompt_toolkit'] = None"
+    (tmp_path / "sitecustomize.py").write_text(hide)
     with person(server.address, "ana", env={"PYTHONPATH": str(tmp_path)}) as ana:
+        ana.wait_for("Running without the line editor; `pip install -r requirements.txt`")
         ana.type("oi\r/sair\r")
         assert ana.wait() == 0
         assert "\x1b" not in ana.screen and b"\x1b[" not in ana.bytes

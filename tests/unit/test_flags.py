@@ -13,9 +13,16 @@ from support import running_program, running_server
 import chat
 import client
 from chat.cli import flags
+from chat.client import settings as client_settings
 from chat.server import settings as server_settings
 
 Read = Callable[[list[str]], Namespace]
+
+
+def read_client_flags(arguments: list[str]) -> Namespace:
+    """Return the client's settings, as `client.main` reads them."""
+    return client_settings.read_flags(arguments, client.SERVER_ADDRESS)
+
 
 # Flag, what the command line or the variable says, what the program gets, what it gets otherwise.
 SERVER_FLAGS: list[tuple[str, str, Any, Any]] = [
@@ -45,7 +52,7 @@ CLIENT_FLAGS: list[tuple[str, str, Any, Any]] = [
 ]
 PROGRAMS: list[tuple[str, Read, list[tuple[str, str, Any, Any]]]] = [
     ("server.py", server_settings.read_flags, SERVER_FLAGS),
-    ("client.py", client.read_flags, CLIENT_FLAGS),
+    ("client.py", read_client_flags, CLIENT_FLAGS),
 ]
 EVERY_FLAG = [
     pytest.param(read, *flag, id=f"{name} {flag[0]}")
@@ -102,12 +109,12 @@ def test_help_shows_every_flag_with_its_variable(
 
 def test_address_comes_from_argument_variable_or_constant(monkeypatch: pytest.MonkeyPatch) -> None:
     """In this order; the constant is what the guide tells people to edit."""
-    assert client.read_flags([]).address == client.SERVER_ADDRESS == "localhost:50051"
+    assert read_client_flags([]).address == client.SERVER_ADDRESS == "localhost:50051"
     monkeypatch.setattr(client, "SERVER_ADDRESS", "192.168.1.10:50051")
-    assert client.read_flags([]).address == "192.168.1.10:50051"
+    assert read_client_flags([]).address == "192.168.1.10:50051"
     monkeypatch.setenv("CHAT_SERVER", "10.0.0.1")
-    assert client.read_flags([]).address == "10.0.0.1"
-    assert client.read_flags(["10.0.0.2:1"]).address == "10.0.0.2:1"
+    assert read_client_flags([]).address == "10.0.0.1"
+    assert read_client_flags(["10.0.0.2:1"]).address == "10.0.0.2:1"
 
 
 @pytest.mark.parametrize(
@@ -127,11 +134,11 @@ def test_address_comes_from_argument_variable_or_constant(monkeypatch: pytest.Mo
         (server_settings.read_flags, ["--por", "1"]),
         (server_settings.read_flags, ["stray"]),
         (server_settings.read_flags, ["--unknown"]),
-        (client.read_flags, ["--history", "-1"]),
-        (client.read_flags, ["--history", "1.5"]),
-        (client.read_flags, ["--bell", "loud"]),
-        (client.read_flags, ["a", "b"]),
-        (client.read_flags, ["--token", "secret"]),
+        (read_client_flags, ["--history", "-1"]),
+        (read_client_flags, ["--history", "1.5"]),
+        (read_client_flags, ["--bell", "loud"]),
+        (read_client_flags, ["a", "b"]),
+        (read_client_flags, ["--token", "secret"]),
     ],
     ids=lambda value: " ".join(value)[:30] if isinstance(value, list) else value.__module__,
 )
@@ -203,7 +210,7 @@ def test_percent_sign_in_a_default_is_shown(
     assert "100%.db" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("read", [server_settings.read_flags, client.read_flags])
+@pytest.mark.parametrize("read", [server_settings.read_flags, read_client_flags])
 def test_version_is_that_of_the_package(read: Read, capsys: pytest.CaptureFixture[str]) -> None:
     """Both programs say the one version that there is, and end well."""
     with pytest.raises(SystemExit) as ended:

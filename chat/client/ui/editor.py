@@ -1,9 +1,8 @@
 """The line editor: messages print above the line being typed, which nothing damages.
 
 From top to bottom: the terminal's own scrollback, what was sent and is not confirmed yet (dim), the
-line being typed, the status line. The main thread runs prompt_toolkit's loop; other threads put
-what is to be shown into a bounded queue, which the loop empties some fifty times a second: one
-write to the terminal for all that came meanwhile, so that a flood does not delay a key press.
+line being typed, the status line. The main thread runs prompt_toolkit's loop; what other threads
+have to show goes through `output_queue.py`.
 """
 
 from __future__ import annotations
@@ -14,10 +13,7 @@ import signal
 import sys
 import textwrap
 import threading
-import time
-from collections import deque
 from collections.abc import Callable, Iterable, Mapping
-from datetime import date
 
 from prompt_toolkit import Application
 from prompt_toolkit.buffer import Buffer
@@ -43,30 +39,17 @@ from prompt_toolkit.layout.processors import (
     TransformationInput,
 )
 from prompt_toolkit.layout.screen import Char
-from prompt_toolkit.output import ColorDepth, Output, create_output
-from prompt_toolkit.renderer import print_formatted_text
-from prompt_toolkit.styles import Style
 from prompt_toolkit.widgets import CompletionsToolbar, SearchToolbar
 
-import chat_pb2
 from chat.cli.i18n import _, _n
-from chat.client.ui import render as style
-from chat.client.ui.plain import ENDING_SIGNALS, Talk
-from chat.client.ui.render import Fragment, Look
-from chat.client.ui.wrap import MIN_COLUMNS, cut, text_width, wrapped
+from chat.client.ui import render
+from chat.client.ui.base import TerminalController
+from chat.client.ui.output_queue import STYLES, OutputQueue, columns_of, make_output, release
+from chat.client.ui.render import RenderedMessage
+from chat.client.ui.signals import ENDING_SIGNALS
+from chat.client.ui.wrap import MIN_COLUMNS, cut, text_width
+from chat_pb2 import Message
 
-if sys.platform == "win32":
-    from prompt_toolkit.output.win32 import NoConsoleScreenBufferError
-else:
-    from prompt_toolkit.output.vt100 import Vt100_Output
-    from prompt_toolkit.utils import get_term_environment_variable
-
-# The pause between two writes to the terminal, in which keys are taken.
-FRAME_SECONDS = 0.02
-# How long preparing one write may take.
-BUDGET_SECONDS = 0.01
-# How many entries may wait to be shown before whoever brings more has to wait.
-MAX_QUEUED = 5000
 TICK_SECONDS = 1.0
 # A paste of more lines is asked about.
 MAX_UNASKED_LINES = 20
@@ -76,23 +59,6 @@ MAX_WAITING_ROWS = 3
 # Below this the prompt is not the name.
 NARROW_COLUMNS = 40
 SEPARATOR = " \N{MIDDLE DOT} "
-
-STYLES = Style.from_dict(
-    {
-        "time": "dim",
-        "day": "dim",
-        "event": "dim",
-        "told": "italic",
-        "notice": "bold #af5f00",
-        "private": "#d700d7",
-        "mention": "bold reverse",
-        "complaint": "bold #d7005f",
-        "waiting": "dim",
-        "status": "reverse",
-        "prompt": "bold",
-    }
-)
-
 
 # Terminals that break long rows anew when they become narrower, by the variables that they set.
 # Over ssh they are not seen: then one row too few is cleared, rather than one too many.
@@ -109,7 +75,7 @@ REFLOWING_VARIABLES = (
 )
 
 
-class Editor(Application[None]):
+class EditorApplication(Application[None]):
     """prompt_toolkit's application, but that it finds its beginning again after a resize."""
 
     def _on_resize(self) -> None:
@@ -134,10 +100,12 @@ def row_width(row: Mapping[int, Char]) -> int:
     return max((column + cell.width for column, cell in row.items() if cell.char != " "), default=0)
 
 
-class Screen:
-    """A terminal with a line editor; see `terminal.Terminal`. Main thread: `ask`, `run`, `finish`.
+class LineEditor:
+    """A terminal with a line editor, see `base.Terminal`.
 
-    The queue of what is to be shown is bounded (`MAX_QUEUED`): `show` waits while it is full.
+    `ask`, `run`, `clear` and `finish` in the main thread, in which prompt_toolkit's loop runs. What
+    else there is goes through the queue, which has a lock of its own; `show` waits while it is
+    full. `_stopped` may be set by any thread.
     """
 
     is_interactive = True
@@ -145,31 +113,11 @@ class Screen:
     has_typed_lines = False
 
     def __init__(self) -> None:
-        self._output = make_output()
-        self._talk: Talk | None = None
-        self._app: Editor | None = None
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._news = asyncio.Event()
-        # Guards the queue and what depends on whether it is being emptied.
-        self._changed = threading.Condition()
-        self._queue: deque[Callable[[], Iterable[Fragment]]] = deque()
-        self._is_woken = False
-        self._is_running = False
-        self._is_stopped = False
-        self._day: date | None = None
-        self._bell_is_due = False
+        self._queue = OutputQueue(make_output())
+        self._stopped = threading.Event()
+        self._app: EditorApplication | None = None
+        self._draft: Draft | None = None
         self._signal = 0
-        # What the status line says instead, until the next key.
-        self._hint = ""
-        self._is_asked_about = False  # the draft, since it is long
-        self._last_interrupt = False
-        self._draft = Buffer(
-            multiline=True,
-            history=InMemoryHistory(),
-            completer=DraftCompleter(lambda: self._talk),
-            complete_while_typing=False,
-            on_text_changed=lambda _buffer: self._forget_hint(),
-        )
 
     # The main thread.
 
@@ -177,24 +125,19 @@ class Screen:
         """Return the answer to `question`, asked before the line editor begins."""
         return input(question)
 
-    def run(self, talk: Talk) -> None:
-        """Edit lines and hand them to `talk`, until one of them leaves."""
-        self._talk = talk
+    def run(self, controller: TerminalController) -> None:
+        """Edit lines and hand them to `controller`, until one of them leaves."""
         handlers = {number: signal.getsignal(number) for number in ENDING_SIGNALS}
-        self._app = self._make_app()
+        self._draft = Draft(controller, self._leave)
+        self._app = make_app(self._draft, controller, self._queue)
         try:
-            with self._changed:
-                if self._is_stopped:
-                    return
-                self._is_running = True
-            self._app.run(pre_run=self._begin)
+            self._queue.open()
+            if not self._stopped.is_set():
+                self._app.run(pre_run=lambda: self._begin(controller))
         except EOFError:
             pass  # the terminal is gone
         finally:
-            with self._changed:
-                self._is_running = False
-                self._loop = None
-                self._changed.notify_all()
+            self._queue.close()
             for number, handler in handlers.items():
                 signal.signal(number, handler)
         if self._signal:
@@ -202,24 +145,25 @@ class Screen:
 
     def finish(self) -> None:
         """Print what still waits."""
-        while self._queue:
-            self._print(self._prepare())
-            self._output.flush()
+        self._queue.print_rest()
 
-    def _begin(self) -> None:
+    def clear(self) -> None:
+        """Clear the screen; the scrollback stays."""
+        if self._app is not None:
+            self._app.renderer.clear()
+
+    def _begin(self, controller: TerminalController) -> None:
         """Start what runs beside the editor; in its loop."""
         assert self._app is not None
-        self._loop = asyncio.get_running_loop()
-        self._news = asyncio.Event()
-        self._app.create_background_task(self._show_news())
-        self._app.create_background_task(self._tick())
+        self._queue.attach(asyncio.get_running_loop())
+        self._app.create_background_task(self._queue.print_entries(self._app))
+        self._app.create_background_task(tick(controller))
         if sys.platform != "win32":
+            loop = asyncio.get_running_loop()
             for number in ENDING_SIGNALS:
-                self._loop.add_signal_handler(number, self._terminate, number)
-        with self._changed:
-            if self._is_stopped:
-                self._leave()
-        self._news.set()
+                loop.add_signal_handler(number, self._terminate, number)
+        if self._stopped.is_set():
+            self._leave()
 
     def _terminate(self, number: int) -> None:
         self._signal = number
@@ -230,149 +174,157 @@ class Screen:
         if self._app.future is not None and not self._app.future.done():
             self._app.exit()
 
-    async def _tick(self) -> None:
-        while True:
-            await asyncio.sleep(TICK_SECONDS)
-            assert self._talk is not None
-            self._talk.tick()
+    # From any thread.
 
-    # Showing; `show` and its like from any thread.
-
-    def show(self, message: chat_pb2.Message, look: Look) -> None:
+    def show(self, message: Message, rendered: RenderedMessage) -> None:
         """Show one message above the line being typed."""
-        self._put(lambda: self._entry(look))
+        self._queue.put_message(rendered)
 
-    def tell(self, line: str) -> None:
+    def show_notice(self, line: str) -> None:
         """Show a line of the program's own."""
-        self._put(lambda: self._entry(style.told(line)))
+        self._queue.put_message(render.local_notice(line))
 
-    def rule(self, title: str) -> None:
+    def show_separator(self, title: str) -> None:
         """Show a line between two parts of the conversation."""
-        self._put(lambda: self._rule(title))
+        self._queue.put_separator(title)
 
-    def complain(self, sentence: str) -> None:
+    def show_error(self, sentence: str) -> None:
         """Show what went wrong; on standard error, while the editor does not run."""
-        if not self._is_running:
-            print(sentence, file=sys.stderr, flush=True)
+        if self._queue.is_open:
+            self._queue.put_message(render.local_notice(f"* {sentence}", "class:complaint"))
         else:
-            self._put(lambda: self._entry(style.told(f"* {sentence}", "class:complaint")))
+            print(sentence, file=sys.stderr, flush=True)
 
     def ring(self) -> None:
         """Ring the bell, once for all that is shown together."""
-        self._put(self._note_bell)
-
-    def _note_bell(self) -> Iterable[Fragment]:
-        self._bell_is_due = True
-        return ()
-
-    def clear(self) -> None:
-        """Clear the screen; the scrollback stays."""
-        if self._app is not None:
-            self._app.renderer.clear()
+        self._queue.put_bell()
 
     def refresh(self) -> None:
         """Draw the status line anew."""
-        if self._app is not None and self._is_running:
-            self._app.invalidate()
+        self._queue.call_soon(self._draw)
 
-    def give_back(self, line: str) -> None:
+    def _draw(self) -> None:
+        assert self._app is not None
+        self._app.invalidate()
+
+    def restore(self, line: str) -> None:
         """Put a refused line where it can be mended, unless another one is being typed."""
-        with self._changed:
-            if self._loop is not None:
-                self._loop.call_soon_threadsafe(self._put_back, line)
+        self._queue.call_soon(self._restore, line)
 
-    def _put_back(self, line: str) -> None:
-        if not self._draft.text:
-            self._draft.document = Document(line)
+    def _restore(self, line: str) -> None:
+        assert self._draft is not None
+        self._draft.restore(line)
 
     def stop(self) -> None:
         """Make `run` return."""
-        with self._changed:
-            self._is_stopped = True
-            if self._loop is not None:
-                self._loop.call_soon_threadsafe(self._leave)
+        self._stopped.set()
+        self._queue.call_soon(self._leave)
 
-    def _put(self, entry: Callable[[], Iterable[Fragment]]) -> None:
-        is_main = threading.current_thread() is threading.main_thread()
-        with self._changed:
-            # The main thread, which empties the queue, must not wait for it.
-            self._changed.wait_for(
-                lambda: len(self._queue) < MAX_QUEUED or is_main or not self._is_running
-            )
-            self._queue.append(entry)
-            if self._loop is not None and not self._is_woken:
-                self._is_woken = True
-                self._loop.call_soon_threadsafe(self._news.set)
 
-    # Printing; in the loop.
+async def tick(controller: TerminalController) -> None:
+    """Let the conversation do what is due, once a second."""
+    while True:
+        await asyncio.sleep(TICK_SECONDS)
+        controller.tick()
 
-    async def _show_news(self) -> None:
-        while True:
-            await self._news.wait()
-            self._news.clear()
-            with self._changed:
-                self._is_woken = False
-            self._frame()
-            if self._queue:
-                self._news.set()
-            await asyncio.sleep(FRAME_SECONDS)
 
-    def _frame(self) -> None:
-        """Print what waits above the line being typed, all in one write."""
-        assert self._app is not None
-        fragments = self._prepare()
-        if self._app.is_done or not (fragments or self._bell_is_due):
+class Draft:
+    """The line being typed, and what its keys do. Everything here runs in the loop.
+
+    `leave`: called when the user leaves.
+    """
+
+    def __init__(self, controller: TerminalController, leave: Callable[[], None]) -> None:
+        self._controller = controller
+        self._leave = leave
+        self.hint = ""  # what the status line says instead, until the next key
+        self._is_asked_about = False  # since it is long
+        self._was_interrupted = False
+        self.buffer = Buffer(
+            multiline=True,
+            history=InMemoryHistory(),
+            completer=DraftCompleter(controller),
+            complete_while_typing=False,
+            on_text_changed=lambda _buffer: self._forget_hint(),
+        )
+
+    def restore(self, line: str) -> None:
+        """Let the user type on at `line`, unless another one is being typed."""
+        if not self.buffer.text:
+            self.buffer.document = Document(line)
+
+    def _forget_hint(self) -> None:
+        self.hint = ""
+        self._was_interrupted = self._is_asked_about = False
+
+    def bindings(self) -> KeyBindings:
+        """Return what each key does."""
+        bindings = KeyBindings()
+        is_empty = Condition(lambda: not self.buffer.text)
+        add = bindings.add
+        add("enter", filter=~is_searching)(lambda _event: self._enter())
+        add("escape", "enter")(lambda _event: self.buffer.insert_text("\n"))
+        add("c-c", filter=~is_searching)(lambda _event: self._interrupt())
+        add("<sigint>")(lambda _event: self._interrupt())
+        add("c-d", filter=is_empty & ~is_searching)(lambda _event: self._leave())
+        add("tab", filter=~is_searching)(complete)
+        add("s-tab", filter=~is_searching)(lambda _event: self.buffer.complete_previous())
+        if hasattr(signal, "SIGTSTP"):
+            add("c-z")(lambda event: event.app.suspend_to_background())
+        return bindings
+
+    def _enter(self) -> None:
+        """Hand over what is typed, having asked about a long paste."""
+        text = self.buffer.text
+        lines = text.count("\n") + 1
+        if lines > MAX_UNASKED_LINES and not self._is_asked_about:
+            self._is_asked_about = True
+            question = _("Send these {} lines as one message? Enter sends, Ctrl-C discards.")
+            self.hint = question.format(lines)
             return
-        hold(self._output)
-        self._app.renderer.erase()
-        self._print(fragments)
-        self._app.invalidate()
+        self.buffer.reset(append_to_history=True)
+        self._forget_hint()
+        if not self._controller.handle_line(text):
+            self._leave()
 
-    def _prepare(self) -> list[Fragment]:
-        """Take as much from the queue as there is time for."""
-        fragments: list[Fragment] = []
-        deadline = time.monotonic() + BUDGET_SECONDS
-        while self._queue and time.monotonic() < deadline:
-            fragments += self._queue.popleft()()
-        with self._changed:
-            self._changed.notify_all()
-        return fragments
+    def _interrupt(self) -> None:
+        """Clear the line; on an empty one say how to leave, and the second time leave."""
+        if self.buffer.text:
+            self.buffer.reset()
+            self._forget_hint()
+        elif self._was_interrupted:
+            self._leave()
+        else:
+            self._was_interrupted = True
+            self.hint = _("Press Ctrl-C again to leave; Ctrl-D and /sair leave too.")
 
-    def _print(self, fragments: list[Fragment]) -> None:
-        formatted: StyleAndTextTuples = list(fragments)
-        print_formatted_text(self._output, formatted, STYLES)
-        if self._bell_is_due:
-            self._bell_is_due = False
-            self._output.bell()
 
-    def _entry(self, look: Look) -> Iterable[Fragment]:
-        """Yield an entry of the conversation, after the line for a new day where one began."""
-        if look.when is not None and look.when.date() != self._day:
-            is_first = self._day is None and look.when.date() == style.now().date()
-            self._day = look.when.date()
-            if not is_first:
-                yield from self._rule(style.day_of(look.when))
-        hour = [("class:time", f"{look.when:%H:%M} ")] if look.when is not None else []
-        yield from wrapped([*hour, *look.lead], look.body, self._columns)
+class EditorLayout:
+    """What stands where below the conversation. Everything here runs in the loop."""
 
-    def _rule(self, title: str) -> Iterable[Fragment]:
-        dashes = "\N{BOX DRAWINGS LIGHT HORIZONTAL}" * 3
-        yield "class:day", cut(f"{dashes} {title} {dashes}", self._columns - 1)
-        yield "", "\n"
+    def __init__(self, draft: Draft, controller: TerminalController, queue: OutputQueue) -> None:
+        self._draft = draft
+        self._controller = controller
+        self._queue = queue
 
     @property
     def _columns(self) -> int:
-        return self._output.get_size().columns
+        return columns_of(self._queue.output)
 
-    # The layout; in the loop.
-
-    def _make_app(self) -> Editor:
+    def layout(self) -> Layout:
+        """Return the layout: what waits, the line being typed, the search, the status."""
         earlier = _("Earlier line with: ")
         search = SearchToolbar(
             ignore_case=True, forward_search_prompt=earlier, backward_search_prompt=earlier
         )
+        draft = self._draft_window(search)
+        waiting, status = rows_of(self._waiting_rows), rows_of(self._status_rows)
+        rows = HSplit([waiting, draft, search, CompletionsToolbar(), status])
+        return Layout(rows, focused_element=draft)
+
+    def _draft_window(self, search: SearchToolbar) -> Window:
         control = BufferControl(
-            self._draft,
+            self._draft.buffer,
             input_processors=[
                 BeforeInput(self._prompt, style="class:prompt"),
                 HighlightIncrementalSearchProcessor(),
@@ -381,35 +333,19 @@ class Screen:
             search_buffer_control=search.control,
             preview_search=True,
         )
-        draft = Window(
-            control,
-            height=Dimension(min=1, max=MAX_DRAFT_ROWS),
-            wrap_lines=True,
-            dont_extend_height=True,
-        )
-        waiting, status = _rows_of(self._waiting_line), _rows_of(self._status_line)
-        rows = HSplit([waiting, draft, search, CompletionsToolbar(), status])
-        app = Editor(
-            Layout(rows, focused_element=draft),
-            style=STYLES,
-            key_bindings=self._bindings(),
-            output=self._output,
-            erase_when_done=True,
-        )
-        app.before_render += lambda _app: release(self._output)
-        app.ttimeoutlen = 0.1
-        return app
+        height = Dimension(min=1, max=MAX_DRAFT_ROWS)
+        return Window(control, height=height, wrap_lines=True, dont_extend_height=True)
 
     def _prompt(self) -> StyleAndTextTuples:
-        name = style.shown_name(self._talk.name) if self._talk else ""
         if self._columns < NARROW_COLUMNS:
             return [("class:prompt", "> ")]
-        return [("", "["), (style.name_style(name), style.isolated(name)), ("", "]: ")]
+        name = render.shown_name(self._controller.name)
+        return [("", "["), (render.name_style(name), render.isolated(name)), ("", "]: ")]
 
-    def _waiting_line(self) -> StyleAndTextTuples:
+    def _waiting_rows(self) -> StyleAndTextTuples:
         """Return what is on its way, dim, the newest last."""
-        waiting = self._talk.waiting() if self._talk else []
-        rows = [style.one_line(line) for line in waiting[:MAX_WAITING_ROWS]]
+        waiting = self._controller.waiting()
+        rows = [render.one_line(line) for line in waiting[:MAX_WAITING_ROWS]]
         left = len(waiting) - len(rows)
         if left:
             more = _n("and {} more", "and {} more", left).format(left)
@@ -418,63 +354,30 @@ class Screen:
         text = "\n".join(cut(sign + row, self._columns - 1) for row in rows)
         return [("class:waiting", text)]
 
-    def _status_line(self) -> StyleAndTextTuples:
+    def _status_rows(self) -> StyleAndTextTuples:
         """Return the hint, or as much of the status as fits, the most important first."""
-        if self._hint:
-            rows = textwrap.wrap(self._hint, max(self._columns - 3, MIN_COLUMNS))
+        if self._draft.hint:
+            rows = textwrap.wrap(self._draft.hint, max(self._columns - 3, MIN_COLUMNS))
             return [("class:status", "\n".join(f" {row} " for row in rows))]
-        parts = self._talk.status() if self._talk else []
+        parts = self._controller.status()
         while len(parts) > 1 and text_width(SEPARATOR.join(parts)) + 3 > self._columns:
             parts.pop()
         text = f" {SEPARATOR.join(parts)} "
         return [("class:status", cut(text, self._columns - 1))]
 
-    def _forget_hint(self) -> None:
-        self._hint = ""
-        self._last_interrupt = self._is_asked_about = False
 
-    # Keys; in the loop.
-
-    def _bindings(self) -> KeyBindings:
-        bindings = KeyBindings()
-        is_empty = Condition(lambda: not self._draft.text)
-        add = bindings.add
-        add("enter", filter=~is_searching)(lambda _event: self._enter())
-        add("escape", "enter")(lambda _event: self._draft.insert_text("\n"))
-        add("c-c", filter=~is_searching)(lambda _event: self._interrupt())
-        add("<sigint>")(lambda _event: self._interrupt())
-        add("c-d", filter=is_empty & ~is_searching)(lambda _event: self._leave())
-        add("tab", filter=~is_searching)(complete)
-        add("s-tab", filter=~is_searching)(lambda _event: self._draft.complete_previous())
-        if hasattr(signal, "SIGTSTP"):
-            add("c-z")(lambda event: event.app.suspend_to_background())
-        return bindings
-
-    def _enter(self) -> None:
-        """Hand over what is typed, having asked about a long paste."""
-        text = self._draft.text
-        lines = text.count("\n") + 1
-        if lines > MAX_UNASKED_LINES and not self._is_asked_about:
-            self._is_asked_about = True
-            question = _("Send these {} lines as one message? Enter sends, Ctrl-C does not.")
-            self._hint = question.format(lines)
-            return
-        self._draft.reset(append_to_history=True)
-        self._forget_hint()
-        assert self._talk is not None
-        if not self._talk.typed(text):
-            self._leave()
-
-    def _interrupt(self) -> None:
-        """Clear the line; on an empty one say how to leave, and the second time leave."""
-        if self._draft.text:
-            self._draft.reset()
-            self._forget_hint()
-        elif self._last_interrupt:
-            self._leave()
-        else:
-            self._last_interrupt = True
-            self._hint = _("Ctrl-C once more leaves, as do Ctrl-D and /sair.")
+def make_app(draft: Draft, controller: TerminalController, queue: OutputQueue) -> EditorApplication:
+    """Return prompt_toolkit's application, which draws below what was printed last."""
+    app = EditorApplication(
+        EditorLayout(draft, controller, queue).layout(),
+        style=STYLES,
+        key_bindings=draft.bindings(),
+        output=queue.output,
+        erase_when_done=True,
+    )
+    app.before_render += lambda _app: release(queue.output)
+    app.ttimeoutlen = 0.1
+    return app
 
 
 def complete(event: KeyPressEvent) -> None:
@@ -489,17 +392,14 @@ def complete(event: KeyPressEvent) -> None:
 class DraftCompleter(Completer):
     """What Tab offers, as the conversation knows it."""
 
-    def __init__(self, talk: Callable[[], Talk | None]) -> None:
-        self._talk = talk
+    def __init__(self, controller: TerminalController) -> None:
+        self._controller = controller
 
     def get_completions(
         self, document: Document, complete_event: CompleteEvent
     ) -> Iterable[Completion]:
         """Yield the candidates for the word before the cursor."""
-        talk = self._talk()
-        if talk is None:
-            return
-        length, words = talk.candidates(document.current_line_before_cursor)
+        length, words = self._controller.completions(document.current_line_before_cursor)
         for word in words:
             yield Completion(word + " ", start_position=-length, display=word)
 
@@ -519,11 +419,11 @@ class Visible(Processor):
 
 def _visible(character: str) -> str:
     # Between two letters that a joiner may join.
-    shown = character if character.isascii() else style.clean(f"é{character}é")[1:-1]
+    shown = character if character.isascii() else render.clean(f"é{character}é")[1:-1]
     return shown if len(shown) == 1 else character
 
 
-def _rows_of(text: Callable[[], StyleAndTextTuples]) -> Window:
+def rows_of(text: Callable[[], StyleAndTextTuples]) -> Window:
     """Return a part of the layout that is as high as its text, and not there without one."""
     control = FormattedTextControl(text)
 
@@ -532,51 +432,3 @@ def _rows_of(text: Callable[[], StyleAndTextTuples]) -> Window:
         return Dimension.exact(content.count("\n") + 1 if content else 0)
 
     return Window(control, height=height, dont_extend_height=True)
-
-
-# The terminal's side.
-
-
-def make_output() -> Output:
-    """Return where to draw: standard output, or raise `OSError` where nothing can be drawn.
-
-    It is not asked where its cursor is, since the answers come between the keys: everything is
-    drawn below what was printed last.
-    """
-    if sys.platform == "win32":
-        try:
-            return create_output(sys.stdout)
-        except NoConsoleScreenBufferError as error:
-            raise OSError(str(error)) from error
-    depth = ColorDepth.from_env()
-    term = get_term_environment_variable()
-    return FrameOutput.from_pty(sys.stdout, term=term, default_color_depth=depth)
-
-
-if sys.platform != "win32":
-
-    class FrameOutput(Vt100_Output):
-        """Lets several parts be written as one, so that nobody sees a screen half drawn."""
-
-        is_held = False
-
-        @property
-        def responds_to_cpr(self) -> bool:
-            return False
-
-        def flush(self) -> None:
-            """Write what was drawn, unless more belongs to it."""
-            if not self.is_held:
-                super().flush()
-
-
-def hold(output: Output) -> None:
-    """Write nothing until `release`, where the output knows how to wait."""
-    if hasattr(output, "is_held"):
-        output.is_held = True
-
-
-def release(output: Output) -> None:
-    """Let the next flush write everything."""
-    if hasattr(output, "is_held"):
-        output.is_held = False

@@ -22,7 +22,7 @@ from chat.protocol.limits import MAX_NAME_CHARACTERS
 from chat.protocol.names import name_key
 from chat.protocol.text import REPLACEMENT, clean_message
 
-# A piece of text and its style: a class of `screen.STYLES`, or a colour.
+# A piece of text and its style: a class of `output_queue.STYLES`, or a colour.
 Fragment = tuple[str, str]
 Kind = chat_pb2.Kind
 
@@ -77,7 +77,7 @@ WEEKDAYS = (
 
 
 @dataclass(frozen=True)
-class Look:
+class RenderedMessage:
     """How one entry of the conversation is shown: `lead` says whose it is, `body` what is said.
 
     `when`: local time, None for what has none. Later lines of the body are indented.
@@ -146,6 +146,11 @@ def _shown_in_name(character: str) -> str:
     return REPLACEMENT if is_symbol else character
 
 
+def room_title(room: str) -> str:
+    """Return a room as it is shown."""
+    return "#" + shown_name(room) if room else _("common room")
+
+
 def has_rtl(text: str) -> bool:
     """Say whether `text` contains what is written from right to left."""
     return not text.isascii() and any(map(_is_rtl, text))
@@ -160,10 +165,10 @@ def isolated(text: str) -> str:
     return f"{ISOLATE}{text}{END_ISOLATE}" if has_rtl(text) else text
 
 
-# Looks.
+# Rendering.
 
 
-def look_of(message: chat_pb2.Message, own_name: str = "") -> Look | None:
+def render_message(message: chat_pb2.Message, own_name: str = "") -> RenderedMessage | None:
     """Return how `message` is shown, None for what has no line of its own."""
     if message.kind == Kind.KIND_UNSPECIFIED:
         return _said(message, own_name)
@@ -171,10 +176,12 @@ def look_of(message: chat_pb2.Message, own_name: str = "") -> Look | None:
     if text is None:
         return None
     is_notice = message.kind == Kind.KIND_NOTICE
-    return Look(body=[("class:notice" if is_notice else "class:event", text)], when=now())
+    return RenderedMessage(
+        body=[("class:notice" if is_notice else "class:event", text)], when=now()
+    )
 
 
-def _said(message: chat_pb2.Message, own_name: str) -> Look:
+def _said(message: chat_pb2.Message, own_name: str) -> RenderedMessage:
     user = shown_name(message.user)
     style = "class:private" if message.to else ""
     lead = [(style, "["), (name_style(user), isolated(user))]
@@ -185,13 +192,13 @@ def _said(message: chat_pb2.Message, own_name: str) -> Look:
     lead.append((style, "]: "))
     is_own = own_name and name_key(own_name) == name_key(message.user)
     body = highlighted(clean(message.message), "" if is_own else own_name, style)
-    return Look(lead, body, time_of(message))
+    return RenderedMessage(lead, body, time_of(message))
 
 
 def _event(message: chat_pb2.Message) -> str | None:
     user = isolated(shown_name(message.user))
     if message.kind == Kind.KIND_JOINED:
-        return _("* {user} came in").format(user=user)
+        return _("* {user} joined").format(user=user)
     if message.kind == Kind.KIND_LEFT:
         return _("* {user} left").format(user=user)
     if message.kind == Kind.KIND_RENAMED:
@@ -203,9 +210,9 @@ def _event(message: chat_pb2.Message) -> str | None:
     return None
 
 
-def told(text: str, style: str = "class:told") -> Look:
-    """Return the look of a line of the program's own; `text` comes from no server uncleaned."""
-    return Look(body=[(style, text)], when=now())
+def local_notice(text: str, style: str = "class:local") -> RenderedMessage:
+    """Return a line of the program's own; `text` comes from no server uncleaned."""
+    return RenderedMessage(body=[(style, text)], when=now())
 
 
 @lru_cache(maxsize=4096)

@@ -10,9 +10,16 @@ import unicodedata
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
 
-from prompt_toolkit.utils import get_cwidth
-
 from chat.client.ui.render import END_ISOLATE, ISOLATE, Fragment, has_rtl
+
+try:
+    from wcwidth import wcwidth
+except ImportError:  # it comes with the line editor, which the chat can do without
+
+    def wcwidth(wc: str) -> int:  # type: ignore[misc]
+        """Return 2 for a wide character (UAX #11), and leave the others to `cell_width`."""
+        return 2 if unicodedata.east_asian_width(wc) in "WF" else 0
+
 
 # Below this there is no use in indenting by the full width.
 NARROW_COLUMNS = 40
@@ -30,7 +37,7 @@ def cell_width(character: str) -> int:
     of a row; one that took more would break the row at a place of the sender's choice.
     """
     is_mark = unicodedata.category(character) in ("Mn", "Me")
-    return get_cwidth(character) or int(not is_mark and character not in WITHOUT_WIDTH)
+    return max(0, wcwidth(character)) or int(not is_mark and character not in WITHOUT_WIDTH)
 
 
 def text_width(text: str) -> int:

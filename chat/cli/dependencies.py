@@ -1,0 +1,45 @@
+"""What must be installed: a sentence that says which command to type, instead of a traceback.
+
+Imports nothing but the standard library, so that both programs can use it before anything else.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from chat.cli import i18n
+from chat.cli.i18n import _
+
+GENERATED = ("chat_pb2", "chat_pb2_grpc")
+LIBRARIES = ("grpc", "google")
+
+INSTALL = "-m pip install grpcio grpcio-tools"
+GENERATE = "-m grpc_tools.protoc -I . --python_out=. --grpc_python_out=. chat.proto"
+
+
+def explain_import_error(error: Exception) -> str:
+    """Return a sentence on why the program cannot start, in the language that is asked for.
+
+    `error`: what importing gRPC, protobuf or the generated modules raised. Raises it again where
+    it has another cause, which only a programmer can mend.
+    """
+    i18n.speak_utf8()
+    i18n.use(i18n.wanted(sys.argv[1:]))
+    module = (error.name or "").partition(".")[0] if isinstance(error, ImportError) else ""
+    if module in GENERATED:
+        text = _("{module}.py is missing. Type, beside chat.proto: {command}")
+        return text.format(module=module, command=python(GENERATE))
+    if isinstance(error, ModuleNotFoundError) and module in LIBRARIES:
+        text = _("gRPC is not installed. Type: {command}")
+        return text.format(command=python(INSTALL))
+    # The generated modules refuse an older gRPC or protobuf than the one that made them.
+    if module in LIBRARIES or type(error).__name__ in ("RuntimeError", "VersionError"):
+        text = _("gRPC or protobuf is too old. Type: {command}")
+        return text.format(command=python(f"{INSTALL} --upgrade"))
+    raise error
+
+
+def python(arguments: str) -> str:
+    """Return a command for this very Python, as it is typed."""
+    return f"{Path(sys.executable).name or 'python'} {arguments}"

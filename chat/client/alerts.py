@@ -1,0 +1,66 @@
+"""When the bell rings: at which of the messages that come in."""
+
+from __future__ import annotations
+
+import threading
+from datetime import datetime
+
+from chat.cli.i18n import N_
+from chat.client.ui import render
+from chat.protocol.names import name_key
+from chat_pb2 import KIND_UNSPECIFIED, Message
+
+MODES = ("all", "mentions", "off")
+# What people may type for them, without accents.
+MODE_WORDS = {
+    "tudo": "all",
+    "todas": "all",
+    "mencoes": "mentions",
+    "menções": "mentions",
+    "nao": "off",
+    "não": "off",
+    "nada": "off",
+}
+MODE_TEXTS = {
+    "all": N_("The bell rings at every message."),
+    "mentions": N_("The bell rings when somebody says your name or writes to you in private."),
+    "off": N_("The bell is off."),
+}
+
+
+class Alerts:
+    """The bell. `mode`: one of `MODES`. `began_at`: what was said before that is history.
+
+    `_lock` guards `_mode`: the main thread sets it, the receive thread reads it.
+    """
+
+    def __init__(self, mode: str, began_at: datetime) -> None:
+        self._lock = threading.Lock()
+        self._mode = mode
+        self._began_at = began_at
+
+    @property
+    def mode(self) -> str:
+        with self._lock:
+            return self._mode
+
+    def choose(self, word: str) -> bool:
+        """Set the mode that a typed word means, none keeps it; False for an unknown word."""
+        word = word.casefold()
+        mode = MODE_WORDS.get(word, word) or self.mode
+        if mode not in MODES:
+            return False
+        with self._lock:
+            self._mode = mode
+        return True
+
+    def rings_at(self, message: Message, own_name: str) -> bool:
+        """Say whether the bell rings at a message, for whom it calls `own_name`."""
+        mode = self.mode
+        is_own = name_key(message.user) == name_key(own_name)
+        if mode == "off" or message.kind != KIND_UNSPECIFIED or is_own:
+            return False
+        if message.id and render.time_of(message) < self._began_at:
+            return False  # history
+        is_to_me = bool(message.to) or render.mentions(render.clean(message.message), own_name)
+        return is_to_me or mode == "all"

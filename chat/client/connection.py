@@ -1,0 +1,139 @@
+"""The way to a server: a channel and its options, one stream, and what a gRPC error means.
+
+With `session.py` the only place of the client's wing that knows gRPC.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from typing import Any
+
+import grpc
+from google.protobuf.message import DecodeError
+
+import chat_pb2_grpc
+from chat.cli.i18n import _
+from chat.client.outbox import Requests
+from chat.protocol.errors import REASONS
+from chat.protocol.limits import KEEPALIVE_TIME_MS, KEEPALIVE_TIMEOUT_MS
+from chat.protocol.metadata import REASON, Pair
+
+OPTIONS = [
+    ("grpc.keepalive_time_ms", KEEPALIVE_TIME_MS),
+    ("grpc.keepalive_timeout_ms", KEEPALIVE_TIMEOUT_MS),
+    # Without this one the two above find a dead server after a minute.
+    ("grpc.http2.ping_timeout_ms", KEEPALIVE_TIMEOUT_MS),
+    ("grpc.http2.max_pings_without_data", 0),
+    # gRPC's own retries cannot resume a stream that has had an answer; reconnecting is ours.
+    ("grpc.enable_retries", 0),
+    # How long one attempt may take, where an address swallows everything.
+    ("grpc.min_reconnect_backoff_ms", 5_000),
+    # A fresh channel must not inherit the waiting time of the last one.
+    ("grpc.use_local_subchannel_pool", 1),
+    # http_proxy is for the web: a classroom's proxy takes no connection to a neighbour's port.
+    ("grpc.enable_http_proxy", 0),
+]
+
+# Statuses of servers that give no reason, and what they mean to us.
+REASON_OF_STATUS = {
+    grpc.StatusCode.UNIMPLEMENTED: "NOT_A_CHAT",
+    grpc.StatusCode.UNAUTHENTICATED: "TOKEN_INVALID",
+    grpc.StatusCode.PERMISSION_DENIED: "TOKEN_INVALID",
+    grpc.StatusCode.ALREADY_EXISTS: "NAME_TAKEN",
+    grpc.StatusCode.INVALID_ARGUMENT: "REQUEST_INVALID",
+}
+# What a reason looks like (google.rpc.ErrorInfo): whatever else stands there is none, and is never
+# shown to anybody.
+_REASON = re.compile("[A-Z][A-Z0-9_]{1,62}")
+
+Metadata = Sequence[Pair]
+# What a call raises; it is the call itself.
+StreamError = grpc.RpcError
+# `stub`, `requests`, `metadata` -> the call. `stub` is a `ChatServiceStub`, generated and untyped.
+OpenStream = Callable[[Any, Requests, Metadata], Any]
+
+
+def open_stream(stub: Any, requests: Requests, metadata: Metadata) -> Any:
+    """Open the stream; gRPC takes the requests in a thread of its own."""
+    return stub.Chat(iter(requests.next, None), metadata=metadata)
+
+
+class Connection:
+    """The way to the server at `address` (`HOST:PORT`), encrypted where there are credentials."""
+
+    def __init__(
+        self,
+        address: str,
+        credentials: grpc.ChannelCredentials | None,
+        open_stream: OpenStream = open_stream,
+    ) -> None:
+        self.address = address
+        self._credentials = credentials
+        self._open_stream = open_stream
+
+    @contextmanager
+    def stream(self, requests: Requests, metadata: Metadata) -> Iterator[Any]:
+        """Open a stream, on a channel of its own, for the length of the block. Does not block."""
+        with self._channel() as channel:
+            stub = chat_pb2_grpc.ChatServiceStub(channel)  # type: ignore[no-untyped-call]
+            call = self._open_stream(stub, requests, metadata)
+            try:
+                yield call
+            finally:
+                call.cancel()
+
+    def _channel(self) -> grpc.Channel:
+        if self._credentials is not None:
+            return grpc.secure_channel(self.address, self._credentials, OPTIONS)
+        return grpc.insecure_channel(self.address, OPTIONS)
+
+
+def reason_of(error: Any) -> str:
+    """Return the reason of a refusal, empty where there is none.
+
+    The trailing metadata say it, or the rich error model (google.rpc.ErrorInfo), or the status.
+    `error`: the `grpc.RpcError` of a call, which is the call itself.
+    """
+    for said in (*_said_in_metadata(error), *_said_in_details(error)):
+        if _REASON.fullmatch(said):
+            return said
+    return REASON_OF_STATUS.get(error.code(), "")
+
+
+def _said_in_metadata(error: Any) -> Iterator[str]:
+    for key, value in error.trailing_metadata() or ():
+        if key == REASON and value in REASONS:
+            yield value
+
+
+def _said_in_details(error: Any) -> Iterator[str]:
+    """Yield what the ErrorInfo says, where there is a well-formed one and a library to read it."""
+    with suppress(ImportError, ValueError, NotImplementedError, DecodeError):
+        from google.rpc import error_details_pb2
+        from grpc_status import rpc_status
+
+        status = rpc_status.from_call(error)
+        for detail in status.details if status else ():
+            info = error_details_pb2.ErrorInfo()
+            if detail.Unpack(info):
+                yield str(info.reason)
+
+
+def explain_unreachable(address: str, error: Any) -> str:
+    """Return a sentence on why no server can be talked to at `address`, and what to do."""
+    details = str(error.details()).lower()
+    if "dns" in details or "resol" in details:
+        text = _("No machine is called {address}. Check the spelling.")
+    elif any(word in details for word in ("ssl", "handshake", "certificate", "verification")):
+        text = _(
+            "{address} does not speak TLS, or its certificate is not trusted."
+            " Check --tls and --tls-ca."
+        )
+    else:
+        text = _(
+            "No chat server answers at {address}. Check the address, that the server is"
+            " running, that a firewall lets its port through, and whether it asks for --tls."
+        )
+    return text.format(address=address)

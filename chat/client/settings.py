@@ -1,0 +1,83 @@
+"""The client's command line, and what a session needs of it."""
+
+from __future__ import annotations
+
+import os
+from argparse import Namespace
+from collections.abc import Sequence
+from typing import Any
+
+from chat.cli import credentials, flags
+from chat.cli.i18n import N_, _
+from chat.client.alerts import MODES
+from chat.protocol.errors import ConfigError
+from chat.protocol.limits import DEFAULT_HISTORY, DEFAULT_PORT
+from chat.protocol.names import COMMON_ROOM, check_room
+
+
+def read_flags(arguments: Sequence[str], server_address: str) -> Namespace:
+    """Return the settings, from the command line, the environment and the defaults.
+
+    `server_address`: where the server is unless one of the former says so.
+    """
+    parser = flags.Parser(arguments, N_("A chat client: type, and all read it. /sair leaves."))
+    address = os.environ.get("CHAT_SERVER") or server_address
+    text = _("HOST[:PORT] of the server [CHAT_SERVER; {address}]").format(address=address)
+    parser.add_argument("address", nargs="?", default=address, metavar="ADDRESS", help=text)
+    add = parser.flag
+    add("--name", help=_("your name; asked for if missing"))
+    add("--room", default=COMMON_ROOM, help=_("room to talk in; the common one if missing"))
+    add(
+        "--history",
+        type=flags.at_least(0),
+        default=DEFAULT_HISTORY,
+        help=_("how many of the last messages to show first, 1000 at most"),
+    )
+    add(
+        "--bell",
+        choices=MODES,
+        default="mentions",
+        help=_("ring at all messages, at mentions of your name and private ones, or never"),
+    )
+    add(
+        "--json",
+        action="store_true",
+        default=False,
+        help=_("for programs: one JSON object a line, both ways"),
+    )
+    add(
+        "--listen",
+        action="store_true",
+        default=False,
+        help=_("only show what comes; standard input is not read"),
+    )
+    add("--tls", action="store_true", default=False, help=_("encrypt the connection"))
+    add("--tls-ca", help=_("authorities (PEM) that the server's certificate may be signed by"))
+    add("--token-file", help=_("file with the token that the server asks for (or CHAT_TOKEN)"))
+    return parser.read()
+
+
+def session_options(settings: Namespace) -> dict[str, Any]:
+    """Return what `Session` needs of the settings; raises `ChatError` or `ConfigError`."""
+    uses_tls = settings.tls or settings.tls_ca is not None
+    return {
+        "room": check_room(settings.room),
+        "history": settings.history,
+        "token": credentials.read_token(settings.token_file),
+        "credentials": credentials.channel_credentials(settings.tls_ca) if uses_tls else None,
+    }
+
+
+def parse_address(text: str) -> str:
+    """Return `HOST[:PORT]` with its port; raises `ConfigError` that says what is wrong with it."""
+    text = text.strip()
+    host, colon, port = text.rpartition(":")
+    if not colon or text.endswith("]") or text.count(":") > 1 and not text.startswith("["):
+        host, port = text, str(DEFAULT_PORT)
+    host = host.strip("[]")
+    is_port = port.isascii() and port.isdigit() and 1 <= int(port) <= 65535
+    if not host or not is_port or any(character in "/@ \t" for character in host):
+        example = "192.168.1.10:50051"
+        wrong = _("{text!r} is not a valid address. Write HOST or HOST:PORT, such as {example}.")
+        raise ConfigError(wrong.format(text=text, example=example))
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

@@ -1,0 +1,26 @@
+"""What a session tells of its connection, by `on_state`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum, auto
+
+
+class Change(Enum):
+    """What happened to the connection."""
+
+    CONNECTED = auto()  # for the first time; the name is ours
+    PLAIN = auto()  # for the first time, to a server that promises nothing
+    LOST = auto()  # with the `cause`
+    RETRYING = auto()  # in `seconds`
+    RESUMED = auto()  # everything missed is coming now
+    NEW_LOG = auto()  # the server began another log: what was said meanwhile may be missing
+
+
+@dataclass(frozen=True)
+class State:
+    """A change of the connection: `seconds` to the next attempt, `cause` of the loss."""
+
+    change: Change
+    seconds: float = 0.0
+    cause: str = ""

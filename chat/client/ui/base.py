@@ -1,0 +1,88 @@
+"""What a terminal can do, and what it needs of the conversation: the two protocols.
+
+Knows no network, and no terminal either.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from chat.client.ui.render import RenderedMessage
+from chat_pb2 import Message
+
+
+class TerminalController(Protocol):
+    """What a terminal needs of the conversation."""
+
+    @property
+    def name(self) -> str:
+        """The user's own name, as far as the server has agreed to it."""
+
+    def handle_line(self, line: str) -> bool:
+        """Take a typed line; False when the user leaves by it."""
+
+    def handle_message(self, message: Message) -> None:
+        """Send a message that a program made; raises `ChatError` where it cannot be."""
+
+    def report_unsent(self, line: str, reason: str) -> None:
+        """Say that `line` was not sent, and count it."""
+
+    def status(self) -> list[str]:
+        """Return the parts of the status line, the most important first."""
+
+    def waiting(self) -> list[str]:
+        """Return what was said and is not acknowledged yet, in order."""
+
+    def completions(self, before: str) -> tuple[int, list[str]]:
+        """Return how much of the text `before` the cursor is the word to complete, and by what."""
+
+    def tick(self) -> None:
+        """Do what is due now and then; called once a second by live terminals."""
+
+
+class Terminal(Protocol):
+    """One user's, or program's, end of the conversation.
+
+    `is_interactive`: a person types, and commands work. `is_live`: shows who is here as they come
+    and go. `has_typed_lines`: what was typed stays visible, so that its echo is not shown.
+    """
+
+    is_interactive: bool
+    is_live: bool
+    has_typed_lines: bool
+
+    def ask(self, question: str) -> str:
+        """Return the answer to `question`; raises `EOFError` at the end of input. Blocks."""
+
+    def run(self, controller: TerminalController) -> None:
+        """Hand over what is typed until the user leaves, input ends or `stop()`. Blocks."""
+
+    def show(self, message: Message, rendered: RenderedMessage) -> None:
+        """Show one message. From any thread; may block while the terminal takes nothing."""
+
+    def show_notice(self, line: str) -> None:
+        """Show a line of the program's own. From any thread."""
+
+    def show_separator(self, title: str) -> None:
+        """Show a line between two parts of the conversation. From any thread."""
+
+    def show_error(self, sentence: str) -> None:
+        """Show what went wrong. From any thread."""
+
+    def restore(self, line: str) -> None:
+        """Let the user type on at `line`, which was refused. From any thread."""
+
+    def ring(self) -> None:
+        """Ring the bell. From any thread."""
+
+    def clear(self) -> None:
+        """Clear the screen. In the main thread."""
+
+    def refresh(self) -> None:
+        """Show the present state of the conversation. From any thread."""
+
+    def stop(self) -> None:
+        """Make `run` return. From any thread."""
+
+    def finish(self) -> None:
+        """Show what is still to be shown; the terminal is as it was before."""

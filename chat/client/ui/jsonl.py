@@ -1,0 +1,72 @@
+"""The terminal of programs: JSON Lines, one object for each message, both ways."""
+
+from __future__ import annotations
+
+import json
+
+from google.protobuf import json_format
+
+from chat.cli.i18n import _
+from chat.client.ui.base import TerminalController
+from chat.client.ui.plain import PlainTerminal
+from chat.client.ui.render import RenderedMessage
+from chat.protocol.errors import ChatError
+from chat_pb2 import Kind, Message
+
+
+class JsonTerminal(PlainTerminal):
+    """One JSON object a line, both ways, with every field of `Message`.
+
+    `listen_only`, and who calls what in which thread: as `PlainTerminal` has it.
+    """
+
+    def __init__(self, listen_only: bool = False) -> None:
+        super().__init__(listen_only)
+        self.is_interactive = self.has_typed_lines = False
+
+    def _hand_over(self, controller: TerminalController, line: str) -> bool:
+        if not line.strip():
+            return True
+        try:
+            controller.handle_message(message_of(line))
+        except json_format.ParseError:
+            controller.report_unsent(line, _("it is not a valid JSON message"))
+        except ChatError as error:
+            controller.report_unsent(line, str(error))
+        return True
+
+    def show(self, message: Message, rendered: RenderedMessage) -> None:
+        """Show a message as it came, uncleaned: ASCII with escapes cannot deceive a screen."""
+        self._print(json_of(message))
+
+
+def message_of(line: str) -> Message:
+    """Return the message that a line of JSON is; raises `json_format.ParseError`."""
+    try:
+        return json_format.Parse(line, Message())
+    except RecursionError as error:
+        raise json_format.ParseError(str(error)) from error
+
+
+def json_of(message: Message) -> str:
+    """Return a message as one line of JSON (ASCII) with every field; `sent_at` may be null.
+
+    In the form of ProtoJSON, but that `id` is a number.
+    """
+    sent_at = message.sent_at.ToJsonString() if message.HasField("sent_at") else None
+    fields = {
+        "user": message.user,
+        "message": message.message,
+        "id": message.id,
+        "sent_at": sent_at,
+        "kind": kind_name(message.kind),
+        "key": message.key,
+        "to": message.to,
+    }
+    return json.dumps(fields)
+
+
+def kind_name(kind: int) -> str | int:
+    """Return the name of a kind; of one that only later versions know, the number."""
+    value = Kind.DESCRIPTOR.values_by_number.get(kind)
+    return kind if value is None else str(value.name)

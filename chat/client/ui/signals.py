@@ -1,0 +1,46 @@
+"""The signals that end the client, and the one by which a thread wakes the main thread."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+# They end a program that is asked to end, or whose terminal is gone.
+ENDING_SIGNALS = tuple(
+    getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)
+)
+# Wakes the main thread. Not SIGINT, which is ignored in what a shell started in the background.
+WAKE_SIGNAL: signal.Signals | None = getattr(signal, "SIGUSR1", None)
+
+
+def exit_on_signals() -> None:
+    """Let each of `ENDING_SIGNALS` end the program with 128 and its number, in order."""
+    for number in ENDING_SIGNALS:
+        signal.signal(number, lambda number, _frame: sys.exit(128 + number))
+
+
+@contextmanager
+def wakeable() -> Iterator[None]:
+    """Let `interrupt_main_thread` work for the length of the block; in the main thread."""
+    if WAKE_SIGNAL is None:
+        yield
+        return
+    before = signal.signal(WAKE_SIGNAL, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(WAKE_SIGNAL, before)
+
+
+def interrupt_main_thread() -> None:
+    """Make the main thread stop waiting for a line; it sees a `KeyboardInterrupt`."""
+    if WAKE_SIGNAL is not None:
+        signal.pthread_kill(threading.main_thread().ident or 0, WAKE_SIGNAL)
+    else:  # Windows can wake it by nothing but a key
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(1)

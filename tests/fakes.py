@@ -1,0 +1,173 @@
+"""Stand-ins for unit tests: a terminal that remembers, and streams that go by a script."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import grpc
+
+from chat.client.connection import Metadata
+from chat.client.outbox import Requests
+from chat.client.ui.base import TerminalController
+from chat.client.ui.render import RenderedMessage
+from chat_pb2 import Message
+
+
+class FakeTerminal:
+    """A terminal that remembers what it was told to do. `lines`: what `run` hands over.
+
+    `answers` are given to questions, `interruption` is raised by `run`, `on_finish` is called when
+    everything is over.
+    """
+
+    def __init__(
+        self,
+        lines: Sequence[str] = (),
+        answers: Sequence[str] = (),
+        *,
+        is_interactive: bool = True,
+        has_typed_lines: bool = False,
+    ) -> None:
+        self.is_interactive = is_interactive
+        self.is_live = is_interactive
+        self.has_typed_lines = has_typed_lines
+        self.on_finish: Callable[[], None] = lambda: None
+        self.messages: list[Message] = []
+        self.shown: list[str] = []
+        self.notices: list[str] = []
+        self.errors: list[str] = []
+        self.restored: list[str] = []
+        self.bells = self.clears = self.refreshes = 0
+        self.is_stopped = False
+        self.interruption: BaseException | None = None
+        self._lines = list(lines)
+        self._answers = list(answers)
+
+    def ask(self, question: str) -> str:
+        if not self._answers:
+            raise EOFError
+        return self._answers.pop(0)
+
+    def run(self, controller: TerminalController) -> None:
+        if self.interruption is not None:
+            raise self.interruption
+        for line in self._lines:
+            if not controller.handle_line(line):
+                return
+
+    def show(self, message: Message, rendered: RenderedMessage) -> None:
+        self.messages.append(message)
+        self.shown.append(rendered.text)
+
+    def show_notice(self, line: str) -> None:
+        self.notices.append(line)
+
+    def show_separator(self, title: str) -> None:
+        self.shown.append(f"--- {title} ---")
+
+    def show_error(self, sentence: str) -> None:
+        self.errors.append(sentence)
+
+    def restore(self, line: str) -> None:
+        self.restored.append(line)
+
+    def ring(self) -> None:
+        self.bells += 1
+
+    def clear(self) -> None:
+        self.clears += 1
+
+    def refresh(self) -> None:
+        self.refreshes += 1
+
+    def stop(self) -> None:
+        self.is_stopped = True
+
+    def finish(self) -> None:
+        self.on_finish()
+
+
+class FakeError(grpc.RpcError):
+    """How a stream ended: `grpc.RpcError` as a call is one."""
+
+    def __init__(
+        self,
+        code: grpc.StatusCode = grpc.StatusCode.UNAVAILABLE,
+        details: str = "",
+        trailing: Metadata = (),
+    ) -> None:
+        self._code = code
+        self._details = details
+        self._trailing = trailing
+
+    def code(self) -> grpc.StatusCode:
+        return self._code
+
+    def details(self) -> str:
+        return self._details
+
+    def trailing_metadata(self) -> Any:
+        return self._trailing
+
+
+class FakeCall:
+    """A stream by a script: a greeting, messages, and how it ends.
+
+    `epoch`: of a full server, empty for a plain one. `steps`: messages, and functions to call
+    between them. `end`: the error, None for a polite end. Cancelled, it ends at the next step.
+    """
+
+    def __init__(
+        self,
+        *steps: Message | Callable[[], object],
+        epoch: str = "",
+        after: str = "",
+        end: FakeError | None = None,
+    ) -> None:
+        self._steps = steps
+        self._greeting = [("chat-epoch", epoch), ("chat-after", after)] if epoch else []
+        self._end = end
+        self._has_begun = False
+        self.was_cancelled_before_it_began = False
+        self.is_cancelled = False
+        self.metadata: dict[str, str | bytes] = {}
+        self.requests: Requests | None = None
+
+    def initial_metadata(self) -> Sequence[tuple[str, str]]:
+        self._has_begun = True
+        return [] if self.is_cancelled else self._greeting
+
+    def __iter__(self) -> Iterator[Message]:
+        for step in self._steps:
+            if self.is_cancelled:
+                raise FakeError(grpc.StatusCode.CANCELLED)
+            if isinstance(step, Message):
+                yield step
+            else:
+                step()
+        if self.is_cancelled:
+            raise FakeError(grpc.StatusCode.CANCELLED)
+        if self._end is not None:
+            raise self._end
+
+    def cancel(self) -> None:
+        self.was_cancelled_before_it_began |= not self._has_begun
+        self.is_cancelled = True
+
+
+def opening(*calls: FakeCall, meanwhile: Callable[[], object] = lambda: None) -> Any:
+    """Return an `open_stream` that hands out these calls, and then a refusal for good.
+
+    `meanwhile` is called while a stream is being opened.
+    """
+    left = list(calls)
+
+    def open_stream(stub: Any, requests: Requests, metadata: Metadata) -> FakeCall:
+        refusal = FakeError(grpc.StatusCode.ALREADY_EXISTS)
+        call = left.pop(0) if left else FakeCall(end=refusal)
+        call.requests, call.metadata = requests, dict(metadata)
+        meanwhile()
+        return call
+
+    return open_stream

@@ -1,0 +1,63 @@
+"""When the bell rings."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta, timezone
+
+import pytest
+
+from chat.client.alerts import Alerts
+from chat_pb2 import KIND_JOINED, Message
+
+BEGAN_AT = datetime(2026, 1, 2, 12, 0, tzinfo=timezone.utc)
+
+
+def said(text: str, user: str = "bia", to: str = "", minutes: float = 1.0, id: int = 1) -> Message:
+    """Return a message of the log, said so many minutes after the beginning."""
+    message = Message(user=user, message=text, to=to, id=id)
+    message.sent_at.FromDatetime(BEGAN_AT + timedelta(minutes=minutes))
+    return message
+
+
+@pytest.mark.parametrize(
+    ("mode", "rings"),
+    [("all", [True, True, True]), ("mentions", [False, True, True]), ("off", [False] * 3)],
+)
+def test_bell_rings_by_its_mode(mode: str, rings: list[bool]) -> None:
+    """At every message, at those that mention or address one, or never."""
+    alerts = Alerts(mode, BEGAN_AT)
+    messages = [said("banana"), said("oi, Ana!"), said("psiu", to="ana", id=0)]
+    assert [alerts.rings_at(message, "ana") for message in messages] == rings
+
+
+def test_history_does_not_ring() -> None:
+    """What was said before one came in; a private message is never history."""
+    alerts = Alerts("all", BEGAN_AT)
+    assert not alerts.rings_at(said("Ana!", minutes=-1), "ana")
+    assert alerts.rings_at(said("Ana!", minutes=1), "ana")
+    assert alerts.rings_at(said("psiu", to="ana", minutes=-1, id=0), "ana")
+
+
+def test_own_messages_and_events_do_not_ring() -> None:
+    """By the name, whatever its case."""
+    alerts = Alerts("all", BEGAN_AT)
+    assert not alerts.rings_at(said("Ana!", user="ANA"), "ana")
+    assert not alerts.rings_at(Message(user="bia", kind=KIND_JOINED), "ana")
+
+
+@pytest.mark.parametrize(
+    ("word", "mode"),
+    [("all", "all"), ("TUDO", "all"), ("menções", "mentions"), ("nao", "off"), ("", "mentions")],
+)
+def test_mode_is_chosen_by_a_word(word: str, mode: str) -> None:
+    """In both languages; no word keeps it."""
+    alerts = Alerts("mentions", BEGAN_AT)
+    assert alerts.choose(word)
+    assert alerts.mode == mode
+
+
+def test_unknown_word_changes_nothing() -> None:
+    """The user is shown the usage instead."""
+    alerts = Alerts("all", BEGAN_AT)
+    assert not alerts.choose("loud")
+    assert alerts.mode == "all"

@@ -1,0 +1,61 @@
+"""The table of commands: what is typed, what is meant, and what is made from the table."""
+
+from __future__ import annotations
+
+import pytest
+
+from chat.cli import i18n as language
+from chat.client import commands
+
+
+def test_commands_are_found_whatever_their_case_and_accents() -> None:
+    """Each name finds its command, and nothing else does."""
+    for command in commands.COMMANDS:
+        for name in command.names:
+            assert commands.parse(f"/{name.upper()} x y")[0] is command
+    assert commands.parse("/Histórico 5") == (commands.HISTORY, "5")
+    assert commands.parse("/nada")[0] is None
+    assert not commands.is_command("//sair") and not commands.is_command("sair")
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        ("/qem", "/quem"),
+        ("/hlep", "/help"),
+        ("/quitt", "/quit"),
+        ("/zzz", "/ajuda"),
+        ("/sala1", "/sala"),
+    ],
+)
+def test_nearest_command(typed: str, meant: str) -> None:
+    """A mistyped command is taken for the nearest one, and for the help if none is near."""
+    assert commands.nearest(typed) == meant
+
+
+def test_help_and_guide_list_every_command() -> None:
+    """Both are made from the one table, in the user's language."""
+    for lang in ("en", "pt_BR"):
+        language.use(lang)
+        for text in ("\n".join(commands.help_lines()), commands.markdown()):
+            for command in commands.COMMANDS:
+                assert all(f"/{name}" in text for name in command.names)
+
+
+def test_completion_knows_what_belongs_where() -> None:
+    """Commands at the start, names in a message, rooms and bell modes after their commands."""
+    choices = {"names": ["Ana", "Zé"], "rooms": ["redes"], "bells": ["all", "off"]}
+    assert commands.completions("/sa", choices) == (3, ["/sair", "/sala"])
+    assert commands.completions("oi z", choices) == (1, ["Zé"])
+    assert commands.completions("oi @a", choices) == (2, ["@Ana"])
+    assert commands.completions("/sala ", choices) == (0, ["redes"])
+    assert commands.completions("/sino o", choices) == (1, ["off"])
+
+
+@pytest.mark.parametrize(
+    ("line", "leaves"),
+    [("/sair", True), (" /SAIR ", True), ("/quit", True), ("//sair", False), ("sair", False)],
+)
+def test_leaving_is_a_command(line: str, leaves: bool) -> None:
+    """In any case, with spaces around it."""
+    assert commands.is_leaving(line) is leaves

@@ -1,0 +1,102 @@
+"""What a gRPC error means: its reason, by whatever way it is told, and a sentence."""
+
+from __future__ import annotations
+
+import sys
+
+import grpc
+import pytest
+from fakes import FakeError
+from google.protobuf import any_pb2
+from google.rpc import error_details_pb2, status_pb2
+
+from chat.client.connection import explain_unreachable, reason_of
+
+DETAILS = "grpc-status-details-bin"
+
+
+def rich(reason: str, code: grpc.StatusCode = grpc.StatusCode.UNAVAILABLE) -> tuple[str, bytes]:
+    """Return the trailing metadata of the rich error model for `reason`."""
+    detail = any_pb2.Any()
+    detail.Pack(error_details_pb2.ErrorInfo(reason=reason, domain="chat"))
+    status = status_pb2.Status(code=code.value[0], details=[detail])
+    return DETAILS, status.SerializeToString()
+
+
+def test_reason_stands_in_the_trailing_metadata() -> None:
+    """For clients without the rich error model; it comes first."""
+    error = FakeError(trailing=[("chat-reason", "SERVER_FULL"), rich("SHUTTING_DOWN")])
+    assert reason_of(error) == "SERVER_FULL"
+
+
+def test_reason_stands_in_the_error_info() -> None:
+    """Servers of other people may know that alone, and reasons of their own."""
+    assert reason_of(FakeError(trailing=[rich("SHUTTING_DOWN")])) == "SHUTTING_DOWN"
+    assert reason_of(FakeError(trailing=[rich("TEAPOT_FULL")])) == "TEAPOT_FULL"
+
+
+@pytest.mark.parametrize(
+    ("code", "reason"),
+    [
+        (grpc.StatusCode.UNIMPLEMENTED, "NOT_A_CHAT"),
+        (grpc.StatusCode.UNAUTHENTICATED, "TOKEN_INVALID"),
+        (grpc.StatusCode.PERMISSION_DENIED, "TOKEN_INVALID"),
+        (grpc.StatusCode.ALREADY_EXISTS, "NAME_TAKEN"),
+        (grpc.StatusCode.INVALID_ARGUMENT, "REQUEST_INVALID"),
+        (grpc.StatusCode.UNAVAILABLE, ""),
+    ],
+)
+def test_status_is_better_than_nothing(code: grpc.StatusCode, reason: str) -> None:
+    """A server that gives no reason has a status."""
+    assert reason_of(FakeError(code)) == reason
+
+
+@pytest.mark.parametrize(
+    "trailing",
+    [
+        (DETAILS, b"\xff\xff\xff"),
+        (DETAILS, b""),
+        (DETAILS, status_pb2.Status(code=1).SerializeToString()),  # another code than the status
+        (
+            DETAILS,
+            status_pb2.Status(
+                code=14,
+                details=[
+                    any_pb2.Any(type_url="type.googleapis.com/google.rpc.ErrorInfo", value=b"\xff")
+                ],
+            ).SerializeToString(),
+        ),
+        ("chat-reason", "no such reason"),
+        ("chat-reason", ""),
+        rich("\x1b[2J"),
+        rich("x" * 1000),
+        rich("SERVER_FULL\n"),
+    ],
+    ids=repr,
+)
+def test_what_makes_no_sense_is_no_reason(trailing: tuple[str, str | bytes]) -> None:
+    """Nothing raises, and nothing that a stranger made up is ever shown."""
+    assert reason_of(FakeError(trailing=[trailing])) == ""
+
+
+def test_without_the_rich_error_model_the_metadata_suffice(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only grpcio and protobuf are installed."""
+    monkeypatch.setitem(sys.modules, "grpc_status", None)
+    assert reason_of(FakeError(trailing=[("chat-reason", "SERVER_FULL")])) == "SERVER_FULL"
+    assert reason_of(FakeError(trailing=[rich("SHUTTING_DOWN")])) == ""
+
+
+@pytest.mark.parametrize(
+    ("details", "words"),
+    [
+        ("DNS resolution failed for nowhere:1", "No machine is called host:1"),
+        ("Name resolution failure", "No machine is called host:1"),
+        ("Ssl handshake failed: certificate verify failed", "does not speak TLS"),
+        ("failed to connect to all addresses", "No chat server answers at host:1"),
+        ("", "No chat server answers at host:1"),
+    ],
+)
+def test_unreachable_server_is_a_sentence(details: str, words: str) -> None:
+    """It says what to check."""
+    sentence = explain_unreachable("host:1", FakeError(details=details))
+    assert words in sentence and sentence.endswith(".")

@@ -1,0 +1,383 @@
+"""The outbox without a server: whatever may happen between sending and acknowledging.
+
+What may interleave: send, take for a stream, echo, refusal, a lost stream, a new one, a plain
+server met, a change of room with held messages, close, abort.
+"""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+from support import DEADLINE_SECONDS
+
+from chat.client import outbox as outbox_module
+from chat.client.outbox import Outbox, Peer, Requests
+from chat.protocol.errors import ChatError
+from chat_pb2 import KIND_WHO, Message
+
+# How long somebody must have waited to be seen waiting.
+WAITING_SECONDS = 0.1
+
+
+def said(text: str, to: str = "") -> Message:
+    """Return a message whose key is its text."""
+    return Message(user="ana", message=text, to=to, key=text)
+
+
+def taken(requests: Requests) -> list[str]:
+    """Take what can be taken without waiting; the texts, "end" for the end."""
+    texts: list[str] = []
+    while requests.is_ready:
+        message = requests.next()
+        if message is None:
+            return [*texts, "end"]
+        texts.append(message.message)
+    return texts
+
+
+def pending(outbox: Outbox) -> list[str]:
+    return [message.message for message in outbox.pending]
+
+
+@pytest.fixture
+def outbox() -> Outbox:
+    return Outbox()
+
+
+@pytest.fixture
+def full(outbox: Outbox) -> Requests:
+    """The requests of a stream to a full server."""
+    requests = outbox.begin_stream()
+    outbox.meet_full()
+    return requests
+
+
+# Sending.
+
+
+def test_messages_are_taken_in_order_and_pending_until_acknowledged(
+    outbox: Outbox, full: Requests
+) -> None:
+    """Taken by the stream is not delivered."""
+    for text in ("a", "b", "c"):
+        outbox.put(said(text))
+    assert taken(full) == ["a", "b", "c"]
+    assert pending(outbox) == ["a", "b", "c"]
+    outbox.acknowledge("b")
+    assert pending(outbox) == ["a", "c"] and outbox.unacknowledged == 2
+
+
+def test_key_is_made_up_where_there_is_none(outbox: Outbox) -> None:
+    """Its own for each message."""
+    keys = {outbox.put(Message(message="x")) for _ in range(3)}
+    assert len(keys) == 3 and "" not in keys
+    assert outbox.put(said("own")) == "own"
+
+
+def test_message_is_found_by_its_key_until_it_is_acknowledged(outbox: Outbox) -> None:
+    """An echo of somebody else's finds nothing; a second one does no harm."""
+    outbox.put(said("a"))
+    found = outbox.find("a")
+    assert found is not None and found.message == "a"
+    assert outbox.find("b") is None
+    outbox.acknowledge("a")
+    outbox.acknowledge("a")
+    assert outbox.find("a") is None
+
+
+# Losses.
+
+
+def test_new_stream_takes_everything_pending_again(outbox: Outbox, full: Requests) -> None:
+    """Nobody knows what of it arrived; the server appends each key once."""
+    for text in ("a", "b"):
+        outbox.put(said(text))
+    assert taken(full) == ["a", "b"]
+    outbox.acknowledge("a")
+    outbox.end_stream()
+    outbox.put(said("c"))
+    again = outbox.begin_stream()
+    assert taken(full) == ["end"]
+    assert taken(again) == ["b", "c"]
+
+
+def test_generator_of_a_lost_stream_takes_nothing_more(outbox: Outbox, full: Requests) -> None:
+    """Not even while the next stream is not open yet: what it took would be lost."""
+    outbox.end_stream()
+    outbox.put(said("a"))
+    assert taken(full) == ["end"]
+    assert taken(outbox.begin_stream()) == ["a"]
+
+
+def test_waiting_generator_ends_with_its_stream(outbox: Outbox, full: Requests) -> None:
+    """Its thread is gRPC's, which waits for it."""
+    ended: list[Message | None] = []
+    thread = threading.Thread(target=lambda: ended.append(full.next()))
+    thread.start()
+    outbox.end_stream()
+    thread.join(DEADLINE_SECONDS)
+    assert ended == [None]
+
+
+def test_echo_of_the_old_stream_acknowledges_in_the_new_one(outbox: Outbox, full: Requests) -> None:
+    """It is pending no more, though the new stream may still send it once."""
+    outbox.put(said("a"))
+    outbox.end_stream()
+    again = outbox.begin_stream()
+    outbox.acknowledge("a")
+    assert pending(outbox) == []
+    assert taken(again) == ["a"]
+
+
+# Private messages and plain servers.
+
+
+@pytest.mark.parametrize("message", [said("p", to="bia"), Message(kind=KIND_WHO, key="p")])
+def test_nothing_private_goes_to_an_unknown_server(outbox: Outbox, message: Message) -> None:
+    """A plain server would tell it to everybody; what is behind it waits too, in order."""
+    requests = outbox.begin_stream()
+    outbox.put(said("a"))
+    outbox.put(message)
+    outbox.put(said("b"))
+    assert taken(requests) == ["a"]
+    outbox.meet_full()
+    assert [m.key for m in (requests.next(), requests.next()) if m] == ["p", "b"]
+
+
+def test_plain_server_gets_nothing_private(outbox: Outbox) -> None:
+    """What waits for it is dropped, and refused from then on."""
+    requests = outbox.begin_stream()
+    outbox.put(said("p", to="bia"))
+    outbox.put(said("a"))
+    assert taken(requests) == []
+    assert outbox.meet_plain()
+    assert taken(requests) == ["a"]
+    with pytest.raises(ChatError) as refusal:
+        outbox.put(said("q", to="bia"))
+    assert refusal.value.reason == "PLAIN_SERVER"
+    with pytest.raises(ChatError):
+        outbox.move("redes")
+
+
+def test_plain_server_confirms_nothing(outbox: Outbox) -> None:
+    """Handed over is all there is to know: what it has taken is pending no more."""
+    requests = outbox.begin_stream()
+    outbox.put(said("a"))
+    assert taken(requests) == ["a"]
+    outbox.put(said("b"))
+    outbox.meet_plain()
+    assert pending(outbox) == ["b"]
+    assert taken(requests) == ["b"]
+    assert pending(outbox) == []
+
+
+def test_server_is_met_once_in_a_stream(outbox: Outbox, full: Requests) -> None:
+    """A full one stays it; after a loss another one may be there."""
+    peers = [outbox.peer]
+    assert not outbox.meet_plain()
+    peers.append(outbox.peer)
+    outbox.end_stream()
+    outbox.begin_stream()
+    peers.append(outbox.peer)
+    assert outbox.meet_plain() and not outbox.meet_plain()
+    assert peers == [Peer.FULL, Peer.FULL, Peer.UNKNOWN]
+
+
+def test_private_message_that_waited_for_space_is_refused_by_a_plain_server(
+    outbox: Outbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The server was met meanwhile: it must not be told to everybody now."""
+    monkeypatch.setattr(outbox_module, "MAX_PENDING", 1)
+    requests = outbox.begin_stream()
+    outbox.put(said("a"))
+    reasons: list[str] = []
+
+    def put() -> None:
+        try:
+            outbox.put(said("p", to="bia"))
+        except ChatError as error:
+            reasons.append(error.reason)
+
+    thread = threading.Thread(target=put)
+    thread.start()
+    outbox.meet_plain()
+    requests.next()
+    thread.join(DEADLINE_SECONDS)
+    assert reasons == ["PLAIN_SERVER"] and pending(outbox) == []
+
+
+# Another room.
+
+
+def test_move_waits_for_the_last_acknowledgement(outbox: Outbox, full: Requests) -> None:
+    """What was said here is said here; what is said from now on, there."""
+    outbox.put(said("here"))
+    outbox.move("redes")
+    outbox.put(said("there"))
+    assert taken(full) == ["here"]
+    assert not outbox.can_move and outbox.take_next_room() is None
+    assert pending(outbox) == ["here", "there"]
+    outbox.acknowledge("here")
+    assert outbox.can_move
+    outbox.end_stream()
+    assert outbox.take_next_room() == "redes"
+    assert not outbox.can_move
+    assert taken(outbox.begin_stream()) == ["there"]
+
+
+def test_move_survives_a_lost_stream(outbox: Outbox, full: Requests) -> None:
+    """The new stream is in the old room, until what was said there is acknowledged."""
+    outbox.put(said("here"))
+    outbox.move("redes")
+    outbox.put(said("there"))
+    outbox.end_stream()
+    assert outbox.take_next_room() is None
+    again = outbox.begin_stream()
+    outbox.meet_full()
+    assert taken(again) == ["here"]
+
+
+def test_held_message_is_not_acknowledged_in_the_old_room(outbox: Outbox, full: Requests) -> None:
+    """It has not been sent there."""
+    outbox.put(said("here"))
+    outbox.move("redes")
+    outbox.put(said("there"))
+    outbox.acknowledge("there")
+    assert outbox.find("there") is None
+    assert pending(outbox) == ["here", "there"]
+
+
+def test_back_to_the_common_room(outbox: Outbox, full: Requests) -> None:
+    """Its name is empty, and no reason to stay."""
+    outbox.move("")
+    assert outbox.can_move and outbox.take_next_room() == ""
+    assert outbox.take_next_room() is None
+
+
+def test_second_wish_takes_the_place_of_the_first(outbox: Outbox, full: Requests) -> None:
+    """What is held is said in the room that is reached."""
+    outbox.put(said("here"))
+    outbox.move("one")
+    outbox.put(said("there"))
+    outbox.move("two")
+    outbox.acknowledge("here")
+    assert outbox.take_next_room() == "two"
+    assert taken(outbox.begin_stream()) == ["there"]
+
+
+# The end.
+
+
+def test_close_sends_what_waits_and_then_half_closes(outbox: Outbox, full: Requests) -> None:
+    """Done is when all of it is acknowledged."""
+    outbox.put(said("a"))
+    outbox.close()
+    assert not outbox.is_done
+    assert taken(full) == ["a", "end"]
+    outbox.acknowledge("a")
+    assert outbox.is_done
+    with pytest.raises(ChatError) as refusal:
+        outbox.put(said("late"))
+    assert refusal.value.reason == "CLOSED"
+
+
+def test_close_does_not_half_close_what_is_about_to_move(outbox: Outbox, full: Requests) -> None:
+    """Held messages are still to be said, in another stream."""
+    outbox.put(said("here"))
+    outbox.move("redes")
+    outbox.put(said("there"))
+    outbox.close()
+    assert taken(full) == ["here"]
+    assert not full.is_ready
+    outbox.acknowledge("here")
+    assert not full.is_ready and not outbox.is_done
+    outbox.end_stream()
+    assert outbox.take_next_room() == "redes"
+    assert taken(outbox.begin_stream()) == ["there", "end"]
+    outbox.acknowledge("there")
+    assert outbox.is_done
+
+
+def test_refusal_of_a_held_message_after_close_ends_it(outbox: Outbox, full: Requests) -> None:
+    """A refusal answers a message as an echo does."""
+    outbox.move("redes")
+    outbox.put(said("there"))
+    outbox.close()
+    outbox.take_next_room()
+    outbox.acknowledge("there")
+    assert outbox.is_done
+
+
+def test_close_waits_over_a_lost_stream(outbox: Outbox, full: Requests) -> None:
+    """The next stream sends it again, and half-closes."""
+    outbox.put(said("a"))
+    outbox.close()
+    assert taken(full) == ["a", "end"]
+    outbox.end_stream()
+    assert not outbox.is_done
+    assert taken(outbox.begin_stream()) == ["a", "end"]
+
+
+def test_abort_ends_at_once(outbox: Outbox, full: Requests) -> None:
+    """Whatever is pending or held; it is still counted."""
+    outbox.put(said("a"))
+    outbox.move("redes")
+    outbox.put(said("b"))
+    outbox.abort()
+    assert outbox.is_done and outbox.is_aborted and outbox.is_closing
+    assert taken(full) == ["end"]
+    assert outbox.unacknowledged == 2
+
+
+def test_abort_ends_a_generator_that_waits_for_the_server(outbox: Outbox) -> None:
+    """It must not wait for a word that will never come."""
+    requests = outbox.begin_stream()
+    outbox.put(said("p", to="bia"))
+    assert not requests.is_ready
+    outbox.abort()
+    assert taken(requests) == ["end"]
+
+
+def test_waiting_for_the_end_ends_with_it(outbox: Outbox) -> None:
+    """Long before its time is over."""
+    thread = threading.Thread(target=outbox.wait_until_done, args=(60 * DEADLINE_SECONDS,))
+    thread.start()
+    outbox.close()
+    thread.join(DEADLINE_SECONDS)
+    assert not thread.is_alive()
+
+
+@pytest.mark.parametrize(
+    ("release", "reasons"),
+    [
+        (lambda outbox: outbox.acknowledge("a"), []),
+        (lambda outbox: outbox.close(), ["CLOSED"]),
+        (lambda outbox: outbox.abort(), ["CLOSED"]),
+    ],
+    ids=["acknowledge", "close", "abort"],
+)
+def test_full_outbox_makes_the_sender_wait(
+    outbox: Outbox, monkeypatch: pytest.MonkeyPatch, release: object, reasons: list[str]
+) -> None:
+    """Until there is space, or no use in waiting."""
+    monkeypatch.setattr(outbox_module, "MAX_PENDING", 2)
+    outbox.put(said("a"))
+    outbox.put(said("b"))
+    seen: list[str] = []
+
+    def put() -> None:
+        try:
+            outbox.put(said("c"))
+        except ChatError as error:
+            seen.append(error.reason)
+
+    thread = threading.Thread(target=put)
+    thread.start()
+    thread.join(WAITING_SECONDS)
+    assert thread.is_alive() and pending(outbox) == ["a", "b"]
+    assert callable(release)
+    release(outbox)
+    thread.join(DEADLINE_SECONDS)
+    assert not thread.is_alive() and seen == reasons
+    assert pending(outbox) == (["b", "c"] if not reasons else ["a", "b"])

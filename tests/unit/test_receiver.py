@@ -1,0 +1,267 @@
+"""Sessions over streams that go by a script: what is opened, cancelled, told and tried again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import grpc
+import pytest
+from fakes import FakeCall, FakeError, opening
+
+from chat.client import Change, ChatError, ConfigError, Session, State
+from chat.client import backoff as backoff_module
+from chat_pb2 import KIND_RENAMED, Message
+
+ADDRESS = "localhost:1"  # nobody connects to it
+
+
+@pytest.fixture(autouse=True)
+def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let attempts follow each other at once."""
+    monkeypatch.setattr(backoff_module, "MIN_BACKOFF_SECONDS", 0.0005)
+
+
+def session_over(
+    *calls: FakeCall, meanwhile: Callable[[], object] = lambda: None, retries: bool = True
+) -> tuple[Session, list[State]]:
+    """Return a session that gets these streams, and what it tells of them."""
+    states: list[State] = []
+    session = Session(
+        ADDRESS,
+        "ana",
+        retry_first_connect=retries,
+        on_state=states.append,
+        open_stream=opening(*calls, meanwhile=meanwhile),
+    )
+    return session, states
+
+
+def texts(session: Session) -> list[str]:
+    """Iterate until the script is over; what was heard."""
+    heard = []
+    with pytest.raises(ChatError, match="taken"):
+        for message in session:
+            heard.append(message.message)
+    return heard
+
+
+def numbered(number: int) -> Message:
+    return Message(user="bia", message=str(number), id=number)
+
+
+def changes(states: list[State]) -> list[Change]:
+    return [state.change for state in states]
+
+
+def test_resumed_stream_brings_each_message_once() -> None:
+    """It asks for what came after the last one seen, and drops what comes twice."""
+    lost = FakeCall(numbered(1), numbered(2), epoch="e", after="0", end=FakeError())
+    again = FakeCall(numbered(2), numbered(3), epoch="e", after="2", end=FakeError())
+    session, states = session_over(lost, again)
+    assert texts(session) == ["1", "2", "3"]
+    assert lost.metadata["chat-history"] == "20" and "chat-after" not in lost.metadata
+    assert again.metadata["chat-after"] == "2" and "chat-history" not in again.metadata
+    assert changes(states)[:4] == [Change.CONNECTED, Change.LOST, Change.RETRYING, Change.RESUMED]
+
+
+def test_batch_is_taken_apart() -> None:
+    """Several messages that came in one are several."""
+    batch = Message(batch=[numbered(1), numbered(2), numbered(1)])
+    session, _states = session_over(FakeCall(batch, epoch="e", after="0"))
+    assert texts(session) == ["1", "2"]
+
+
+@pytest.mark.parametrize(
+    ("steps", "epoch"),
+    [([], "e"), ([Message(user="bia", message="oi")], "")],
+    ids=["full", "plain"],
+)
+def test_word_of_the_server_makes_the_next_attempt_soon(steps: list[Message], epoch: str) -> None:
+    """A greeting shows that it works, and so does a message: backoff begins anew each time."""
+    session, states = session_over(
+        *(FakeCall(*steps, epoch=epoch, after="0", end=FakeError()) for _attempt in range(12))
+    )
+    texts(session)
+    waits = [state.seconds for state in states if state.change is Change.RETRYING]
+    assert len(waits) == 12 and max(waits) <= 2 * backoff_module.MIN_BACKOFF_SECONDS
+
+
+def test_silent_server_is_tried_ever_less_often() -> None:
+    """Without a greeting or a message nothing says that the connection works."""
+    session, states = session_over(*(FakeCall(end=FakeError()) for _attempt in range(8)))
+    texts(session)
+    waits = [state.seconds for state in states if state.change is Change.RETRYING]
+    assert max(waits) > 2 * backoff_module.MIN_BACKOFF_SECONDS
+
+
+def test_abort_while_a_stream_is_opened_cancels_it() -> None:
+    """There was no call yet to cancel: left alone it would block the iteration for ever."""
+    call = FakeCall(numbered(1), epoch="e", after="0")
+    session, states = session_over(call, meanwhile=lambda: session.abort())
+    assert list(session) == []
+    assert call.was_cancelled_before_it_began
+    assert states == []
+
+
+def test_history_once_more_is_no_loss() -> None:
+    """The stream is replaced by another one, at once, and nobody is told of a loss."""
+    first = FakeCall(
+        numbered(1),
+        numbered(2),
+        lambda: session.history(2),
+        numbered(3),  # comes again in the next stream
+        epoch="e",
+        after="0",
+    )
+    second = FakeCall(numbered(2), numbered(3), epoch="e", after="1", end=FakeError())
+    session, states = session_over(first, second)
+    assert texts(session) == ["1", "2", "2", "3"]
+    assert second.metadata["chat-history"] == "2" and "chat-after" not in second.metadata
+    assert changes(states)[:2] == [Change.CONNECTED, Change.RESUMED]
+
+
+def test_move_opens_a_stream_in_the_other_room_at_once() -> None:
+    """With its history, and without a loss."""
+    first = FakeCall(numbered(7), lambda: session.move("redes"), epoch="e", after="0")
+    second = FakeCall(numbered(3), epoch="e", after="2", end=FakeError())
+    session, states = session_over(first, second)
+    assert texts(session) == ["7", "3"]
+    assert second.metadata["chat-room-bin"] == b"redes"
+    assert second.metadata["chat-history"] == "20"
+    assert changes(states)[:2] == [Change.CONNECTED, Change.RESUMED]
+    assert session.room == "redes"
+
+
+def test_move_waits_for_the_echo_of_what_was_said_here() -> None:
+    """The echo ends the stream; what was said meanwhile goes to the other room."""
+    echo = Message(user="ana", message="here", id=1, key="k")
+    first = FakeCall(
+        lambda: session.send("here", key="k"),
+        lambda: session.move("redes"),
+        lambda: session.send("there", key="k2"),
+        echo,
+        epoch="e",
+        after="0",
+    )
+    second = FakeCall(epoch="e", after="0", end=FakeError())
+    session, states = session_over(first, second)
+    assert texts(session) == ["here"]
+    assert changes(states)[:2] == [Change.CONNECTED, Change.RESUMED]
+    assert [message.message for message in session.pending] == ["there"]
+    assert session.room == "redes"
+
+
+def test_new_log_is_told_and_read_anew() -> None:
+    """The ids of the other log mean nothing."""
+    first = FakeCall(numbered(9), epoch="old", after="0", end=FakeError())
+    second = FakeCall(epoch="new", after="3")
+    third = FakeCall(numbered(1), epoch="new", after="0", end=FakeError())
+    session, states = session_over(first, second, third)
+    assert texts(session) == ["9", "1"]
+    assert Change.NEW_LOG in changes(states)
+    assert third.metadata["chat-history"] == "20"
+
+
+def test_name_changes_when_the_server_says_so() -> None:
+    """Not by the wish, not by somebody else's echo, and not by the echo of something else."""
+    names: list[str] = []
+    call = FakeCall(
+        lambda: session.send("oi", key="said"),
+        Message(user="ana", message="oi", kind=KIND_RENAMED, key="said"),
+        lambda: session.rename("Ana Maria", key="k"),
+        lambda: names.append(session.name),
+        Message(user="bia", message="bea", kind=KIND_RENAMED, key="other"),
+        lambda: names.append(session.name),
+        Message(user="ana", message="Ana Maria", kind=KIND_RENAMED, key="k"),
+        epoch="e",
+        end=FakeError(),
+    )
+    again = FakeCall(epoch="e", end=FakeError())
+    session, _states = session_over(call, again)
+    texts(session)
+    assert names == ["ana", "ana"] and session.name == "Ana Maria"
+    assert again.metadata["chat-user-bin"] == b"Ana Maria"
+
+
+def test_private_message_never_reaches_a_plain_server() -> None:
+    """It is known as one by its first message."""
+    call = FakeCall(
+        lambda: session.send("psst", to="bia"),
+        lambda: readiness.append(call.requests is not None and call.requests.is_ready),
+        Message(user="bia", message="oi"),
+        lambda: readiness.append(call.requests is not None and call.requests.is_ready),
+        end=FakeError(),
+    )
+    readiness: list[bool] = []
+    session, states = session_over(call)
+    assert texts(session) == ["oi"]
+    assert readiness == [False, False] and session.unacknowledged == 0
+    assert changes(states)[0] is Change.PLAIN
+
+
+def test_first_refusal_is_raised_with_its_reason() -> None:
+    """Unless the session is to keep trying."""
+    full = FakeError(grpc.StatusCode.RESOURCE_EXHAUSTED, trailing=[("chat-reason", "SERVER_FULL")])
+    session, _states = session_over(FakeCall(end=full), retries=False)
+    with pytest.raises(ChatError) as refusal:
+        list(session)
+    assert refusal.value.reason == "SERVER_FULL"
+    session, states = session_over(FakeCall(end=full))
+    texts(session)
+    assert states[0] == State(Change.LOST, cause="the server is full; try again later")
+
+
+def test_first_loss_is_a_sentence() -> None:
+    """Nobody is there."""
+    session, _states = session_over(FakeCall(end=FakeError()), retries=False)
+    with pytest.raises(ConfigError, match="No chat server answers at localhost:1"):
+        list(session)
+
+
+def test_later_loss_is_waited_for() -> None:
+    """Who was in comes back, whether or not the first attempt had to work."""
+    session, states = session_over(
+        FakeCall(epoch="e", end=FakeError()), FakeCall(end=FakeError()), retries=False
+    )
+    texts(session)
+    assert changes(states).count(Change.LOST) == 2
+
+
+def test_close_by_the_thread_that_iterates_ends_the_iteration_alone() -> None:
+    """It does not wait for itself; what is on its way is still heard."""
+    call = FakeCall(
+        lambda: session.send("oi", key="k"),
+        lambda: session.close(timeout=0.01),
+        Message(user="ana", message="oi", key="k", id=1),
+        epoch="e",
+        after="0",
+    )
+    session, _states = session_over(call)
+    assert [message.message for message in session] == ["oi"]
+    assert session.unacknowledged == 0
+
+
+def test_refusal_closes_the_session() -> None:
+    """Nothing can be sent after it."""
+    session, _states = session_over()
+    texts(session)
+    with pytest.raises(ChatError) as refusal:
+        session.send("oi")
+    assert refusal.value.reason == "CLOSED"
+
+
+def test_token_goes_to_loopback_alone_without_encryption() -> None:
+    """Before anything is connected."""
+    with pytest.raises(ConfigError, match="in the clear"):
+        Session("192.0.2.1:50051", "ana", token="secret-token")
+    call = FakeCall(epoch="e")
+    session = Session(ADDRESS, "ana", token="secret-token", open_stream=opening(call))
+    texts(session)
+    assert call.metadata["authorization"] == "Bearer secret-token"
+
+
+@pytest.mark.parametrize("name", ["", "a" * 33, "a\nb"])
+def test_bad_name_is_refused_at_once(name: str) -> None:
+    """As the server would."""
+    with pytest.raises(ChatError):
+        Session(ADDRESS, name)

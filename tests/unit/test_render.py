@@ -1,0 +1,110 @@
+"""What messages look like: cleaned, coloured, dated."""
+
+from __future__ import annotations
+
+import pytest
+
+from chat.client.ui import render
+from chat_pb2 import KIND_JOINED, KIND_NOTICE, KIND_WHO, Message
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("ana", "ana"),
+        ("bia]: sim [x", "bia): sim (x"),
+        ("［bia］", "(bia)"),
+        ("a\nb", "a b"),
+        ("a → b", "a � b"),
+        ("a\u202eb\x1b", "a�b�"),
+        ("x" * 99, "x" * 64),
+    ],
+)
+def test_name_cannot_leave_its_brackets(name: str, shown: str) -> None:
+    """A name is one line, bounded, and has none of the signs that we mark names with."""
+    assert render.shown_name(name) == shown
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("tab\there", "tab    here"),
+        ("soft\u00adhyphen", "soft�hyphen"),
+        ("❤\ufe0f", "❤"),
+        ("👩\u200d💻", "👩💻"),
+        ("می\u200cخواهم", "می\u200cخواهم"),
+        ("a\u200db", "a�b"),
+        ("é\u200c\u200cé", "é��é".replace("��", "�")),
+        ("tag\U000e0041", "tag�"),
+        ("e" + "\u0301" * 9, "e" + "\u0301" * 4),
+    ],
+)
+def test_nothing_hidden_is_shown(text: str, shown: str) -> None:
+    """What shows nothing is shown as such; joiners of scripts that need them stay."""
+    assert render.clean(text) == shown
+
+
+def luminance(colour: str) -> float:
+    """Return the relative luminance of a colour (WCAG 2)."""
+    parts = [int(colour[index : index + 2], 16) / 255 for index in (1, 3, 5)]
+    red, green, blue = (p / 12.92 if p <= 0.03928 else ((p + 0.055) / 1.055) ** 2.4 for p in parts)
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
+@pytest.mark.parametrize("colour", render.NAME_COLOURS)
+def test_colours_of_names_are_readable_on_any_ground(colour: str) -> None:
+    """Each has a contrast of 4 or more to black and to white."""
+    light = luminance(colour) + 0.05
+    assert light / 0.05 >= 4 and 1.05 / light >= 4
+
+
+@pytest.mark.parametrize(
+    ("text", "is_mention"),
+    [("oi Ana!", True), ("@ana", True), ("banana", False), ("ana_b", False), ("ANA:", True)],
+)
+def test_mention_is_a_word_of_its_own(text: str, is_mention: bool) -> None:
+    """A name inside another word is no mention; case makes no difference."""
+    assert render.mentions(text, "ana") is is_mention
+
+
+def test_time_that_makes_no_sense_is_now() -> None:
+    """A server's impossible time is no reason to stop."""
+    message = Message(user="a", message="b")
+    message.sent_at.seconds = 10**15
+    assert render.time_of(message).date() == render.now().date()
+
+
+def test_line_for_pipes_is_one_line() -> None:
+    """Later lines are marked there, and indented on a screen."""
+    rendered = render.render_message(Message(user="ana", message="um\ndois"))
+    assert rendered is not None
+    assert rendered.line == "[ana]: um \u23ce dois"
+    assert rendered.text == "[ana]: um\n    dois"
+
+
+@pytest.mark.parametrize(
+    ("message", "text"),
+    [
+        (Message(user="ana", message="psiu", to="bia"), "[ana \u2192 bia, private]: psiu"),
+        (Message(user="ana", kind=KIND_JOINED), "* ana joined"),
+        (Message(user="TEAPOT", message="no\ntea", kind=KIND_NOTICE), "* server: no tea"),
+    ],
+    ids=["private", "joined", "notice"],
+)
+def test_kind_has_its_line(message: Message, text: str) -> None:
+    """What is said between brackets, what happens behind a star."""
+    rendered = render.render_message(message)
+    assert rendered is not None and rendered.text == text
+
+
+def test_kind_without_a_line_is_not_shown() -> None:
+    """The answer to WHO, and what only later versions know."""
+    unknown = Message(user="ana")
+    unknown.kind = 99  # type: ignore[assignment]
+    assert render.render_message(Message(kind=KIND_WHO)) is None
+    assert render.render_message(unknown) is None
+
+
+def test_room_has_a_title() -> None:
+    """The common room has no name of its own."""
+    assert (render.room_title("redes"), render.room_title("")) == ("#redes", "common room")

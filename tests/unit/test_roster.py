@@ -1,0 +1,138 @@
+"""Who is where, as the messages tell it."""
+
+from __future__ import annotations
+
+import pytest
+
+from chat.client.roster import WHO_SECONDS, Roster
+from chat.protocol.limits import MAX_PRESENCE_MEMBERS
+from chat_pb2 import (
+    KIND_JOINED,
+    KIND_LEFT,
+    KIND_PRESENT,
+    KIND_RENAMED,
+    KIND_WHO,
+    Kind,
+    Message,
+)
+
+
+@pytest.fixture
+def roster() -> Roster:
+    return Roster("redes")
+
+
+def tell(roster: Roster, user: str, kind: Kind, message: str = "") -> bool:
+    return roster.note(Message(user=user, kind=kind, message=message), "ana")
+
+
+def answer(roster: Roster, *names: str) -> tuple[bool, bool]:
+    """Give a whole answer to WHO; what it is taken for."""
+    for name in names:
+        assert roster.take_answer(Message(user=name, kind=KIND_PRESENT)) == (False, False)
+    return roster.take_answer(Message(kind=KIND_WHO))
+
+
+def test_comings_goings_and_renames_are_followed(roster: Roster) -> None:
+    """Case makes no difference."""
+    assert tell(roster, "bia", KIND_JOINED) and tell(roster, "Caio", KIND_JOINED)
+    assert roster.names == ["bia", "Caio"]
+    tell(roster, "BIA", KIND_RENAMED, "bea")
+    assert roster.names == ["bea", "Caio"]
+    tell(roster, "caio", KIND_LEFT)
+    tell(roster, "nobody", KIND_LEFT)
+    assert roster.names == ["bea"]
+
+
+def test_answer_takes_the_place_of_what_was_known(roster: Roster) -> None:
+    """When it is complete, not before."""
+    tell(roster, "gone", KIND_JOINED)
+    assert answer(roster, "ana", "bia") == (True, False)
+    assert roster.names == ["ana", "bia"]
+
+
+def test_half_an_answer_is_forgotten_when_asked_anew(roster: Roster) -> None:
+    """The connection was lost in the middle of it."""
+    roster.take_answer(Message(user="gone", kind=KIND_PRESENT))
+    roster.begin_who(0.0)
+    answer(roster, "ana")
+    assert roster.names == ["ana"]
+
+
+def test_answer_is_listed_once_for_who_asked(roster: Roster) -> None:
+    """What the program asks for by itself is listed for nobody."""
+    roster.request_who()
+    assert answer(roster, "ana") == (True, True)
+    assert answer(roster, "ana") == (True, False)
+
+
+def test_large_room_is_asked_about_again_after_a_while(roster: Roster) -> None:
+    """Nobody is told who comes and goes in it; a small room tells everybody."""
+    roster.begin_who(100.0)
+    answer(roster, *(f"p{number}" for number in range(MAX_PRESENCE_MEMBERS)))
+    assert not roster.is_stale(100.0 + 2 * WHO_SECONDS)
+    answer(roster, *(f"p{number}" for number in range(MAX_PRESENCE_MEMBERS + 1)))
+    assert roster.is_stale(100.0 + 2 * WHO_SECONDS)
+    assert not roster.is_stale(100.0 + WHO_SECONDS)
+    roster.begin_who(100.0 + 2 * WHO_SECONDS)
+    assert not roster.is_stale(100.0 + 2 * WHO_SECONDS)
+
+
+def test_ignored_one_stays_ignored_under_another_name(roster: Roster) -> None:
+    """And the old name is free for somebody else."""
+    assert roster.toggle_ignored("Bia")
+    assert roster.is_ignored("bia") and not roster.is_ignored("caio")
+    tell(roster, "bia", KIND_RENAMED, "Bea")
+    assert roster.is_ignored("bea") and not roster.is_ignored("bia")
+    tell(roster, "caio", KIND_RENAMED, "bia")
+    assert not roster.is_ignored("bia")
+    assert not roster.toggle_ignored("BEA")
+    assert not roster.is_ignored("bea")
+
+
+def test_reply_goes_to_the_last_one_who_wrote(roster: Roster) -> None:
+    """Under the name of now; one's own private messages choose nobody but the first."""
+    assert roster.correspondent == ""
+    roster.write_to("caio")
+    assert roster.correspondent == "caio"
+    roster.note(Message(user="bia", message="psiu", to="ana"), "ana")
+    roster.write_to("caio")
+    roster.note(Message(user="ana", message="oi", to="caio"), "ANA")
+    roster.note(Message(user="dora", message="aloud"), "ana")
+    assert roster.correspondent == "bia"
+    tell(roster, "BIA", KIND_RENAMED, "bea")
+    assert roster.correspondent == "bea"
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        ("ana maria oi", ("Ana Maria", "oi")),
+        ("Ana oi", ("Ana", "oi")),
+        ("ANA  maria oi", ("Ana", "maria oi")),
+        ("zé oi lá", ("zé", "oi lá")),
+        ("ana", ("ana", "")),
+        ("", ("", "")),
+    ],
+)
+def test_addressee_may_have_spaces_in_the_name(
+    roster: Roster, typed: str, meant: tuple[str, str]
+) -> None:
+    """If its owner is here; the longest name wins."""
+    answer(roster, "Ana", "Ana Maria")
+    assert roster.addressee(typed) == meant
+
+
+def test_rooms_are_remembered(roster: Roster) -> None:
+    """But for the common one; the people of the old room are not here."""
+    tell(roster, "bia", KIND_JOINED)
+    assert not roster.enter("redes") and roster.names == ["bia"]
+    assert roster.enter("") and roster.names == []
+    assert roster.enter("aula")
+    assert roster.rooms == {"redes", "aula"}
+
+
+def test_names_are_shown_without_what_could_deceive(roster: Roster) -> None:
+    """Whatever the server sends."""
+    tell(roster, "bia]\n[x", KIND_JOINED)
+    assert roster.names == ["bia) (x"]

@@ -1,0 +1,37 @@
+"""Lines that were typed, until they are answered."""
+
+from __future__ import annotations
+
+from fakes import FakeTerminal
+
+from chat.client.sent_lines import SentLines
+
+
+def test_line_is_taken_once_by_its_key() -> None:
+    """An answer comes once."""
+    lines = SentLines(FakeTerminal())
+    lines.add("k", "/msg bia oi")
+    assert lines.take("other") is None
+    assert lines.take("k") == "/msg bia oi"
+    assert lines.take("k") is None
+
+
+def test_cleared_lines_are_gone() -> None:
+    """A plain server answers none of them."""
+    lines = SentLines(FakeTerminal())
+    lines.add("k", "oi")
+    lines.clear()
+    assert lines.take("k") is None
+
+
+def test_unsent_line_is_quoted_counted_and_given_back() -> None:
+    """On one line, and not the whole of a long one."""
+    terminal = FakeTerminal()
+    lines = SentLines(terminal)
+    lines.report_unsent("a\nb", "why")
+    lines.report_unsent("", "why")
+    lines.give_back("x" * 100, "why")
+    assert terminal.errors == ["Not sent: why: a b", "Not sent: why", f"Not sent: why: {'x' * 60}…"]
+    assert terminal.restored == ["x" * 100]
+    lines.count_failure()
+    assert lines.failures == 4

@@ -1,0 +1,47 @@
+"""The client's settings: addresses, and what a session needs."""
+
+from __future__ import annotations
+
+import pytest
+
+from chat.client.settings import parse_address, read_flags, session_options
+from chat.protocol.errors import ChatError, ConfigError
+
+
+@pytest.mark.parametrize(
+    ("text", "address"),
+    [
+        ("192.168.1.10", "192.168.1.10:50051"),
+        (" example.org:7 ", "example.org:7"),
+        ("::1", "[::1]:50051"),
+        ("[::1]:80", "[::1]:80"),
+        ("[::1]", "[::1]:50051"),
+    ],
+)
+def test_address_has_a_port(text: str, address: str) -> None:
+    """A port that is not given is the usual one; IPv6 addresses have brackets."""
+    assert parse_address(text) == address
+
+
+@pytest.mark.parametrize("text", ["", ":", "host:", "host:0", "host:99999", "host:x", "a/b", "a b"])
+def test_wrong_address_is_a_sentence(text: str) -> None:
+    """What is not an address is told with an example of one."""
+    with pytest.raises(ConfigError, match="192.168.1.10:50051"):
+        parse_address(text)
+
+
+def test_session_gets_what_the_flags_say() -> None:
+    """TLS and tokens only where they are asked for."""
+    assert session_options(read_flags(["--history", "5", "--room", "redes"], "a:1")) == {
+        "room": "redes",
+        "history": 5,
+        "token": "",
+        "credentials": None,
+    }
+    assert session_options(read_flags(["--tls"], "a:1"))["credentials"] is not None
+
+
+def test_bad_room_is_refused_before_anything_is_connected() -> None:
+    """As the server would."""
+    with pytest.raises(ChatError, match="room"):
+        session_options(read_flags(["--room", "a  b"], "a:1"))

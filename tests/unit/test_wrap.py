@@ -1,0 +1,76 @@
+"""How text is fitted into the columns of a terminal."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+
+import pytest
+
+from chat.client.ui import render, wrap
+from chat.client.ui.wrap import cell_width, cut, text_width, wrapped
+from chat_pb2 import Message
+
+
+def rows(text: str, columns: int, lead: str = "") -> list[str]:
+    """Return the rows that `text` takes after `lead`."""
+    fragments = wrapped([("", lead)] if lead else [], [("", text)], columns)
+    return "".join(text for _style, text in fragments).removesuffix("\n").split("\n")
+
+
+@pytest.mark.parametrize("columns", [8, 20, 39, 40, 80, 300])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "oi",
+        "word " * 40,
+        "x" * 500,
+        "漢字" * 100,
+        "a漢" * 90,
+        "e\u0301" * 90,
+        "a\n\nb\n",
+        "👩‍💻" * 30,
+    ],
+)
+def test_no_row_is_wider_than_the_terminal(text: str, columns: int) -> None:
+    """Nothing is left for the terminal to break, and nothing is lost but spaces."""
+    fitted = rows(render.clean(text), columns, "12:00 [ana]: ")
+    assert all(text_width(row) <= columns for row in fitted)
+    assert "".join(fitted).replace(" ", "") == (
+        ("12:00 [ana]: " + render.clean(text)).replace(" ", "").replace("\n", "")
+    )
+
+
+@pytest.mark.parametrize("text", ["x" * 300, "a b " * 90, "oi\n[bia]: sim", "漢" * 99])
+def test_later_rows_are_indented(text: str) -> None:
+    """Only the first row begins where lines of the conversation begin."""
+    for columns in (20, 80):
+        assert all(row.startswith("  ") or not row for row in rows(text, columns, "[mal]: ")[1:])
+
+
+def test_right_to_left_text_is_isolated() -> None:
+    """A name or a text written from right to left cannot reorder what is around it."""
+    rendered = render.render_message(Message(user="דנה", message="שלום 123"))
+    assert rendered is not None
+    text = "".join(text for _style, text in wrapped(rendered.lead, rendered.body, 80))
+    assert text == "[\u2068דנה\u2069]: \u2068שלום 123\u2069\n"
+
+
+def test_cutting_counts_columns() -> None:
+    """A text is cut to columns, not to characters, and says that it was."""
+    assert cut("abcdef", 6) == "abcdef"
+    assert cut("abcdefg", 6) == "abcde…"
+    assert text_width(cut("漢字漢字", 6)) <= 6
+    assert cell_width("\u0600") == 1
+
+
+def test_without_wcwidth_wide_characters_are_still_wide(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It comes with the line editor, which the chat can do without."""
+    monkeypatch.setitem(sys.modules, "wcwidth", None)
+    spec = importlib.util.spec_from_file_location("wrap_without_wcwidth", wrap.__file__)
+    assert spec is not None and spec.loader is not None
+    bare = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(bare)
+    widths = [bare.cell_width(character) for character in "aé漢\u0301\u2068\U0001f600"]
+    assert widths == [1, 1, 2, 0, 0, 2]
