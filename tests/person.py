@@ -1,4 +1,4 @@
-"""A person before a terminal: a program in a real pseudo-terminal, and the screen she looks at.
+"""A person before a terminal: a program in a real pseudo-terminal, and its screen.
 
     with person(server.address, "ana") as ana:
         ana.type("oi\\r")
@@ -198,7 +198,7 @@ def person(
     rows: int = 24,
     env: Mapping[str, str] | None = None,
 ) -> Iterator[Person]:
-    """Let `name` sit before `client.py` for the length of the block; she is in when it begins."""
+    """Let `name` sit before `client.py` for the length of the block."""
     someone = Person(["client.py", address, "--name", name, *flags], columns, rows, env)
     try:
         yield someone

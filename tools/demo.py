@@ -174,7 +174,7 @@ class Demo:
         return self._stack.enter_context(running(program))
 
     def enter(self, name: str, color: str, history: Sequence[str] = ()) -> Program:
-        """Let somebody come in: she sees `history`, and the others that she is here."""
+        """Let somebody come in, who sees `history`, and is seen by the others."""
         self._pause()
         person = self._start(name, color, ["client.py", "--name", name], {})
         for text in history:
