@@ -16,8 +16,12 @@ from argparse import Namespace
 from collections.abc import Callable, Sequence
 from typing import Any
 
+# Python looks beside the script, unless it is told not to (-I, PYTHONSAFEPATH).
+sys.path.append(os.path.dirname(os.path.abspath(__file__)))
 # What gRPC itself has to say is not for people. It reads this when it is imported, not later.
 os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+
+from chat.cli.dependencies import explain_import_error, missing_line
 
 try:
     import grpc
@@ -26,7 +30,6 @@ try:
     import chat_pb2_grpc
     from chat.cli import credentials, i18n
     from chat.cli.i18n import _
-    from chat.cli.optional import missing_line
     from chat.protocol import limits
     from chat.protocol.errors import ChatError, ConfigError
     from chat.protocol.metadata import JoinRequest
@@ -40,11 +43,8 @@ try:
     from chat.server.posting import Posting
     from chat.server.settings import ANY_HOST, read_flags
     from chat.server.standard_services import StandardServices
-except ModuleNotFoundError as error:
-    sys.exit(
-        f"{error.name} was not found. Install the packages with `pip install -r requirements.txt`"
-        " and start Python without -I and PYTHONSAFEPATH."
-    )
+except Exception as error:
+    sys.exit(explain_import_error(error))
 
 SERVICE = chat_pb2.DESCRIPTOR.services_by_name["ChatService"].full_name
 METHOD = f"/{SERVICE}/Chat"

@@ -1,11 +1,14 @@
-"""What must be installed: a sentence that says which command to type, instead of a traceback.
+"""What is installed: which command to type for what is missing, instead of a traceback.
 
+`pip install grpcio grpcio-tools` is enough to run; `pip install -r requirements.txt` is better.
 Imports nothing but the standard library, so that both programs can use it before anything else.
 """
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
+from importlib.util import find_spec
 from pathlib import Path
 
 from chat.cli import i18n
@@ -38,6 +41,18 @@ def explain_import_error(error: Exception) -> str:
         text = _("gRPC or protobuf is too old. Type: {command}")
         return text.format(command=python(f"{INSTALL} --upgrade"))
     raise error
+
+
+def missing_line(features: Mapping[str, str]) -> str:
+    """Return one line that says what is done without, empty where nothing is.
+
+    `features`: for each module, what it brings, in the user's language.
+    """
+    missing = [feature for module, feature in features.items() if find_spec(module) is None]
+    if not missing:
+        return ""
+    text = _("Running without {features}; `pip install -r requirements.txt` brings them.")
+    return text.format(features=", ".join(dict.fromkeys(missing)))
 
 
 def python(arguments: str) -> str:

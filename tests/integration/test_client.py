@@ -333,61 +333,6 @@ def test_help_names_the_variable_of_every_flag() -> None:
     assert english.stdout != portuguese.stdout
 
 
-# What is not installed.
-
-
-def run_without(
-    folder: Path, *missing: str, flags: tuple[str, ...] = (), arguments: tuple[str, ...] = ()
-) -> subprocess.CompletedProcess[str]:
-    """Run the client where these modules are not installed, with `flags` for Python."""
-    for name in missing:
-        text = f"raise ModuleNotFoundError('not here', name={name!r})"
-        (folder / f"{name}.py").write_text(text)
-    return subprocess.run(
-        [sys.executable, *flags, "client.py", *arguments],
-        cwd=ROOT,
-        env=clean_environment({"PYTHONPATH": str(folder)}),
-        input="oi\n",
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
-
-
-@pytest.mark.parametrize(
-    ("module", "words"),
-    [
-        ("grpc", "gRPC is not installed. Type: python"),
-        ("chat_pb2", "chat_pb2.py is missing. Type, beside chat.proto: python"),
-    ],
-)
-def test_missing_grpc_is_a_sentence(module: str, words: str) -> None:
-    """Before any pip install: which command to type, and no traceback."""
-    hidden = f"import sys, runpy; sys.modules[{module!r}] = None; sys.argv = ['client.py']"
-    program = f"{hidden}; runpy.run_path('client.py', run_name='__main__')"
-    with running_program("-c", program) as bare:
-        assert bare.wait() == 1
-    assert bare.lines == [] and len(bare.errors) == 1 and bare.errors[0].startswith(words)
-
-
-def test_grpc_alone_suffices(server: RunningServer, tmp_path: Path) -> None:
-    """Without the rich error model, the line editor and all else, in a pipe without a word."""
-    missing = ("grpc_status", "prompt_toolkit", "wcwidth")
-    arguments = (server.address, "--name", "robo", "--room", "bare")
-    done = run_without(tmp_path, *missing, arguments=arguments)
-    assert (done.returncode, done.stdout, done.stderr) == (0, "[robo]: oi\n", "")
-
-
-@pytest.mark.parametrize("flag", ["-I", "-P"])
-def test_isolated_python_finds_the_rest(server: RunningServer, tmp_path: Path, flag: str) -> None:
-    """Told not to look beside the script, Python finds the package all the same."""
-    if flag == "-P" and sys.version_info < (3, 11):
-        pytest.skip("-P came with Python 3.11")
-    arguments = (server.address, "--name", "robo", "--room", f"safe{flag}")
-    done = run_without(tmp_path, flags=(flag,), arguments=arguments)
-    assert (done.returncode, done.stdout, done.stderr) == (0, "[robo]: oi\n", "")
-
-
 # Servers that do not keep to the contract.
 
 

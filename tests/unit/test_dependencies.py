@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from chat.cli.dependencies import explain_import_error
+from chat.cli.dependencies import explain_import_error, missing_line
 
 
 class VersionError(Exception):
@@ -35,3 +35,11 @@ def test_other_errors_are_for_programmers(error: Exception) -> None:
     """A typing error of ours must be seen where it is."""
     with pytest.raises(type(error)):
         explain_import_error(error)
+
+
+def test_line_names_what_is_missing_once() -> None:
+    """What is installed is not spoken of, and nothing is where nothing is missing."""
+    features = {"sys": "nothing", "not_a_module": "comfort", "nor_this": "comfort"}
+    line = missing_line(features)
+    assert line.startswith("Running without comfort;") and "requirements.txt" in line
+    assert missing_line({"sys": "nothing"}) == ""

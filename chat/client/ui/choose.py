@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import sys
 
+from chat.cli.dependencies import missing_line
 from chat.cli.i18n import _
-from chat.cli.optional import missing_line
 from chat.client.ui.base import Terminal
 from chat.client.ui.jsonl import JsonTerminal
 from chat.client.ui.plain import PlainTerminal
