@@ -12,7 +12,6 @@ listens on port 0. What waits has a deadline and says what it saw when that pass
 from __future__ import annotations
 
 import asyncio
-import functools
 import gc
 import os
 import queue
@@ -63,19 +62,6 @@ def eventually(
             raise AssertionError(f"after {seconds} s: {what()}")
         time.sleep(POLL_SECONDS)
     return result
-
-
-def in_loop(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., None]:
-    """Make a test of a coroutine function: it runs in an event loop of its own, with a deadline."""
-
-    @functools.wraps(test)
-    def run(*arguments: Any, **named: Any) -> None:
-        async def bounded() -> None:
-            await asyncio.wait_for(test(*arguments, **named), 3 * DEADLINE_SECONDS)
-
-        asyncio.run(bounded())
-
-    return run
 
 
 def clean_environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
@@ -443,7 +429,7 @@ class Client:
     def close(self) -> None:
         """End the stream, the channel and the threads.
 
-        Politely, so that a server that is well has let go of the name when this returns.
+        Politely, so that a server that is well has freed the name when this returns.
         """
         self._requests.put(None)
         with self._changed:

@@ -170,7 +170,7 @@ def test_json_has_every_field_both_ways(server: RunningServer) -> None:
 
 
 def test_json_that_is_none_is_refused(server: RunningServer) -> None:
-    """Lines that are no message are told on standard error; refusals of the server are objects."""
+    """What is not a message is reported on standard error; the server's refusals are objects."""
     lines = ['{"message": "ok"}', "nonsense", '{"kind": "KIND_JOINED"}', "[" * 5000]
     lines += ['{"to": "nobody", "message": "x", "key": "k"}']
     arguments = (server.address, "--name", "robo", "--room", "no-json", "--json")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime
 import ipaddress
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -294,10 +293,8 @@ def test_header_that_is_no_bearer_is_refused(token_server: RunningServer, value:
 def test_client_without_the_right_token_is_told_what_to_do(token_server: RunningServer) -> None:
     """One sentence, and an end: no question for another name, no second attempt."""
     for token in ("", "wrong-horse-battery"):
-        started = time.monotonic()
         with running_client(token_server, "--name", "ana", env={"CHAT_TOKEN": token}) as client:
             complains(client, "token", "CHAT_TOKEN")
-        assert time.monotonic() - started < 10
 
 
 def test_token_that_nobody_asks_for_does_no_harm() -> None:
@@ -323,10 +320,8 @@ def test_token_over_tls(ours: Certificates, token_file: Path) -> None:
 
 def test_token_is_never_sent_in_the_clear() -> None:
     """To another machine: the client says so, and does not even connect."""
-    started = time.monotonic()
     with running_client("192.0.2.1:50051", "--name", "a", env={"CHAT_TOKEN": TOKEN}) as client:
         complains(client, "in the clear", "--tls")
-    assert time.monotonic() - started < 10
 
 
 def test_token_is_in_no_output(token_server: RunningServer, token_file: Path) -> None:

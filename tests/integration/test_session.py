@@ -300,7 +300,7 @@ def test_the_first_attempt_fails_with_a_sentence() -> None:
 
 
 def test_something_else_than_a_chat_is_told() -> None:
-    """A gRPC server without our service is no place to wait for."""
+    """A gRPC server without our service is not waited for."""
     program = (
         "import sys, grpc; from concurrent import futures;"
         "s = grpc.server(futures.ThreadPoolExecutor(1)); p = s.add_insecure_port('localhost:0');"

@@ -9,7 +9,6 @@ import signal
 import statistics
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from concurrent import futures
 from contextlib import contextmanager
@@ -39,8 +38,8 @@ from person import CTRL_C, CTRL_D, CTRL_R, LEFT, TAB, UP, Person, person
 Message = chat_pb2.Message
 BURST = 5000
 MAX_KEYS = 60  # what fits into the row
-MAX_ATTEMPTS = 3  # on a machine that is busy with other things
-MAX_MEDIAN_MILLISECONDS = 100
+# How much of the burst may be printed between a key press and what it shows, half of the times.
+MAX_MEDIAN_LINES = BURST // 10
 ALPHABET = "abcdefghijklmnopqrstuvwxyz"
 
 
@@ -224,14 +223,12 @@ def test_ctrl_c_clears_then_tells_then_leaves(server: RunningServer) -> None:
 
 
 @pytest.mark.parametrize("keys", [CTRL_D, "/sair\r", "  /SAIR \r", "/quit\r"])
-def test_leaving_is_quick_and_leaves_a_sane_terminal(server: RunningServer, keys: str) -> None:
-    """Ctrl-D on an empty line and the command end the program within two seconds, with 0."""
+def test_leaving_leaves_a_sane_terminal(server: RunningServer, keys: str) -> None:
+    """Ctrl-D on an empty line and the command end the program, with 0."""
     with seated(server, "ana", room="leave") as ana:
         ana.type("x" + CTRL_D + "\x7f")  # not on an empty line: nothing happens
         ana.type(keys)
-        started = time.monotonic()
         assert ana.wait() == 0
-        assert time.monotonic() - started < 4  # two, on a machine that is not busy
         assert is_sane(ana)
         assert "Traceback" not in ana.screen
 
@@ -295,47 +292,35 @@ def test_final_refusal_ends_it_with_a_sentence(tmp_path: Path) -> None:
 
 
 def test_keys_show_at_once_in_a_burst(server: RunningServer) -> None:
-    """While 5,000 messages arrive a key press shows within 100 ms (median); none is lost."""
-    medians = []
-    for attempt in range(MAX_ATTEMPTS):
-        medians.append(median_in_a_burst(server, f"burst{attempt}"))
-        if medians[-1] < MAX_MEDIAN_MILLISECONDS:
-            return
-    raise AssertionError(f"medians of key presses: {medians} ms")
-
-
-def median_in_a_burst(server: RunningServer, room: str) -> float:
-    """Type while a burst arrives; the median time in milliseconds until a key shows."""
+    """While 5,000 messages arrive a key press does not wait for the rest of them; none is lost."""
     last = f"burst {BURST - 1}"
-    with seated(server, "ana", room=room) as ana, full_client(server.address, "b", room=room) as b:
+    with seated(server, "ana", room="b") as ana, full_client(server.address, "b", room="b") as b:
         assert b.epoch
         for number in range(BURST):
-            b.say(f"burst {number}", key=f"{room}-{number}")
-        latencies: list[float] = []
-        while len(latencies) < MAX_KEYS and last.encode() not in ana.bytes:
-            latencies.append(press(ana, len(latencies)))
+            b.say(f"burst {number}", key=str(number))
+        waits: list[int] = []
+        while len(waits) < MAX_KEYS and last.encode() not in ana.bytes:
+            waits.append(press(ana, len(waits)))
         ana.wait_for(last)
-        median, most = (1000 * f(latencies) for f in (statistics.median, max))
-        print(f"{len(latencies)} keys in a burst: median {median:.0f} ms, most {most:.0f} ms")
+        assert statistics.median(waits) < MAX_MEDIAN_LINES, waits
         shown = [row.split()[-1] for row in ana.scrollback if "]: burst " in row]
         assert shown == [str(number) for number in range(BURST)]
-        return median
 
 
-def press(someone: Person, number: int) -> float:
-    """Press the key after `number` others; the seconds until the terminal was told to show it."""
+def press(someone: Person, number: int) -> int:
+    """Press the key after `number` others; how many messages were printed until it showed."""
     key = ALPHABET[number % len(ALPHABET)]
     line = re.escape((ALPHABET * 3)[:number] + key)
     # The whole line anew, or its last letter alone with what moves the cursor.
     drawn = re.compile(rf"({line}|(^|[a-zA-Z]){key}(\x1b\[[0-9;?]*[a-zA-Z])*$)".encode())
     seen = len(someone.raw)
-    pressed = time.monotonic()
     someone.type(key)
 
-    def moments() -> list[float]:
-        return [moment for moment, chunk in someone.raw[seen:] if drawn.search(chunk)]
+    def chunks_until_drawn() -> list[bytes]:
+        chunks = [chunk for _moment, chunk in someone.raw[seen:]]
+        return next((chunks[: n + 1] for n, chunk in enumerate(chunks) if drawn.search(chunk)), [])
 
-    return eventually(moments, what=lambda: someone.screen)[0] - pressed
+    return b"".join(eventually(chunks_until_drawn, what=lambda: someone.screen)).count(b"]: burst ")
 
 
 # What people say and do.
@@ -356,12 +341,12 @@ def test_private_messages_stand_apart_and_are_answered(server: RunningServer) ->
         bia.wait_for_text("quite")
         ana.type("/msg nobody hello\r")
         ana.wait_for("nobody with this name is here")
-        # The line is given back, to be mended.
+        # The line is given back, to be corrected.
         ana.wait_for_line("[ana]: /msg nobody hello")
 
 
 def test_comings_and_goings_are_dim_and_counted(server: RunningServer) -> None:
-    """Who comes, goes and changes names is told in dim lines, counted, and listed by /quem."""
+    """Who comes, goes and changes names is shown in dim lines, counted, and listed by /quem."""
     with seated(server, "ana", room="people") as ana:
         ana.wait_for("1 person")
         with full_client(server.address, "bia", room="people") as bia:
@@ -377,7 +362,7 @@ def test_comings_and_goings_are_dim_and_counted(server: RunningServer) -> None:
 
 
 def test_unknown_command_is_never_sent(server: RunningServer) -> None:
-    """A mistyped command is told with the nearest one; two slashes send a message with one."""
+    """A mistyped command is answered with the nearest one; two slashes send a message with one."""
     with (
         seated(server, "ana", room="commands") as ana,
         full_client(server.address, "b", room="commands") as b,
@@ -394,7 +379,7 @@ def test_unknown_command_is_never_sent(server: RunningServer) -> None:
 
 
 def test_refused_line_comes_back(server: RunningServer) -> None:
-    """What the rules refuse is not lost: the reason is told and the line can be mended."""
+    """What the rules refuse is not lost: the reason is shown and the line can be corrected."""
     with seated(server, "ana", room="refused") as ana:
         ana.type("/nome Servidor\r")
         ana.wait_for("this name is taken or reserved")
