@@ -1,7 +1,7 @@
 """The chat server with one thing changed, to measure what that thing brings. Not a product's flag.
 
 Run it like `server.py`, with these in the environment: `BENCH_LOOP=asyncio` (no uvloop),
-`BENCH_SCHED=other` (no SCHED_BATCH), `BENCH_REST=n` (another `server.COALESCE_FACTOR`),
+`BENCH_SCHED=other` (no SCHED_BATCH), `BENCH_COALESCE=n` (another `server.COALESCE_FACTOR`),
 `BENCH_GATHER=n` (another `group_commit.GATHER_FACTOR`), `BENCH_AGE=FILE` (keep in FILE how old the
 load generator's messages were when the server came to them, in milliseconds).
 """
@@ -55,7 +55,7 @@ def main() -> int:
         system.run = asyncio.run
     if os.environ.get("BENCH_SCHED") == "other":
         system.use_batch_scheduling = lambda: None
-    if factor := os.environ.get("BENCH_REST"):
+    if factor := os.environ.get("BENCH_COALESCE"):
         changed.COALESCE_FACTOR = float(factor)
     if factor := os.environ.get("BENCH_GATHER"):
         group_commit.GATHER_FACTOR = float(factor)

@@ -4,7 +4,7 @@ python bench/run.py              the whole grid, some minutes; writes the table 
 python bench/run.py --quick      the cells that the targets are about, a minute
 python bench/run.py --compare    hold the run against the committed one; exit code 1: worse
 python bench/run.py --scale      10,000 clients
-python bench/run.py --variants   what uvloop, the scheduling class and the rests bring
+python bench/run.py --variants   what uvloop, the scheduling class and the delays bring
 python bench/run.py --ages       how long what is said waits until it is read
 python bench/run.py --check      the load generator, held against real gRPC clients
 """
