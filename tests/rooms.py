@@ -54,7 +54,7 @@ class FakeLog:
     def append(self, entry: Entry) -> None:
         self._waiting.append(entry)
         if self.is_automatic:
-            asyncio.get_running_loop().call_soon(self.settle)
+            asyncio.get_running_loop().call_soon(self.commit_and_deliver)
 
     def commit(self) -> None:
         """Commit everything that waits as one group."""
@@ -84,7 +84,7 @@ class FakeLog:
         if self._committed:
             self._deliver(self._committed.pop(0))
 
-    def settle(self) -> None:
+    def commit_and_deliver(self) -> None:
         """Commit and deliver everything."""
         self.commit()
         while self._committed:
@@ -94,7 +94,7 @@ class FakeLog:
         pass
 
     async def flush(self) -> None:
-        self.settle()
+        self.commit_and_deliver()
 
     async def read(self, room: str, after: int, limit: int) -> list[Message]:
         self.reads += 1
@@ -223,7 +223,7 @@ class Reader:
 
     @property
     def events(self) -> list[tuple[str, str]]:
-        """Everything that is no common message: its kind and its user."""
+        """Everything but common messages: its kind and its user."""
         return [
             (chat_pb2.Kind.Name(m.kind).removeprefix("KIND_"), m.user)
             for m in self.messages

@@ -17,8 +17,8 @@ ROOT = Path(__file__).resolve().parent.parent
 PROTO = "chat.proto"
 GENERATED = ("chat_pb2.py", "chat_pb2.pyi", "chat_pb2_grpc.py")
 BUF = "@bufbuild/buf@1.75.0"
-# What npm has fetched once it does not ask for again; a registry that does not answer is no reason
-# to wait for minutes.
+# What npm has fetched once it does not ask for again; no minutes are waited for a
+# registry that does not answer.
 NPX_OPTIONS = (
     "--yes",
     "--prefer-offline",

@@ -205,7 +205,7 @@ class Terminal:
         return self.person.rows[self.person.cursor[1]]
 
     @property
-    def is_settled(self) -> bool:
+    def is_steady(self) -> bool:
         """Whether nothing was written for a while; what is lost must count down."""
         text, (moment, _chunk) = self.text, self.person.raw[-1]
         is_counting = self._countdown.search(text) is not None
@@ -284,14 +284,14 @@ class Stage:
 
     def take(self, seconds: float) -> tuple[Shot, ...]:
         """Take a frame that stays for `seconds`, as soon as nothing moves any more."""
-        shots = eventually(self._settled_shots)
+        shots = eventually(self._steady_shots)
         self.frames.append(Frame(seconds, shots))
         return shots
 
-    def _settled_shots(self) -> tuple[Shot, ...]:
+    def _steady_shots(self) -> tuple[Shot, ...]:
         """Return what all terminals show, or nothing while that is about to change."""
         shots = tuple(terminal.shot(self.hour) for terminal in self.terminals)
-        return shots if all(terminal.is_settled for terminal in self.terminals) else ()
+        return shots if all(terminal.is_steady for terminal in self.terminals) else ()
 
     def type(self, terminal: Terminal, text: str) -> None:
         """Type `text` as people do, with a frame for every few letters."""

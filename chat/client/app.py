@@ -183,7 +183,7 @@ class App:
     def _give_back(self, line: str, error: ChatError) -> None:
         with self._lock:
             is_refused = error.reason == "CLOSED" and self._refusal is not None
-        # A refusal makes the terminal stop, and is told at the end.
+        # A refusal makes the terminal stop, and is shown at the end.
         if not is_refused:
             self._sent_lines.give_back(line, str(error))
 
@@ -235,7 +235,7 @@ class App:
             self._ask_who_is_here()
         with self._lock:
             status = self._status
-        if not status.is_settled:
+        if not status.is_steady:
             self._terminal.refresh()
 
 

@@ -28,7 +28,7 @@ class ConnectionStatus:
         self._is_return = was_lost and self._change is Change.RESUMED
 
     @property
-    def is_settled(self) -> bool:
+    def is_steady(self) -> bool:
         """Whether the text stays what it is."""
         is_new = self._is_return and time.monotonic() < self._until + 1
         return self._change is not None and not self.is_lost and not is_new

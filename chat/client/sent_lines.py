@@ -1,4 +1,4 @@
-"""The lines that were typed, until they are answered; those that could not be sent are told."""
+"""The lines that were typed, until they are answered; those that could not be sent are reported."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class SentLines:
             self._lines.clear()
 
     def count_failure(self) -> None:
-        """Count a line that was not sent, and is told elsewhere."""
+        """Count a line that was not sent, and is reported elsewhere."""
         with self._lock:
             self._failures += 1
 

@@ -73,7 +73,7 @@ class Delivery:
 
 
 def decode(raw: bytes) -> chat_pb2.Message:
-    """Return the message; raises MESSAGE_INVALID for what is none, or is no UTF-8."""
+    """Return the message; raises MESSAGE_INVALID for what is not one, or not UTF-8."""
     try:
         return chat_pb2.Message.FromString(raw)
     except DecodeError:

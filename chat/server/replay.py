@@ -54,7 +54,7 @@ class Replay:
     async def begin(self, request: JoinRequest) -> str:
         """Put the cursor where a full client's stream begins.
 
-        Returns the reason that it must be told of, empty for none; raises LOG_UNREADABLE.
+        Returns the reason of the notice it must get, empty for none; raises LOG_UNREADABLE.
         """
         self._queue.mark_gap()  # nothing is queued before the beginning is known
         missing, start = "", request.after

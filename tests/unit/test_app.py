@@ -159,7 +159,7 @@ def test_rename_is_a_wish_that_comes_back_when_refused(ana: Sitting) -> None:
 
 
 def test_other_room_and_the_room_one_is_in(ana: Sitting) -> None:
-    """The title is told in both cases; a bad name is refused."""
+    """The title changes in both cases; a bad name is refused."""
     ana.app.handle_line("/sala")
     assert ana.terminal.notices == ["* You are in common room."]
     ana.app.handle_line("oi")
@@ -240,7 +240,7 @@ def test_large_room_is_asked_about_now_and_then(
 
 
 def test_status_is_drawn_anew_while_it_changes(ana: Sitting) -> None:
-    """Once it stands it is left alone."""
+    """Once it is steady it is not drawn again."""
     ana.change(Change.LOST)
     drawn = ana.terminal.refreshes
     ana.app.tick()
@@ -280,7 +280,7 @@ def test_loss_is_told(ana: Sitting) -> None:
 
 
 def test_leaving_tells_nothing_of_the_connection_and_stops_nothing(ana: Sitting) -> None:
-    """The person has left: a loss is no news, and the terminal has stopped by itself."""
+    """The person has left: a loss is not news, and the terminal has stopped by itself."""
     ana.start()
 
     def finish() -> None:
@@ -294,7 +294,7 @@ def test_leaving_tells_nothing_of_the_connection_and_stops_nothing(ana: Sitting)
 
 
 def test_refusal_in_the_middle_stops_the_terminal(ana: Sitting) -> None:
-    """And is told at the end."""
+    """And is shown at the end."""
     ana.start()
     ana.app.end(REFUSAL)
     assert ana.terminal.is_stopped and ana.terminal.errors == []
@@ -361,7 +361,7 @@ def joining(*refusals: ChatError | ConfigError | None) -> tuple[Callable[[str], 
 
 
 def test_name_is_asked_for_until_one_is_free() -> None:
-    """Each refusal is told."""
+    """Each refusal is shown."""
     terminal = FakeTerminal(answers=["bia", " ana "])
     join, names = joining(ChatError("NAME_TAKEN"), None)
     enter(None, terminal, join)

@@ -1,4 +1,4 @@
-"""What a gRPC error means: its reason, by whatever way it is told, and a sentence."""
+"""What a gRPC error means: its reason, by whatever way it comes, and a sentence."""
 
 from __future__ import annotations
 

@@ -27,17 +27,17 @@ from chat.client.state import Change, State
 def test_each_change_has_its_text(
     state: State | None, was_lost: bool, text: str, is_lost: bool
 ) -> None:
-    """A stream that was replaced by our own will is no return."""
+    """A stream that was replaced by our own will is not a return."""
     status = ConnectionStatus(state, was_lost)
     assert (status.text, status.is_lost) == (text, is_lost)
 
 
-def test_text_that_will_change_is_not_settled(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_text_that_will_change_is_not_steady(monkeypatch: pytest.MonkeyPatch) -> None:
     """It is drawn anew every second until it is."""
-    assert ConnectionStatus(State(Change.CONNECTED)).is_settled
-    assert not ConnectionStatus().is_settled
-    assert not ConnectionStatus(State(Change.RETRYING, seconds=1.0), True).is_settled
-    assert not ConnectionStatus(State(Change.RESUMED), True).is_settled
+    assert ConnectionStatus(State(Change.CONNECTED)).is_steady
+    assert not ConnectionStatus().is_steady
+    assert not ConnectionStatus(State(Change.RETRYING, seconds=1.0), True).is_steady
+    assert not ConnectionStatus(State(Change.RESUMED), True).is_steady
     monkeypatch.setattr(connection_status, "RESUMED_SECONDS", -2.0)
     status = ConnectionStatus(State(Change.RESUMED), True)
-    assert status.is_settled and status.text == "connected"
+    assert status.is_steady and status.text == "connected"

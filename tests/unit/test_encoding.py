@@ -76,7 +76,7 @@ async def test_message_is_encoded_once_for_each_sort_of_reader(
     counts.clear()
     for number in range(10):
         await readers[1].say(str(number))
-        log.settle()
+        log.commit_and_deliver()
         await quiet()
     assert all(len(reader.texts) == 10 for reader in readers)
     assert counts == {"encode": 10, "encode_plain": 10}

@@ -25,7 +25,7 @@ def test_config_error_is_its_sentence() -> None:
 
 
 def test_unknown_language_is_english() -> None:
-    """A catalogue that is not there is no reason to fail."""
+    """A catalogue that is not there does not make it fail."""
     language.use("tlh")
     assert str(ChatError("SERVER_FULL")) == REASONS["SERVER_FULL"].text
 

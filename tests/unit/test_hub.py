@@ -93,7 +93,7 @@ async def test_group_of_several_rooms_is_delivered_to_each() -> None:
     for number in range(4):
         await here.say(f"h{number}")
         await there.say(f"t{number}")
-    log.settle()
+    log.commit_and_deliver()
     await quiet()
     assert here.texts == [f"h{number}" for number in range(4)]
     assert there.texts == [f"t{number}" for number in range(4)]
@@ -275,11 +275,11 @@ async def test_half_closed_member_gets_its_last_echoes() -> None:
     plain = await chat.join()
     await plain.say("um", user="p")
     await plain.say("dois", user="p")
-    settled = asyncio.get_running_loop().create_task(plain.member.wait_committed())
+    committed = asyncio.get_running_loop().create_task(plain.member.wait_committed())
     await quiet()
-    assert not settled.done()
-    log.settle()
-    await settled
+    assert not committed.done()
+    log.commit_and_deliver()
+    await committed
     plain.member.close()
     assert await plain.ends() is None
     assert plain.texts == ["um", "dois"]

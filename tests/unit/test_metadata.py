@@ -111,7 +111,7 @@ def test_what_is_not_utf8_is_refused(key: str, reason: str) -> None:
 
 @pytest.mark.parametrize("value", ["0", "", "true", "11"])
 def test_batches_come_to_those_who_say_one(value: str) -> None:
-    """Anything else is no wish for them."""
+    """Anything else does not ask for them."""
     assert not JoinRequest.from_metadata([(USER, b"ana"), (BATCH, value)]).wants_batches
     assert JoinRequest.from_metadata([(USER, b"ana"), (BATCH, "1")]).wants_batches
 

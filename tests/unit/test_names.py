@@ -121,7 +121,7 @@ def test_names_that_look_alike_count_as_the_same(one: str, other: str) -> None:
 
 
 def test_different_names_stay_different() -> None:
-    """An accent is no matter of case."""
+    """An accent is not a difference of case."""
     assert name_key("ana") != name_key("aná")
 
 

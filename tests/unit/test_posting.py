@@ -77,7 +77,7 @@ async def test_rename_waits_for_what_was_said_before() -> None:
     rename = asyncio.get_running_loop().create_task(ana.rename("anna"))
     await quiet()
     assert not rename.done() and bia.messages == []
-    log.settle()
+    log.commit_and_deliver()
     await rename
     heard = await bia.hears(2)
     assert [(m.user, m.message) for m in heard] == [("ana", "oi"), ("ana", "anna")]

@@ -95,7 +95,7 @@ def test_silent_server_is_tried_ever_less_often() -> None:
 
 
 def test_abort_while_a_stream_is_opened_cancels_it() -> None:
-    """There was no call yet to cancel: left alone it would block the iteration for ever."""
+    """There was no call yet to cancel: without that it would block the iteration for ever."""
     call = FakeCall(numbered(1), epoch="e", after="0")
     session, states = session_over(call, meanwhile=lambda: session.abort())
     assert list(session) == []

@@ -63,12 +63,12 @@ def test_colours_of_names_are_readable_on_any_ground(colour: str) -> None:
     [("oi Ana!", True), ("@ana", True), ("banana", False), ("ana_b", False), ("ANA:", True)],
 )
 def test_mention_is_a_word_of_its_own(text: str, is_mention: bool) -> None:
-    """A name inside another word is no mention; case makes no difference."""
+    """A name inside another word is not a mention; case makes no difference."""
     assert render.mentions(text, "ana") is is_mention
 
 
 def test_time_that_makes_no_sense_is_now() -> None:
-    """A server's impossible time is no reason to stop."""
+    """A server's impossible time does not stop the client."""
     message = Message(user="a", message="b")
     message.sent_at.seconds = 10**15
     assert render.time_of(message).date() == render.now().date()

@@ -78,7 +78,7 @@ async def test_gap_in_the_log_is_told_first() -> None:
     assert ana.events == [("NOTICE", "HISTORY_GONE")]
     assert ana.ids == [6, 7, 8, 9, 10]
     bia = await chat.join("bia", after=5)
-    await bia.hears(5)  # nothing is missing for her
+    await bia.hears(5)  # nothing is missing
 
 
 async def test_id_beyond_the_log_is_told_and_history_comes_instead() -> None:
@@ -187,7 +187,7 @@ class Interleaving:
         self.other = await self.chat.join("carla", room="sala")
         for _ in range(300):
             await self.step()
-        self.log.settle()
+        self.log.commit_and_deliver()
         for reader, _start in self.readers:
             if reader.task is None:
                 reader.read()

@@ -25,7 +25,7 @@ def test_address_has_a_port(text: str, address: str) -> None:
 
 @pytest.mark.parametrize("text", ["", ":", "host:", "host:0", "host:99999", "host:x", "a/b", "a b"])
 def test_wrong_address_is_a_sentence(text: str) -> None:
-    """What is not an address is told with an example of one."""
+    """What is not an address is refused with an example of one."""
     with pytest.raises(ConfigError, match="192.168.1.10:50051"):
         parse_address(text)
 

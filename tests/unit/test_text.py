@@ -52,7 +52,7 @@ def test_no_control_character_survives() -> None:
     assert controls == {"\n", "\t"}
     bidi = {"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"}
     assert not {c for c in set(cleaned) if unicodedata.bidirectional(c) in bidi}
-    cleaned.encode()  # nothing is left that is no text
+    cleaned.encode()  # nothing is left that is not text
 
 
 def test_cleaning_twice_changes_nothing() -> None:

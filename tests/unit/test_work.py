@@ -236,7 +236,7 @@ async def test_groups_grow_while_more_comes(
 async def test_lone_message_waits_for_nothing(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """Neither the log nor a writer rests where nothing more has come meanwhile."""
+    """Neither a commit nor a write is delayed where nothing more has come meanwhile."""
     async with chat_on(tmp_path / "chat.db") as chat:
         speaker = await chat.speaker()
         reader = await chat.join(user="ana", wants_batches=True)

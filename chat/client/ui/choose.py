@@ -1,4 +1,4 @@
-"""Which terminal fits: the line editor where a person sits before one that can do it."""
+"""Which terminal fits: the line editor where a person sits at one that can do it."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def choose_terminal(is_json: bool, listen_only: bool) -> Terminal:
 def make_line_editor() -> Terminal | None:
     """Return the line editor, None where it is not installed or nothing can be drawn.
 
-    That it is not installed is told: a person sits before the terminal.
+    Says when it is not installed: a person sits at the terminal.
     """
     try:
         from chat.client.ui.editor import LineEditor  # needs prompt_toolkit

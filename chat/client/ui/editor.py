@@ -208,7 +208,7 @@ class LineEditor:
         self._app.invalidate()
 
     def restore(self, line: str) -> None:
-        """Put a refused line where it can be mended, unless another one is being typed."""
+        """Put a refused line where it can be corrected, unless another one is being typed."""
         self._queue.call_soon(self._restore, line)
 
     def _restore(self, line: str) -> None:

@@ -21,7 +21,7 @@ except ImportError:  # it comes with the line editor, which the chat can do with
         return 2 if unicodedata.east_asian_width(wc) in "WF" else 0
 
 
-# Below this there is no use in indenting by the full width.
+# Below this, indenting by the full width is of no use.
 NARROW_COLUMNS = 40
 MIN_COLUMNS = 8
 WITHOUT_WIDTH = frozenset({ISOLATE, END_ISOLATE, "\u200c", "\u200d"})
