@@ -1,4 +1,4 @@
-"""A person before a terminal: a program in a real pseudo-terminal, and its screen.
+"""A person at a terminal: a program in a real pseudo-terminal, and its screen.
 
     with person(server.address, "ana") as ana:
         ana.type("oi\\r")
@@ -10,8 +10,11 @@ not of bytes. Not on Windows, which has no pseudo-terminals.
 
 from __future__ import annotations
 
+import fcntl
 import os
-import signal
+import pty
+import struct
+import subprocess
 import sys
 import termios
 import threading
@@ -19,12 +22,18 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 
-import pexpect
 import pyte
 from support import DEADLINE_SECONDS, ROOT, clean_environment, eventually
 
 SCROLLBACK_LINES = 20_000
 READ_BYTES = 65536
+# Run in the child: makes its standard input the terminal that Ctrl-C and SIGHUP come from, and goes
+# on as the program. Forking Python itself (`pty.fork`) hangs now and then where gRPC has threads.
+TAKE_THE_TERMINAL = (
+    "import fcntl, os, sys, termios;"
+    "fcntl.ioctl(0, termios.TIOCSCTTY, 0);"
+    "os.execv(sys.argv[1], sys.argv[1:])"
+)
 CTRL_C, CTRL_D, CTRL_R, TAB, UP, LEFT = "\x03", "\x04", "\x12", "\t", "\x1b[A", "\x1b[D"
 
 
@@ -49,17 +58,29 @@ class Person:
         for name in ("NO_COLOR", "COLORTERM", "COLUMNS", "LINES", "TMUX"):
             if name not in (env or {}):
                 environment.pop(name, None)
-        self.child = pexpect.spawn(
-            sys.executable, arguments, cwd=str(ROOT), env=environment, dimensions=(rows, columns)
+        self.terminal, child_end = pty.openpty()
+        self._set_size(columns, rows)
+        self.process = subprocess.Popen(
+            [sys.executable, "-IS", "-c", TAKE_THE_TERMINAL, sys.executable, *arguments],
+            cwd=ROOT,
+            env=environment,
+            stdin=child_end,
+            stdout=child_end,
+            stderr=child_end,
+            start_new_session=True,
         )
+        os.close(child_end)
         self._thread = threading.Thread(target=self._collect, name="terminal")
         self._thread.start()
 
     def _collect(self) -> None:
         # The other end closed: the program has ended.
         with suppress(OSError):
-            while chunk := os.read(self.child.child_fd, READ_BYTES):
+            while chunk := os.read(self.terminal, READ_BYTES):
                 self.raw.append((time.monotonic(), chunk))
+
+    def _set_size(self, columns: int, rows: int) -> None:
+        fcntl.ioctl(self.terminal, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
 
     @contextmanager
     def _looking(self) -> Iterator[pyte.HistoryScreen]:
@@ -74,7 +95,7 @@ class Person:
 
     def type(self, text: str) -> None:
         """Press these keys."""
-        os.write(self.child.child_fd, text.encode())
+        os.write(self.terminal, text.encode())
 
     def paste(self, text: str) -> None:
         """Paste as terminals with bracketed paste do."""
@@ -84,11 +105,11 @@ class Person:
         """Make the terminal another size."""
         with self._looking() as screen:
             screen.resize(rows, columns)
-        self.child.setwinsize(rows, columns)
+        self._set_size(columns, rows)
 
     def send_signal(self, number: int) -> None:
         """Send the program a signal."""
-        self.child.kill(number)
+        self.process.send_signal(number)
 
     # Looking.
 
@@ -129,7 +150,7 @@ class Person:
     @property
     def echoes(self) -> bool:
         """Whether the terminal itself shows what is typed, line by line."""
-        flags = termios.tcgetattr(self.child.child_fd)[3]
+        flags = termios.tcgetattr(self.terminal)[3]
         return bool(flags & termios.ECHO) and bool(flags & termios.ICANON)
 
     def row_with(self, text: str) -> str:
@@ -172,21 +193,18 @@ class Person:
 
     def wait(self, seconds: float = DEADLINE_SECONDS) -> int:
         """Return the exit code once the program has ended by itself; 128 + n for a signal n."""
-        eventually(
-            lambda: not self.child.isalive(), seconds, lambda: f"still running\n{self.screen}"
-        )
-        if self.child.signalstatus is not None:
-            return 128 + int(self.child.signalstatus)
-        assert self.child.exitstatus is not None
-        return int(self.child.exitstatus)
+        try:
+            code = self.process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            raise AssertionError(f"still running\n{self.screen}") from None
+        return code if code >= 0 else 128 - code
 
     def close(self) -> None:
         """End the program, however it is."""
-        if self.child.isalive():
-            self.child.kill(signal.SIGKILL)
-            self.child.wait()
+        self.process.kill()
+        self.process.wait()
         self._thread.join()
-        self.child.close()
+        os.close(self.terminal)
 
 
 @contextmanager

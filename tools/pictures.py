@@ -229,8 +229,7 @@ class Terminal:
 
         The shell neither, which would say that a job was stopped.
         """
-        shell, job = self.person.child.pid, os.tcgetpgrp(self.person.child.child_fd)
-        assert shell is not None
+        shell, job = self.person.process.pid, os.tcgetpgrp(self.person.terminal)
         os.kill(shell, signal.SIGSTOP)
         os.killpg(job, signal.SIGSTOP)
         yield
@@ -240,7 +239,7 @@ class Terminal:
     def close(self) -> None:
         """End the shell and what runs in it."""
         with suppress(OSError):
-            os.killpg(os.tcgetpgrp(self.person.child.child_fd), signal.SIGKILL)
+            os.killpg(os.tcgetpgrp(self.person.terminal), signal.SIGKILL)
         self.person.close()
 
 
