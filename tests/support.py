@@ -23,6 +23,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
+from concurrent import futures
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
@@ -32,6 +33,7 @@ from google.rpc import error_details_pb2
 from grpc_status import rpc_status
 
 import chat_pb2
+import chat_pb2_grpc
 
 ROOT = Path(__file__).resolve().parent.parent
 METHOD = "/ChatService/Chat"
@@ -559,6 +561,20 @@ def server_here(*flags: str, db: str | Path = ":memory:", **parts: Any) -> Itera
 
 async def _make_server(module: Any, settings: Any, parts: Mapping[str, Any]) -> Any:
     return module.Server(settings, **parts)
+
+
+@contextmanager
+def serving(servicer: Any) -> Iterator[str]:
+    """Run another server of the contract in this process, by gRPC's own threads; its address."""
+    server = grpc.server(futures.ThreadPoolExecutor(4, thread_name_prefix="servicer"))
+    register: Any = chat_pb2_grpc.add_ChatServiceServicer_to_server
+    register(servicer, server)
+    port = server.add_insecure_port("localhost:0")
+    server.start()
+    try:
+        yield f"localhost:{port}"
+    finally:
+        server.stop(None).wait()
 
 
 def leftover_threads(before: set[threading.Thread], seconds: float = 5.0) -> list[str]:

@@ -9,8 +9,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from concurrent import futures
-from contextlib import closing, contextmanager
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +24,7 @@ from support import (
     running_client,
     running_program,
     running_server,
+    serving,
     stable_port,
 )
 
@@ -336,22 +336,15 @@ def test_help_names_the_variable_of_every_flag() -> None:
 # Servers that do not keep to the contract.
 
 
-@contextmanager
-def odd_server(chat: Callable[[Any, Any], Iterator[chat_pb2.Message]]) -> Iterator[str]:
-    """Run a server whose Chat is `chat(requests, context)` and return its address."""
+class OddServer(chat_pb2_grpc.ChatServiceServicer):
+    """A server whose Chat is `chat(requests, context)`."""
 
-    class Odd(chat_pb2_grpc.ChatServiceServicer):
-        def Chat(self, request_iterator: Any, context: Any) -> Iterator[chat_pb2.Message]:
-            return chat(request_iterator, context)
+    def __init__(self, chat: Callable[[Any, Any], Iterator[chat_pb2.Message]]) -> None:
+        self._chat = chat
 
-    server = grpc.server(futures.ThreadPoolExecutor(4, thread_name_prefix="odd"))
-    chat_pb2_grpc.add_ChatServiceServicer_to_server(Odd(), server)  # type: ignore[no-untyped-call]
-    port = server.add_insecure_port("localhost:0")
-    server.start()
-    try:
-        yield f"localhost:{port}"
-    finally:
-        server.stop(None).wait()
+    def Chat(self, request_iterator: Any, context: Any) -> Iterator[chat_pb2.Message]:
+        """Serve one client."""
+        return self._chat(request_iterator, context)
 
 
 @pytest.mark.parametrize("is_in_background", [False, True])
@@ -371,7 +364,7 @@ def test_refusal_that_comes_late_ends_the_client(is_in_background: bool) -> None
     if is_in_background:
         command = ["sh", "-c", 'trap "" INT; exec "$@"', "sh", *command]
     with (
-        odd_server(chat) as address,
+        serving(OddServer(chat)) as address,
         closing(Program([*command, address, "--name", "ana"])) as ana,
     ):
         ana.type("is anybody here?")
@@ -392,6 +385,9 @@ def test_receive_thread_that_fails_ends_the_client_with_a_sentence() -> None:
         yield from ()
         next(requests, None)
 
-    with odd_server(chat) as address, running_client(address, "--name", "ana", "--json") as ana:
+    with (
+        serving(OddServer(chat)) as address,
+        running_client(address, "--name", "ana", "--json") as ana,
+    ):
         assert ana.wait() == app.EXIT_REFUSED
         assert "Something unexpected" in ana.stderr and "Traceback" not in ana.stderr

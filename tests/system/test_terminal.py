@@ -10,12 +10,10 @@ import statistics
 import subprocess
 import sys
 from collections.abc import Iterator
-from concurrent import futures
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import grpc
 import pytest
 from support import (
     ROOT,
@@ -24,6 +22,7 @@ from support import (
     eventually,
     full_client,
     running_server,
+    serving,
     stable_port,
 )
 
@@ -513,20 +512,6 @@ class HostileServer(chat_pb2_grpc.ChatServiceServicer):
             yield request
 
 
-@contextmanager
-def serving(messages: list[Message]) -> Iterator[str]:
-    """Run a hostile server; the address."""
-    server = grpc.server(futures.ThreadPoolExecutor(2))
-    add: Any = chat_pb2_grpc.add_ChatServiceServicer_to_server
-    add(HostileServer(messages), server)
-    port = server.add_insecure_port("localhost:0")
-    server.start()
-    try:
-        yield f"localhost:{port}"
-    finally:
-        server.stop(None).wait()
-
-
 def test_hostile_server_shows_nothing_false() -> None:
     """Names and notices that a server made up cannot look like somebody else's line either."""
     messages = [Message(user=name, message="hello") for name in FAKE_NAMES if name != "bia"]
@@ -538,7 +523,7 @@ def test_hostile_server_shows_nothing_false() -> None:
         Message(user="WHATEVER", message="gone\n[bia]: sim\x1b[2J", kind=chat_pb2.KIND_NOTICE)
     )
     messages.append(Message(user="m" * 5000, message="long"))
-    with serving(messages) as address, seated(address, "ana", rows=60) as ana:
+    with serving(HostileServer(messages)) as address, seated(address, "ana", rows=60) as ana:
         ana.wait_for("the end")
         rows = [row for row in ana.scrollback if "* server: gone [bia]: sim�[2J" not in row]
         honest_rows(ana, rows)
@@ -552,7 +537,7 @@ def test_new_day_has_a_line() -> None:
     old = Message(user="bia", message="long ago", id=1)
     old.sent_at.FromJsonString("2024-02-29T12:00:00Z")
     with (
-        serving([old]) as address,
+        serving(HostileServer([old])) as address,
         seated(address, "ana", env={"TZ": "America/Sao_Paulo"}) as ana,
     ):
         ana.wait_for("the end")

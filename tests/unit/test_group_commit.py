@@ -142,6 +142,17 @@ async def test_what_is_appended_during_a_commit_is_the_next_group() -> None:
     ]
 
 
+async def tidied(tidy: Callable[[], float | None], is_done: threading.Event) -> Storage:
+    """Run a log until its tidying is done, and then commit one more group."""
+    storage = Storage()
+    async with started(storage, tidy=tidy) as writer:
+        loop = asyncio.get_running_loop()
+        assert await loop.run_in_executor(None, is_done.wait, DEADLINE_SECONDS)
+        writer.append(entry())
+        await bounded(writer.flush())
+    return storage
+
+
 async def test_tidying_goes_on_between_the_groups_until_it_wants_no_more() -> None:
     """It is called at once when it asks for it, and never again after None."""
     answers: list[float | None] = [0.0, 0.0, None]
@@ -156,12 +167,7 @@ async def test_tidying_goes_on_between_the_groups_until_it_wants_no_more() -> No
             is_done.set()
         return answer
 
-    storage = Storage()
-    async with started(storage, tidy=tidy) as writer:
-        loop = asyncio.get_running_loop()
-        assert await loop.run_in_executor(None, is_done.wait, DEADLINE_SECONDS)
-        writer.append(entry())
-        await bounded(writer.flush())
+    await tidied(tidy, is_done)
     assert calls == 3
 
 
@@ -181,12 +187,7 @@ async def test_tidying_that_fails_is_tried_again_later(
         is_done.set()
         return None
 
-    storage = Storage()
-    async with started(storage, tidy=tidy) as writer:
-        loop = asyncio.get_running_loop()
-        assert await loop.run_in_executor(None, is_done.wait, DEADLINE_SECONDS)
-        writer.append(entry())
-        await bounded(writer.flush())
+    storage = await tidied(tidy, is_done)
     assert len(storage.groups) == 1
     assert [record.getMessage() for record in caplog.records] == ["no"]
 

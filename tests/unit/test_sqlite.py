@@ -11,7 +11,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 from support import DEADLINE_SECONDS
@@ -228,13 +228,16 @@ class Traced(sqlite3.Connection):
         return self.statements.count("COMMIT")
 
 
-def tracing() -> tuple[list[Traced], Callable[..., sqlite3.Connection]]:
+_Connection = TypeVar("_Connection", bound=sqlite3.Connection)
+
+
+def connections(factory: type[_Connection]) -> tuple[list[_Connection], Callable[..., Any]]:
     """Return a `connect` and the list of the connections it will have made; the first writes."""
-    made: list[Traced] = []
+    made: list[_Connection] = []
 
     def connect(*arguments: Any, **named: Any) -> sqlite3.Connection:
-        connection = sqlite3.connect(*arguments, factory=Traced, **named)
-        assert isinstance(connection, Traced)
+        connection = sqlite3.connect(*arguments, factory=factory, **named)
+        assert isinstance(connection, factory)
         made.append(connection)
         return connection
 
@@ -243,7 +246,7 @@ def tracing() -> tuple[list[Traced], Callable[..., sqlite3.Connection]]:
 
 async def test_many_messages_share_a_commit(db: Path) -> None:
     """What waits while a group is on its way to the disk is one group."""
-    made, connect = tracing()
+    made, connect = connections(Traced)
     async with opened(db, connect=connect) as log:
         writer = made[0]
         before = writer.commits
@@ -259,7 +262,7 @@ async def test_many_messages_share_a_commit(db: Path) -> None:
 
 async def test_single_message_does_not_wait_for_others(db: Path) -> None:
     """When idle, each is a group of its own."""
-    made, connect = tracing()
+    made, connect = connections(Traced)
     async with opened(db, connect=connect) as log:
         before = made[0].commits
         for number in range(5):
@@ -269,7 +272,7 @@ async def test_single_message_does_not_wait_for_others(db: Path) -> None:
 
 async def test_every_commit_is_on_disk(db: Path) -> None:
     """The connection that writes has WAL and synchronous=FULL (2), which fsyncs each commit."""
-    made, connect = tracing()
+    made, connect = connections(Traced)
     async with opened(db, connect=connect):
         assert made[0].execute("PRAGMA journal_mode").fetchone() == ("wal",)
         assert made[0].execute("PRAGMA synchronous").fetchone() == (2,)
@@ -615,7 +618,7 @@ def test_empty_file_becomes_a_log(db: Path) -> None:
 
 async def test_full_disk_loses_nothing_that_was_accepted(db: Path) -> None:
     """What does not fit is answered as lost and is not in the log; with room it goes on."""
-    made, connect = tracing()
+    made, connect = connections(Traced)
     async with opened(db, connect=connect) as log:
         writer = made[0]
         await log.said("before")
@@ -649,19 +652,6 @@ class Faulty(Traced):
         return super().execute(sql, *arguments)
 
 
-def faulty() -> tuple[list[Faulty], Callable[..., sqlite3.Connection]]:
-    """Return a `connect` that makes faulty connections, and their list; the first writes."""
-    made: list[Faulty] = []
-
-    def connect(*arguments: Any, **named: Any) -> sqlite3.Connection:
-        connection = sqlite3.connect(*arguments, factory=Faulty, **named)
-        assert isinstance(connection, Faulty)
-        made.append(connection)
-        return connection
-
-    return made, connect
-
-
 @pytest.mark.parametrize(
     ("fault", "skip"),
     [("BEGIN", 0), *(("INSERT", skip) for skip in range(5)), ("SELECT", 0), ("COMMIT", 0)],
@@ -670,7 +660,7 @@ async def test_fault_at_any_statement_never_delivers_what_is_not_committed(
     db: Path, fault: str, skip: int
 ) -> None:
     """The whole group is lost and says so, nothing of it is in the file, and the next one goes."""
-    made, connect = faulty()
+    made, connect = connections(Faulty)
     async with opened(db, connect=connect) as log:
         await log.said("before", key="k")
         writer = made[0]
@@ -691,7 +681,7 @@ async def test_fault_at_any_statement_never_delivers_what_is_not_committed(
 
 async def test_fault_that_also_breaks_the_rollback_delivers_nothing(db: Path) -> None:
     """A disk that is gone altogether: everything is lost aloud, until it is back."""
-    made, connect = faulty()
+    made, connect = connections(Faulty)
     async with opened(db, connect=connect) as log:
         await log.said("before")
         writer = made[0]
@@ -708,7 +698,7 @@ async def test_fault_whose_rollback_fails_once_does_not_lose_the_next_group(
     db: Path, statement: str
 ) -> None:
     """A transaction that could not be rolled back must not swallow what comes after it."""
-    made, connect = faulty()
+    made, connect = connections(Faulty)
     async with opened(db, connect=connect) as log:
         writer = made[0]
         fail_rollback_too(writer, statement)
@@ -737,7 +727,7 @@ def fail_rollback_too(writer: Faulty, statement: str) -> None:
 
 async def test_reader_that_fails_is_refused_with_its_reason(db: Path) -> None:
     """The writer goes on."""
-    made, connect = faulty()
+    made, connect = connections(Faulty)
     async with opened(db, connect=connect) as log:
         await log.said("um")
         made[1].is_dead = True
@@ -752,7 +742,7 @@ async def test_failure_is_told_once_until_it_is_over(
     db: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A full disk does not fill the log of the system as well."""
-    made, connect = faulty()
+    made, connect = connections(Faulty)
     async with opened(db, connect=connect) as log:
         for _ in range(2):
             made[0].is_dead = True
