@@ -55,7 +55,7 @@ MOVE = Command(
     completes="rooms",
 )
 HISTORY = Command(
-    ("historico", "history"), N_("show the last messages again (20 of them)"), N_("[NUMBER]")
+    ("historico", "history"), N_("show the last messages again (20 by default)"), N_("[NUMBER]")
 )
 IGNORE = Command(
     ("ignorar", "ignore"),
