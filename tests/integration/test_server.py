@@ -658,6 +658,25 @@ def test_stopping_server_tells_everybody() -> None:
         assert "Traceback" not in server.stderr
 
 
+def test_stopping_server_gives_its_readers_their_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They get what they are owed, and the status, even where gRPC itself would not wait."""
+    monkeypatch.setattr(server_module, "STOP_SECONDS", 0.0)
+    words = 100
+    with (
+        server_here("--rate", "0", "--quiet") as server,
+        full_client(server.address, "ana", history=0) as ana,
+        plain_client(server.address) as plain,
+    ):
+        plain.wait_for_greeting()
+        for number in range(words):
+            ana.say(str(number) + " " * 8000 + ".")
+        ana.wait_for_texts(words)
+        server.loop.run(server.server.stop())
+        for client in (ana, plain):
+            assert client.wait_for_end() == (Code.UNAVAILABLE, "SHUTTING_DOWN")
+            assert len(client.texts) == words
+
+
 @pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
 def test_second_signal_while_stopping_does_no_harm() -> None:
     """An impatient Ctrl-C Ctrl-C leaves no traceback."""

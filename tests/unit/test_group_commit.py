@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
+from rooms import bounded
 from support import DEADLINE_SECONDS
 
 import chat_pb2
@@ -51,11 +52,6 @@ async def started(
     finally:
         storage.gate.set()
         await writer.close()
-
-
-async def bounded(awaitable: Any) -> Any:
-    """Wait with a deadline."""
-    return await asyncio.wait_for(awaitable, DEADLINE_SECONDS)
 
 
 async def test_log_that_is_behind_asks_to_wait() -> None:
@@ -189,6 +185,22 @@ async def test_tidying_that_fails_is_tried_again_later(
         await bounded(writer.flush())
     assert len(storage.groups) == 1
     assert [record.getMessage() for record in caplog.records] == ["no"]
+
+
+async def test_tidying_that_fails_does_not_come_between_the_next_groups() -> None:
+    """On a disk that is full, each commit would otherwise be followed by one that fails."""
+    calls: list[int] = []
+
+    def tidy() -> float | None:
+        calls.append(len(storage.groups))
+        raise OSError("full")
+
+    storage = Storage()
+    async with started(storage, tidy=tidy) as writer:
+        for _number in range(5):
+            writer.append(entry())
+            await bounded(writer.flush())
+    assert len(calls) == 1 and len(storage.groups) == 5
 
 
 async def test_closing_a_log_that_was_never_started() -> None:

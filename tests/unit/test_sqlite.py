@@ -28,6 +28,8 @@ from chat.server.log.sqlite import (
 )
 
 ROOM = ""
+# How long a test waits for what must not happen.
+HELD_SECONDS = 0.2
 
 
 class Deliveries:
@@ -785,6 +787,51 @@ async def test_failure_is_told_once_until_it_is_over(
             await log.said("kept")
     assert [record.levelname for record in caplog.records] == ["ERROR", "ERROR"]
     assert "lost" not in caplog.text
+
+
+class HeldCommit(sqlite3.Connection):
+    """Holds a COMMIT until somebody reads, or cannot read for a moment; then the COMMIT fails."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.is_holding = threading.Event()
+        self.is_read = threading.Event()
+
+    def execute(self, sql: str, *arguments: Any) -> sqlite3.Cursor:
+        if self.is_holding.is_set() and sql.startswith("SELECT"):
+            rows = super().execute(sql, *arguments)
+            self.is_read.set()
+            return rows
+        if sql == "COMMIT":
+            self.is_holding.set()
+            self.is_read.wait(HELD_SECONDS)
+            raise sqlite3.OperationalError("disk I/O error")
+        return super().execute(sql, *arguments)
+
+
+async def test_in_memory_nothing_is_read_before_it_is_committed() -> None:
+    """Its one connection sees its own transaction: reading waits until that is over."""
+    made: list[HeldCommit] = []
+
+    def connect(*arguments: Any, **options: Any) -> sqlite3.Connection:
+        made.append(sqlite3.connect(*arguments, **options, factory=HeldCommit))
+        return made[-1]
+
+    async with opened(IN_MEMORY, connect=connect) as log:
+        entry = log.say("never committed")
+        await eventually_async(made[0].is_holding.is_set)
+        assert await log.texts() == []
+        await log.log.flush()
+        assert entry.is_lost
+
+
+async def test_statements_wait_for_other_programs(db: Path) -> None:
+    """Seconds, on both connections (sqlite.org/pragma.html#pragma_busy_timeout, milliseconds)."""
+    made, connect = tracing()
+    async with opened(db, connect=connect):
+        assert len(made) == 2
+        for connection in made:
+            assert connection.execute("PRAGMA busy_timeout").fetchone()[0] >= 1000
 
 
 async def test_other_programs_may_read_the_file(db: Path) -> None:
