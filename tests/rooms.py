@@ -251,7 +251,7 @@ class FakeContext:
     """
 
     def __init__(self, request: JoinRequest) -> None:
-        self._metadata = request.to_metadata() if request.is_full else []
+        self._metadata = request.to_metadata() if request.is_full else None
         self.is_greeted = asyncio.Event()
         self.said: asyncio.Queue[Any] = asyncio.Queue()
         self.writes: list[bytes] = []
@@ -259,7 +259,7 @@ class FakeContext:
         self.gate.set()
         self.status: tuple[grpc.StatusCode, str] | None = None
 
-    def invocation_metadata(self) -> list[Any]:
+    def invocation_metadata(self) -> list[Any] | None:
         return self._metadata
 
     async def send_initial_metadata(self, metadata: object) -> None:

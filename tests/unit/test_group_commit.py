@@ -138,6 +138,21 @@ async def test_what_is_appended_during_a_commit_is_the_next_group() -> None:
     ]
 
 
+async def test_gathering_has_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However long a commit took, what came during it waits for a bounded time."""
+    monkeypatch.setattr(group_commit, "GATHER_FACTOR", 1e9)
+    monkeypatch.setattr(group_commit, "MAX_GATHER_SECONDS", 0.0)
+    storage = Storage()
+    async with started(storage) as writer:
+        storage.gate.clear()
+        writer.append(entry())
+        await asyncio.sleep(0)  # it is on its way
+        writer.append(entry())
+        storage.gate.set()
+        await bounded(writer.flush())
+    assert len(storage.groups) == 2
+
+
 async def test_tidying_goes_on_between_the_groups_until_it_wants_no_more() -> None:
     """It is called at once when it asks for it, and never again after None."""
     answers: list[float | None] = [0.0, 0.0, None]

@@ -7,7 +7,7 @@ import unicodedata
 import pytest
 
 from chat.cli import i18n as language
-from chat.protocol.errors import REASONS, ChatError, ConfigError, explain
+from chat.protocol.errors import REASONS, ChatError, ConfigError, explain, is_final
 from chat.protocol.limits import MAX_MESSAGE_BYTES
 from chat.protocol.names import check_name, check_not_reserved, name_key
 from chat.protocol.text import REPLACEMENT, check_message, clean_message
@@ -241,6 +241,25 @@ def test_every_reason_has_a_sentence() -> None:
         assert str(ChatError(reason)) == row.text == explain(reason, "")
     assert explain("TEAPOT", "a word of the server") == "a word of the server"
     assert str(ChatError("TEAPOT")) == "TEAPOT"
+
+
+def test_only_what_cannot_get_better_is_final() -> None:
+    """A client ends on these, and tries again after every other one; none is found out by both."""
+    assert {reason for reason in REASONS if is_final(reason)} == {
+        "NAME_TAKEN",
+        "NAME_INVALID",
+        "ROOM_INVALID",
+        "MESSAGE_INVALID",
+        "MESSAGE_TOO_LONG",
+        "REQUEST_INVALID",
+        "TOKEN_INVALID",
+        "SESSION_REPLACED",
+        "NOT_A_CHAT",
+    }
+    assert not is_final("TEAPOT")
+    local = {reason for reason, row in REASONS.items() if row.is_local}
+    assert local == {"NOT_A_CHAT", "PLAIN_SERVER", "CLOSED", "TOO_MUCH_WAITING"}
+    assert not any(REASONS[reason].status for reason in local)
 
 
 def test_setup_error_is_its_sentence() -> None:

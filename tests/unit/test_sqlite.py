@@ -408,6 +408,18 @@ async def test_old_messages_are_trimmed_and_the_gap_is_known(
         assert await log.log.reaches_back_to("never seen", 0)
 
 
+async def test_what_is_younger_than_is_kept_stays(db: Path) -> None:
+    """Half a day makes the difference."""
+    async with opened(db) as log:
+        log.say("old")
+        await log.said("young")
+    age(db, days=1, below=1)
+    age(db, days=1.5, below=2)
+    async with opened(db, retain_days=2) as log:
+        await trimmed(log, 1)
+        assert await log.texts() == ["young"]
+
+
 class FailingTrim(sqlite3.Connection):
     """A connection on which looking for old messages fails, the first time."""
 
