@@ -15,7 +15,7 @@ READY := .venv/ready
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help demo server client test test-all check proto locale documents pictures soak bench bench-compare bench-scale
+.PHONY: help demo server client test test-all check proto locale documents pictures mutants soak bench bench-compare bench-scale
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' Makefile | \
@@ -54,6 +54,9 @@ documents: $(READY) ## update what the documents take from the programs
 
 pictures: $(READY) ## take the pictures of the terminal anew
 	@$(PYTHON) tools/pictures.py
+
+mutants: $(READY) ## change the source in 100 places, one at a time, and see the tests fail
+	@$(PYTHON) tools/mutants.py
 
 soak: $(READY) ## kill the server fifty times under load, and look for what is lost
 	CHAT_SOAK=50 $(PYTHON) -m pytest tests/test_ledger.py
