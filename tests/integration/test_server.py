@@ -43,7 +43,7 @@ from support import (
 
 import chat_pb2
 import server as server_module
-from chat.protocol.errors import REASONS
+from chat.protocol.errors import REASONS, ConfigError
 from chat.server import runtime
 from chat.server.log.sqlite import SqliteLog
 
@@ -712,6 +712,19 @@ def test_port_that_is_taken_is_one_sentence_at_once(server: RunningServer) -> No
         assert second.stderr.startswith(f"Port {server.port} is in use")
         assert second.stderr.count("\n") == 0
         assert second.lines == []
+
+
+def test_server_that_cannot_listen_releases_its_log(tmp_path: Path) -> None:
+    """Whoever has chosen another port may open it at once."""
+    db = tmp_path / "chat.db"
+    with server_here() as first:
+        with (
+            pytest.raises(ConfigError) as refusal,
+            server_here("--port", str(first.port), db=db),
+        ):
+            pass
+        SqliteLog(str(db)).abandon()
+        assert "in use" in str(refusal.value)  # and the failed server is alive until here
 
 
 def test_port_of_another_program_is_one_sentence() -> None:

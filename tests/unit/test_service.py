@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 import grpc
 import pytest
@@ -43,9 +44,9 @@ class Stream:
 
 
 @asynccontextmanager
-async def stream(chat: Chat, user: str | None = None) -> AsyncIterator[Stream]:
+async def stream(chat: Chat, user: str | None = None, **wishes: Any) -> AsyncIterator[Stream]:
     """Open a stream as a full client, or as a plain one without a name."""
-    opened = Stream(chat, JoinRequest(user=user, history=0))
+    opened = Stream(chat, JoinRequest(user=user, history=0, **wishes))
     try:
         await bounded(opened.context.is_greeted.wait())
         yield opened
@@ -132,6 +133,23 @@ async def test_only_a_client_that_is_written_to_can_be_stuck(
         watch.cancel()
         idle.context.half_close()
         assert await idle.ends() is None
+
+
+async def test_writes_to_a_busy_client_are_delayed_for_a_bounded_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """However long the last one took."""
+    monkeypatch.setattr(server, "COALESCE_FACTOR", 1e9)
+    monkeypatch.setattr(server, "MAX_COALESCE_SECONDS", 0.0)
+    chat = await Chat().start()
+    async with stream(chat, "ana", wants_batches=True) as ana:
+        ana.context.gate.clear()
+        ana.context.say(Message(message="1"))
+        await come_true(lambda: len(ana.context.writes) == 1)
+        ana.context.say(Message(message="2"))
+        await quiet()
+        ana.context.gate.set()
+        await come_true(lambda: [m.message for m in ana.context.messages] == ["1", "2"])
 
 
 async def test_draining_waits_for_every_stream() -> None:
