@@ -275,8 +275,8 @@ class FakeContext:
         self.writes.append(raw)
         await self.gate.wait()
 
-    async def abort(self, code: grpc.StatusCode, details: str, trailing: Any) -> None:
-        self.status = (code, dict(trailing)[REASON])
+    async def abort(self, code: grpc.StatusCode, details: str, trailing: Any = ()) -> None:
+        self.status = (code, dict(trailing).get(REASON, ""))
         raise grpc.aio.AbortError
 
     def say(self, message: Message) -> None:

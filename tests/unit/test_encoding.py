@@ -38,6 +38,15 @@ def test_pieces_stay_below_the_limit_of_a_batch() -> None:
     assert parsed == said
 
 
+def test_pieces_are_as_few_as_the_limit_allows() -> None:
+    """Each is filled to the byte."""
+    half = MAX_BATCH_BYTES // 2
+    assert [len(piece) for piece in encoding.join([b"x" * half] * 4)] == [MAX_BATCH_BYTES] * 2
+    larger = [b"x" * (MAX_BATCH_BYTES + 1), b"x" * half, b"x" * (half + 1)]
+    assert encoding.join(larger) == larger
+    assert encoding.join([]) == []
+
+
 @pytest.mark.parametrize(
     ("size", "key"), [(MAX_BROKEN_KEY_BYTES, "k" * 1024), (MAX_BROKEN_KEY_BYTES + 1, "")]
 )

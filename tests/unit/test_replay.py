@@ -58,6 +58,16 @@ async def test_history_is_that_of_the_room() -> None:
     await plain.hears(0)
 
 
+async def test_plain_newcomer_gets_no_history() -> None:
+    """From the moment at which it comes, and nothing is read for it."""
+    chat = await chat_with(3)
+    reads = chat.log.reads
+    plain = await chat.join()
+    await plain.say("now", user="p")
+    await plain.hears(1)
+    assert chat.log.reads == reads
+
+
 @pytest.mark.parametrize("after", [0, 1, 499, 500, 501, 1200])
 async def test_returning_client_gets_all_that_came_after(after: int) -> None:
     """In pages, without limit."""
