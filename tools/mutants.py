@@ -42,8 +42,8 @@ INTEGRATION = {
 }
 MINIMUM_PERCENT = 90
 # A run may take so many times as long as unchanged, and this much more: the machine may be busy.
-LIMIT_FACTOR = 4.0
-LIMIT_EXTRA_SECONDS = 30.0
+LIMIT_FACTOR = 3.0
+LIMIT_EXTRA_SECONDS = 10.0
 # A change may make a loop that never ends and always remembers.
 MEMORY_BYTES = 4 << 30
 

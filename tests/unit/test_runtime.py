@@ -8,6 +8,8 @@ import logging
 import os
 import signal
 import socket
+import sys
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -154,3 +156,33 @@ def test_host_in_brackets_is_an_address_of_ipv6(monkeypatch: pytest.MonkeyPatch)
     runtime.explain_bind_error("[::1]", 0)
     runtime.explain_bind_error("127.0.0.1", 0)
     assert asked == [(socket.AF_INET6, ("::1", 0)), (socket.AF_INET, ("127.0.0.1", 0))]
+
+
+def test_addresses_are_those_that_others_may_reach(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of IPv4, neither the machine's own loopback nor what it gave itself for want of a network."""
+    known = ["127.0.0.1", "192.0.2.7", "169.254.1.2", "10.0.0.7"]
+    ips = [SimpleNamespace(ip=ip, is_IPv4=True) for ip in known]
+    ips.append(SimpleNamespace(ip=("fe80::1", 0, 1), is_IPv4=False))
+    adapters = [SimpleNamespace(ips=ips[:2]), SimpleNamespace(ips=ips[2:])]
+    ifaddr = SimpleNamespace(get_adapters=lambda: adapters)
+    monkeypatch.setitem(sys.modules, "ifaddr", ifaddr)
+    assert runtime.addresses() == ["192.0.2.7", "10.0.0.7"]
+
+
+def test_without_ifaddr_the_address_is_that_of_the_route(monkeypatch: pytest.MonkeyPatch) -> None:
+    """None where there is no route."""
+    monkeypatch.setitem(sys.modules, "ifaddr", None)
+    has_route = True
+
+    class Routed(socket.socket):
+        def connect(self, address: Any) -> None:
+            if not has_route:
+                raise OSError("Network is unreachable")
+
+        def getsockname(self) -> Any:
+            return ("192.0.2.7", 9)
+
+    monkeypatch.setattr(socket, "socket", Routed)
+    assert runtime.addresses() == ["192.0.2.7"]
+    has_route = False
+    assert runtime.addresses() == []

@@ -408,14 +408,19 @@ async def test_old_messages_are_trimmed_and_the_gap_is_known(
         assert await log.log.reaches_back_to("never seen", 0)
 
 
-async def test_what_is_younger_than_is_kept_stays(db: Path) -> None:
-    """Half a day makes the difference."""
+async def test_messages_are_kept_for_their_days_to_the_microsecond(
+    db: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is just as old as is kept stays."""
+    now = time.time_ns() // 1000
+    clock = {"microseconds": now - 1}
+    monkeypatch.setattr(time, "time_ns", lambda: clock["microseconds"] * 1000)
     async with opened(db) as log:
-        log.say("old")
+        await log.said("old")
+        clock["microseconds"] = now
         await log.said("young")
-    age(db, days=1, below=1)
-    age(db, days=1.5, below=2)
-    async with opened(db, retain_days=2) as log:
+    clock["microseconds"] = now + int(1.5 * DAY_MICROSECONDS)
+    async with opened(db, retain_days=1.5) as log:
         await trimmed(log, 1)
         assert await log.texts() == ["young"]
 
