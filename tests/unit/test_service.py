@@ -135,14 +135,19 @@ async def test_only_a_client_that_is_written_to_can_be_stuck(
         assert await idle.ends() is None
 
 
-async def test_writes_to_a_busy_client_are_delayed_for_a_bounded_time(
-    monkeypatch: pytest.MonkeyPatch,
+@pytest.mark.parametrize(
+    ("takes_batches", "factor", "max_seconds"),
+    [(True, 1e9, 0.0), (True, 1.0, 1e9), (False, 1e9, 1e9)],
+    ids=["slow writes", "quick writes", "no batches"],
+)
+async def test_busy_client_is_written_to_in_time(
+    takes_batches: bool, factor: float, max_seconds: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """However long the last one took."""
-    monkeypatch.setattr(server, "COALESCE_FACTOR", 1e9)
-    monkeypatch.setattr(server, "MAX_COALESCE_SECONDS", 0.0)
+    """The delay is a multiple of the last write, bounded, and none where nothing is joined."""
+    monkeypatch.setattr(server, "COALESCE_FACTOR", factor)
+    monkeypatch.setattr(server, "MAX_COALESCE_SECONDS", max_seconds)
     chat = await Chat().start()
-    async with stream(chat, "ana", wants_batches=True) as ana:
+    async with stream(chat, "ana", wants_batches=takes_batches) as ana:
         ana.context.gate.clear()
         ana.context.say(Message(message="1"))
         await come_true(lambda: len(ana.context.writes) == 1)
