@@ -181,3 +181,10 @@ async def test_draining_has_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
         await chat.hub.stop()
         await bounded(chat.service.drain())
         assert not slow.task.done()
+
+
+async def test_draining_takes_no_time_where_nobody_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An idle server stops at once."""
+    monkeypatch.setattr(server, "DRAIN_CHECK_SECONDS", 1e9)
+    chat = await Chat().start()
+    await bounded(chat.service.drain())
