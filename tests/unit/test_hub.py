@@ -193,6 +193,19 @@ async def test_refused_join_leaves_nothing_behind() -> None:
     await chat.join("ana")
 
 
+async def test_join_under_a_taken_name_changes_nothing() -> None:
+    """No place is taken, and the client's earlier stream, if it has one, goes on."""
+    chat = await Chat().start()
+    ana, bia = await chat.full("ana", "bia")
+    carla = await chat.join("carla", session=SESSION)
+    assert await refusal_of(chat.join("ana")) == "NAME_TAKEN"
+    assert await refusal_of(chat.join("ana", session=SESSION)) == "NAME_TAKEN"
+    assert chat.hub.members == {ana.member, bia.member, carla.member}
+    await carla.say("still here")
+    await quiet()
+    assert bia.events == [("JOINED", "carla")] and bia.texts == ["still here"]
+
+
 async def test_join_that_cannot_read_the_log_leaves_nothing_behind() -> None:
     """Nobody would take its name and its place away again."""
     log = FakeLog()
