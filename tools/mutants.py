@@ -104,7 +104,7 @@ async def failure_of(folder: Path, tests: Iterable[str], limit_seconds: float | 
         output.seek(0)
         text = output.read()
     failed = re.findall(r"^(?:FAILED|ERROR) (\S+)", text, re.MULTILINE)
-    return "" if code == 0 else failed[-1] if failed else text.strip().splitlines()[-1]
+    return "" if code == 0 else failed[-1] if failed else f"exit code {code}"
 
 
 class Run:

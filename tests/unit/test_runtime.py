@@ -82,7 +82,8 @@ def test_batch_scheduling_is_asked_for_where_it_may_be(monkeypatch: pytest.Monke
 
     monkeypatch.setattr(os, "sched_setscheduler", refuse)
     runtime.use_batch_scheduling()
-    assert [(pid, policy) for pid, policy, _ in asked] == [(0, os.SCHED_BATCH)]
+    ((process, policy, parameters),) = asked
+    assert (process, policy, parameters.sched_priority) == (0, os.SCHED_BATCH, 0)
 
 
 def test_cycles_are_looked_for_rarely() -> None:
@@ -186,3 +187,12 @@ def test_without_ifaddr_the_address_is_that_of_the_route(monkeypatch: pytest.Mon
     assert runtime.addresses() == ["192.0.2.7"]
     has_route = False
     assert runtime.addresses() == []
+
+
+@pytest.mark.parametrize(("platform", "has_uvloop"), [("linux", True), ("win32", False)])
+def test_what_can_be_missing_is_what_this_system_could_have(
+    platform: str, has_uvloop: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """uvloop is not for Windows: nobody is told there to install it."""
+    monkeypatch.setattr(sys, "platform", platform)
+    assert ("uvloop" in runtime.optional_features()) is has_uvloop
