@@ -176,6 +176,7 @@ class ChatService(chat_pb2_grpc.ChatServiceServicer):
                     took_seconds = clock() - started
                     await asyncio.sleep(min(COALESCE_FACTOR * took_seconds, MAX_COALESCE_SECONDS))
         except ChatError as refusal:
+            client.close()
             client.error = ChatError(refusal.reason)
 
     async def _until_all_is_sent(

@@ -6,19 +6,21 @@ Without gRPC and without SQL: `ChatService` is there for its broadcast alone.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
+import grpc
 import pytest
+from support import DEADLINE_SECONDS
 
 import chat_pb2
 from chat.protocol.errors import ChatError
-from chat.protocol.metadata import JoinRequest
+from chat.protocol.metadata import REASON, JoinRequest
 from chat.server.hub import Hub
-from chat.server.log.base import Deliver, Entry
+from chat.server.log.base import Deliver, Entry, LogError, Problem
 from chat.server.member import Member
 from chat.server.posting import Posting
-from server import ChatService
+from server import EOF, ChatService
 
 Message = chat_pb2.Message
 SESSION = "0123456789abcdef" * 2
@@ -30,7 +32,8 @@ class FakeLog:
 
     As in the real one, a commit is seen by a read before it is delivered, and a read takes its
     time. `is_automatic`: each message is committed and delivered in the loop's next turn; otherwise
-    by `commit()` and `deliver_next()`. `is_failing`: every group is lost.
+    by `commit()` and `deliver_next()`. `is_failing`: every group is lost. `is_unreadable`: every
+    read fails. `space`: whoever appends waits for it.
     """
 
     epoch = "fake"
@@ -38,6 +41,9 @@ class FakeLog:
     def __init__(self, is_automatic: bool = True) -> None:
         self.is_automatic = is_automatic
         self.is_failing = False
+        self.is_unreadable = False
+        self.space = asyncio.Event()
+        self.space.set()
         self._trimmed: dict[str, int] = {}
         self._last_id = 0
         self.read_turns = 1
@@ -91,7 +97,7 @@ class FakeLog:
             self.deliver_next()
 
     async def wait_for_space(self) -> None:
-        pass
+        await self.space.wait()
 
     async def flush(self) -> None:
         self.commit_and_deliver()
@@ -99,11 +105,17 @@ class FakeLog:
     async def read(self, room: str, after: int, limit: int) -> list[Message]:
         self.reads += 1
         found = [m for place, m in self.rows if place == room and m.id > after][:limit]
-        for _ in range(self.read_turns):
-            await asyncio.sleep(0)
+        await self._take_turns()
         return found
 
+    async def _take_turns(self) -> None:
+        for _ in range(self.read_turns):
+            await asyncio.sleep(0)
+        if self.is_unreadable:
+            raise LogError(Problem.UNUSABLE, "memory")
+
     async def start_of_last(self, room: str, count: int) -> int:
+        await self._take_turns()
         ids = [m.id for place, m in self.rows if place == room]
         if not count:
             return self._last_id
@@ -229,6 +241,72 @@ class Reader:
             for m in self.messages
             if m.kind != chat_pb2.KIND_UNSPECIFIED
         ]
+
+
+class FakeContext:
+    """gRPC's end of a stream: counts what is written, and holds writes while the gate is closed.
+
+    `said`: what the client says, as bytes; an exception is what reading raises. `status`: how the
+    handler ended the stream, the status and the reason.
+    """
+
+    def __init__(self, request: JoinRequest) -> None:
+        self._metadata = request.to_metadata() if request.is_full else None
+        self.is_greeted = asyncio.Event()
+        self.said: asyncio.Queue[Any] = asyncio.Queue()
+        self.writes: list[bytes] = []
+        self.gate = asyncio.Event()
+        self.gate.set()
+        self.status: tuple[grpc.StatusCode, str] | None = None
+
+    def invocation_metadata(self) -> list[Any] | None:
+        return self._metadata
+
+    async def send_initial_metadata(self, metadata: object) -> None:
+        self.is_greeted.set()
+
+    async def read(self) -> Any:
+        raw = await self.said.get()
+        if isinstance(raw, Exception):
+            raise raw
+        return raw
+
+    async def write(self, raw: bytes) -> None:
+        self.writes.append(raw)
+        await self.gate.wait()
+
+    async def abort(self, code: grpc.StatusCode, details: str, trailing: Any = ()) -> None:
+        self.status = (code, dict(trailing).get(REASON, ""))
+        raise grpc.aio.AbortError
+
+    def say(self, message: Message) -> None:
+        """Let the client say something."""
+        self.said.put_nowait(message.SerializeToString())
+
+    def half_close(self) -> None:
+        """Let the client say nothing more."""
+        self.said.put_nowait(EOF)
+
+    @property
+    def messages(self) -> list[Message]:
+        """What was written so far, batches taken apart."""
+        written = [Message.FromString(raw) for raw in self.writes]
+        return [message for one in written for message in one.batch or (one,)]
+
+
+async def bounded(awaitable: Any) -> Any:
+    """Return what is awaited; fail after the deadline."""
+    return await asyncio.wait_for(awaitable, DEADLINE_SECONDS)
+
+
+async def come_true(predicate: Callable[[], bool]) -> None:
+    """Return when `predicate` holds; fail after the deadline."""
+
+    async def poll() -> None:
+        while not predicate():
+            await asyncio.sleep(0)
+
+    await bounded(poll())
 
 
 async def quiet() -> None:

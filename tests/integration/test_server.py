@@ -43,7 +43,7 @@ from support import (
 
 import chat_pb2
 import server as server_module
-from chat.protocol.errors import REASONS
+from chat.protocol.errors import REASONS, ConfigError
 from chat.server import runtime
 from chat.server.log.sqlite import SqliteLog
 
@@ -649,6 +649,25 @@ def test_stopping_server_tells_everybody() -> None:
         assert "Traceback" not in server.stderr
 
 
+def test_stopping_server_gives_its_readers_their_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They get what they are owed, and the status, even where gRPC itself would not wait."""
+    monkeypatch.setattr(server_module, "STOP_SECONDS", 0.0)
+    words = 100
+    with (
+        server_here("--rate", "0", "--quiet") as server,
+        full_client(server.address, "ana", history=0) as ana,
+        plain_client(server.address) as plain,
+    ):
+        plain.wait_for_greeting()
+        for number in range(words):
+            ana.say(str(number) + " " * 8000 + ".")
+        ana.wait_for_texts(words)
+        server.loop.run(server.server.stop())
+        for client in (ana, plain):
+            assert client.wait_for_end() == (Code.UNAVAILABLE, "SHUTTING_DOWN")
+            assert len(client.texts) == words
+
+
 @pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
 def test_second_signal_while_stopping_does_no_harm() -> None:
     """An impatient Ctrl-C Ctrl-C leaves no traceback."""
@@ -684,6 +703,19 @@ def test_port_that_is_taken_is_one_sentence_at_once(server: RunningServer) -> No
         assert second.stderr.startswith(f"Port {server.port} is in use")
         assert second.stderr.count("\n") == 0
         assert second.lines == []
+
+
+def test_server_that_cannot_listen_releases_its_log(tmp_path: Path) -> None:
+    """Whoever has chosen another port may open it at once."""
+    db = tmp_path / "chat.db"
+    with server_here() as first:
+        with (
+            pytest.raises(ConfigError) as refusal,
+            server_here("--port", str(first.port), db=db),
+        ):
+            pass
+        SqliteLog(str(db)).abandon()
+        assert "in use" in str(refusal.value)  # and the failed server is alive until here
 
 
 def test_port_of_another_program_is_one_sentence() -> None:

@@ -7,7 +7,7 @@ from collections import Counter
 import pytest
 from rooms import Chat, FakeLog, Message, Reader, quiet
 
-from chat.protocol.limits import MAX_BATCH_BYTES
+from chat.protocol.limits import MAX_BATCH_BYTES, MAX_BROKEN_KEY_BYTES
 from chat.server import encoding
 from chat.server.encoding import Delivery
 
@@ -36,6 +36,35 @@ def test_pieces_stay_below_the_limit_of_a_batch() -> None:
     assert all(len(piece) <= MAX_BATCH_BYTES for piece in pieces)
     parsed = [message for piece in pieces for message in Message.FromString(piece).batch]
     assert parsed == said
+
+
+def test_pieces_are_as_few_as_the_limit_allows() -> None:
+    """Each is filled to the byte."""
+    half = MAX_BATCH_BYTES // 2
+    assert [len(piece) for piece in encoding.join([b"x" * half] * 4)] == [MAX_BATCH_BYTES] * 2
+    larger = [b"x" * (MAX_BATCH_BYTES + 1), b"x" * half, b"x" * (half + 1)]
+    assert encoding.join(larger) == larger
+    assert encoding.join([]) == []
+
+
+@pytest.mark.parametrize(
+    ("size", "key"), [(MAX_BROKEN_KEY_BYTES, "k" * 1024), (MAX_BROKEN_KEY_BYTES + 1, "")]
+)
+def test_key_of_a_broken_message_is_bounded(size: int, key: str) -> None:
+    """A kilobyte; a longer one is none of ours."""
+    broken_name = b"\x0a\x01\xff"
+    assert encoding.key_of(broken_name + b"\x32" + encoding.varint(size) + b"k" * size) == key
+
+
+def test_what_comes_after_an_id_is_shared_where_it_can_be() -> None:
+    """The very object for whoever has seen nothing of it, a new one only for whoever has."""
+    delivery = Delivery(messages(3), is_logged=True)
+    assert delivery.after(0) is delivery
+    assert [message.id for message in delivery.after(1).messages] == [2, 3]
+    assert delivery.after(2).last_id == 3 and delivery.after(2).is_logged
+    assert not delivery.after(3).messages
+    event = Delivery(messages(1))
+    assert event.after(9) is event
 
 
 async def test_what_waited_comes_in_one_batch() -> None:

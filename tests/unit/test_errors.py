@@ -43,3 +43,26 @@ def test_final_is_what_another_attempt_would_not_change() -> None:
     assert is_final("NAME_TAKEN") and is_final("TOKEN_INVALID") and is_final("NOT_A_CHAT")
     assert not is_final("SERVER_FULL") and not is_final("SHUTTING_DOWN")
     assert not is_final("TEAPOT") and not is_final("")
+
+
+def test_only_what_cannot_get_better_is_final() -> None:
+    """A client ends on these, and tries again after every other one."""
+    assert {reason for reason in REASONS if is_final(reason)} == {
+        "NAME_TAKEN",
+        "NAME_INVALID",
+        "ROOM_INVALID",
+        "MESSAGE_INVALID",
+        "MESSAGE_TOO_LONG",
+        "REQUEST_INVALID",
+        "TOKEN_INVALID",
+        "SESSION_REPLACED",
+        "NOT_A_CHAT",
+    }
+    assert not is_final("TEAPOT")
+
+
+def test_what_the_client_finds_out_by_itself_has_no_status() -> None:
+    """No server sends it."""
+    local = {reason for reason, row in REASONS.items() if row.is_local}
+    assert local == {"NOT_A_CHAT", "PLAIN_SERVER", "CLOSED", "TOO_MUCH_WAITING"}
+    assert not any(REASONS[reason].status for reason in local)

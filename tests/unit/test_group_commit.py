@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
+from rooms import bounded
 from support import DEADLINE_SECONDS
 
 import chat_pb2
@@ -51,11 +52,6 @@ async def started(
     finally:
         storage.gate.set()
         await writer.close()
-
-
-async def bounded(awaitable: Any) -> Any:
-    """Wait with a deadline."""
-    return await asyncio.wait_for(awaitable, DEADLINE_SECONDS)
 
 
 async def test_log_that_is_behind_asks_to_wait() -> None:
@@ -153,6 +149,21 @@ async def tidied(tidy: Callable[[], float | None], is_done: threading.Event) -> 
     return storage
 
 
+async def test_gathering_has_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However long a commit took, what came during it waits for a bounded time."""
+    monkeypatch.setattr(group_commit, "GATHER_FACTOR", 1e9)
+    monkeypatch.setattr(group_commit, "MAX_GATHER_SECONDS", 0.0)
+    storage = Storage()
+    async with started(storage) as writer:
+        storage.gate.clear()
+        writer.append(entry())
+        await asyncio.sleep(0)  # it is on its way
+        writer.append(entry())
+        storage.gate.set()
+        await bounded(writer.flush())
+    assert len(storage.groups) == 2
+
+
 async def test_tidying_goes_on_between_the_groups_until_it_wants_no_more() -> None:
     """It is called at once when it asks for it, and never again after None."""
     answers: list[float | None] = [0.0, 0.0, None]
@@ -190,6 +201,22 @@ async def test_tidying_that_fails_is_tried_again_later(
     storage = await tidied(tidy, is_done)
     assert len(storage.groups) == 1
     assert [record.getMessage() for record in caplog.records] == ["no"]
+
+
+async def test_tidying_that_fails_does_not_come_between_the_next_groups() -> None:
+    """On a disk that is full, each commit would otherwise be followed by one that fails."""
+    calls: list[int] = []
+
+    def tidy() -> float | None:
+        calls.append(len(storage.groups))
+        raise OSError("full")
+
+    storage = Storage()
+    async with started(storage, tidy=tidy) as writer:
+        for _number in range(5):
+            writer.append(entry())
+            await bounded(writer.flush())
+    assert len(calls) == 1 and len(storage.groups) == 5
 
 
 async def test_closing_a_log_that_was_never_started() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from rooms import SESSION, Chat, FakeLog, Message, quiet, refusal_of
+from rooms import SESSION, Chat, FakeLog, Message, come_true, quiet, refusal_of
 
 from chat.protocol.metadata import JoinRequest
 
@@ -191,6 +191,45 @@ async def test_refused_join_leaves_nothing_behind() -> None:
     assert await refusal_of(chat.join("ana", room="a\x1b")) == "ROOM_INVALID"
     assert not chat.hub.members
     await chat.join("ana")
+
+
+async def test_join_under_a_taken_name_changes_nothing() -> None:
+    """No place is taken, and the client's earlier stream, if it has one, goes on."""
+    chat = await Chat().start()
+    ana, bia = await chat.full("ana", "bia")
+    carla = await chat.join("carla", session=SESSION)
+    assert await refusal_of(chat.join("ana")) == "NAME_TAKEN"
+    assert await refusal_of(chat.join("ana", session=SESSION)) == "NAME_TAKEN"
+    assert chat.hub.members == {ana.member, bia.member, carla.member}
+    await carla.say("still here")
+    await quiet()
+    assert bia.events == [("JOINED", "carla")] and bia.texts == ["still here"]
+
+
+async def test_join_that_cannot_read_the_log_leaves_nothing_behind() -> None:
+    """Nobody would take its name and its place away again."""
+    log = FakeLog()
+    chat = await Chat(log, max_clients=2).start()
+    (bia,) = await chat.full("bia")
+    log.is_unreadable = True
+    assert await refusal_of(chat.join("ana")) == "LOG_UNREADABLE"
+    assert chat.hub.members == {bia.member}
+    log.is_unreadable = False
+    await chat.join("ana")
+    await quiet()
+    assert bia.events == [("JOINED", "ana"), ("LEFT", "ana"), ("JOINED", "ana")]
+
+
+async def test_join_that_is_cancelled_leaves_nothing_behind() -> None:
+    """A client may vanish while the log is read for it."""
+    log = FakeLog()
+    chat = await Chat(log).start()
+    log.read_turns = 1000
+    joining = asyncio.get_running_loop().create_task(chat.join("ana"))
+    await come_true(lambda: bool(chat.hub.members))
+    joining.cancel()
+    await asyncio.wait({joining})
+    assert not chat.hub.members and not len(chat.hub.directory) and not chat.hub.rooms
 
 
 async def test_server_is_full_at_max_clients() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from rooms import SESSION, Chat, FakeLog, Message, Reader, quiet, refusal_of
+from rooms import SESSION, Chat, FakeLog, Message, Reader, bounded, quiet, refusal_of
 
 import chat_pb2
 from chat.protocol.metadata import JoinRequest
@@ -253,6 +253,40 @@ async def test_blank_message_of_a_plain_client_is_ignored(text: str) -> None:
     plain = await chat.join()
     await plain.say(text, user="")
     assert not chat.log.rows and plain.member.name == ""
+
+
+# Who speaks too fast.
+
+
+async def test_one_who_has_much_uncommitted_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else whoever sends all it can fills the log's queue, and everybody waits behind it."""
+    monkeypatch.setattr(posting, "MAX_UNCOMMITTED", 2)
+    log = FakeLog(is_automatic=False)
+    chat = await Chat(log).start()
+    ana, bia = await chat.full("ana", "bia")
+    for number in range(2):
+        await bounded(ana.say(str(number)))
+    third = asyncio.get_running_loop().create_task(ana.say("2"))
+    await quiet()
+    assert not third.done()
+    await bounded(bia.say("not behind her"))
+    log.commit_and_deliver()
+    await bounded(third)
+    await quiet()
+    assert bia.texts == ["0", "1", "2", "not behind her"]
+
+
+async def test_everybody_waits_for_a_log_that_is_full() -> None:
+    """The log bounds nothing by itself: whoever appends must ask it."""
+    log = FakeLog()
+    chat = await Chat(log).start()
+    (ana,) = await chat.full("ana")
+    log.space.clear()
+    saying = asyncio.get_running_loop().create_task(ana.say("oi"))
+    await ana.hears(1)
+    assert not saying.done()
+    log.space.set()
+    await bounded(saying)
 
 
 # Keys and failures.

@@ -30,10 +30,12 @@ async def chat_with(count: int, room: str = "") -> Chat:
     ("history", "expected"), [(0, 0), (1, 1), (20, 20), (30, 25), (5000, 25), (-1, 0)]
 )
 async def test_newcomer_gets_the_last_messages_first(history: int, expected: int) -> None:
-    """As many as it asks for, and then what is said now."""
+    """As many as it asks for, read at once, and then what is said now."""
     chat = await chat_with(25)
+    reads = chat.log.reads
     ana = await chat.join("ana", history=history)
     await ana.hears(expected)
+    assert chat.log.reads == reads + 1
     await ana.say("now")
     await ana.hears(expected + 1)
     assert ana.ids == list(range(26 - expected, 27))
@@ -56,6 +58,16 @@ async def test_history_is_that_of_the_room() -> None:
     await ana.hears(3)
     await bia.hears(0)
     await plain.hears(0)
+
+
+async def test_plain_newcomer_gets_no_history() -> None:
+    """From the moment at which it comes, and nothing is read for it."""
+    chat = await chat_with(3)
+    reads = chat.log.reads
+    plain = await chat.join()
+    await plain.say("now", user="p")
+    await plain.hears(1)
+    assert chat.log.reads == reads
 
 
 @pytest.mark.parametrize("after", [0, 1, 499, 500, 501, 1200])

@@ -28,6 +28,8 @@ from chat.server.log.sqlite import (
 
 ROOM = ""
 NOBODY = 65534  # the user without rights of Linux; on other systems any that owns nothing
+# How long a test waits for what must not happen.
+HELD_SECONDS = 0.2
 
 
 class Deliveries:
@@ -382,6 +384,23 @@ async def test_old_messages_are_trimmed_and_the_gap_is_known(
         assert await log.log.reaches_back_to(ROOM, 12)
         assert await log.log.reaches_back_to("sala", 0)
         assert await log.log.reaches_back_to("never seen", 0)
+
+
+async def test_messages_are_kept_for_their_days_to_the_microsecond(
+    db: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is just as old as is kept stays."""
+    now = time.time_ns() // 1000
+    clock = {"microseconds": now - 1}
+    monkeypatch.setattr(time, "time_ns", lambda: clock["microseconds"] * 1000)
+    async with opened(db) as log:
+        await log.said("old")
+        clock["microseconds"] = now
+        await log.said("young")
+    clock["microseconds"] = now + int(1.5 * DAY_MICROSECONDS)
+    async with opened(db, retain_days=1.5) as log:
+        await trimmed(log, 1)
+        assert await log.texts() == ["young"]
 
 
 class FailingTrim(sqlite3.Connection):
@@ -752,6 +771,51 @@ async def test_failure_is_told_once_until_it_is_over(
             await log.said("kept")
     assert [record.levelname for record in caplog.records] == ["ERROR", "ERROR"]
     assert "lost" not in caplog.text
+
+
+class HeldCommit(sqlite3.Connection):
+    """Holds a COMMIT until somebody reads, or cannot read for a moment; then the COMMIT fails."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.is_holding = threading.Event()
+        self.is_read = threading.Event()
+
+    def execute(self, sql: str, *arguments: Any) -> sqlite3.Cursor:
+        if self.is_holding.is_set() and sql.startswith("SELECT"):
+            rows = super().execute(sql, *arguments)
+            self.is_read.set()
+            return rows
+        if sql == "COMMIT":
+            self.is_holding.set()
+            self.is_read.wait(HELD_SECONDS)
+            raise sqlite3.OperationalError("disk I/O error")
+        return super().execute(sql, *arguments)
+
+
+async def test_in_memory_nothing_is_read_before_it_is_committed() -> None:
+    """Its one connection sees its own transaction: reading waits until that is over."""
+    made: list[HeldCommit] = []
+
+    def connect(*arguments: Any, **options: Any) -> sqlite3.Connection:
+        made.append(sqlite3.connect(*arguments, **options, factory=HeldCommit))
+        return made[-1]
+
+    async with opened(IN_MEMORY, connect=connect) as log:
+        entry = log.say("never committed")
+        await eventually_async(made[0].is_holding.is_set)
+        assert await log.texts() == []
+        await log.log.flush()
+        assert entry.is_lost
+
+
+async def test_statements_wait_for_other_programs(db: Path) -> None:
+    """Seconds, on both connections (sqlite.org/pragma.html#pragma_busy_timeout, milliseconds)."""
+    made, connect = connections(Traced)
+    async with opened(db, connect=connect):
+        assert len(made) == 2
+        for connection in made:
+            assert connection.execute("PRAGMA busy_timeout").fetchone()[0] >= 1000
 
 
 async def test_other_programs_may_read_the_file(db: Path) -> None:

@@ -11,12 +11,13 @@ import sqlite3
 import threading
 import weakref
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
+from rooms import FakeContext, come_true
 from support import DEADLINE_SECONDS
 
 import chat_pb2
@@ -48,31 +49,6 @@ class CountingConnection(sqlite3.Connection):
         if sql == "COMMIT":
             assert self.gate.wait(DEADLINE_SECONDS)
         return super().execute(sql, *arguments)
-
-
-class FakeContext:
-    """gRPC's end of a stream: counts what is written, and holds writes while the gate is closed."""
-
-    def __init__(self, request: JoinRequest) -> None:
-        self._metadata = request.to_metadata() if request.is_full else []
-        self.is_greeted = asyncio.Event()
-        self.said: asyncio.Queue[Any] = asyncio.Queue()
-        self.writes: list[bytes] = []
-        self.gate = asyncio.Event()
-        self.gate.set()
-
-    def invocation_metadata(self) -> list[Any]:
-        return self._metadata
-
-    async def send_initial_metadata(self, metadata: object) -> None:
-        self.is_greeted.set()
-
-    async def read(self) -> Any:
-        return await self.said.get()
-
-    async def write(self, raw: bytes) -> None:
-        self.writes.append(raw)
-        await self.gate.wait()
 
 
 class Chat:
@@ -143,16 +119,6 @@ async def chat_on(path: Path) -> AsyncIterator[Chat]:
         yield chat
     finally:
         await chat.close()
-
-
-async def come_true(predicate: Callable[[], bool]) -> None:
-    """Return when `predicate` holds; fail after the deadline."""
-
-    async def poll() -> None:
-        while not predicate():
-            await asyncio.sleep(0)
-
-    await asyncio.wait_for(poll(), DEADLINE_SECONDS)
 
 
 def counted(monkeypatch: pytest.MonkeyPatch, name: str) -> list[Message]:

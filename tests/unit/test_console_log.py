@@ -1,0 +1,106 @@
+"""The conversation on standard output: what is shown, what is left out, what the pipe does."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from types import SimpleNamespace
+
+import pytest
+from rooms import Message
+from support import DEADLINE_SECONDS
+
+from chat.server import console_log
+from chat.server.console_log import ConsoleLog
+
+
+class Pipe:
+    """Standard output's end: `take` answers each write; what it took is in `text`."""
+
+    def __init__(self) -> None:
+        self._taken = b""
+        self.take: Callable[[bytes], int | None] = len
+        self.gate = threading.Event()
+        self.gate.set()
+        self.is_writing = threading.Event()
+
+    def write(self, data: bytes) -> int | None:
+        self.is_writing.set()
+        assert self.gate.wait(DEADLINE_SECONDS)
+        count = self.take(data)
+        self._taken += data[: count or 0]
+        return count
+
+    @property
+    def text(self) -> str:
+        return self._taken.decode()
+
+
+@pytest.fixture
+def pipe(monkeypatch: pytest.MonkeyPatch) -> Pipe:
+    """A pipe in the place of standard output."""
+    made = Pipe()
+    stdout = SimpleNamespace(buffer=SimpleNamespace(raw=made))
+    monkeypatch.setattr(console_log, "sys", SimpleNamespace(stdout=stdout))
+    return made
+
+
+def test_room_is_named_and_later_lines_are_indented(pipe: Pipe) -> None:
+    """The common room has no name; nobody can write a line that looks like another's."""
+    console = ConsoleLog()
+    console.show(
+        "", [Message(user="ana", message="oi"), Message(user="bia", message="a\n[ana]: b")]
+    )
+    console.show("sala", [Message(user="ana", message="oi")])
+    console.close()
+    assert pipe.text == "[ana]: oi\n[bia]: a\n    [ana]: b\n#sala [ana]: oi\n"
+
+
+def test_what_does_not_fit_is_counted(pipe: Pipe, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While nobody reads, so many lines are kept and no more."""
+    monkeypatch.setattr(console_log, "MAX_LINES", 3)
+    console = ConsoleLog()
+    pipe.gate.clear()
+    console.print("first")
+    assert pipe.is_writing.wait(DEADLINE_SECONDS)
+    console.print("1", "2")
+    console.print("3", "4", "5")
+    console.print("6")
+    pipe.gate.set()
+    console.close()
+    assert pipe.text == "first\n1\n2\n3\n(3 lines left out)\n"
+
+
+def test_pipe_that_takes_a_part_is_given_the_rest(
+    pipe: Pipe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without a pause; one that is full and does not block is tried again after one."""
+    answers: list[int | None] = [2, None, None, 1]
+    pauses: list[float] = []
+    monkeypatch.setattr(time, "sleep", pauses.append)
+    pipe.take = lambda data: answers.pop(0) if answers else len(data)
+    console = ConsoleLog()
+    console.print("abcdef")
+    console.close()
+    assert pipe.text == "abcdef\n"
+    assert pauses == [console_log.FULL_PIPE_SECONDS] * 2
+
+
+@pytest.mark.parametrize("error", [BrokenPipeError(), ValueError("closed file")], ids=repr)
+def test_pipe_that_is_gone_is_left_alone(pipe: Pipe, error: Exception) -> None:
+    """The chat goes on without it."""
+    writes: list[bytes] = []
+
+    def fail(data: bytes) -> int:
+        writes.append(data)
+        pipe.is_writing.set()
+        raise error
+
+    pipe.take = fail
+    console = ConsoleLog()
+    console.print("one")
+    assert pipe.is_writing.wait(DEADLINE_SECONDS)
+    console.print("two")
+    console.close()
+    assert len(writes) == 1 and pipe.text == ""

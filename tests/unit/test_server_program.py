@@ -1,0 +1,117 @@
+"""The server as a program: what it asks of the machine, what it prints, how it ends."""
+
+from __future__ import annotations
+
+import asyncio
+from argparse import Namespace
+from collections.abc import Coroutine
+from typing import Any
+
+import pytest
+
+import server
+from chat.protocol.errors import ConfigError
+from chat.server import runtime
+from chat.server.settings import read_flags
+
+
+class FakeServer:
+    """Starts and stops, and notes of what and how it was made."""
+
+    made: list[FakeServer] = []
+
+    def __init__(self, flags: Namespace, *show: Any) -> None:
+        self.show = show
+        self.is_running = False
+        FakeServer.made.append(self)
+
+    async def start(self) -> int:
+        self.is_running = True
+        return 7
+
+    async def stop(self) -> None:
+        assert self.is_running
+        self.is_running = False
+
+
+class Console:
+    """What was printed."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def print(self, *lines: str) -> None:
+        self.lines += lines
+
+    def show(self, room: str, messages: Any) -> None:
+        raise AssertionError("nobody speaks")
+
+
+@pytest.fixture
+def tuned(monkeypatch: pytest.MonkeyPatch) -> list[object]:
+    """What was asked of the machine, instead of asking it."""
+    asked: list[object] = []
+    monkeypatch.setattr(runtime, "raise_file_limit", asked.append)
+    monkeypatch.setattr(runtime, "use_batch_scheduling", lambda: asked.append("batch"))
+    monkeypatch.setattr(runtime, "tune_gc", lambda: asked.append("gc"))
+    return asked
+
+
+@pytest.mark.parametrize("host", ["localhost", "[::]"])
+async def test_server_runs_until_it_is_told_to_stop(
+    host: str, tuned: list[object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It says its port, and what to type on other machines where they can reach it."""
+    monkeypatch.setattr(server, "Server", FakeServer)
+    monkeypatch.setattr(runtime, "stop_on_signals", asyncio.Event.set)
+    monkeypatch.setattr(runtime, "addresses", lambda: ["192.0.2.7"])
+    console: Any = Console()
+    await server.serve(read_flags(["--host", host]), console)
+    elsewhere = ["From another machine: python client.py 192.0.2.7:7"] if host == "[::]" else []
+    first, last = "gRPC server running on port 7...", "The server is stopping..."
+    assert console.lines == [first, *elsewhere, last]
+    assert FakeServer.made[-1].show == (console.show,) and not FakeServer.made[-1].is_running
+    assert tuned == ["gc"]
+
+
+async def test_quiet_server_shows_nothing(
+    tuned: list[object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is not even told."""
+    monkeypatch.setattr(server, "Server", FakeServer)
+    monkeypatch.setattr(runtime, "stop_on_signals", asyncio.Event.set)
+    console: Any = Console()
+    await server.serve(read_flags(["--quiet", "--host", "localhost"]), console)
+    assert FakeServer.made[-1].show == ()
+
+
+def test_program_prepares_its_machine_and_ends_with_zero(
+    tuned: list[object], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Files for its clients, the scheduler; what is not installed is told in a line."""
+
+    def run(program: Coroutine[Any, Any, None]) -> None:
+        program.close()
+        tuned.append("run")
+
+    monkeypatch.setattr(runtime, "run", run)
+    monkeypatch.setattr(runtime, "optional_features", lambda: {"no_such_package": "wings"})
+    assert server.main(["--max-clients", "7"]) == 0
+    assert tuned == [7, "batch", "run"]
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1 and "wings" in said
+
+
+def test_what_the_user_must_fix_is_one_sentence_and_one(
+    tuned: list[object], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """On standard error; no traceback."""
+
+    def run(program: Coroutine[Any, Any, None]) -> None:
+        program.close()
+        raise ConfigError("Do this.")
+
+    monkeypatch.setattr(runtime, "run", run)
+    monkeypatch.setattr(runtime, "optional_features", dict)
+    assert server.main([]) == 1
+    assert capsys.readouterr().err == "Do this.\n"
