@@ -19,6 +19,11 @@ class Kind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     KIND_WHO: _ClassVar[Kind]
     KIND_PRESENT: _ClassVar[Kind]
     KIND_NOTICE: _ClassVar[Kind]
+    KIND_ENTERED: _ClassVar[Kind]
+    KIND_EXITED: _ClassVar[Kind]
+    KIND_HISTORY: _ClassVar[Kind]
+    KIND_ROOMS: _ClassVar[Kind]
+    KIND_ACTION: _ClassVar[Kind]
 KIND_UNSPECIFIED: Kind
 KIND_JOINED: Kind
 KIND_LEFT: Kind
@@ -26,9 +31,14 @@ KIND_RENAMED: Kind
 KIND_WHO: Kind
 KIND_PRESENT: Kind
 KIND_NOTICE: Kind
+KIND_ENTERED: Kind
+KIND_EXITED: Kind
+KIND_HISTORY: Kind
+KIND_ROOMS: Kind
+KIND_ACTION: Kind
 
 class Message(_message.Message):
-    __slots__ = ("user", "message", "id", "sent_at", "kind", "key", "to", "batch")
+    __slots__ = ("user", "message", "id", "sent_at", "kind", "key", "to", "batch", "room")
     USER_FIELD_NUMBER: _ClassVar[int]
     MESSAGE_FIELD_NUMBER: _ClassVar[int]
     ID_FIELD_NUMBER: _ClassVar[int]
@@ -37,6 +47,7 @@ class Message(_message.Message):
     KEY_FIELD_NUMBER: _ClassVar[int]
     TO_FIELD_NUMBER: _ClassVar[int]
     BATCH_FIELD_NUMBER: _ClassVar[int]
+    ROOM_FIELD_NUMBER: _ClassVar[int]
     user: str
     message: str
     id: int
@@ -45,4 +56,5 @@ class Message(_message.Message):
     key: str
     to: str
     batch: _containers.RepeatedCompositeFieldContainer[Message]
-    def __init__(self, user: _Optional[str] = ..., message: _Optional[str] = ..., id: _Optional[int] = ..., sent_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., kind: _Optional[_Union[Kind, str]] = ..., key: _Optional[str] = ..., to: _Optional[str] = ..., batch: _Optional[_Iterable[_Union[Message, _Mapping]]] = ...) -> None: ...
+    room: str
+    def __init__(self, user: _Optional[str] = ..., message: _Optional[str] = ..., id: _Optional[int] = ..., sent_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., kind: _Optional[_Union[Kind, str]] = ..., key: _Optional[str] = ..., to: _Optional[str] = ..., batch: _Optional[_Iterable[_Union[Message, _Mapping]]] = ..., room: _Optional[str] = ...) -> None: ...

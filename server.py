@@ -41,6 +41,7 @@ try:
     from chat.server.log.sqlite import SqliteLog
     from chat.server.member import Member
     from chat.server.posting import Posting
+    from chat.server.room import is_inbox
     from chat.server.settings import ANY_HOST, read_flags
     from chat.server.standard_services import StandardServices
 except Exception as error:
@@ -57,6 +58,9 @@ STUCK_CHECK_SECONDS = 5.0
 # nothing waits.
 COALESCE_FACTOR = 10.0
 MAX_COALESCE_SECONDS = 0.1
+# Between the end of what a client says and its being taken for gone: a lost connection looks like
+# a half-close first, for some two milliseconds.
+PARTING_SECONDS = 0.05
 # How long a stopping server waits for its readers to take what they are owed.
 DRAIN_SECONDS = 3.0
 DRAIN_CHECK_SECONDS = 0.02
@@ -100,16 +104,15 @@ class ChatService(chat_pb2_grpc.ChatServiceServicer):
         self._open_calls += 1
         try:
             client = await self._admit(context)
+            is_lost = True
             try:
-                greeting = client.greeting(self._hub.log.epoch)
-                await context.send_initial_metadata(greeting.to_metadata())
+                await context.send_initial_metadata(self._hub.greeting(client).to_metadata())
                 receiving = asyncio.create_task(self._receive_messages(client, context))
                 sending = asyncio.create_task(self._send_messages(client, context))
                 await self._until_all_is_sent(client, receiving, sending)
+                is_lost = client.error is not None
             finally:
-                # Here, since a vanished client looks like one that half-closed until the handler
-                # is cancelled.
-                self._hub.leave(client)
+                self._hub.leave(client, is_lost)
             if client.error is not None:
                 await status.abort(context, client.error)
         except ChatError as error:
@@ -124,10 +127,11 @@ class ChatService(chat_pb2_grpc.ChatServiceServicer):
         """
         for name, room, delivery in self._hub.committed(entries):
             if room is not None:
-                for client in room.members:
-                    client.queue.put(delivery)
-            # After the send tasks, who are awake by now.
-            asyncio.get_running_loop().call_soon(self._show, name, delivery.messages)
+                for client, place in room.members.items():
+                    client.queue.put(delivery, place)
+            if not is_inbox(name):
+                # After the send tasks, who are awake by now.
+                asyncio.get_running_loop().call_soon(self._show, name, delivery.messages)
         for entry in entries:
             self._hub.answer(entry)
 
@@ -143,8 +147,11 @@ class ChatService(chat_pb2_grpc.ChatServiceServicer):
         try:
             while not client.is_closing and (raw := await context.read()) is not EOF:
                 await self._post(client, raw)
+                await client.queue.wait_answered()
                 if wait_seconds := client.rate_limit.take():
                     await asyncio.sleep(wait_seconds)
+            # A client that vanished looks like one that half-closed, until gRPC cancels the call.
+            await asyncio.sleep(PARTING_SECONDS)
         except ChatError as refusal:
             error = ChatError(refusal.reason)  # without the frames that the raised one holds
         # What it said before is committed, and echoed, before the stream ends.
@@ -172,6 +179,7 @@ class ChatService(chat_pb2_grpc.ChatServiceServicer):
                     client.writing_since = clock()
                     await write(frame)
                 client.writing_since = None
+                client.queue.mark_written()
                 if client.wants_batches and client.queue.has_deliveries:
                     took_seconds = clock() - started
                     await asyncio.sleep(min(COALESCE_FACTOR * took_seconds, MAX_COALESCE_SECONDS))

@@ -17,7 +17,7 @@ import chat_pb2
 from chat.protocol.errors import ChatError
 from chat.protocol.metadata import REASON, JoinRequest
 from chat.server.hub import Hub
-from chat.server.log.base import Deliver, Entry, LogError, Problem
+from chat.server.log.base import Deliver, Entry, Holder, LogError, Missing, Place, Problem
 from chat.server.member import Member
 from chat.server.posting import Posting
 from server import EOF, ChatService
@@ -37,6 +37,7 @@ class FakeLog:
     """
 
     epoch = "fake"
+    generation = "first"
 
     def __init__(self, is_automatic: bool = True) -> None:
         self.is_automatic = is_automatic
@@ -53,6 +54,7 @@ class FakeLog:
         self._waiting: list[Entry] = []
         self._committed: list[list[Entry]] = []
         self._deliver: Deliver = lambda entries: None
+        self.held: dict[str, Holder] = {}
 
     def start(self, deliver: Deliver) -> None:
         self._deliver = deliver
@@ -102,9 +104,10 @@ class FakeLog:
     async def flush(self) -> None:
         self.commit_and_deliver()
 
-    async def read(self, room: str, after: int, limit: int) -> list[Message]:
+    async def read(self, room: str, after: int, limit: int, before: int = 0) -> list[Message]:
         self.reads += 1
-        found = [m for place, m in self.rows if place == room and m.id > after][:limit]
+        end = before or self._last_id + 1
+        found = [m for place, m in self.rows if place == room and after < m.id < end][:limit]
         await self._take_turns()
         return found
 
@@ -114,15 +117,39 @@ class FakeLog:
         if self.is_unreadable:
             raise LogError(Problem.UNUSABLE, "memory")
 
-    async def start_of_last(self, room: str, count: int) -> int:
+    async def find_places(
+        self, wishes: Sequence[tuple[str, int | None]], generation: str, count: int
+    ) -> list[Place]:
+        return [await self._find_place(room, after, count) for room, after in wishes]
+
+    async def _find_place(self, room: str, after: int | None, count: int) -> Place:
         await self._take_turns()
-        ids = [m.id for place, m in self.rows if place == room]
+        if after is None:
+            return Place(await self.start_of_last(room, count))
+        if after > self._last_id:
+            return Place(await self.start_of_last(room, count), Missing.REWOUND)
+        is_whole = self._trimmed.get(room, 0) <= after
+        has_more = any(place == room and m.id > after for place, m in self.rows)
+        return Place(after, Missing.NOTHING if is_whole else Missing.TRIMMED, has_more)
+
+    async def find_key(self, sender: str, key: str) -> tuple[str, Message] | None:
+        return self._keys.get((sender, key))
+
+    async def start_of_last(self, room: str, count: int, before: int = 0) -> int:
+        await self._take_turns()
+        end = before or self._last_id + 1
+        ids = [m.id for place, m in self.rows if place == room and m.id < end]
         if not count:
             return self._last_id
         return ids[-count - 1] if len(ids) > count else 0
 
-    async def reaches_back_to(self, room: str, after: int) -> bool:
-        return self._trimmed.get(room, 0) <= after
+    async def holders(self) -> list[Holder]:
+        return list(self.held.values())
+
+    def note(self, session: str, holder: Holder | None) -> None:
+        self.held.pop(session, None)
+        if holder is not None:
+            self.held[session] = holder
 
     async def last_id(self) -> int:
         return self._last_id
@@ -180,6 +207,7 @@ class Reader:
 
     async def _read(self) -> None:
         while frames := await self.member.next_frames():
+            self.member.queue.mark_written()
             self.frames += frames
             for frame in frames:
                 message = Message.FromString(frame)
@@ -204,8 +232,9 @@ class Reader:
     async def ask_who(self, key: str = "") -> None:
         await self.post(Message(kind=chat_pb2.KIND_WHO, key=key))
 
-    def leave(self) -> None:
-        self.chat.hub.leave(self.member)
+    def leave(self, is_lost: bool = False) -> None:
+        """Leave as by a half-close, or because the connection `is_lost`."""
+        self.chat.hub.leave(self.member, is_lost)
 
     async def hears(self, count: int) -> list[Message]:
         """Return the first `count` messages once they are there; nothing more may have come."""

@@ -265,9 +265,10 @@ def running_client(
 class Client:
     """One stream to a server, by raw gRPC; a thread collects what comes in.
 
-    `messages`: what came, batches taken apart. `raw`: the bytes of each frame as they came.
-    `epoch`: the `chat-epoch` of the initial metadata, empty from a plain server. When the stream
-    has ended, `code` and `reason` (of the ErrorInfo) say how.
+    `messages`: what came, batches taken apart, but not the parts of a history. `raw`: the bytes of
+    each frame as they came. `epoch`: the `chat-epoch` of the initial metadata, empty from a plain
+    server. When the stream has ended, `code` and `reason` (of the ErrorInfo) say how. One that
+    `is_asleep` takes nothing in before `wake_up()`.
     """
 
     def __init__(
@@ -277,6 +278,7 @@ class Client:
         credentials: grpc.ChannelCredentials | None = None,
         options: Sequence[tuple[str, Any]] = CHANNEL_OPTIONS,
         user: str = "",
+        is_asleep: bool = False,
     ) -> None:
         self.user = user
         self.messages: list[Message] = []
@@ -294,6 +296,13 @@ class Client:
         chat: Any = self._channel.stream_stream(METHOD, None, None)
         self._call: Any = chat(iter(self._requests.get, None), metadata=tuple(metadata))
         self._thread = threading.Thread(target=self._receive, name="receive")
+        self._is_asleep = is_asleep
+        if not is_asleep:
+            self._thread.start()
+
+    def wake_up(self) -> None:
+        """Begin to read what comes in; for a client that was made `is_asleep`. Once."""
+        self._is_asleep = False
         self._thread.start()
 
     def _receive(self) -> None:
@@ -302,7 +311,8 @@ class Client:
                 message = Message.FromString(raw)
                 with self._changed:
                     self.raw.append(raw)
-                    self.messages.extend(message.batch or (message,))
+                    is_batch = message.batch and message.kind == chat_pb2.KIND_UNSPECIFIED
+                    self.messages.extend(message.batch if is_batch else (message,))
                     self._changed.notify_all()
         except grpc.RpcError:
             pass  # what it was is read from the call, below
@@ -323,17 +333,47 @@ class Client:
         """Send these very bytes as one message."""
         self._requests.put(raw)
 
-    def say(self, text: str, user: str | None = None, key: str = "", to: str = "") -> None:
+    def say(
+        self, text: str, user: str | None = None, key: str = "", to: str = "", room: str = ""
+    ) -> None:
         """Say `text` under this client's own name, or as `user`."""
-        self.send(Message(user=self.user if user is None else user, message=text, key=key, to=to))
+        name = self.user if user is None else user
+        self.send(Message(user=name, message=text, key=key, to=to, room=room))
+
+    def act(self, text: str, key: str = "", room: str = "") -> None:
+        """Do something, as in "ana waves"."""
+        self.send(Message(message=text, key=key, room=room, kind=chat_pb2.KIND_ACTION))
 
     def rename(self, name: str, key: str = "") -> None:
         """Ask for another name."""
         self.send(Message(message=name, kind=chat_pb2.KIND_RENAMED, key=key))
 
-    def ask_who(self, key: str = "who") -> None:
-        """Ask who is here."""
-        self.send(Message(kind=chat_pb2.KIND_WHO, key=key))
+    def ask_who(self, key: str = "who", room: str = "") -> None:
+        """Ask who is here, or in `room`."""
+        self.send(Message(kind=chat_pb2.KIND_WHO, key=key, room=room))
+
+    def enter(
+        self, room: str, key: str = "enter", after: int = 0, history: int | None = None
+    ) -> None:
+        """Ask to be in `room` too, from after an id, or with the last `history` messages."""
+        count = "" if history is None else str(history)
+        kind = chat_pb2.KIND_ENTERED
+        self.send(Message(kind=kind, room=room, key=key, id=after, message=count))
+
+    def exit(self, room: str, key: str = "exit") -> None:
+        """Ask to leave one room."""
+        self.send(Message(kind=chat_pb2.KIND_EXITED, room=room, key=key))
+
+    def ask_history(
+        self, count: int, room: str = "", before: int = 0, key: str = "history"
+    ) -> None:
+        """Ask for the last `count` messages of `room` before an id, once more."""
+        kind = chat_pb2.KIND_HISTORY
+        self.send(Message(kind=kind, room=room, key=key, id=before, message=str(count)))
+
+    def ask_rooms(self, key: str = "rooms") -> None:
+        """Ask which rooms have people."""
+        self.send(Message(kind=chat_pb2.KIND_ROOMS, key=key))
 
     def half_close(self) -> None:
         """Say nothing more, and go on listening."""
@@ -348,8 +388,15 @@ class Client:
     @property
     def epoch(self) -> str:
         """The server's `chat-epoch`; blocks until the server's first word."""
-        metadata = dict(self._call.initial_metadata() or ())
-        return str(metadata.get("chat-epoch", ""))
+        return self._greeting("chat-epoch")
+
+    @property
+    def generation(self) -> str:
+        """The server's `chat-generation`; blocks until the server's first word."""
+        return self._greeting("chat-generation")
+
+    def _greeting(self, key: str) -> str:
+        return str(dict(self._call.initial_metadata() or ()).get(key, ""))
 
     def wait_for_greeting(self) -> None:
         """Block until the server's first word: the client is in its room, or was refused."""
@@ -434,6 +481,8 @@ class Client:
         Politely, so that a server that is well has freed the name when this returns.
         """
         self._requests.put(None)
+        if self._is_asleep:
+            self.wake_up()
         with self._changed:
             self._changed.wait_for(lambda: self._has_ended, FAREWELL_SECONDS)
         self._call.cancel()
@@ -469,6 +518,8 @@ def full_metadata(
     room: str = "",
     session: str = "",
     after: int | None = None,
+    inbox: int | None = None,
+    generation: str = "",
     history: int | None = None,
     batch: bool = False,
     token: str = "",
@@ -481,6 +532,10 @@ def full_metadata(
         metadata.append(("chat-session", session))
     if after is not None:
         metadata.append(("chat-after", str(after)))
+    if inbox is not None:
+        metadata.append(("chat-inbox", str(inbox)))
+    if generation:
+        metadata.append(("chat-generation", generation))
     if history is not None:
         metadata.append(("chat-history", str(history)))
     if batch:
@@ -496,13 +551,16 @@ def full_client(
     user: str,
     *,
     credentials: grpc.ChannelCredentials | None = None,
+    options: Sequence[tuple[str, Any]] = CHANNEL_OPTIONS,
+    is_asleep: bool = False,
     **wishes: Any,
 ) -> Iterator[Client]:
     """Open a stream as `user`, in the room when this returns; or it was refused, or cannot connect.
 
     `wishes` are those of `full_metadata`.
     """
-    client = Client(address, full_metadata(user, **wishes), credentials, user=user)
+    metadata = full_metadata(user, **wishes)
+    client = Client(address, metadata, credentials, options, user, is_asleep)
     try:
         client.wait_for_greeting()
         yield client
@@ -583,10 +641,13 @@ def leftover_threads(before: set[threading.Thread], seconds: float = 5.0) -> lis
     def left() -> list[threading.Thread]:
         return [thread for thread in threading.enumerate() if thread not in before]
 
-    if left():
-        gc.collect()  # grpc.aio's poller ends with the last object that knows of it
+    def has_none() -> bool:
+        if left():
+            gc.collect()  # gRPC's own threads end with the last object that knows of them
+        return not left()
+
     with suppress(AssertionError):
-        eventually(lambda: not left(), seconds)
+        eventually(has_none, seconds)
     return [thread.name for thread in left()]
 
 

@@ -80,9 +80,13 @@ REASONS = {
     ),
     "USER_UNKNOWN": Reason(N_("nobody with this name is here; see who is with /quem")),
     "USER_UNREACHABLE": Reason(
-        N_("this person's client cannot take a private message now; nothing was sent")
+        N_("this person's client cannot take private messages; nothing was sent")
     ),
-    "ANSWER_DROPPED": Reason(N_("you have not read the last answer yet; ask again later")),
+    "NOT_READ": Reason(
+        N_("the person it was for has not come back, and may not have read it; tell them later")
+    ),
+    "NOT_IN_ROOM": Reason(N_("you are not in this room; enter it first, with /sala")),
+    "TOO_MANY_ROOMS": Reason(N_("you are in 20 rooms already; leave one first, with /deixar")),
     "HISTORY_GONE": Reason(N_("some messages sent since you were last here are no longer kept")),
     "LOG_REWOUND": Reason(
         N_("the server's log was put back to an earlier state; messages may be missing")
@@ -95,6 +99,16 @@ REASONS = {
     "PLAIN_SERVER": Reason(
         N_("this server keeps no history and confirms nothing; it has the common room only"),
         is_local=True,
+    ),
+    "LAST_ROOM": Reason(
+        N_("this is the only room that you are in; enter another one first, with /sala"),
+        is_local=True,
+    ),
+    "NOT_CONNECTED": Reason(
+        N_("there is no connection to the server now; try again when it is back"), is_local=True
+    ),
+    "SERVER_SILENT": Reason(
+        N_("the server has not answered yet; try again when it has"), is_local=True
     ),
     "CLOSED": Reason(N_("the conversation is over"), is_local=True),
     "TOO_MUCH_WAITING": Reason(

@@ -22,6 +22,10 @@ MAX_BATCH_BYTES = 512 << 10
 # How many of a room's last messages come first, unless the client says otherwise.
 DEFAULT_HISTORY = 20
 MAX_HISTORY = 1000
+# Rooms that one client is in at a time.
+MAX_ROOMS = 20
+# How long the name of a client whose connection was lost is held for its session.
+HELD_SECONDS = 60.0
 # In a larger room comings and goings would drown the conversation: they are not told.
 MAX_PRESENCE_MEMBERS = 200
 

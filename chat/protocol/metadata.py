@@ -18,6 +18,8 @@ from chat.protocol.names import COMMON_ROOM
 USER = "chat-user-bin"  # its presence makes a client a full one
 ROOM = "chat-room-bin"
 SESSION = "chat-session"
+INBOX = "chat-inbox"  # its presence: the client knows rooms beside the first, and private ids
+GENERATION = "chat-generation"  # the same word in the server's initial metadata
 AFTER = "chat-after"  # the same word in the server's initial metadata
 HISTORY = "chat-history"
 BATCH = "chat-batch"
@@ -29,6 +31,8 @@ REASON = "chat-reason"
 MAX_ID = (1 << 63) - 1  # the largest that a log holds
 # Twenty digits hold every uint64.
 MAX_DIGITS = 20
+# Longer than any that a log gives.
+MAX_GENERATION_CHARACTERS = 64
 _SESSION = re.compile("[0-9a-fA-F]{32}")
 
 Pair = tuple[str, "str | bytes"]
@@ -39,13 +43,18 @@ class JoinRequest:
     """What a client says of itself when it opens its stream; a plain one says nothing.
 
     `after`: the id of the last message seen, None for a newcomer, who gets the last `history`.
-    `session`: 32 hex digits, or empty. `token`: sent only; the server checks it elsewhere.
+    `inbox`: the id of the last private message seen, None for a client of the first contract, which
+    knows one room and no private ids. `generation`: in which of the log's openings those ids were
+    seen, empty: not said. `session`: 32 hex digits, or empty. `token`: sent only; the server checks
+    it elsewhere.
     """
 
     user: str | None = None
     room: str = COMMON_ROOM
     session: str = ""
     after: int | None = None
+    inbox: int | None = None
+    generation: str = ""
     history: int = DEFAULT_HISTORY
     wants_batches: bool = False
     token: str = ""
@@ -69,6 +78,8 @@ class JoinRequest:
             room=_text(metadata, ROOM, "ROOM_INVALID"),
             session=session,
             after=_number(metadata, AFTER),
+            inbox=_number(metadata, INBOX),
+            generation=_text(metadata, GENERATION)[:MAX_GENERATION_CHARACTERS],
             history=DEFAULT_HISTORY if history is None else history,
             wants_batches=_text(metadata, BATCH) == "1",
         )
@@ -86,6 +97,10 @@ class JoinRequest:
             metadata.append((AFTER, str(self.after)))
         else:
             metadata.append((HISTORY, str(self.history)))
+        if self.inbox is not None:
+            metadata.append((INBOX, str(self.inbox)))
+        if self.generation:
+            metadata.append((GENERATION, self.generation))
         if self.token:
             metadata.append((AUTHORIZATION, bearer(self.token)))
         return metadata
@@ -95,26 +110,29 @@ class JoinRequest:
 class Greeting:
     """The server's first word: which log this is, and after which id the stream begins.
 
-    A server without `epoch` is a plain one. `after` is None where the server did not say.
+    A server without `epoch` is a plain one. `generation`: which opening of the log. `after` is None
+    where the server did not say.
     """
 
     epoch: str = ""
     after: int | None = None
+    generation: str = ""
 
     @classmethod
     def from_metadata(cls, pairs: Iterable[Pair]) -> Greeting:
         """Read it out of a server's initial metadata; what makes no sense was not said."""
         metadata = dict(pairs)
-        epoch, after = "", None
+        epoch, generation, after = "", "", None
         with suppress(ChatError):
             epoch = _text(metadata, EPOCH)
+            generation = _text(metadata, GENERATION)[:MAX_GENERATION_CHARACTERS]
             after = _number(metadata, AFTER)
-        return cls(epoch, after)
+        return cls(epoch, after, generation)
 
     def to_metadata(self) -> tuple[tuple[str, str], ...]:
         """Return the initial metadata of a stream."""
-        epoch = (EPOCH, self.epoch)
-        return (epoch,) if self.after is None else (epoch, (AFTER, str(self.after)))
+        pairs = ((EPOCH, self.epoch), (GENERATION, self.generation))
+        return pairs if self.after is None else (*pairs, (AFTER, str(self.after)))
 
 
 def bearer(token: str) -> str:

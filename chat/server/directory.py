@@ -1,59 +1,143 @@
-"""Who holds which name: one holder for each, over all rooms. Everything runs in the event loop."""
+"""Who is called what: one person for each name, over all rooms, here or expected back.
+
+A person is a session, whatever it is called and whether or not it has a stream just now. One whose
+connection was lost keeps the name, and the inbox, for `HELD_SECONDS`. Knows no rooms' messages;
+everything runs in the event loop.
+"""
 
 from __future__ import annotations
 
+import asyncio
+import hashlib
+import secrets
+from collections import deque
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
 from chat.protocol.errors import ChatError
 from chat.protocol.names import check_not_reserved, name_key
-from chat.server.member import Member
+from chat.server.room import INBOX_MARK
+
+if TYPE_CHECKING:
+    from chat.server.member import Member
+
+# Of the private messages to one person, how many senders may still have to hear NOT_READ.
+MAX_UNREAD = 1000
+
+
+class Person:
+    """Somebody with a name. `identity`: who that is for the log, and the key of the inbox.
+
+    `session`: empty for a client that gave none, whose identity ends with its stream. `member`: the
+    present stream, None while it is lost. `rooms`: while it is lost, or back and not there again
+    yet, the rooms where the others still see the name. `inbox_seen_id`: the last private message
+    that was handed to a stream. `unread`: private messages that may not have been read, each as
+    the sender's identity, the message's key and when (monotonic seconds); the oldest go first.
+    """
+
+    __slots__ = (
+        "expiry",
+        "identity",
+        "inbox_seen_id",
+        "member",
+        "name",
+        "rooms",
+        "session",
+        "unread",
+    )
+
+    def __init__(self, name: str, session: str, identity: str) -> None:
+        self.name = name
+        self.session = session
+        self.identity = identity
+        self.member: Member | None = None
+        self.rooms: set[str] = set()
+        self.inbox_seen_id = 0
+        self.unread: deque[tuple[str, str, float]] = deque(maxlen=MAX_UNREAD)
+        self.expiry: asyncio.TimerHandle | None = None
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether the connection was lost, and the name is held."""
+        return self.member is None
+
+    def forget_read(self, before: float) -> None:
+        """Take what was written to a stream before that moment for read."""
+        while self.unread and self.unread[0][2] < before:
+            self.unread.popleft()
+
+    def expire_in(self, seconds: float, expire: Callable[[Person], None]) -> None:
+        """Have `expire` called with this person unless `keep()` comes first."""
+        self.keep()
+        self.expiry = asyncio.get_running_loop().call_later(seconds, expire, self)
+
+    def keep(self) -> None:
+        """Forget that there was an end to this."""
+        if self.expiry is not None:
+            self.expiry.cancel()
+            self.expiry = None
 
 
 class Directory:
-    """Names and sessions, and the members that hold them. Names are compared by `name_key`."""
+    """Every person, by name (compared by `name_key`) and by session."""
 
     def __init__(self) -> None:
-        self._names: dict[str, Member] = {}
-        self._sessions: dict[str, Member] = {}
+        self._by_name: dict[str, Person] = {}
+        self._by_identity: dict[str, Person] = {}
 
     def __len__(self) -> int:
-        """How many names and sessions are held."""
-        return len(self._names) + len(self._sessions)
+        """How many people there are, here or expected back."""
+        return len(self._by_identity)
 
-    def holder(self, name: str) -> Member | None:
+    def find(self, name: str) -> Person | None:
         """Return who is called so."""
-        return self._names.get(name_key(name))
+        return self._by_name.get(name_key(name))
 
-    def ghost_of(self, session: str) -> Member | None:
-        """Return the earlier stream of the same client, which may not know yet that it is over."""
-        return self._sessions.get(session) if session else None
+    def of_session(self, session: str) -> Person | None:
+        """Return whose session this is, if it is known."""
+        return self._by_identity.get(identity_of(session)) if session else None
 
-    def check_free(self, name: str, member: Member | None = None) -> None:
-        """Raise NAME_TAKEN if the name is reserved, or held by another one than `member`."""
+    def of_identity(self, identity: str) -> Person | None:
+        """Return who has this identity."""
+        return self._by_identity.get(identity)
+
+    def check_free(self, name: str, person: Person | None = None) -> None:
+        """Raise NAME_TAKEN if the name is reserved, or belongs to another one than `person`."""
         check_not_reserved(name)
-        if self._names.get(name_key(name), member) is not member:
+        if self._by_name.get(name_key(name), person) is not person:
             raise ChatError("NAME_TAKEN")
 
-    def remember_session(self, member: Member) -> None:
-        """Note whose stream this is, so that the client can take its own name back."""
-        if member.session:
-            self._sessions[member.session] = member
+    def add(self, name: str, identity: str, session: str = "") -> Person:
+        """Return a new person with this name. Raises NAME_TAKEN."""
+        self.check_free(name)
+        person = Person(name, session, identity)
+        self._by_name[name_key(name)] = person
+        self._by_identity[identity] = person
+        return person
 
-    def set_name(self, member: Member, name: str) -> bool:
-        """Give `member` the name; say whether that changed anything. Raises NAME_TAKEN."""
-        self.check_free(name, member)
-        if member.name == name:
+    def rename(self, person: Person, name: str) -> bool:
+        """Give the person another name; say whether that changed anything. Raises NAME_TAKEN."""
+        self.check_free(name, person)
+        if person.name == name:
             return False
-        self._forget_name(member)
-        member.name = name
-        member.name_key = name_key(name)
-        self._names[member.name_key] = member
+        del self._by_name[name_key(person.name)]
+        self._by_name[name_key(name)] = person
+        person.name = name
         return True
 
-    def release(self, member: Member) -> None:
-        """Free the member's name and session."""
-        if self._sessions.get(member.session) is member:
-            del self._sessions[member.session]
-        self._forget_name(member)
+    def remove(self, person: Person) -> None:
+        """Free the person's name. Does nothing the second time."""
+        person.keep()
+        if self._by_identity.get(person.identity) is person:
+            del self._by_identity[person.identity]
+            del self._by_name[name_key(person.name)]
 
-    def _forget_name(self, member: Member) -> None:
-        if member.name:
-            del self._names[member.name_key]
+
+def identity_of(session: str) -> str:
+    """Return who a session is for the log: a hash, since the session itself is a secret."""
+    return INBOX_MARK + hashlib.sha256(session.lower().encode()).hexdigest()[:32]
+
+
+def new_identity() -> str:
+    """Return an identity for a client without a session, which ends with its stream."""
+    return INBOX_MARK + secrets.token_hex(16)

@@ -27,7 +27,7 @@ class Delivery:
     """Consecutive messages for the members of one room, encoded once for each sort of client.
 
     `is_logged`: they come in the order of the log, and can be read from it. Otherwise they are
-    events that come now or never: presence, private messages, notices, repeated echoes.
+    presence, which comes now or never, or answers: notices, echoes to the sender alone.
     """
 
     __slots__ = ("_batch", "_full", "_plain", "is_logged", "messages", "size_bytes")
@@ -52,6 +52,15 @@ class Delivery:
             return self
         rest = [message for message in self.messages if message.id > message_id]
         return Delivery(rest, is_logged=True)
+
+    def without_ids(self) -> Delivery:
+        """Return the same messages with no place in the log."""
+        copies = []
+        for message in self.messages:
+            copies.append(chat_pb2.Message())
+            copies[-1].CopyFrom(message)
+            copies[-1].id = 0
+        return Delivery(copies)
 
     def plain(self) -> list[bytes]:
         """Return each message as the small contract has it: fields 1 and 2, nothing else."""
@@ -100,7 +109,9 @@ def encode(message: chat_pb2.Message) -> bytes:
 
 def encode_plain(message: chat_pb2.Message) -> bytes:
     """Return `user` and `message` alone."""
-    return chat_pb2.Message(user=message.user, message=message.message).SerializeToString()
+    is_action = message.kind == chat_pb2.KIND_ACTION
+    text = f"*{message.message}*" if is_action else message.message
+    return chat_pb2.Message(user=message.user, message=text).SerializeToString()
 
 
 def varint(number: int) -> bytes:

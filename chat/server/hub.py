@@ -6,40 +6,51 @@ commits; what a member says is in `posting.py`. Everything runs in the event loo
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Sequence
 
 import chat_pb2
 from chat.protocol.errors import ChatError, explain
-from chat.protocol.metadata import JoinRequest
+from chat.protocol.limits import HELD_SECONDS, KEEPALIVE_TIME_MS, KEEPALIVE_TIMEOUT_MS
+from chat.protocol.metadata import Greeting, JoinRequest
 from chat.protocol.names import check_name, check_room, name_key
-from chat.server.directory import Directory
+from chat.server.directory import Directory, Person, identity_of, new_identity
 from chat.server.encoding import Delivery
-from chat.server.log.base import Entry, Log
+from chat.server.log.base import Entry, Holder, Log, Missing, Place
 from chat.server.member import Member
-from chat.server.room import Room
+from chat.server.replay import readable
+from chat.server.room import Room, is_inbox
+from chat.server.subscription import Subscription
+
+# What was written to a connection so long before its loss was noticed may not have arrived.
+UNCERTAIN_SECONDS = (KEEPALIVE_TIME_MS + KEEPALIVE_TIMEOUT_MS) / 1000
 
 
 class Hub:
     """The rooms, their members, and the answers to those who spoke.
 
-    `rate`: messages a second for each client, 0 for no limit. Empty rooms are forgotten.
+    `rate`: messages a second for each client, 0 for no limit. `rooms`: by key, inboxes among them;
+    empty ones are forgotten.
     """
 
     def __init__(self, log: Log, max_clients: int, rate: float) -> None:
         self.log = log
         self.directory = Directory()
         self.members: set[Member] = set()
+        self.rooms: dict[str, Room] = {}
         self.is_stopping = False
+        self.last_id = 0  # the newest log message that was broadcast
         self._max_clients = max_clients
         self._rate = rate
-        self.rooms: dict[str, Room] = {}
-        self._last_id = 0  # the newest log message that was broadcast
 
     async def start(self) -> None:
-        """Find out where the log ends; before anybody joins."""
-        self._last_id = await self.log.last_id()
+        """Find out where the log ends, and whose names are held; before anybody joins."""
+        self.last_id = await self.log.last_id()
+        for holder in await self.log.holders():
+            person = self.directory.add(holder.name, holder.session, session=holder.session)
+            self._hold(person, holder.rooms, self.last_id)
 
-    # Coming and going.
+    # Coming.
 
     async def join(self, request: JoinRequest) -> Member:
         """Return a new member, in its room and with its name if it is a full one, or raise.
@@ -50,53 +61,233 @@ class Hub:
         if self.is_stopping:
             raise ChatError("SHUTTING_DOWN")
         room_key = name_key(check_room(request.room))
-        ghost = self.directory.ghost_of(request.session)
-        if len(self.members) - (ghost is not None) >= self._max_clients:
+        person = self.directory.of_session(request.session)
+        has_ghost = person is not None and not person.is_lost
+        if len(self.members) - has_ghost >= self._max_clients:
             raise ChatError("SERVER_FULL")
-        name = check_name(request.user) if request.user is not None else ""
-        if name:
-            self.directory.check_free(name, ghost)
-        member = self._enter(request, room_key, name, ghost)
+        member = Member(request, self.log, self._rate)
+        if request.user is not None:
+            name = check_name(request.user)
+            self.directory.check_free(name, person)
+            self._identify(member, person, name, request.session)
+        self.members.add(member)
+        self.enter(member, room_key)
+        self._tidy_rooms(member)
         try:
-            if member.is_full and (missing := await member.replay.begin(request)):
-                self.notice(member, missing)
+            await self._begin(member, request)
         except BaseException:
             self.leave(member)
             raise
         return member
 
-    def _enter(
-        self, request: JoinRequest, room_key: str, name: str, ghost: Member | None
-    ) -> Member:
-        """Put a new member into its room; its own ghost goes, unnoticed where nothing changed."""
-        room = self.rooms.get(room_key) or Room(room_key, self._last_id)
-        is_return = ghost is not None and ghost.room is room and ghost.name == name
-        if ghost is not None:
-            ghost.close(ChatError("SESSION_REPLACED"))
-            self.leave(ghost, is_silent=is_return)
-        self.rooms[room_key] = room
-        member = Member(request, room, self.log, self._rate)
-        room.members[member] = None
-        self.members.add(member)
-        self.directory.remember_session(member)
-        if name:
-            self.directory.set_name(member, name)
-            if not is_return:
-                room.announce_presence(chat_pb2.KIND_JOINED, member)
-        return member
+    def _identify(self, member: Member, person: Person | None, name: str, session: str) -> None:
+        """Say who a full member is; its own ghost goes, unnoticed where nothing changes."""
+        if person is None:
+            identity = identity_of(session) if session else new_identity()
+            person = self.directory.add(name, identity, session)
+            person.inbox_seen_id = self.last_id
+        elif person.member is not None:
+            person.member.close(ChatError("SESSION_REPLACED"))
+            self._lose(person.member)
+        if person.name != name:
+            self._vanish(person)
+            self.directory.rename(person, name)
+        person.member = member
+        person.unread.clear()
+        member.person = person
+        inbox = self._room(person.identity)
+        member.inbox = Subscription(inbox, hides_ids=not member.is_multiroom)
+        member.inbox.has_gap = member.inbox.is_behind = True
+        inbox.members[member] = member.inbox
 
-    def leave(self, member: Member, is_silent: bool = False) -> None:
-        """Take the member out of its room and free its name. Does nothing the second time."""
+    def _tidy_rooms(self, member: Member) -> None:
+        """See to the rooms where others still see somebody who has come back."""
+        person = member.person
+        if person is None:
+            return
+        if not member.is_multiroom:
+            self._vanish(person)  # it cannot enter them in this stream
+        elif person.rooms:
+            person.expire_in(HELD_SECONDS, self._expire)
+        else:
+            person.keep()
+
+    async def _begin(self, member: Member, request: JoinRequest) -> None:
+        """Put a full member's places where its stream begins, and tell it what is missing."""
+        if not member.is_full or member.person is None or member.inbox is None:
+            return
+        (place,) = member.rooms.values()
+        inbox_id = request.inbox if member.is_multiroom else member.person.inbox_seen_id
+        wishes = [(place.room.key, request.after), (member.inbox.room.key, inbox_id)]
+        places = await readable(self.log.find_places(wishes, request.generation, member.history))
+        if places[1].missing is Missing.REWOUND:
+            places[1] = Place(0, Missing.REWOUND)  # rather twice than not at all
+        self.open(member, place, places[0])
+        self.open(member, member.inbox, places[1])
+
+    def enter(self, member: Member, room_key: str) -> Subscription:
+        """Put the member into a room; a full one hears nothing of it before `open()`.
+
+        The others are told, unless it was expected back there.
+        """
+        room = self._room(room_key)
+        place = Subscription(room)
+        place.has_gap = place.is_behind = member.is_full
+        room.members[member] = member.rooms[room_key] = place
+        person = member.person
+        if person is not None and room_key in person.rooms:
+            person.rooms.discard(room_key)
+            del room.absent[person]
+        elif person is not None:
+            room.announce(_presence(person, chat_pb2.KIND_JOINED), exclude=member)
+        if person is not None:
+            self._note(person)
+        return place
+
+    def open(self, member: Member, place: Subscription, start: Place) -> None:
+        """Let the member hear what comes after `start`, and tell it first what is missing."""
+        # Since it has entered, what was broadcast there was left to the log.
+        is_behind = start.has_more or place.room.last_id != place.seen_id
+        place.seen_id = start.start
+        if start.missing is not Missing.NOTHING:
+            self.notice(member, start.missing.value, room=place.room)
+        if is_behind:
+            member.queue.mark_gap(place)
+        else:
+            place.has_gap = place.is_behind = False
+
+    def name_plain(self, member: Member, name: str) -> None:
+        """Give a plain member its first name, and tell the others. Raises NAME_TAKEN."""
+        member.person = self.directory.add(name, new_identity())
+        member.person.member = member
+        for place in member.rooms.values():
+            place.room.announce(_presence(member.person, chat_pb2.KIND_JOINED), exclude=member)
+
+    def rename(self, member: Member, name: str) -> None:
+        """Give the member another name, and tell the others. Raises NAME_TAKEN."""
+        person = member.person
+        assert person is not None
+        old = person.name
+        if self.directory.rename(person, name):
+            kind = chat_pb2.KIND_RENAMED
+            for key in [*member.rooms, *person.rooms]:
+                event = chat_pb2.Message(user=old, message=name, kind=kind)
+                self.rooms[key].announce(event, exclude=member)
+            self._note(person)
+
+    # Going.
+
+    def exit(self, member: Member, place: Subscription) -> None:
+        """Take the member out of one room, and tell the others."""
+        self._take_out(member, place)
+        del member.rooms[place.room.key]
+        member.left.add(place.room.key)
+        if member.person is not None:
+            place.room.announce(_presence(member.person, chat_pb2.KIND_LEFT))
+            self._note(member.person)
+        self._forget_if_empty(place.room)
+
+    def leave(self, member: Member, is_lost: bool = False) -> None:
+        """End a member. Does nothing the second time.
+
+        `is_lost`: its connection was; then its name is held for its session, and nobody is told
+        before that is over.
+        """
         if member not in self.members:
             return
+        person = member.person
+        if is_lost and person is not None and person.session:
+            self._lose(member)
+            return
+        rooms = self._end(member)
+        if person is None:
+            return
+        for room in rooms:
+            room.announce(_presence(person, chat_pb2.KIND_LEFT))
+        if is_lost:  # without a session nobody can come back for it
+            person.forget_read(time.monotonic() - UNCERTAIN_SECONDS)
+            self._tell_unread(person)
+        self._remove(person)
+
+    def _lose(self, member: Member) -> None:
+        """End a member's stream, and hold its name."""
+        person = member.person
+        assert person is not None and member.inbox is not None
+        rooms = [room.key for room in self._end(member)]
+        self._hold(person, rooms, member.inbox.seen_id)
+        self._note(person)
+
+    def _hold(self, person: Person, rooms: Sequence[str], inbox_seen_id: int) -> None:
+        """Let the others still see a person in `rooms`, and keep the name for a return."""
+        person.member = None
+        person.inbox_seen_id = inbox_seen_id
+        person.forget_read(time.monotonic() - UNCERTAIN_SECONDS)
+        for key in rooms:
+            person.rooms.add(key)
+            self._room(key).absent[person] = None
+        person.expire_in(HELD_SECONDS, self._expire)
+
+    def _expire(self, person: Person) -> None:
+        """The time to come back is over: tell the rooms, and who wrote in vain."""
+        self._vanish(person)
+        if not person.is_lost:
+            self._note(person)
+            return
+        self._tell_unread(person)
+        self._remove(person)
+
+    def _tell_unread(self, person: Person) -> None:
+        """Tell those who wrote to somebody who has not come back for it."""
+        for identity, key, _when in person.unread:
+            sender = self.directory.of_identity(identity)
+            if sender is not None and sender.member is not None:
+                self.notice(sender.member, "NOT_READ", key)
+
+    def _vanish(self, person: Person) -> None:
+        """Tell the rooms where a person is still seen, but no longer expected, that it has left."""
+        for key in sorted(person.rooms):
+            room = self.rooms[key]
+            del room.absent[person]
+            room.announce(_presence(person, chat_pb2.KIND_LEFT))
+            self._forget_if_empty(room)
+        person.rooms.clear()
+
+    def _end(self, member: Member) -> list[Room]:
+        """Take a member out of everything; return the rooms that it was in."""
         self.members.remove(member)
         member.close()
-        self.directory.release(member)
-        room = member.room
-        del room.members[member]
-        if member.name and not is_silent:
-            room.announce_presence(chat_pb2.KIND_LEFT, member)
-        if not room.members:
+        rooms = [place.room for place in member.rooms.values()]
+        for place in member.places():
+            self._take_out(member, place)
+            self._forget_if_empty(place.room)
+        return rooms
+
+    def _take_out(self, member: Member, place: Subscription) -> None:
+        place.has_ended = True
+        del place.room.members[member]
+
+    def _remove(self, person: Person) -> None:
+        self._vanish(person)
+        person.member = None  # else the two would keep each other until cycles are collected
+        self.directory.remove(person)
+        if person.session:
+            self.log.note(person.identity, None)
+
+    def _note(self, person: Person) -> None:
+        """Have the log's file say who holds the name, in case this server ends."""
+        if person.session:
+            here = person.member.rooms if person.member is not None else ()
+            rooms = tuple(sorted({*here, *person.rooms}))
+            self.log.note(person.identity, Holder(person.identity, person.name, rooms))
+
+    def _room(self, key: str) -> Room:
+        room = self.rooms.get(key)
+        if room is None:
+            room = self.rooms[key] = Room(key, self.last_id)
+        return room
+
+    def _forget_if_empty(self, room: Room) -> None:
+        if room.is_empty and self.rooms.get(room.key) is room:
             del self.rooms[room.key]
 
     # What the log has committed.
@@ -104,12 +295,12 @@ class Hub:
     def committed(self, entries: Sequence[Entry]) -> Iterator[tuple[str, Room | None, Delivery]]:
         """Yield what is to be broadcast of a group, room by room, in the order of the log.
 
-        The room is None where nobody is in it.
+        The room is None where nobody is in it. Inboxes are among them.
         """
         by_room: dict[str, list[chat_pb2.Message]] = {}
         for entry in entries:
             if not (entry.is_lost or entry.is_repeated):
-                self._last_id = entry.message.id
+                self.last_id = entry.message.id
                 by_room.setdefault(entry.room, []).append(entry.message)
         for key, messages in by_room.items():
             delivery = Delivery(messages, is_logged=True)
@@ -127,32 +318,53 @@ class Hub:
             else:
                 member.close(ChatError("NOT_STORED"))
         elif entry.is_repeated:
-            self._echo_again(member, entry)
+            self.echo_again(member, entry.room, entry.message)
+        elif is_inbox(entry.room):
+            self._echo_private(member, entry)
         member.mark_committed()
 
-    def _echo_again(self, member: Member, entry: Entry) -> None:
+    def _echo_private(self, member: Member, entry: Entry) -> None:
+        """Tell the sender that a private message is in the other one's inbox."""
+        assert member.person is not None
+        if entry.room != member.person.identity:
+            member.queue.put_answer(Delivery([entry.message]).without_ids())
+        if reader := self.directory.of_identity(entry.room):
+            sent = (member.person.identity, entry.message.key, time.monotonic())
+            reader.unread.append(sent)
+
+    def echo_again(self, member: Member, room: str, message: chat_pb2.Message) -> None:
         """Answer a key that was appended before with its first result, for the sender alone.
 
         What still lies before the sender in the log comes by itself: an echo ahead of it would make
         a client take everything between for seen.
         """
-        message = entry.message
-        if entry.room != member.room.key:
-            elsewhere = chat_pb2.Message()
-            elsewhere.CopyFrom(message)
-            elsewhere.id = 0
-            member.queue.put(Delivery([elsewhere]))
-        elif message.id <= member.replay.seen_id:
-            member.queue.put(Delivery([message]))
+        place = next((place for place in member.places() if place.room.key == room), None)
+        echo = Delivery([message])
+        if place is None or place.hides_ids:
+            member.queue.put_answer(echo.without_ids())
+        elif message.id <= place.seen_id:
+            member.queue.put_answer(echo)
 
-    def notice(self, member: Member, reason: str, key: str = "") -> None:
+    def notice(self, member: Member, reason: str, key: str = "", room: Room | None = None) -> None:
         """Tell a full member why something is not as it wished; a plain one is never told."""
         if member.is_full:
-            text = explain(reason, reason)
-            notice = chat_pb2.Message(user=reason, message=text, kind=chat_pb2.KIND_NOTICE, key=key)
-            member.queue.put(Delivery([notice]))
+            notice = chat_pb2.Message(user=reason, kind=chat_pb2.KIND_NOTICE, key=key)
+            notice.message = explain(reason, reason)
+            if room is not None and room.is_inbox:
+                notice.to = member.name
+            elif room is not None:
+                notice.room = room.key
+            member.queue.put_answer(Delivery([notice]))
 
     # The end.
+
+    def greeting(self, member: Member) -> Greeting:
+        """Return the server's first word to a member that has just joined."""
+        after = None
+        if member.is_full:
+            (place,) = member.rooms.values()
+            after = place.seen_id
+        return Greeting(self.log.epoch, after, self.log.generation)
 
     async def stop(self) -> None:
         """Accept nothing more, and return when all that was accepted is committed and queued.
@@ -165,3 +377,7 @@ class Hub:
         await self.log.flush()
         for member in self.members:
             member.close(ChatError("SHUTTING_DOWN"))
+
+
+def _presence(person: Person, kind: chat_pb2.Kind) -> chat_pb2.Message:
+    return chat_pb2.Message(user=person.name, kind=kind)

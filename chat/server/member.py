@@ -1,4 +1,4 @@
-"""A client as the server sees it: its name, its room, its queue, and what it is still owed.
+"""A client as the server sees it: its name, its rooms, its queue, and what it is still owed.
 
 The hub makes and changes it, the stream reads for it and writes to it; all in the event loop.
 """
@@ -9,43 +9,60 @@ import asyncio
 from collections.abc import Iterable
 
 from chat.protocol.errors import ChatError
-from chat.protocol.metadata import Greeting, JoinRequest
+from chat.protocol.limits import MAX_HISTORY
+from chat.protocol.metadata import JoinRequest
+from chat.protocol.names import name_key
+from chat.server.directory import Person
 from chat.server.encoding import Delivery, join
 from chat.server.log.base import Log
 from chat.server.rate_limit import TokenBucket
 from chat.server.replay import Replay
-from chat.server.room import Room
 from chat.server.send_queue import SendQueue, wake
+from chat.server.subscription import Subscription
 
 
 class Member:
-    """One client, for as long as its stream. `name` is empty until a plain one has said it."""
+    """One client, for as long as its stream.
+
+    `person`: who it is; None for a plain client that has not said its name yet. `rooms`: its places
+    in the log, by the room's key. `inbox`: the place of its private messages, if it can get any.
+    `generation`: the opening of the log in which the ids that it names were seen, but for those of
+    rooms that it has `left` in this stream. `history`: how many of the last messages come where
+    no id that means anything says more. `is_multiroom`: it knows rooms beside the first, and
+    private ids.
+    """
 
     __slots__ = (
         "_committed",
         "error",
+        "generation",
+        "history",
+        "inbox",
         "is_full",
-        "name",
-        "name_key",
+        "is_multiroom",
+        "left",
+        "person",
         "queue",
         "rate_limit",
         "replay",
-        "room",
-        "session",
+        "rooms",
         "uncommitted",
         "wants_batches",
         "writing_since",
     )
 
-    def __init__(self, request: JoinRequest, room: Room, log: Log, rate: float) -> None:
+    def __init__(self, request: JoinRequest, log: Log, rate: float) -> None:
         self.is_full = request.is_full
-        self.session = request.session
+        self.is_multiroom = request.inbox is not None
+        self.generation = request.generation
+        self.history = min(max(request.history, 0), MAX_HISTORY)
         self.wants_batches = request.wants_batches
-        self.name = ""
-        self.name_key = ""
-        self.room = room
+        self.person: Person | None = None
+        self.rooms: dict[str, Subscription] = {}
+        self.inbox: Subscription | None = None
+        self.left: set[str] = set()
         self.queue = SendQueue()
-        self.replay = Replay(log, room.key, self.queue, room.last_id)
+        self.replay = Replay(log, self.queue)
         self.rate_limit = TokenBucket(rate)
         self.error: ChatError | None = None  # how the stream ends; None: with OK
         self.writing_since: float | None = None  # seconds of the loop's clock; None: not writing
@@ -53,21 +70,33 @@ class Member:
         self._committed: asyncio.Future[None] | None = None  # of the reader, in `wait_committed`
 
     @property
+    def name(self) -> str:
+        """What it is called, empty until a plain one has said it."""
+        return self.person.name if self.person is not None else ""
+
+    @property
+    def key_owner(self) -> str:
+        """Whose keys these are: the session's, or the name's where there is none."""
+        assert self.person is not None
+        return self.person.identity if self.person.session else name_key(self.person.name)
+
+    @property
     def is_closing(self) -> bool:
         """Whether nothing more is accepted from it, nor taken in for it."""
         return self.queue.is_closed
-
-    def greeting(self, epoch: str) -> Greeting:
-        """Return the server's first word to it."""
-        return Greeting(epoch, self.replay.seen_id if self.is_full else None)
 
     def close(self, error: ChatError | None = None) -> None:
         """Take nothing more; hand out what is owed, then the stream ends with `error`."""
         if self.queue.is_closed:
             return
         self.error = error
-        self.replay.owed_id = self.room.last_id
+        for place in self.places():
+            place.owed_id = place.room.last_id
         self.queue.close()
+
+    def places(self) -> Iterable[Subscription]:
+        """Return its rooms and its inbox."""
+        return [*self.rooms.values(), self.inbox] if self.inbox else self.rooms.values()
 
     async def next_frames(self) -> list[bytes]:
         """Wait for something to write and return it, encoded for this client; empty: the end.

@@ -5,22 +5,31 @@ Knows no gRPC and no SQL. The stream's receive task calls `post`; everything run
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from collections.abc import Awaitable, Callable
 
 import chat_pb2
 from chat.protocol.errors import ChatError
-from chat.protocol.limits import MAX_KEY_CHARACTERS, MAX_RAW_NAME_CHARACTERS
-from chat.protocol.names import check_name
+from chat.protocol.limits import (
+    MAX_HISTORY,
+    MAX_KEY_CHARACTERS,
+    MAX_RAW_NAME_CHARACTERS,
+    MAX_ROOMS,
+)
+from chat.protocol.names import COMMON_ROOM, check_name, check_room, name_key
 from chat.protocol.text import check_message
 from chat.server.encoding import Delivery
 from chat.server.hub import Hub
 from chat.server.log.base import Entry
 from chat.server.member import Member
+from chat.server.replay import History, readable
+from chat.server.subscription import Subscription
 
 # Messages of one member that may wait to be committed before it is read from again.
 MAX_UNCOMMITTED = 1024
-# Private messages are in no log: their keys are remembered for as long as a sender may come back.
-MAX_PRIVATE_KEYS = 10_000
+# Of the answer to ROOMS: those with the most people.
+MAX_LISTED_ROOMS = 1000
+
+Message = chat_pb2.Message
 
 
 class Posting:
@@ -28,9 +37,18 @@ class Posting:
 
     def __init__(self, hub: Hub) -> None:
         self._hub = hub
-        self._private_keys: OrderedDict[tuple[str, str], None] = OrderedDict()
+        self._wishes: dict[int, Callable[[Member, Message], Awaitable[None]]] = {
+            chat_pb2.KIND_UNSPECIFIED: self._say,
+            chat_pb2.KIND_ACTION: self._say,
+            chat_pb2.KIND_RENAMED: self._rename,
+            chat_pb2.KIND_WHO: self._tell_who,
+            chat_pb2.KIND_ENTERED: self._enter,
+            chat_pb2.KIND_EXITED: self._exit,
+            chat_pb2.KIND_HISTORY: self._tell_history,
+            chat_pb2.KIND_ROOMS: self._tell_rooms,
+        }
 
-    async def post(self, member: Member, message: chat_pb2.Message) -> None:
+    async def post(self, member: Member, message: Message) -> None:
         """Do what a message of `member` asks, or raise `ChatError`. Waits while the log is full."""
         if self._hub.is_stopping or member.is_closing:
             raise ChatError("SHUTTING_DOWN")
@@ -38,18 +56,14 @@ class Posting:
             raise ChatError("REQUEST_INVALID")
         if not member.is_full:
             await self._post_plain(member, message)
-        elif message.kind == chat_pb2.KIND_RENAMED:
-            await self._rename(member, check_name(message.message), message.key)
-        elif message.kind == chat_pb2.KIND_WHO:
-            _tell_who(member, message.key)
-        elif message.kind != chat_pb2.KIND_UNSPECIFIED:
-            raise ChatError("REQUEST_INVALID")
-        elif message.to:
-            self._tell_privately(member, message)
+        elif message.kind in self._wishes:
+            await self._wishes[message.kind](member, message)
         else:
-            await self._append(member, check_message(message.message), message.key)
+            raise ChatError("REQUEST_INVALID")
 
-    async def _post_plain(self, member: Member, message: chat_pb2.Message) -> None:
+    # What is said.
+
+    async def _post_plain(self, member: Member, message: Message) -> None:
         if message.to or message.kind != chat_pb2.KIND_UNSPECIFIED:
             # Taken for a common message, a private one would be told to everybody.
             raise ChatError("REQUEST_INVALID")
@@ -58,61 +72,167 @@ class Posting:
         text = check_message(message.message)
         name = check_name(message.user)
         if not member.name:
-            self._hub.directory.set_name(member, name)
-            member.room.announce_presence(chat_pb2.KIND_JOINED, member)
+            self._hub.name_plain(member, name)
         elif name != member.name:
-            await self._rename(member, name, "")
-        await self._append(member, text, message.key)
+            await self._change_name(member, name)
+        said = Message(user=member.name, message=text, key=message.key)
+        await self._append(member, COMMON_ROOM, said)
 
-    async def _append(self, member: Member, text: str, key: str) -> None:
-        accepted = chat_pb2.Message(user=member.name, message=text, key=key)
+    async def _say(self, member: Member, message: Message) -> None:
+        said = Message(user=member.name, key=message.key, kind=message.kind)
+        said.message = check_message(message.message)
+        if message.to:
+            if message.kind != chat_pb2.KIND_UNSPECIFIED:
+                raise ChatError("REQUEST_INVALID")
+            await self._say_privately(member, said, message.to)
+            return
+        try:
+            said.room = _place_of(member, message.room).room.key
+        except ChatError:
+            if await self._was_said(member, said.key):  # before it left
+                return
+            raise
+        await self._append(member, said.room, said)
+
+    async def _say_privately(self, member: Member, said: Message, to: str) -> None:
+        """Append a message to the inbox of whoever is called `to`, here or expected back."""
+        reader = self._hub.directory.find(to) if len(to) <= MAX_RAW_NAME_CHARACTERS else None
+        if reader is None:
+            if not await self._was_said(member, said.key):
+                raise ChatError("USER_UNKNOWN")
+            return
+        if reader.member is not None and not reader.member.is_full:
+            raise ChatError("USER_UNREACHABLE")
+        said.to = reader.name
+        await self._append(member, reader.identity, said)
+
+    async def _was_said(self, member: Member, key: str) -> bool:
+        """Answer a key that was appended before, although the one it was for has gone since."""
+        found = await readable(self._hub.log.find_key(member.key_owner, key)) if key else None
+        if found is not None:
+            self._hub.echo_again(member, *found)
+        return found is not None
+
+    async def _append(self, member: Member, room: str, accepted: Message) -> None:
         member.uncommitted += 1
-        self._hub.log.append(Entry(member.room.key, member.name_key, accepted, member))
+        self._hub.log.append(Entry(room, member.key_owner, accepted, member))
         # Else one who sends all it can fills the log's queue, and everybody waits behind it.
         await member.wait_committed(MAX_UNCOMMITTED)
         await self._hub.log.wait_for_space()
 
-    async def _rename(self, member: Member, name: str, key: str) -> None:
-        await member.wait_committed()  # what was said under the old name is heard before it changes
+    # Names.
+
+    async def _rename(self, member: Member, message: Message) -> None:
+        name = check_name(message.message)
         old = member.name
-        is_changed = self._hub.directory.set_name(member, name)
-        if is_changed:
-            event = chat_pb2.Message(user=old, message=name, kind=chat_pb2.KIND_RENAMED)
-            member.room.announce(event, exclude=member)
-        if member.is_full:
-            # A message of its own: what is queued for the others is encoded later.
-            echo = chat_pb2.Message(user=old, message=name, kind=chat_pb2.KIND_RENAMED, key=key)
-            member.queue.put(Delivery([echo]))
+        await self._change_name(member, name)
+        echo = Message(user=old, message=name, kind=chat_pb2.KIND_RENAMED, key=message.key)
+        member.queue.put_answer(Delivery([echo]))
 
-    def _tell_privately(self, member: Member, message: chat_pb2.Message) -> None:
-        """Deliver a private message, now or never, and echo it to its sender."""
-        text = check_message(message.message)
-        if len(message.to) > MAX_RAW_NAME_CHARACTERS:
-            raise ChatError("USER_UNKNOWN")
-        private = chat_pb2.Message(user=member.name, message=text, key=message.key, to=message.to)
-        private.sent_at.GetCurrentTime()
-        key = (member.name_key, message.key)
-        if not message.key or key not in self._private_keys:
-            other = self._hub.directory.holder(message.to)
-            if other is None:
-                raise ChatError("USER_UNKNOWN")
-            private.to = other.name
-            is_told = other is member or (other.is_full and other.queue.put(Delivery([private])))
-            if not is_told:
-                raise ChatError("USER_UNREACHABLE")
-            self._remember_key(key)
-        member.queue.put(Delivery([private]))
+    async def _change_name(self, member: Member, name: str) -> None:
+        await member.wait_committed()  # what was said under the old name is heard before it changes
+        if member.is_closing:
+            # Its session went on in another stream meanwhile: the name is no longer its own.
+            raise ChatError("SHUTTING_DOWN")
+        self._hub.rename(member, name)
 
-    def _remember_key(self, key: tuple[str, str]) -> None:
-        if key[1]:
-            self._private_keys[key] = None
-            if len(self._private_keys) > MAX_PRIVATE_KEYS:
-                self._private_keys.popitem(last=False)
+    # Rooms.
+
+    async def _enter(self, member: Member, message: Message) -> None:
+        key = name_key(check_room(message.room))
+        count = _count_in(message) if message.message else None
+        place = member.rooms.get(key)
+        if place is not None:
+            _echo(member, message, key, place.seen_id)
+            return
+        if len(member.rooms) >= MAX_ROOMS:
+            raise ChatError("TOO_MANY_ROOMS")
+        place = self._hub.enter(member, key)
+        wish = (key, message.id if count is None else None)
+        # What it has seen of a room in this very stream it has seen in this opening of the log.
+        is_seen_here = key in member.left
+        generation = self._hub.log.generation if is_seen_here else member.generation
+        wished = member.history if count is None else count
+        finding = self._hub.log.find_places([wish], generation, wished)
+        try:
+            (start,) = await readable(finding)
+        except ChatError:
+            if not place.has_ended:
+                self._hub.exit(member, place)
+            raise
+        if not place.has_ended:
+            _echo(member, message, key, start.start)
+            self._hub.open(member, place, start)
+
+    async def _exit(self, member: Member, message: Message) -> None:
+        """Leave a room once all that was said there, its own words too, is on its way."""
+        place = _place_of(member, message.room, is_exact=True)
+        await member.wait_committed()
+        await member.queue.wait_caught_up(place)
+        if not place.has_ended:
+            self._hub.exit(member, place)
+            _echo(member, message, place.room.key)
+
+    # What is asked.
+
+    async def _tell_who(self, member: Member, message: Message) -> None:
+        asked = name_key(check_room(message.room))
+        key = asked or _place_of(member, "").room.key
+        room = self._hub.rooms.get(key)
+        kind = chat_pb2.KIND_PRESENT
+        names = room.names() if room is not None else []
+        answer = [Message(user=name, kind=kind, room=key) for name in names]
+        if message.key:  # the echo is the acknowledgement, and the end of the list
+            end = Message(user=member.name, kind=chat_pb2.KIND_WHO, key=message.key, room=key)
+            answer.append(end)
+        if answer:
+            member.queue.put_answer(Delivery(answer))
+
+    async def _tell_rooms(self, member: Member, message: Message) -> None:
+        rooms = [
+            (room.key, len(room.names())) for room in self._hub.rooms.values() if not room.is_inbox
+        ]
+        rooms.sort(key=lambda pair: (-pair[1], pair[0]))
+        kind = chat_pb2.KIND_ROOMS
+        answer = [
+            Message(kind=kind, room=key, message=str(people))
+            for key, people in rooms[:MAX_LISTED_ROOMS]
+            if people
+        ]
+        member.queue.put_answer(Delivery([*answer, Message(kind=kind, key=message.key)]))
+
+    async def _tell_history(self, member: Member, message: Message) -> None:
+        key = _place_of(member, message.room).room.key
+        count = _count_in(message)
+        if not count:
+            raise ChatError("REQUEST_INVALID")
+        before = min(message.id or self._hub.last_id + 1, self._hub.last_id + 1)
+        start = await readable(self._hub.log.start_of_last(key, count, before))
+        member.replay.begin_history(History(key, message.key, start, before))
 
 
-def _tell_who(member: Member, key: str) -> None:
-    answer = member.room.present()
-    if key:  # the echo is the acknowledgement, and the end of the list
-        answer.append(chat_pb2.Message(user=member.name, kind=chat_pb2.KIND_WHO, key=key))
-    if not member.queue.put(Delivery(answer)):
-        raise ChatError("ANSWER_DROPPED")
+def _place_of(member: Member, room: str, is_exact: bool = False) -> Subscription:
+    """Return the member's place in `room`; raises NOT_IN_ROOM.
+
+    Empty: the only room that it is in, unless that `is_exact`; else the common room.
+    """
+    if not room and not is_exact and len(member.rooms) == 1:
+        return next(iter(member.rooms.values()))
+    place = member.rooms.get(name_key(check_room(room)))
+    if place is None:
+        raise ChatError("NOT_IN_ROOM")
+    return place
+
+
+def _count_in(message: Message) -> int:
+    """Return the number that a wish carries as its text; raises REQUEST_INVALID."""
+    text = message.message
+    if not (text.isascii() and text.isdigit() and len(text) <= len(str(MAX_HISTORY))):
+        raise ChatError("REQUEST_INVALID")
+    return min(int(text), MAX_HISTORY)
+
+
+def _echo(member: Member, wish: Message, room: str, message_id: int = 0) -> None:
+    """Say that a wish is fulfilled."""
+    echo = Message(user=member.name, kind=wish.kind, key=wish.key, room=room, id=message_id)
+    member.queue.put_answer(Delivery([echo]))

@@ -1,16 +1,20 @@
-"""A client's cursor in the log, and the seam where what is read meets what is queued.
+"""What one client gets next: the seam where what is read from the log meets what is queued.
 
-Joining with history, coming back after a lost connection, and catching up after a full queue are
-one thing: reading the log from an id, page by page, until a page meets the queue. The order at the
-seam, which makes that neither lose nor double a message:
+Joining with history, coming back after a lost connection, entering a room, and catching up after a
+full queue are one thing: reading the log from an id, page by page, until a page meets the queue.
+The order at the seam, for each subscription, which makes that neither lose nor double a message:
 
-1. `clear_gap()` comes before the page is read: whatever is committed from then on is queued.
-2. The page is read, and the cursor put at its end. A commit is seen by a read before it is
+1. While it has a gap, nothing of it is queued: what is committed then is left to the log.
+2. `clear_gap()` comes before a page is read: whatever is committed from then on is queued.
+3. The page is read, and the cursor put at its end. A commit is seen by a read before it is
    delivered, so the page may hold messages that are queued as well.
-3. A page that is not full has reached the end of the log: what is queued comes next, without what
-   is not after the cursor (`Delivery.after`).
-4. A full page may be followed by more: `mark_gap()` leaves the queue's messages to the log.
-5. Events of the queue (presence, notices) have no place in the log: they come when they can.
+4. A page that reaches what had been broadcast before 2 meets the queue: it comes before what is
+   queued, of which what is not after the cursor is left out (`Delivery.after`).
+5. Any other page is followed by more: `mark_gap()` leaves what was queued meanwhile to the log.
+
+Between two subscriptions there is no order, nor between them and events. Pages and what is queued
+take turns, so that neither a busy room nor a long history keeps the other waiting; but an answer is
+never behind a page, since it may say from where the page is (ENTERED, a notice of what is missing).
 
 Knows no gRPC and no SQL; everything runs in the event loop.
 """
@@ -19,14 +23,15 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable
+from dataclasses import dataclass
 from typing import TypeVar
 
+import chat_pb2
 from chat.protocol.errors import ChatError
-from chat.protocol.limits import MAX_HISTORY
-from chat.protocol.metadata import JoinRequest
 from chat.server.encoding import Delivery
 from chat.server.log.base import Log, LogError
 from chat.server.send_queue import SendQueue
+from chat.server.subscription import Subscription
 
 # Messages that a client behind the others gets from the log at a time.
 PAGE_MESSAGES = 500
@@ -35,38 +40,31 @@ _Result = TypeVar("_Result")
 _log = logging.getLogger(__name__)
 
 
+@dataclass
+class History:
+    """What a client asked to hear once more: of `room`, between the ids `after` and `before`."""
+
+    room: str
+    key: str
+    after: int
+    before: int
+
+
 class Replay:
-    """What one client gets next: a page of the log, or what its queue holds.
+    """Pages of the log, what the queue holds, and a history that was asked for, taking turns."""
 
-    `seen_id`: the last log message handed out. `owed_id`: once the queue is closed, the last one
-    that is still owed.
-    """
+    __slots__ = ("_history", "_is_turn_of_pages", "_log", "_queue")
 
-    __slots__ = ("_log", "_queue", "_room_key", "owed_id", "seen_id")
-
-    def __init__(self, log: Log, room_key: str, queue: SendQueue, seen_id: int) -> None:
+    def __init__(self, log: Log, queue: SendQueue) -> None:
         self._log = log
-        self._room_key = room_key
         self._queue = queue
-        self.seen_id = seen_id
-        self.owed_id = 0
+        self._history: History | None = None
+        self._is_turn_of_pages = False
 
-    async def begin(self, request: JoinRequest) -> str:
-        """Put the cursor where a full client's stream begins.
-
-        Returns the reason of the notice it must get, empty for none; raises LOG_UNREADABLE.
-        """
-        self._queue.mark_gap()  # nothing is queued before the beginning is known
-        missing, start = "", request.after
-        if start is not None and start > await _readable(self._log.last_id()):
-            start, missing = None, "LOG_REWOUND"
-        elif start is not None and not await self._reaches_back_to(start):
-            missing = "HISTORY_GONE"
-        if start is None:
-            count = min(max(request.history, 0), MAX_HISTORY)
-            start = await _readable(self._log.start_of_last(self._room_key, count))
-        self.seen_id = start
-        return missing
+    def begin_history(self, history: History) -> None:
+        """Hand out a history, page by page; its echo is an answer that is owed from now on."""
+        self._history = history
+        self._queue.owe_answer()
 
     async def next(self) -> list[Delivery]:
         """Wait for something to send and return it, in order; empty: all that is owed was sent.
@@ -75,10 +73,14 @@ class Replay:
         """
         queue = self._queue
         while True:
-            if queue.has_deliveries:
+            has_pages = bool(queue.gaps) or self._history is not None
+            is_pages_turn = has_pages and self._is_turn_of_pages and not queue.has_waiting_answers
+            if queue.has_deliveries and not is_pages_turn:
+                self._is_turn_of_pages = True
                 if deliveries := self._take_queued():
                     return deliveries
-            elif queue.has_gap:
+            elif has_pages:
+                self._is_turn_of_pages = False
                 if page := await self._read_page():
                     return [page]
             elif queue.is_closed:
@@ -87,32 +89,55 @@ class Replay:
                 await queue.wait_ready()
 
     def _take_queued(self) -> list[Delivery]:
-        after = self.seen_id
-        deliveries = [delivery.after(after) for delivery in self._queue.take_all()]
-        deliveries = [delivery for delivery in deliveries if delivery.messages]
-        for delivery in reversed(deliveries):
-            if delivery.is_logged:
-                self.seen_id = delivery.last_id
-                break
+        deliveries: list[Delivery] = []
+        for delivery, place in self._queue.take_all():
+            if place is None:
+                deliveries.append(delivery)
+            elif (rest := delivery.after(place.seen_id)).messages:
+                place.seen_id = rest.last_id
+                deliveries.append(rest.without_ids() if place.hides_ids else rest)
         return deliveries
 
     async def _read_page(self) -> Delivery | None:
-        self._queue.clear_gap()
-        page = await _readable(self._log.read(self._room_key, self.seen_id, PAGE_MESSAGES))
+        if self._queue.gaps:
+            return await self._read_on(self._queue.gaps[0])
+        assert self._history is not None
+        return await self._read_history(self._history)
+
+    async def _read_on(self, place: Subscription) -> Delivery | None:
+        """Read what comes next in one subscription."""
+        broadcast_id = place.room.last_id
+        self._queue.clear_gap(place)
+        page = await readable(self._log.read(place.room.key, place.seen_id, PAGE_MESSAGES))
+        if place.has_ended:
+            return None
+        if page:
+            place.seen_id = page[-1].id
+        if page and place.seen_id < (place.owed_id if self._queue.is_closed else broadcast_id):
+            self._queue.mark_gap(place)
+        else:
+            self._queue.mark_caught_up(place)
         if not page:
             return None
         delivery = Delivery(page, is_logged=True)
-        self.seen_id = delivery.last_id
-        is_owed_more = not self._queue.is_closed or self.seen_id < self.owed_id
-        if len(page) == PAGE_MESSAGES and is_owed_more:
-            self._queue.mark_gap()
-        return delivery
+        return delivery.without_ids() if place.hides_ids else delivery
 
-    async def _reaches_back_to(self, start: int) -> bool:
-        return await _readable(self._log.reaches_back_to(self._room_key, start))
+    async def _read_history(self, history: History) -> Delivery:
+        """Return the next part of a history, or its end; of a closing client's, the end."""
+        part = chat_pb2.Message(kind=chat_pb2.KIND_HISTORY, room=history.room, key=history.key)
+        if not self._queue.is_closed:
+            after, before = history.after, history.before
+            page = await readable(self._log.read(history.room, after, PAGE_MESSAGES, before))
+            part.batch.extend(page)
+        if part.batch:
+            history.after = part.batch[-1].id
+        else:
+            self._history = None
+            self._queue.take_owed()
+        return Delivery([part])
 
 
-async def _readable(reading: Awaitable[_Result]) -> _Result:
+async def readable(reading: Awaitable[_Result]) -> _Result:
     """Return what the log read; to a client its trouble is a refusal, to the operator a line."""
     try:
         return await reading

@@ -1,8 +1,14 @@
 """The bounded queue of one client: what is to be written to it, in order.
 
-Bounded in messages and in bytes. When it is full, what comes from the log is left to the log, and
-the client reads it there later (`replay.py`); other events are dropped, and `put` says so. Knows
-neither the log nor the client; everything runs in the event loop.
+Three sorts of delivery go through it, and differ in what happens when it is full:
+
+- what comes from the log is left to the log, and the client reads it there later (`replay.py`);
+- events (presence) are dropped: they are worth nothing later;
+- answers to what the client asked are never dropped: instead nothing more is read from it until
+  they have been written (`wait_answered`), so that there are never many.
+
+Bounded in messages and in bytes. Knows neither the log nor the client; everything runs in the event
+loop.
 """
 
 from __future__ import annotations
@@ -10,81 +16,106 @@ from __future__ import annotations
 import asyncio
 
 from chat.server.encoding import Delivery
+from chat.server.subscription import Subscription
 
 # What a queue holds at most; a single larger delivery still goes into an empty queue.
 MAX_QUEUED_MESSAGES = 4096
 MAX_QUEUED_BYTES = 1 << 20
 
+Item = tuple[Delivery, "Subscription | None"]
+
 
 class SendQueue:
     """Deliveries that wait to be written; one task puts, one takes.
 
-    `has_gap`: before the queue there are messages that only the log has. `is_closed`: nothing more
-    is taken in. `queued_messages`, `queued_bytes`: how much waits.
+    `gaps`: the subscriptions that have messages which only the log has, and whose place in it is
+    known. `is_closed`: nothing more is taken in. `queued_messages`, `queued_bytes`: how much waits.
     """
 
     # Ten thousand of them are visited for each message: the smaller the faster.
     __slots__ = (
-        "_deliveries",
+        "_answered",
+        "_items",
+        "_owed",
         "_ready",
-        "has_gap",
+        "_unanswered",
+        "_unwritten",
+        "gaps",
         "is_closed",
         "queued_bytes",
         "queued_messages",
     )
 
     def __init__(self) -> None:
-        self.has_gap = False
+        self.gaps: list[Subscription] = []
         self.is_closed = False
-        self._deliveries: list[Delivery] = []
         self.queued_messages = 0
         self.queued_bytes = 0
+        self._items: list[Item] = []
+        # Answers that wait here, that are still being made, and that are being written.
+        self._unanswered = 0
+        self._owed = 0
+        self._unwritten = 0
         self._ready: asyncio.Future[None] | None = None  # of the one who waits in `wait_ready`
+        self._answered: asyncio.Future[None] | None = None  # of the reader, who waits for answers
 
-    def put(self, delivery: Delivery) -> bool:
-        """Queue `delivery`, or leave it to the log; say whether it will be sent at all."""
+    # Putting in.
+
+    def put(self, delivery: Delivery, subscription: Subscription) -> None:
+        """Queue what the log has committed, or leave it to the log."""
         if self.is_closed:
-            return False
-        if delivery.is_logged and self.has_gap:
+            return
+        if not subscription.has_gap:
+            if self._items and not self._fits(delivery):
+                self.mark_gap(subscription)
+            else:
+                self._append(delivery, subscription)
+        wake(self._ready)
+
+    def put_event(self, delivery: Delivery) -> None:
+        """Queue an event that comes now or never; drop it where it does not fit."""
+        if not self.is_closed and (not self._items or self._fits(delivery)):
+            self._append(delivery, None)
             wake(self._ready)
-            return True
-        if self._deliveries and not self._fits(delivery):
-            if delivery.is_logged:
-                self.mark_gap()
-            return delivery.is_logged
-        self._deliveries.append(delivery)
+
+    def put_answer(self, delivery: Delivery) -> None:
+        """Queue the answer to something that the client asked, however full the queue is."""
+        if not self.is_closed:
+            self._unanswered += 1
+            self._append(delivery, None)
+            wake(self._ready)
+
+    def _append(self, delivery: Delivery, subscription: Subscription | None) -> None:
+        self._items.append((delivery, subscription))
         self.queued_messages += len(delivery.messages)
         self.queued_bytes += delivery.size_bytes
-        wake(self._ready)
-        return True
 
-    def take_all(self) -> list[Delivery]:
-        """Return everything that waits, in order, and empty the queue."""
-        taken, self._deliveries = self._deliveries, []
-        self.queued_messages = self.queued_bytes = 0
-        return taken
+    def _fits(self, delivery: Delivery) -> bool:
+        return (
+            self.queued_messages + len(delivery.messages) <= MAX_QUEUED_MESSAGES
+            and self.queued_bytes + delivery.size_bytes <= MAX_QUEUED_BYTES
+        )
 
-    def close(self) -> None:
-        """Take nothing more in; what waits can still be taken out."""
-        self.is_closed = True
-        wake(self._ready)
+    # Taking out; for the one writer.
 
     @property
     def has_deliveries(self) -> bool:
         """Whether anything waits."""
-        return bool(self._deliveries)
+        return bool(self._items)
 
-    def mark_gap(self) -> None:
-        """Leave what comes from the log to the log: there is more before it."""
-        events = [delivery for delivery in self._deliveries if not delivery.is_logged]
-        self._deliveries = events
-        self.queued_messages = sum(len(event.messages) for event in events)
-        self.queued_bytes = sum(event.size_bytes for event in events)
-        self.has_gap = True
+    def take_all(self) -> list[Item]:
+        """Return everything that waits, in order, and empty the queue."""
+        taken, self._items = self._items, []
+        self.queued_messages = self.queued_bytes = 0
+        self._unwritten += self._unanswered
+        self._unanswered = 0
+        return taken
 
-    def clear_gap(self) -> None:
-        """Queue what comes from the log again: the next page of it may be the last."""
-        self.has_gap = False
+    def mark_written(self) -> None:
+        """Note that everything taken so far has been written."""
+        self._unwritten = 0
+        if not self.has_answers:
+            wake(self._answered)
 
     def wait_ready(self) -> asyncio.Future[None]:
         """Return what is done when there is something to take, or the queue is closed.
@@ -94,11 +125,73 @@ class SendQueue:
         self._ready = asyncio.get_running_loop().create_future()
         return self._ready
 
-    def _fits(self, delivery: Delivery) -> bool:
-        return (
-            self.queued_messages + len(delivery.messages) <= MAX_QUEUED_MESSAGES
-            and self.queued_bytes + delivery.size_bytes <= MAX_QUEUED_BYTES
-        )
+    def close(self) -> None:
+        """Take nothing more in; what waits can still be taken out."""
+        self.is_closed = True
+        wake(self._ready)
+        wake(self._answered)
+
+    # Answers; for the one reader.
+
+    @property
+    def has_answers(self) -> bool:
+        """Whether an answer has not been written yet."""
+        return bool(self._unanswered or self._owed or self._unwritten)
+
+    @property
+    def has_waiting_answers(self) -> bool:
+        """Whether an answer waits here."""
+        return self._unanswered > 0
+
+    def owe_answer(self) -> None:
+        """Count an answer that the writer makes by itself, in parts (a history)."""
+        self._owed += 1
+        wake(self._ready)
+
+    def take_owed(self) -> None:
+        """Count such an answer as taken: its last part is about to be written."""
+        self._owed -= 1
+        self._unwritten += 1
+
+    async def wait_answered(self) -> None:
+        """Return when every answer has been written, or the queue is closed."""
+        while self.has_answers and not self.is_closed:
+            self._answered = asyncio.get_running_loop().create_future()
+            await self._answered
+
+    # What only the log has.
+
+    def mark_gap(self, subscription: Subscription) -> None:
+        """Leave what is said there to the log: there is more before it."""
+        self.forget(subscription)
+        subscription.has_gap = subscription.is_behind = True
+        self.gaps.append(subscription)
+
+    def clear_gap(self, subscription: Subscription) -> None:
+        """Queue what is said there again: the next page may be the last."""
+        subscription.has_gap = False
+        self.gaps.remove(subscription)
+
+    def mark_caught_up(self, subscription: Subscription) -> None:
+        """Note that what the log alone had is on its way; what is queued comes after it."""
+        subscription.is_behind = False
+        wake(self._answered)
+
+    async def wait_caught_up(self, subscription: Subscription) -> None:
+        """Return when nothing of it is left to the log, or the queue is closed."""
+        while subscription.is_behind and not self.is_closed:
+            self._answered = asyncio.get_running_loop().create_future()
+            await self._answered
+
+    def forget(self, subscription: Subscription) -> None:
+        """Take out what waits of a subscription."""
+        if subscription in self.gaps:
+            self.gaps.remove(subscription)
+        kept = [item for item in self._items if item[1] is not subscription]
+        if len(kept) < len(self._items):
+            self._items = kept
+            self.queued_messages = sum(len(delivery.messages) for delivery, _place in kept)
+            self.queued_bytes = sum(delivery.size_bytes for delivery, _place in kept)
 
 
 def wake(future: asyncio.Future[None] | None) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -54,6 +55,7 @@ def say():
 threading.Thread(target=say).start()
 for message in chat:
     if message.id: print("TEXT", message.user, message.message, flush=True)
+    elif message.kind == 1: print("JOINED", message.user, flush=True)
     elif message.kind == 2: print("LEFT", message.user, flush=True)
 """
 
@@ -72,6 +74,7 @@ class Network:
     """Two machines and a switch between them, each a network namespace, and a cable to pull."""
 
     SERVER_ADDRESS = "10.97.0.1"
+    CLIENT_ADDRESS = "10.97.0.2"
 
     def __init__(self) -> None:
         suffix = os.getpid()
@@ -79,7 +82,10 @@ class Network:
         self._ip("netns", "add", self.switch)
         self._ip("-n", self.switch, "link", "add", "bridge", "type", "bridge")
         self._ip("-n", self.switch, "link", "set", "bridge", "up")
-        for host, address in ((self.server, self.SERVER_ADDRESS), (self.client, "10.97.0.2")):
+        for host, address in (
+            (self.server, self.SERVER_ADDRESS),
+            (self.client, self.CLIENT_ADDRESS),
+        ):
             self._add_host(host, address)
 
     def _add_host(self, host: str, address: str) -> None:
@@ -101,6 +107,19 @@ class Network:
     def plug(self) -> None:
         """Put it back."""
         self._ip("-n", self.switch, "link", "set", "port-c", "master", "bridge")
+
+    def has_connection(self, port: int) -> bool:
+        """Say whether the server's machine has a connection to the client's (proc_net_tcp)."""
+        table = ("ip", "netns", "exec", self.server, "cat")
+        table += ("/proc/net/tcp", "/proc/net/tcp6")
+        lines = subprocess.run(table, check=True, capture_output=True, text=True).stdout
+        # In hexadecimal, the address in the machine's byte order.
+        remote = socket.inet_aton(self.CLIENT_ADDRESS)[::-1].hex().upper()
+        local, peer, is_established = f":{port:04X}", f"{remote}:", "01"
+        rows = [line.split()[1:4] for line in lines.splitlines()]
+        return any(
+            row[0].endswith(local) and peer in row[1] and row[2] == is_established for row in rows
+        )
 
     def close(self) -> None:
         for host in (self.server, self.client, self.switch):
@@ -143,11 +162,12 @@ def test_a_pulled_cable_is_noticed_and_the_conversation_goes_on_complete(
         bia.type("before")
         ana.wait_for_line("TEXT bia before")
         bia.wait_for_line("TEXT bia before")
+        assert net.has_connection(server.port)
         net.pull()
         for number in range(5):
             ana.type(f"from ana {number}")
         bia.type("from bia")
-        ana.wait_for_line("LEFT bia", KEEPALIVE_DEADLINE_SECONDS)
+        eventually(lambda: not net.has_connection(server.port), KEEPALIVE_DEADLINE_SECONDS)
         bia.wait_for_line("STATE LOST", KEEPALIVE_DEADLINE_SECONDS)
         net.plug()
         bia.wait_for_line("TEXT ana from ana 4", 40)
@@ -156,6 +176,8 @@ def test_a_pulled_cable_is_noticed_and_the_conversation_goes_on_complete(
         ana.wait_for_line("TEXT bia after")
         bia.wait_for_line("TEXT bia after")
         texts = [[line for line in p.lines if line.startswith("TEXT")] for p in (ana, bia)]
+        # Her name was held meanwhile: nobody was told.
+        assert "LEFT bia" not in ana.lines and ana.lines.count("JOINED bia") <= 1
     assert texts[0] == texts[1] and len(texts[0]) == len(set(texts[0])) == 8
 
 

@@ -21,6 +21,7 @@ FIELDS = [
     ("key", 6, FieldDescriptor.TYPE_STRING, False),
     ("to", 7, FieldDescriptor.TYPE_STRING, False),
     ("batch", 8, FieldDescriptor.TYPE_MESSAGE, True),
+    ("room", 9, FieldDescriptor.TYPE_STRING, False),
 ]
 KINDS = [
     ("KIND_UNSPECIFIED", 0),
@@ -30,6 +31,11 @@ KINDS = [
     ("KIND_WHO", 4),
     ("KIND_PRESENT", 5),
     ("KIND_NOTICE", 6),
+    ("KIND_ENTERED", 7),
+    ("KIND_EXITED", 8),
+    ("KIND_HISTORY", 9),
+    ("KIND_ROOMS", 10),
+    ("KIND_ACTION", 11),
 ]
 
 

@@ -64,5 +64,13 @@ def test_only_what_cannot_get_better_is_final() -> None:
 def test_what_the_client_finds_out_by_itself_has_no_status() -> None:
     """No server sends it."""
     local = {reason for reason, row in REASONS.items() if row.is_local}
-    assert local == {"NOT_A_CHAT", "PLAIN_SERVER", "CLOSED", "TOO_MUCH_WAITING"}
+    assert local == {
+        "CLOSED",
+        "LAST_ROOM",
+        "NOT_A_CHAT",
+        "NOT_CONNECTED",
+        "PLAIN_SERVER",
+        "SERVER_SILENT",
+        "TOO_MUCH_WAITING",
+    }
     assert not any(REASONS[reason].status for reason in local)

@@ -15,8 +15,8 @@ from support import DEADLINE_SECONDS
 
 import chat_pb2
 from chat.server.log import group_commit
-from chat.server.log.base import Deliver, Entry
-from chat.server.log.group_commit import GroupCommit
+from chat.server.log.base import Deliver, Entry, Holder
+from chat.server.log.group_commit import Group, GroupCommit, Notes
 
 
 def entry(text: str = "oi") -> Entry:
@@ -28,15 +28,17 @@ class Storage:
 
     def __init__(self) -> None:
         self.groups: list[list[Entry]] = []
+        self.notes: list[Notes] = []
         self.gate = threading.Event()
         self.gate.set()
         self.error: Exception | None = None
 
-    def commit(self, group: list[Entry]) -> None:
+    def commit(self, group: Group) -> None:
         assert self.gate.wait(DEADLINE_SECONDS)
         if self.error is not None:
             raise self.error
-        self.groups.append(group)
+        self.groups.append(group.entries)
+        self.notes.append(group.notes)
 
 
 @asynccontextmanager
@@ -222,3 +224,77 @@ async def test_tidying_that_fails_does_not_come_between_the_next_groups() -> Non
 async def test_closing_a_log_that_was_never_started() -> None:
     """There is no thread to wait for."""
     await bounded(GroupCommit(Storage().commit).close())
+
+
+async def test_note_goes_with_the_next_group() -> None:
+    """With no commit of its own; the latest one on a session counts."""
+    storage = Storage()
+    ana, bia = Holder("a", "ana"), Holder("b", "bia")
+    async with started(storage) as writer:
+        writer.note("a", Holder("a", "anna"))
+        writer.note("a", ana)
+        writer.note("b", bia)
+        writer.append(entry())
+        await bounded(writer.flush())
+        assert storage.notes == [{"a": ana, "b": bia}]
+        writer.note("b", None)
+        writer.append(entry())
+        await bounded(writer.flush())
+        assert storage.notes[1:] == [{"b": None}]
+
+
+async def test_note_that_no_message_follows_is_written_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A moment later, or at the end."""
+    monkeypatch.setattr(group_commit, "NOTE_SECONDS", 0.01)
+    storage = Storage()
+    async with started(storage) as writer:
+        writer.note("a", Holder("a", "ana"))
+        while not storage.notes:
+            await asyncio.sleep(0)
+        assert storage.groups == [[]]
+        writer.note("a", None)
+    assert storage.notes == [{"a": Holder("a", "ana")}, {"a": None}]
+
+
+async def test_note_of_a_lost_group_is_written_with_the_next() -> None:
+    """Unless a later one has replaced it."""
+    storage = Storage()
+    async with started(storage) as writer:
+        storage.error = OSError("full")
+        writer.note("a", Holder("a", "ana"))
+        writer.note("b", Holder("b", "bia"))
+        writer.append(entry())
+        await bounded(writer.flush())
+        storage.error = None
+        writer.note("b", None)
+        writer.append(entry())
+        await bounded(writer.flush())
+    assert storage.notes[0] == {"a": Holder("a", "ana"), "b": None}
+
+
+@pytest.mark.parametrize("error", [None, OSError("full")], ids=["written", "lost"])
+async def test_note_that_came_during_a_commit_does_not_wait_for_another_message(
+    error: Exception | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nor does one whose own group was lost: a moment later it is tried again."""
+    monkeypatch.setattr(group_commit, "NOTE_SECONDS", 0.01)
+    storage = Storage()
+    storage.gate.clear()
+    async with started(storage) as writer:
+        writer.append(entry())
+        writer.note("a", Holder("a", "ana"))
+        await asyncio.sleep(0)  # the group is handed over
+        writer.note("b", Holder("b", "bia"))
+        storage.error = error
+        storage.gate.set()
+        await bounded(writer.flush())
+        storage.error = None
+        await bounded(noted(storage, {"a", "b"}))
+
+
+async def noted(storage: Storage, sessions: set[str]) -> None:
+    """Return when something has been noted of each session."""
+    while not sessions <= {session for notes in storage.notes for session in notes}:
+        await asyncio.sleep(0)

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 import pytest
 from rooms import SESSION, Chat, FakeLog, Message, come_true, quiet, refusal_of
+from support import DEADLINE_SECONDS
 
+import chat_pb2
+from chat.protocol.errors import ChatError
 from chat.protocol.metadata import JoinRequest
+from chat.server import hub
 
 # Broadcast.
 
@@ -331,3 +336,146 @@ async def test_empty_rooms_are_forgotten() -> None:
         reader = await chat.join("ana", room=f"sala {number}", session=SESSION)
         reader.leave()
     assert not chat.hub.rooms and not len(chat.hub.directory)
+
+
+# Names that are held.
+
+
+async def until(predicate: Callable[[], bool]) -> None:
+    """Return when `predicate()` holds; fail after the deadline."""
+
+    async def poll() -> None:
+        while not predicate():
+            await asyncio.sleep(0.001)
+
+    await asyncio.wait_for(poll(), DEADLINE_SECONDS)
+
+
+async def test_name_of_a_lost_connection_is_held_for_its_session() -> None:
+    """Others are refused, nobody is told, and a return is told to nobody either."""
+    chat = await Chat().start()
+    (bia,) = await chat.full("bia")
+    ana = await chat.join("ana", session=SESSION)
+    ana.leave(is_lost=True)
+    assert await refusal_of(chat.join("ANA")) == "NAME_TAKEN"
+    assert await refusal_of(chat.join("ana", session="f" * 32)) == "NAME_TAKEN"
+    plain = await chat.join()
+    assert await refusal_of(plain.say("boo", user="ana")) == "NAME_TAKEN"
+    await bia.ask_who()
+    back = await chat.join("ana", session=SESSION)
+    await back.say("voltei")
+    await quiet()
+    assert bia.events == [("JOINED", "ana"), ("PRESENT", "bia"), ("PRESENT", "ana")]
+    assert bia.texts == ["voltei"]
+
+
+async def test_name_is_free_at_once_when_its_holder_leaves() -> None:
+    """A half-close is a farewell."""
+    chat = await Chat().start()
+    (bia,) = await chat.full("bia")
+    ana = await chat.join("ana", session=SESSION)
+    ana.leave()
+    other = await chat.join("ana", session="f" * 32)
+    await quiet()
+    assert other.member.name == "ana"
+    assert bia.events == [("JOINED", "ana"), ("LEFT", "ana"), ("JOINED", "ana")]
+
+
+async def test_client_without_a_session_holds_nothing() -> None:
+    """Nobody could say that a return is its own."""
+    chat = await Chat().start()
+    (bia,) = await chat.full("bia")
+    ana = await chat.join("ana")
+    ana.leave(is_lost=True)
+    await chat.join("ana")
+    await quiet()
+    assert bia.events == [("JOINED", "ana"), ("LEFT", "ana"), ("JOINED", "ana")]
+
+
+async def test_departure_is_told_when_the_time_to_come_back_is_over(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """In every room that it was in; then the name is free, and all is forgotten."""
+    monkeypatch.setattr(hub, "HELD_SECONDS", 0.01)
+    chat = await Chat().start()
+    bia = await chat.join("bia")
+    carla = await chat.join("carla", room="sala")
+    ana = await chat.join("ana", session=SESSION, inbox=0)
+    await ana.post(Message(kind=chat_pb2.KIND_ENTERED, room="sala"))
+    ana.leave(is_lost=True)
+    await quiet()
+    assert bia.events == carla.events == [("JOINED", "ana")]
+    await until(lambda: chat.hub.directory.find("ana") is None)
+    await quiet()
+    assert bia.events == carla.events == [("JOINED", "ana"), ("LEFT", "ana")]
+    await chat.join("ana")
+    bia.leave()
+    carla.leave()
+    assert not chat.log.held
+
+
+async def test_names_are_held_over_a_restart() -> None:
+    """With the rooms where the others still see them; one return is told to nobody."""
+    log = FakeLog()
+    before = await Chat(log).start()
+    for name, session in (("ana", "a" * 32), ("bia", "b" * 32)):
+        await before.join(name, session=session, room="sala", inbox=0)
+    left = await before.join("carla", session="c" * 32)
+    left.leave()
+    after = await Chat(log).start()
+    assert await refusal_of(after.join("ana", session="f" * 32)) == "NAME_TAKEN"
+    ana = await after.join("ana", session="a" * 32, room="sala", inbox=0)
+    await after.join("bia", session="b" * 32, room="sala", inbox=0)
+    await after.join("carla", session="f" * 32)
+    await ana.say("oi", to="bia")
+    await quiet()
+    assert ana.events == []
+
+
+async def test_client_that_knows_rooms_is_expected_in_those_it_was_in(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It enters them one by one; where it does not, the others are told in the end."""
+    monkeypatch.setattr(hub, "HELD_SECONDS", 0.02)
+    chat = await Chat().start()
+    here = await chat.join("bia", room="here")
+    there = await chat.join("carla", room="there")
+    ana = await chat.join("ana", session=SESSION, inbox=0)
+    for room in ("here", "there"):
+        await ana.post(Message(kind=chat_pb2.KIND_ENTERED, room=room))
+    ana.leave(is_lost=True)
+    back = await chat.join("ana", session=SESSION, inbox=0)
+    await back.post(Message(kind=chat_pb2.KIND_ENTERED, room="here"))
+    await until(lambda: ("LEFT", "ana") in there.events)
+    assert here.events == [("JOINED", "ana")]
+    assert chat.hub.directory.find("ana") is not None
+
+
+async def test_rename_of_a_stream_that_was_replaced_meanwhile_does_nothing() -> None:
+    """Else two people had one name, and a name stayed blocked until a restart."""
+    log = FakeLog(is_automatic=False)
+    chat = await Chat(log).start()
+    ghost = await chat.join("ana", session=SESSION)
+    await ghost.say("not committed yet")
+    renaming = asyncio.ensure_future(ghost.rename("bia"))
+    await quiet()
+    back = await chat.join("ana", session=SESSION)
+    log.commit_and_deliver()
+    with pytest.raises(ChatError):
+        await renaming
+    assert back.member.name == "ana"
+    other = await chat.join("bia")
+    other.leave()
+    back.leave()
+    assert not len(chat.hub.directory)
+
+
+async def test_held_people_are_no_clients() -> None:
+    """They take no place of `--max-clients`."""
+    chat = await Chat(max_clients=1).start()
+    ana = await chat.join("ana", session=SESSION)
+    ana.leave(is_lost=True)
+    bia = await chat.join("bia")
+    assert await refusal_of(chat.join("ana", session=SESSION)) == "SERVER_FULL"
+    bia.leave()
+    await chat.join("ana", session=SESSION)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
 from rooms import SESSION, Chat, FakeLog, Message, Reader, bounded, quiet, refusal_of
 
 import chat_pb2
 from chat.protocol.metadata import JoinRequest
-from chat.server import posting, send_queue
+from chat.server import hub, posting, replay, send_queue
 
 # Renames and WHO.
 
@@ -101,35 +102,146 @@ async def test_plain_client_renames_by_another_user() -> None:
     assert await refusal_of(plain.say("x", user="")) == "NAME_INVALID"
 
 
-async def test_who_of_a_full_queue_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    """An answer that does not fit is not half an answer."""
+async def test_answers_come_however_full_the_queue_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Instead its reader waits with what it says next until they were written."""
     monkeypatch.setattr(send_queue, "MAX_QUEUED_MESSAGES", 3)
     chat = await Chat().start()
-    slow = await chat.join_asleep("bia")
-    await slow.ask_who("1")
-    who = slow.ask_who("2")
-    assert await refusal_of(who) == "ANSWER_DROPPED"
+    (ana,) = await chat.full("ana")
+    bia = await chat.join_asleep("bia", session=SESSION, inbox=0)
+    for number in range(50):
+        await ana.say(str(number), to="bia")
+        await ana.say(f"aloud {number}")
+    await quiet()
+    await bia.ask_who("w")
+    await bia.rename("beatriz", key="r")
+    waiting = asyncio.ensure_future(bia.member.queue.wait_answered())
+    await quiet()
+    assert not waiting.done()
+    bia.read()
+    await waiting
+    await quiet()
+    assert ("WHO", "bia") in bia.events and ("RENAMED", "bia") in bia.events
+    private = [m.message for m in bia.messages if m.to]
+    assert private == [str(number) for number in range(50)]
+    assert [m.message for m in bia.messages if m.id and not m.to] == [
+        f"aloud {number}" for number in range(50)
+    ]
 
 
 # Private messages.
 
 
-async def test_private_message_is_for_one_alone_and_in_no_log() -> None:
-    """Its sender gets the echo, in any room; nobody else gets anything."""
+async def test_private_message_is_for_one_alone() -> None:
+    """It is in the log of one inbox; its sender gets the echo; nobody else gets anything."""
     chat = await Chat().start()
     ana, bia = await chat.full("ana", "bia")
-    carla = await chat.join("Carla", room="sala")
+    carla = await chat.join("Carla", room="sala", session=SESSION, inbox=0)
     await quiet()
     for reader in (ana, bia, carla):
         reader.messages.clear()
     await ana.say("psst\x1b", key="k", to="CARLA")
     (heard,) = await carla.hears(1)
     (echo,) = await ana.hears(1)
-    assert heard == echo
     assert (heard.user, heard.message, heard.to) == ("ana", "psst\ufffd", "Carla")
-    assert heard.key == "k" and heard.sent_at.seconds and not heard.id
+    assert heard.key == "k" and heard.sent_at.seconds and heard.id == 1 and not heard.room
+    heard.id = 0
+    assert heard == echo
     await bia.hears(0)
-    assert chat.log.rows == [] and chat.shown == []
+    assert chat.shown == []
+
+
+async def test_inbox_is_read_on_by_its_session_alone() -> None:
+    """Whatever it is called by then, and however often it comes back; and nobody else's is."""
+    chat = await Chat().start()
+    (ana,) = await chat.full("ana")
+    bia = await chat.join("bia", session=SESSION, inbox=0)
+    await ana.say("one", to="bia")
+    await quiet()
+    bia.leave(is_lost=True)
+    await ana.say("two", to="bia")
+    back = await chat.join("beatriz", session=SESSION, inbox=1)
+    await quiet()
+    assert [(m.message, m.id) for m in back.messages if m.to] == [("two", 2)]
+    back.leave()
+    stranger = await chat.join("bia", session="f" * 32, inbox=0)
+    await quiet()
+    assert not [m for m in stranger.messages if m.to]
+    again = await chat.join("bia2", session=SESSION, inbox=0)
+    await quiet()
+    assert [m.message for m in again.messages if m.to] == ["one", "two"]
+
+
+@pytest.mark.parametrize("room", ["\x01", "\x01" + "0" * 32, "a\x01"])
+async def test_no_room_is_an_inbox(room: str) -> None:
+    """Neither in the metadata nor inside the stream."""
+    chat = await Chat().start()
+    (ana,) = await chat.full("ana")
+    assert await refusal_of(chat.join("bia", room=room)) == "ROOM_INVALID"
+    for kind in (chat_pb2.KIND_ENTERED, chat_pb2.KIND_HISTORY, chat_pb2.KIND_WHO):
+        wish = Message(kind=kind, room=room, message="5")
+        assert await refusal_of(ana.post(wish)) == "ROOM_INVALID"
+
+
+async def test_client_of_the_first_contract_gets_private_messages_without_ids() -> None:
+    """It would take them for ids of its room, and drop what comes before them there."""
+    chat = await Chat().start()
+    (ana,) = await chat.full("ana")
+    old = await chat.join("bia", session=SESSION)
+    await ana.say("psst", to="bia")
+    await quiet()
+    assert [(m.message, m.id) for m in old.messages if m.to] == [("psst", 0)]
+    old.leave(is_lost=True)
+    await ana.say("meanwhile", to="bia")
+    back = await chat.join("bia", session=SESSION, after=0)
+    await quiet()
+    assert [(m.message, m.id) for m in back.messages if m.to] == [("meanwhile", 0)]
+
+
+async def test_sender_is_told_when_nobody_came_back_for_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """NOT_READ, with the key; for what was said while the line was dead as well."""
+    monkeypatch.setattr(hub, "HELD_SECONDS", 0.01)
+    chat = await Chat().start()
+    (ana,) = await chat.full("ana")
+    bia = await chat.join("bia", session=SESSION, inbox=0)
+    await ana.say("into the dead line", to="bia", key="1")
+    await quiet()
+    bia.leave(is_lost=True)
+    await ana.say("while it is held", to="bia", key="2")
+    while chat.hub.directory.find("bia"):
+        await asyncio.sleep(0)
+    await quiet()
+    notices = [(m.user, m.key) for m in ana.messages if m.kind == chat_pb2.KIND_NOTICE]
+    assert notices == [("NOT_READ", "1"), ("NOT_READ", "2")]
+
+
+async def test_sender_is_not_told_of_what_was_read() -> None:
+    """Whoever comes back gets it, and whoever leaves had it."""
+    chat = await Chat().start()
+    (ana,) = await chat.full("ana")
+    bia = await chat.join("bia", session=SESSION, inbox=0)
+    await ana.say("psst", to="bia", key="1")
+    await quiet()
+    bia.leave(is_lost=True)
+    back = await chat.join("bia", session=SESSION, inbox=0)
+    back.leave()
+    await quiet()
+    assert not [m for m in ana.messages if m.kind == chat_pb2.KIND_NOTICE]
+
+
+async def test_sender_is_told_when_nobody_can_come_back_for_it() -> None:
+    """A client without a session is gone with its connection; one that leaves had it."""
+    chat = await Chat().start()
+    ana, bia, carla = await chat.full("ana", "bia", "carla")
+    for name in ("bia", "carla"):
+        await ana.say("psst", to=name, key=name)
+    await quiet()
+    bia.leave(is_lost=True)
+    carla.leave()
+    await quiet()
+    notices = [(m.user, m.key) for m in ana.messages if m.kind == chat_pb2.KIND_NOTICE]
+    assert notices == [("NOT_READ", "bia")]
 
 
 async def test_private_message_with_a_repeated_key_is_told_once() -> None:
@@ -166,37 +278,6 @@ async def test_private_message_to_nobody_or_to_a_plain_client_is_refused() -> No
     assert await refusal_of(ana.say(" ", to="plínio")) == "MESSAGE_INVALID"
     await quiet()
     assert plain.texts == ["oi"]
-
-
-async def test_private_message_to_a_full_queue_is_refused(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """Now or never: its sender is told, and may try again with the same key."""
-    monkeypatch.setattr(send_queue, "MAX_QUEUED_MESSAGES", 3)
-    chat = await Chat().start()
-    (ana,) = await chat.full("ana")
-    bia = await chat.join_asleep("bia")
-    for number in range(3):
-        await ana.say(str(number), to="bia")
-    assert await refusal_of(ana.say("again", key="k", to="bia")) == "USER_UNREACHABLE"
-    bia.read()
-    await quiet()
-    await ana.say("again", key="k", to="bia")
-    await quiet()
-    assert bia.texts == ["0", "1", "2", "again"]
-
-
-async def test_private_keys_are_forgotten_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    """They are remembered for as long as their sender may come back, not for ever."""
-    monkeypatch.setattr(posting, "MAX_PRIVATE_KEYS", 3)
-    chat = await Chat().start()
-    ana, bia = await chat.full("ana", "bia")
-    for number in range(10):
-        await ana.say("psst", key=str(number), to="bia")
-    await ana.say("psst", key="9", to="bia")  # remembered: not told again
-    await ana.say("psst", key="0", to="bia")  # long forgotten
-    await quiet()
-    assert [message.key for message in bia.messages] == [*map(str, range(10)), "0"]
 
 
 # What is refused.
@@ -363,3 +444,244 @@ async def test_lost_message_is_answered_and_never_broadcast() -> None:
     await quiet()
     assert bia.texts == ana.texts == ["kept"]
     assert [text for _, text in chat.shown] == ["kept"]
+
+
+# Several rooms in one stream.
+
+
+async def enter(reader: Reader, room: str, key: str = "e", **wish: Any) -> None:
+    await reader.post(Message(kind=chat_pb2.KIND_ENTERED, room=room, key=key, **wish))
+
+
+def in_room(reader: Reader, room: str) -> list[str]:
+    """Return what was said in a room, as the reader heard it."""
+    said = (chat_pb2.KIND_UNSPECIFIED, chat_pb2.KIND_ACTION)
+    return [m.message for m in reader.messages if m.room == room and m.kind in said and not m.to]
+
+
+async def test_message_is_said_in_the_room_that_it_names() -> None:
+    """In the only one where it names none, else in the common one."""
+    chat = await Chat().start()
+    ana = await chat.join("ana")
+    family = await chat.join("bia", room="Family")
+    await enter(ana, "FAMILY")
+    await ana.post(Message(message="for the family", room="family", key="1"))
+    await ana.post(Message(message="for all", key="2"))
+    await family.say("here")
+    await quiet()
+    assert in_room(family, "family") == ["for the family", "here"]
+    assert in_room(ana, "family") == ["for the family", "here"]
+    assert in_room(ana, "") == ["for all"]
+    wish = Message(message="oi", room="elsewhere")
+    assert await refusal_of(ana.post(wish)) == "NOT_IN_ROOM"
+    assert await refusal_of(family.post(Message(message="oi", room="nowhere"))) == "NOT_IN_ROOM"
+
+
+async def test_entering_says_from_where_and_then_what_came_after() -> None:
+    """The echo comes before the messages; a number asks for the last so many."""
+    chat = await Chat().start()
+    bia = await chat.join("bia", room="sala")
+    for number in range(5):
+        await bia.say(str(number))
+    await quiet()
+    ana = await chat.join("ana", history=0)
+    await enter(ana, "Sala", key="e1", id=3)
+    await quiet()
+    kinds = [(m.kind, m.room, m.id, m.key) for m in ana.messages]
+    assert kinds[0] == (chat_pb2.KIND_ENTERED, "sala", 3, "e1")
+    assert in_room(ana, "sala") == ["3", "4"]
+    carla = await chat.join("carla", history=0)
+    await enter(carla, "sala", message="1")
+    await quiet()
+    assert in_room(carla, "sala") == ["4"]
+    dora = await chat.join("dora", history=0)
+    await enter(dora, "sala")
+    await quiet()
+    assert in_room(dora, "sala") == ["0", "1", "2", "3", "4"]
+
+
+async def test_entering_from_an_id_that_means_nothing_brings_the_last_messages() -> None:
+    """As many as the client says in its metadata, after a notice."""
+    chat = await Chat().start()
+    bia = await chat.join("bia", room="sala")
+    for number in range(5):
+        await bia.say(str(number))
+    await quiet()
+    ana = await chat.join("ana", inbox=0, history=3)
+    await enter(ana, "sala", id=99)
+    await quiet()
+    assert ana.events == [("ENTERED", "ana"), ("NOTICE", "LOG_REWOUND")]
+    assert [m.id for m in ana.messages] == [2, 0, 3, 4, 5]
+
+
+async def test_entering_is_answered_before_the_first_page_of_the_room() -> None:
+    """Also where it is the turn of the pages: the answer says from where they are."""
+    chat = await Chat().start()
+    bia = await chat.join("bia", room="sala")
+    await bia.say("there")
+    await quiet()
+    ana = await chat.join("ana")
+    for number in range(3):
+        await ana.say(f"{number}")
+        await enter(ana, "sala")
+        await quiet()
+        places = [m.kind for m in ana.messages if m.room == "sala"]
+        assert places == [chat_pb2.KIND_ENTERED, chat_pb2.KIND_UNSPECIFIED]
+        await ana.post(Message(kind=chat_pb2.KIND_EXITED, room="sala"))
+        await quiet()
+        ana.messages.clear()
+
+
+async def test_entering_twice_is_answered_and_changes_nothing() -> None:
+    """A client that is not sure asks again."""
+    chat = await Chat().start()
+    ana = await chat.join("ana")
+    bia = await chat.join("bia", room="sala")
+    await enter(ana, "sala", key="1")
+    await enter(ana, "sala", key="2")
+    await bia.say("once")
+    await quiet()
+    assert [m.key for m in ana.messages if m.kind == chat_pb2.KIND_ENTERED] == ["1", "2"]
+    assert in_room(ana, "sala") == ["once"]
+    assert bia.events == [("JOINED", "ana")]
+
+
+async def test_leaving_a_room_is_told_there_and_nothing_more_is_heard() -> None:
+    """The echo says that it is so; the other rooms go on."""
+    chat = await Chat().start()
+    ana = await chat.join("ana")
+    bia = await chat.join("bia", room="sala")
+    await enter(ana, "sala")
+    await ana.post(Message(kind=chat_pb2.KIND_EXITED, room="sala", key="x"))
+    await bia.say("too late for ana")
+    await ana.say("still here")
+    await quiet()
+    assert ("LEFT", "ana") in bia.events
+    assert in_room(ana, "sala") == [] and in_room(ana, "") == ["still here"]
+    assert [m.key for m in ana.messages if m.kind == chat_pb2.KIND_EXITED] == ["x"]
+    assert await refusal_of(ana.post(Message(kind=chat_pb2.KIND_EXITED, room="sala"))) == (
+        "NOT_IN_ROOM"
+    )
+
+
+async def test_what_was_said_before_leaving_is_echoed_before_the_farewell(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Also where the room is behind: else its key would wait, and be refused when sent again."""
+    monkeypatch.setattr(replay, "PAGE_MESSAGES", 3)
+    monkeypatch.setattr(send_queue, "MAX_QUEUED_MESSAGES", 4)
+    log = FakeLog(is_automatic=False)
+    chat = await Chat(log).start()
+    bia = await chat.join("bia", room="sala")
+    for number in range(10):
+        await bia.say(str(number))
+    log.commit_and_deliver()
+    ana = await chat.join("ana")
+    await enter(ana, "sala", id=0)
+    await ana.post(Message(message="last words", room="sala", key="k"))
+    leaving = asyncio.ensure_future(
+        ana.post(Message(kind=chat_pb2.KIND_EXITED, room="sala", key="x"))
+    )
+    await quiet()
+    assert not leaving.done()
+    log.commit_and_deliver()
+    await leaving
+    await quiet()
+    assert in_room(ana, "sala") == [*map(str, range(10)), "last words"]
+    assert ana.messages[-1].kind == chat_pb2.KIND_EXITED
+    await ana.post(Message(message="last words", room="sala", key="k"))
+    await quiet()
+    assert (ana.messages[-1].key, ana.messages[-1].id) == ("k", 0)
+    again = ana.post(Message(message="x", room="sala", key="new"))
+    assert await refusal_of(again) == "NOT_IN_ROOM"
+
+
+async def test_rooms_of_one_client_are_bounded() -> None:
+    """Twenty; leaving one makes room for another."""
+    chat = await Chat().start()
+    ana = await chat.join("ana")
+    for number in range(19):
+        await enter(ana, f"sala {number}")
+    assert await refusal_of(enter(ana, "one too many")) == "TOO_MANY_ROOMS"
+    await ana.post(Message(kind=chat_pb2.KIND_EXITED, room=""))
+    await enter(ana, "one too many")
+    ana.leave()
+    assert not chat.hub.rooms
+
+
+async def test_rooms_with_people_are_listed() -> None:
+    """The largest first; inboxes are no rooms."""
+    chat = await Chat().start()
+    ana, _bia = await chat.full("ana", "bia")
+    carla = await chat.join("carla", room="sala")
+    await chat.join(None)
+    await carla.post(Message(kind=chat_pb2.KIND_ROOMS, key="r"))
+    await quiet()
+    listed = [m for m in carla.messages if m.kind == chat_pb2.KIND_ROOMS]
+    assert [(m.room, m.message) for m in listed] == [("", "2"), ("sala", "1"), ("", "")]
+    assert listed[-1].key == "r"
+    assert ana.events == [("JOINED", "bia")]
+
+
+async def test_history_comes_once_more_in_parts_and_ends_with_the_echo(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The last so many before an id, oldest first, however they are paged."""
+    monkeypatch.setattr(replay, "PAGE_MESSAGES", 3)
+    chat = await Chat().start()
+    ana = await chat.join("ana", wants_batches=True)
+    for number in range(20):
+        await ana.say(str(number))
+    await quiet()
+    ana.frames.clear()
+    await ana.post(Message(kind=chat_pb2.KIND_HISTORY, message="7", id=15, key="h"))
+    waiting = asyncio.ensure_future(ana.member.queue.wait_answered())
+    await ana.say("meanwhile")
+    await waiting
+    await quiet()
+    parts = [m for m in ana.messages if m.kind == chat_pb2.KIND_HISTORY]
+    assert [len(part.batch) for part in parts] == [3, 3, 1, 0]
+    assert [m.message for part in parts for m in part.batch] == [str(n) for n in range(7, 14)]
+    assert {part.key for part in parts} == {"h"}
+    assert ana.texts[-1] == "meanwhile"
+
+
+@pytest.mark.parametrize("count", ["", "0", "-1", "x", "99999", "1.5", "\u0663"])
+async def test_history_wants_a_number(count: str) -> None:
+    """One to a thousand."""
+    chat = await Chat().start()
+    (ana,) = await chat.full("ana")
+    wish = Message(kind=chat_pb2.KIND_HISTORY, message=count)
+    assert await refusal_of(ana.post(wish)) == "REQUEST_INVALID"
+
+
+async def test_action_is_in_the_log_and_plain_clients_see_it_in_stars() -> None:
+    """With its kind for everybody else."""
+    chat = await Chat().start()
+    (ana,) = await chat.full("ana")
+    plain = await chat.join()
+    await ana.post(Message(kind=chat_pb2.KIND_ACTION, message="waves", key="a"))
+    await quiet()
+    assert plain.texts == ["*waves*"]
+    (echo,) = ana.messages
+    assert (echo.kind, echo.message, echo.id, echo.key) == (
+        chat_pb2.KIND_ACTION,
+        "waves",
+        1,
+        "a",
+    )
+
+
+async def test_keys_belong_to_the_session_whatever_it_is_called() -> None:
+    """A rename between two attempts cannot make two of one."""
+    chat = await Chat().start()
+    ana = await chat.join("ana", session=SESSION, inbox=0)
+    await ana.say("once", key="k")
+    await ana.rename("anna")
+    await ana.say("once", key="k")
+    await quiet()
+    assert len(chat.log.rows) == 1
+    other = await chat.join("bia", session="f" * 32)
+    await other.say("another one's key", key="k")
+    await quiet()
+    assert len(chat.log.rows) == 2

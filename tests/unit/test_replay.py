@@ -6,6 +6,7 @@ import asyncio
 import random
 
 import pytest
+from places import ManyPlaces
 from rooms import Chat, FakeLog, Reader, quiet
 
 import chat_pb2
@@ -245,7 +246,7 @@ class Interleaving:
         )
         member = await self.chat.hub.join(request)
         if start is None:
-            start = member.replay.seen_id
+            start = next(iter(member.rooms.values())).seen_id
         reader = Reader(self.chat, member, is_reading=self.dice.random() < 0.5)
         self.readers.append((reader, start))
 
@@ -284,3 +285,13 @@ async def test_closing_member_behind_the_others_gets_only_what_it_is_owed(
     assert await slow.ends() is None
     assert slow.texts[:12] == [str(number) for number in range(12)]
     assert len(slow.texts) <= 15  # the rest of the last page
+
+
+@pytest.mark.parametrize("seed", range(60))
+async def test_seams_of_many_places_have_no_gap_no_double_and_one_order_each(
+    seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rooms and inboxes through one tiny queue, entered, left and lost at any moment."""
+    monkeypatch.setattr(send_queue, "MAX_QUEUED_MESSAGES", 4)
+    monkeypatch.setattr(replay, "PAGE_MESSAGES", 3)
+    await ManyPlaces(random.Random(seed)).run()

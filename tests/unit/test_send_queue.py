@@ -1,13 +1,18 @@
-"""The bounded queue of one client: what fits, what is left to the log, and who is woken."""
+"""The bounded queue of one client: what fits, what is left to the log, and what never is."""
 
 from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
 
 import pytest
 from rooms import Message, bounded
 
 from chat.server import send_queue
 from chat.server.encoding import Delivery
+from chat.server.room import Room
 from chat.server.send_queue import SendQueue
+from chat.server.subscription import Subscription
 
 
 @pytest.fixture(autouse=True)
@@ -27,23 +32,35 @@ def event(text: str = "oi") -> Delivery:
     return Delivery([Message(message=text)])
 
 
+def taken(queue: SendQueue) -> list[Delivery]:
+    return [delivery for delivery, _place in queue.take_all()]
+
+
+@pytest.fixture
+def place() -> Subscription:
+    return Subscription(Room("", 0))
+
+
 @pytest.mark.parametrize("large", [logged(4), logged(1, "x" * 1000)], ids=["messages", "bytes"])
-def test_single_larger_delivery_goes_into_an_empty_queue(large: Delivery) -> None:
+def test_single_larger_delivery_goes_into_an_empty_queue(
+    large: Delivery, place: Subscription
+) -> None:
     """Else it would never be sent: the log would be read for it again and again."""
     queue = SendQueue()
-    assert queue.put(large)
-    assert not queue.has_gap and queue.take_all() == [large]
+    queue.put(large, place)
+    assert not place.has_gap and taken(queue) == [large]
 
 
-def test_queue_is_full_at_its_bounds_and_not_before() -> None:
-    """As many messages as it holds; the next one is left to the log, or dropped and said to be."""
+def test_queue_is_full_at_its_bounds_and_not_before(place: Subscription) -> None:
+    """As many messages as it holds; the next one is left to the log, or dropped."""
     queue = SendQueue()
-    assert queue.put(logged(2)) and queue.put(event())
-    assert queue.queued_messages == 3 and not queue.has_gap
-    assert not queue.put(event())
-    assert queue.queued_messages == 3 and not queue.has_gap
-    assert queue.put(logged())
-    assert queue.has_gap
+    queue.put(logged(2), place)
+    queue.put_event(event())
+    assert queue.queued_messages == 3 and not place.has_gap
+    queue.put_event(event())
+    assert queue.queued_messages == 3
+    queue.put(logged(), place)
+    assert place.has_gap and queue.gaps == [place]
 
 
 def test_bytes_fill_it_as_well() -> None:
@@ -51,53 +68,123 @@ def test_bytes_fill_it_as_well() -> None:
     first = event("x" * 100)
     rest = "x" * (1000 - first.size_bytes - event("").size_bytes)
     queue = SendQueue()
-    assert queue.put(first) and queue.put(event(rest))
+    queue.put_event(first)
+    queue.put_event(event(rest))
     assert queue.queued_bytes == 1000
     queue.take_all()
-    assert queue.put(first) and not queue.put(event(rest + "x"))
+    queue.put_event(first)
+    queue.put_event(event(rest + "x"))
+    assert taken(queue) == [first]
 
 
-def test_what_is_left_to_the_log_takes_no_room_and_events_do() -> None:
-    """Events that were before the gap stay, and count, until they are taken."""
+def test_answers_are_taken_however_full_it_is(place: Subscription) -> None:
+    """And have been answered once they were written, not when they were taken."""
     queue = SendQueue()
-    kept = event("x" * 500)
-    queue.put(logged(1))
-    queue.put(kept)
-    queue.mark_gap()
-    assert (queue.queued_messages, queue.queued_bytes) == (1, kept.size_bytes)
-    assert not queue.put(event("x" * 500))
-    assert queue.take_all() == [kept]
+    queue.put(logged(3), place)
+    answers = [event(str(number)) for number in range(5)]
+    for answer in answers:
+        queue.put_answer(answer)
+    assert queue.has_answers and queue.has_waiting_answers
+    assert taken(queue)[1:] == answers
+    assert queue.has_answers and not queue.has_waiting_answers
+    queue.mark_written()
+    assert not queue.has_answers
+
+
+async def test_reader_waits_until_its_answers_were_written() -> None:
+    """Those that wait, those being written, and those that are made in parts."""
+    queue = SendQueue()
+    await bounded(queue.wait_answered())
+    queue.put_answer(event())
+    queue.owe_answer()
+    waiting = asyncio.ensure_future(queue.wait_answered())
+    queue.take_all()
+    queue.mark_written()
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    queue.take_owed()
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    queue.mark_written()
+    await bounded(waiting)
+
+
+async def test_closed_queue_keeps_no_reader_waiting() -> None:
+    """Its stream is about to end."""
+    queue = SendQueue()
+    queue.put_answer(event())
+    waiting = asyncio.ensure_future(queue.wait_answered())
+    await asyncio.sleep(0)
+    queue.close()
+    await bounded(waiting)
+
+
+def test_what_is_left_to_the_log_takes_no_room_and_the_rest_does(place: Subscription) -> None:
+    """Events, answers and other places' messages stay, and count, until they are taken."""
+    queue = SendQueue()
+    other, kept = Subscription(Room("sala", 0)), event("x" * 500)
+    there = logged()
+    queue.put(logged(), place)
+    queue.put_event(kept)
+    queue.put(there, other)
+    queue.mark_gap(place)
+    size = kept.size_bytes + there.size_bytes
+    assert (queue.queued_messages, queue.queued_bytes) == (2, size)
+    queue.put_event(event("x" * 500))
+    assert taken(queue) == [kept, there]
     assert (queue.queued_messages, queue.queued_bytes) == (0, 0)
 
 
-def test_behind_a_gap_the_log_is_left_alone_until_it_is_read() -> None:
-    """Nothing of the log overtakes what only the log has."""
+def test_behind_a_gap_a_place_is_left_alone_until_it_is_read(place: Subscription) -> None:
+    """Nothing of the log overtakes what only the log has; other places go on."""
     queue = SendQueue()
-    queue.mark_gap()
-    assert queue.put(logged()) and not queue.has_deliveries
-    assert queue.put(event()) and queue.has_deliveries
+    queue.mark_gap(place)
+    queue.put(logged(), place)
+    assert not queue.has_deliveries
+    queue.put(logged(), Subscription(Room("sala", 0)))
+    assert queue.has_deliveries
     queue.take_all()
-    queue.clear_gap()
-    assert queue.put(logged()) and queue.has_deliveries
+    queue.clear_gap(place)
+    queue.put(logged(), place)
+    assert queue.has_deliveries and not queue.gaps
 
 
-@pytest.mark.parametrize("late", [logged(), event()], ids=["log", "event"])
-def test_closed_queue_takes_nothing_more(late: Delivery) -> None:
-    """And says so; what was there can still be taken."""
+def test_place_that_has_ended_is_forgotten(place: Subscription) -> None:
+    """What waited of it, and that it was behind."""
+    queue = SendQueue()
+    queue.put(logged(), place)
+    queue.forget(place)
+    assert not queue.has_deliveries and queue.queued_bytes == 0
+    queue.mark_gap(place)
+    queue.forget(place)
+    assert queue.gaps == []
+
+
+def test_closed_queue_takes_nothing_more(place: Subscription) -> None:
+    """What was there can still be taken."""
     queue = SendQueue()
     first = event()
-    queue.put(first)
+    queue.put_event(first)
     queue.close()
-    assert not queue.put(late)
-    assert queue.take_all() == [first]
+    queue.put(logged(), place)
+    queue.put_event(event())
+    queue.put_answer(event())
+    assert taken(queue) == [first] and not queue.has_answers
 
 
-async def test_whoever_waits_is_woken_by_each_thing_that_may_be_taken() -> None:
+async def test_whoever_waits_is_woken_by_each_thing_that_may_be_taken(place: Subscription) -> None:
     """By a delivery, by one that is left to the log, and by the end; twice does no harm."""
     queue = SendQueue()
-    for wake in (lambda: queue.put(event()), lambda: queue.put(logged()), queue.close):
+    queue.mark_gap(place)
+    wakes: list[Callable[[], None]] = [
+        lambda: queue.put_event(event()),
+        lambda: queue.put_answer(event()),
+        lambda: queue.put(logged(), place),
+        queue.owe_answer,
+        queue.close,
+    ]
+    for wake in wakes:
         ready = queue.wait_ready()
         wake()
         await bounded(ready)
-        queue.put(event())
-        queue.mark_gap()
+        wake()

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import sqlite3
 import tempfile
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, closing, contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -18,7 +19,7 @@ from support import DEADLINE_SECONDS
 
 import chat_pb2
 from chat.server.log import group_commit, sqlite
-from chat.server.log.base import Entry, LogError, Problem
+from chat.server.log.base import MAX_PAGE_BYTES, Entry, Holder, LogError, Missing, Problem
 from chat.server.log.migrations import APPLICATION_ID, SCHEMA_VERSION
 from chat.server.log.sqlite import (
     DAY_MICROSECONDS,
@@ -96,6 +97,12 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 def db(tmp_path: Path) -> Path:
     """A file that is not there yet."""
     return tmp_path / "chat.db"
+
+
+async def missing_at(log: OpenLog, room: str, after: int, generation: str = "") -> Missing:
+    """Return what somebody who has seen the id `after` of `room` will not get."""
+    (place,) = await log.log.find_places([(room, after)], generation, 0)
+    return place.missing
 
 
 def rows_of(db: Path) -> list[str]:
@@ -209,7 +216,10 @@ async def test_delivery_is_in_the_order_of_the_log_and_of_the_senders(place: str
             str(number) for number in range(5000)
         ]
         assert log.delivered.ids == sorted(log.delivered.ids)
-        assert await log.texts() == [str(number) for number in range(5000)]
+        texts: list[str] = []
+        while page := await log.texts(after=len(texts)):
+            texts += page
+        assert texts == [str(number) for number in range(5000)]
 
 
 # Group commit.
@@ -379,11 +389,11 @@ async def test_old_messages_are_trimmed_and_the_gap_is_known(
         await trimmed(log, 10)
         assert await log.texts() == [*map(str, range(10, 15)), "now"]
         assert await log.texts("sala") == ["quiet room"]
-        assert not await log.log.reaches_back_to(ROOM, 9)
-        assert await log.log.reaches_back_to(ROOM, 10)
-        assert await log.log.reaches_back_to(ROOM, 12)
-        assert await log.log.reaches_back_to("sala", 0)
-        assert await log.log.reaches_back_to("never seen", 0)
+        assert await missing_at(log, ROOM, 9) is Missing.TRIMMED
+        assert await missing_at(log, ROOM, 10) is Missing.NOTHING
+        assert await missing_at(log, ROOM, 12) is Missing.NOTHING
+        assert await missing_at(log, "sala", 0) is Missing.NOTHING
+        assert await missing_at(log, "never seen", 0) is Missing.NOTHING
 
 
 async def test_messages_are_kept_for_their_days_to_the_microsecond(
@@ -466,7 +476,7 @@ async def test_without_retain_nothing_is_ever_removed(db: Path) -> None:
     async with opened(db) as log:
         await log.said("dois")
         assert await log.texts() == ["um", "dois"]
-        assert await log.log.reaches_back_to(ROOM, 0)
+        assert await missing_at(log, ROOM, 0) is Missing.NOTHING
 
 
 async def test_trimming_keeps_the_ids_growing(db: Path) -> None:
@@ -477,10 +487,10 @@ async def test_trimming_keeps_the_ids_growing(db: Path) -> None:
     async with opened(db, retain_days=1) as log:
         await emptied(log)
         assert await log.log.last_id() == last
-        assert not await log.log.reaches_back_to(ROOM, 0)
+        assert await missing_at(log, ROOM, 0) is Missing.TRIMMED
     async with opened(db, retain_days=1) as log:
         assert (await log.said("dois")).message.id > last
-        assert not await log.log.reaches_back_to(ROOM, 0)
+        assert await missing_at(log, ROOM, 0) is Missing.TRIMMED
 
 
 async def emptied(log: OpenLog) -> None:
@@ -827,3 +837,143 @@ async def test_other_programs_may_read_the_file(db: Path) -> None:
         assert other.execute("SELECT count(*) FROM message").fetchone() == (1,)
         assert not (await log.said("dois")).is_lost
         other.close()
+
+
+# Pages, places, generations, and who holds a name.
+
+
+async def test_page_is_bounded_in_bytes(place: str) -> None:
+    """Long messages make it short; one that is longer than a page still comes."""
+    async with opened(place) as log:
+        for number in range(100):
+            log.say(f"{number} " + "\N{GRINNING FACE}" * 2000)
+        await log.log.flush()
+        page = await log.log.read(ROOM, 0, 1000)
+        size = sum(len(message.message.encode()) for message in page)
+        assert 0 < size <= MAX_PAGE_BYTES < size + 8100
+
+
+async def test_page_ends_before_an_id(place: str) -> None:
+    """For a history: what came before a message, and nothing of what came after."""
+    async with opened(place) as log:
+        for number in range(10):
+            log.say(str(number))
+        await log.log.flush()
+        page = await log.log.read(ROOM, 3, 100, before=6)
+        assert [message.id for message in page] == [4, 5]
+        assert await log.log.start_of_last(ROOM, 2, before=6) == 3
+        assert await log.log.start_of_last(ROOM, 100, before=6) == 0
+
+
+async def test_kind_addressee_and_room_come_back(place: str) -> None:
+    """What is read is what was said; an inbox is no room to show."""
+    async with opened(place) as log:
+        action = chat_pb2.Message(user="ana", message="waves", kind=chat_pb2.KIND_ACTION)
+        private = chat_pb2.Message(user="ana", message="psst", to="bia")
+        log.log.append(Entry("sala", "ana", action))
+        log.log.append(Entry("\x01bia", "ana", private))
+        await log.log.flush()
+        (read,) = await log.log.read("sala", 0, 10)
+        assert (read.kind, read.room, read.to) == (chat_pb2.KIND_ACTION, "sala", "")
+        (read,) = await log.log.read("\x01bia", 0, 10)
+        assert (read.kind, read.room, read.to) == (chat_pb2.KIND_UNSPECIFIED, "", "bia")
+
+
+async def test_key_is_found_with_its_message(place: str) -> None:
+    """Whose it is counts."""
+    async with opened(place) as log:
+        await log.said("oi", key="k", room="sala")
+        found = await log.log.find_key("ana", "k")
+        assert found is not None and (found[0], found[1].message) == ("sala", "oi")
+        assert await log.log.find_key("bia", "k") is None
+
+
+async def test_older_copy_of_the_log_is_noticed_by_its_generations(
+    db: Path, tmp_path: Path
+) -> None:
+    """Also when it has grown past the id that somebody saw in what is no more."""
+    copy = tmp_path / "copy.db"
+    async with opened(db) as log:
+        first = log.log.generation
+        for number in range(5):
+            await log.said(str(number))
+        with closing(sqlite3.connect(copy)) as target, closing(sqlite3.connect(db)) as source:
+            source.backup(target)
+        await log.said("seen, and then no more")
+    async with opened(db) as log:
+        second = log.log.generation
+        await log.said("seen in the second")
+    async with opened(copy) as log:
+        assert log.log.generation not in (first, second)
+        for number in range(10):
+            await log.said(f"other {number}")
+        assert await missing_at(log, ROOM, 5, first) is Missing.NOTHING
+        assert await missing_at(log, ROOM, 6, first) is Missing.REWOUND
+        assert await missing_at(log, ROOM, 7, second) is Missing.REWOUND
+        assert await missing_at(log, ROOM, 1, second) is Missing.REWOUND
+        assert await missing_at(log, ROOM, 15, log.log.generation) is Missing.NOTHING
+        assert await missing_at(log, ROOM, 16, log.log.generation) is Missing.REWOUND
+        assert await missing_at(log, ROOM, 16) is Missing.REWOUND
+        assert await missing_at(log, ROOM, 15) is Missing.NOTHING
+
+
+async def test_who_holds_a_name_is_known_over_a_restart(db: Path) -> None:
+    """What was noted last counts, with its rooms."""
+    async with opened(db) as log:
+        log.log.note("a", Holder("a", "ana"))
+        log.log.note("b", Holder("b", "bia", ("", "sala")))
+        await log.said("oi")
+        log.log.note("a", None)
+    async with opened(db) as log:
+        assert await log.log.holders() == [Holder("b", "bia", ("", "sala"))]
+
+
+V1_SCHEMA = """
+CREATE TABLE message (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, sent_at INTEGER NOT NULL, room TEXT NOT NULL,
+    user TEXT NOT NULL, message TEXT NOT NULL, sender TEXT NOT NULL, key TEXT
+);
+CREATE INDEX message_by_room ON message (room, id);
+CREATE UNIQUE INDEX message_by_key ON message (sender, key) WHERE key IS NOT NULL;
+CREATE TABLE trimmed (room TEXT PRIMARY KEY, id INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE log (epoch TEXT NOT NULL);
+INSERT INTO log VALUES ('0123456789abcdef0123456789abcdef');
+INSERT INTO message (sent_at, room, user, message, sender, key) VALUES
+    (1, '', 'ana', 'from version 1', 'ana', 'k'), (2, 'sala', 'Bia', 'there too', 'bia', NULL);
+INSERT INTO trimmed VALUES ('gone', 1);
+PRAGMA application_id = 0x63686174;
+PRAGMA user_version = 1;
+"""
+
+
+def write_version_1(db: Path) -> None:
+    """Write the file that version 1 of the layout would have left."""
+    with closing(sqlite3.connect(db)) as connection:
+        connection.executescript(V1_SCHEMA)
+
+
+async def test_file_of_version_1_is_read_on_and_kept_aside(db: Path, tmp_path: Path) -> None:
+    """Its messages, epoch, keys and gaps are what they were; the copy is what was there."""
+    write_version_1(db)
+    async with opened(db) as log:
+        assert log.log.epoch == "0123456789abcdef0123456789abcdef"
+        assert await log.texts() == ["from version 1"]
+        assert await log.texts("sala") == ["there too"]
+        assert (await log.said("again", key="k")).is_repeated
+        assert await missing_at(log, "gone", 0) is Missing.TRIMMED
+        assert (await log.said("new")).message.id > 2
+    assert rows_of(tmp_path / "chat.db-v1") == ["from version 1", "there too"]
+    async with opened(db) as log:
+        assert await log.texts() == ["from version 1", "new"]
+
+
+async def test_file_of_version_1_is_read_on_where_there_is_no_room_for_a_copy(
+    db: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A full disk is no reason to refuse."""
+    write_version_1(db)
+    usage = shutil.disk_usage(tmp_path)._replace(free=0)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage)
+    async with opened(db) as log:
+        assert await log.texts() == ["from version 1"]
+    assert not (tmp_path / "chat.db-v1").exists()

@@ -40,21 +40,52 @@ class LogError(Exception):
         return f"log {self.path}: {self.problem.value}{detail}"
 
 
+class Missing(Enum):
+    """What a reader who comes back at an id will not get."""
+
+    NOTHING = ""
+    TRIMMED = "HISTORY_GONE"  # some of what came after it is no longer kept
+    REWOUND = "LOG_REWOUND"  # the log was put back to an older copy: the id means nothing
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a reader begins: after the id `start`; `has_more`: there was something after it."""
+
+    start: int
+    missing: Missing = Missing.NOTHING
+    has_more: bool = True
+
+
+@dataclass(frozen=True)
+class Holder:
+    """Who holds a name, as the log's file notes it over a restart: `session` is the identity."""
+
+    session: str
+    name: str
+    rooms: tuple[str, ...] = ()
+
+
 @dataclass(slots=True)
 class Entry:
     """One message on its way into the log, and afterwards what became of it.
+
+    `room`: the key of a room, or of an inbox, which no room's name can be.
 
     `message` gets its `id` and `sent_at` from the log; for a key that was appended before, it
     becomes the message of the first time and `is_repeated` is set. After a failure `is_lost` is.
     """
 
     room: str
-    sender: str  # who the key belongs to: `names.name_key` of the user
+    sender: str  # who the key belongs to: the session's identity, else the `name_key` of the user
     message: chat_pb2.Message
     origin: Any = None  # the member that waits for the answer; the log only hands it back
     is_repeated: bool = False
     is_lost: bool = False
 
+
+# What one page read from the log may take in memory.
+MAX_PAGE_BYTES = 256 << 10
 
 # Called in the event loop with every group that was tried, in the order of the log.
 Deliver = Callable[[Sequence[Entry]], None]
@@ -67,6 +98,7 @@ class Log(Protocol):
     """
 
     epoch: str  # the identity of the log: when it changes, ids seen earlier mean nothing
+    generation: str  # the identity of this opening of it
 
     def start(self, deliver: Deliver) -> None:
         """Begin to commit; `deliver` gets each group. Call it inside the event loop, once."""
@@ -83,17 +115,44 @@ class Log(Protocol):
     async def flush(self) -> None:
         """Return when everything appended so far has been delivered."""
 
-    async def read(self, room: str, after: int, limit: int) -> list[chat_pb2.Message]:
-        """Return up to `limit` committed messages of `room` with an id above `after`, in order."""
+    async def read(
+        self, room: str, after: int, limit: int, before: int = 0
+    ) -> list[chat_pb2.Message]:
+        """Return committed messages of `room` with an id above `after`, in order.
 
-    async def start_of_last(self, room: str, count: int) -> int:
-        """Return the id after which the last `count` messages of `room` begin."""
+        Up to `limit` of them, and no more than `MAX_PAGE_BYTES` unless the first is longer; where
+        `before` is given, with ids below it.
+        """
 
-    async def reaches_back_to(self, room: str, after: int) -> bool:
-        """Say whether every message of `room` that came after id `after` is still kept."""
+    async def find_places(
+        self, wishes: Sequence[tuple[str, int | None]], generation: str, count: int
+    ) -> list[Place]:
+        """Return, for each room and the id seen there in `generation`, where its reader begins.
+
+        None, or an id that means nothing any more: where the last `count` messages begin. An empty
+        generation is not asked about.
+        """
+
+    async def find_key(self, sender: str, key: str) -> tuple[str, chat_pb2.Message] | None:
+        """Return the room and the message that were appended under a key, None if none was."""
+
+    async def start_of_last(self, room: str, count: int, before: int = 0) -> int:
+        """Return the id after which the last `count` messages of `room` begin.
+
+        Where `before` is given, the last of those with ids below it.
+        """
 
     async def last_id(self) -> int:
         """Return the id of the newest message of all rooms, 0 for an empty log."""
+
+    async def holders(self) -> list[Holder]:
+        """Return who held a name when the log was closed, or its server ended without that."""
+
+    def note(self, session: str, holder: Holder | None) -> None:
+        """Note that the session holds a name, or no longer does. Never blocks.
+
+        Written with the next group of messages; alone only if none comes in a second.
+        """
 
     async def close(self) -> None:
         """Commit what waits, end the threads and release the file."""

@@ -1,18 +1,37 @@
 """The layout of the log's file: made where it is new, checked where it is not.
 
 `application_id` tells our files from other people's databases, `user_version` is the layout's
-(sqlite.org/pragma.html). Called once, when the log is opened, in the thread that opens it.
+(sqlite.org/pragma.html). A file of an older layout is copied aside where there is room for it, and
+brought up to date in one transaction. Called once, when the log is opened, in the thread that opens
+it.
 """
 
 from __future__ import annotations
 
+import secrets
+import shutil
 import sqlite3
+from contextlib import closing, suppress
+from pathlib import Path
 from typing import Any
 
 from chat.server.log.base import LogError, Problem
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 APPLICATION_ID = 0x63686174  # "chat"
+
+SINCE_2 = """
+CREATE TABLE generation (         -- each opening of the log, in order
+    number INTEGER PRIMARY KEY,
+    generation TEXT NOT NULL UNIQUE,
+    first_id INTEGER NOT NULL     -- no id of it is below this one
+);
+CREATE TABLE holder (             -- who holds a name, over a restart
+    session TEXT PRIMARY KEY,     -- an identity
+    name TEXT NOT NULL,
+    rooms TEXT NOT NULL           -- a JSON list of their keys
+) WITHOUT ROWID;
+"""
 
 SCHEMA = f"""
 BEGIN IMMEDIATE;
@@ -22,16 +41,27 @@ CREATE TABLE message (
     room TEXT NOT NULL,
     user TEXT NOT NULL,
     message TEXT NOT NULL,
-    sender TEXT NOT NULL,                  -- the user without regard to case: whose key it is
-    key TEXT                               -- NULL: the sender gave none
+    sender TEXT NOT NULL,                  -- whose key it is: an identity, or the user's name_key
+    key TEXT,                              -- NULL: the sender gave none
+    kind INTEGER NOT NULL DEFAULT 0,       -- of chat.proto
+    addressee TEXT NOT NULL DEFAULT ''     -- of a private message, whose room is an inbox
 );
 CREATE INDEX message_by_room ON message (room, id);
 CREATE UNIQUE INDEX message_by_key ON message (sender, key) WHERE key IS NOT NULL;
 CREATE TABLE trimmed (room TEXT PRIMARY KEY, id INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE log (epoch TEXT NOT NULL);
-INSERT INTO log VALUES (lower(hex(randomblob(16))));
+{SINCE_2}INSERT INTO log VALUES (lower(hex(randomblob(16))));
 PRAGMA application_id = {APPLICATION_ID};
 PRAGMA user_version = {SCHEMA_VERSION};
+COMMIT;
+"""
+
+FROM_1_TO_2 = f"""
+BEGIN IMMEDIATE;
+ALTER TABLE message ADD COLUMN kind INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE message ADD COLUMN addressee TEXT NOT NULL DEFAULT '';
+{SINCE_2}
+PRAGMA user_version = 2;
 COMMIT;
 """
 
@@ -45,7 +75,8 @@ def prepare(connection: sqlite3.Connection, path: str) -> None:
     is_new = not _value(connection, "SELECT count(*) FROM sqlite_master")
     if not is_new and _value(connection, "PRAGMA application_id") != APPLICATION_ID:
         raise LogError(Problem.FOREIGN, path)
-    if _value(connection, "PRAGMA user_version") > SCHEMA_VERSION:
+    version = _value(connection, "PRAGMA user_version")
+    if version > SCHEMA_VERSION:
         raise LogError(Problem.NEWER, path)
     # FULL: every commit is fsynced; what anyone has seen is on disk (sqlite.org/pragma.html).
     connection.execute("PRAGMA journal_mode = WAL")
@@ -54,11 +85,36 @@ def prepare(connection: sqlite3.Connection, path: str) -> None:
         connection.executescript(SCHEMA)
     elif (found := _value(connection, "PRAGMA quick_check(1)")) != "ok":
         raise LogError(Problem.DAMAGED, path, str(found))
+    if not is_new and version == 1:
+        _keep_copy(connection, path, version)
+        connection.executescript(FROM_1_TO_2)
     # A file that cannot be written is found now, not by the first message. Taken back, it needs no
     # room on the disk; only a statement that writes is refused in WAL mode, not BEGIN.
     connection.execute("BEGIN IMMEDIATE")
     connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
     connection.execute("ROLLBACK")
+
+
+def begin_generation(connection: sqlite3.Connection) -> str:
+    """Note this opening of the log, and return its identity."""
+    generation = secrets.token_hex(16)
+    connection.execute(
+        "INSERT INTO generation (generation, first_id) VALUES"
+        " (?, coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'message'), 0) + 1)",
+        (generation,),
+    )
+    return generation
+
+
+def _keep_copy(connection: sqlite3.Connection, path: str, version: int) -> None:
+    """Copy the file of an older layout aside, as `chat.db-v1`, if the disk has room for two."""
+    copy = Path(f"{path}-v{version}")
+    size = _value(connection, "PRAGMA page_count") * _value(connection, "PRAGMA page_size")
+    with suppress(OSError):
+        if copy.exists() or shutil.disk_usage(copy.parent).free < 2 * size:
+            return
+        with closing(sqlite3.connect(copy)) as target:
+            connection.backup(target)
 
 
 def _value(connection: sqlite3.Connection, query: str) -> Any:

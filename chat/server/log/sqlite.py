@@ -7,6 +7,7 @@ thread calls `SqliteWriter`, a thread of its own does the reading.
 from __future__ import annotations
 
 import asyncio
+import json
 import sqlite3
 import threading
 import time
@@ -14,12 +15,22 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import chat_pb2
-from chat.server.log.base import Deliver, Entry, LogError, Problem
-from chat.server.log.group_commit import GroupCommit
-from chat.server.log.migrations import prepare
+from chat.protocol.metadata import MAX_ID
+from chat.server.log.base import (
+    MAX_PAGE_BYTES,
+    Deliver,
+    Entry,
+    Holder,
+    LogError,
+    Missing,
+    Place,
+    Problem,
+)
+from chat.server.log.group_commit import Group, GroupCommit, Notes
+from chat.server.log.migrations import begin_generation, prepare
 
 IN_MEMORY = ":memory:"
 TRIM_INTERVAL_SECONDS = 3600.0
@@ -30,12 +41,18 @@ DAY_MICROSECONDS = 24 * 3600 * 1_000_000
 BUSY_TIMEOUT_SECONDS = 5.0
 
 INSERT = """
-INSERT INTO message (sent_at, room, user, message, sender, key) VALUES (?, ?, ?, ?, ?, ?)
+INSERT INTO message (sent_at, room, user, message, sender, key, kind, addressee)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (sender, key) WHERE key IS NOT NULL DO NOTHING
 """
-COLUMNS = "id, sent_at, user, message, key"
+COLUMNS = "id, sent_at, user, message, key, kind, addressee, room"
+BY_KEY = f"SELECT {COLUMNS} FROM message WHERE sender = ? AND key = ?"
+NEWEST_ID = "SELECT coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'message'), 0)"
+# Names and ids beside the text of a row, in round figures.
+OVERHEAD_BYTES = 64
 
 Connect = Callable[..., sqlite3.Connection]
+_Result = TypeVar("_Result")
 
 
 class SqliteLog:
@@ -54,6 +71,7 @@ class SqliteLog:
             try:
                 writing = opened.enter_context(closing(_open(path, connect)))
                 prepare(writing, path)
+                self.generation = begin_generation(writing)
                 self._reading = writing
                 if path != IN_MEMORY:
                     self._reading = opened.enter_context(closing(_open(path, connect)))
@@ -68,6 +86,7 @@ class SqliteLog:
         self._writer = GroupCommit(writer.commit, writer.trim)
         self._readers = ThreadPoolExecutor(1, thread_name_prefix="log-reader")
         self.append = self._writer.append
+        self.note = self._writer.note
         self.wait_for_space = self._writer.wait_for_space
         self.flush = self._writer.flush
 
@@ -75,28 +94,36 @@ class SqliteLog:
         """Begin to commit; `deliver` gets each group in the running event loop."""
         self._writer.start(deliver)
 
-    async def read(self, room: str, after: int, limit: int) -> list[chat_pb2.Message]:
-        """Return up to `limit` messages of `room` with an id above `after`, in order."""
-        query = f"SELECT {COLUMNS} FROM message WHERE room = ? AND id > ? ORDER BY id LIMIT ?"
-        rows = await self._query(query, (room, after, limit))
+    async def read(
+        self, room: str, after: int, limit: int, before: int = 0
+    ) -> list[chat_pb2.Message]:
+        """Return a page of `room`: ids above `after`, below `before` if that is given, in order."""
+        rows = await self._run(self._page, room, after, limit, before or MAX_ID)
         return [_message(row) for row in rows]
 
-    async def start_of_last(self, room: str, count: int) -> int:
-        """Return the id after which the last `count` messages of `room` begin."""
-        query = "SELECT id FROM message WHERE room = ? ORDER BY id DESC LIMIT 1 OFFSET ?"
-        if rows := await self._query(query, (room, count)):
-            return int(rows[0][0])
-        return 0 if count else await self.last_id()
+    async def find_places(
+        self, wishes: Sequence[tuple[str, int | None]], generation: str, count: int
+    ) -> list[Place]:
+        """Return where the readers of rooms begin, all in one turn of the reader's thread."""
+        return await self._run(self._places, wishes, generation, count)
 
-    async def reaches_back_to(self, room: str, after: int) -> bool:
-        """Say whether nothing of `room` with an id above `after` has been trimmed."""
-        query = "SELECT 1 FROM trimmed WHERE room = ? AND id > ?"
-        return not await self._query(query, (room, after))
+    async def find_key(self, sender: str, key: str) -> tuple[str, chat_pb2.Message] | None:
+        """Return the room and the message that were appended under a key, None if none was."""
+        rows = await self._run(self._fetch, BY_KEY, (sender, key))
+        return (rows[0][-1], _message(rows[0])) if rows else None
+
+    async def start_of_last(self, room: str, count: int, before: int = 0) -> int:
+        """Return the id after which the last `count` messages of `room` begin, below `before`."""
+        return await self._run(self._start_of_last, room, count, before or MAX_ID)
 
     async def last_id(self) -> int:
         """Return the newest id ever given, 0 for an empty log."""
-        rows = await self._query("SELECT seq FROM sqlite_sequence WHERE name = 'message'", ())
-        return int(rows[0][0]) if rows else 0
+        return int((await self._run(self._fetch, NEWEST_ID, ()))[0][0])
+
+    async def holders(self) -> list[Holder]:
+        """Return who held a name when the server before this one ended."""
+        rows = await self._run(self._fetch, "SELECT session, name, rooms FROM holder", ())
+        return [Holder(session, name, tuple(json.loads(rooms))) for session, name, rooms in rows]
 
     async def close(self) -> None:
         """Commit what waits, end both threads and release the file."""
@@ -108,17 +135,70 @@ class SqliteLog:
         self._readers.shutdown()
         self._opened.close()
 
-    async def _query(self, query: str, parameters: Sequence[Any]) -> list[Any]:
+    async def _run(self, read: Callable[..., _Result], *arguments: Any) -> _Result:
+        """Call `read` in the reader's thread; what SQLite raises becomes a `LogError`."""
         run = asyncio.get_running_loop().run_in_executor
         try:
-            return await run(self._readers, self._fetch, query, parameters)
+            return await run(self._readers, read, *arguments)
         except sqlite3.Error as error:
             raise _log_error(self.path, error) from error
 
+    # In the reader's thread.
+
     def _fetch(self, query: str, parameters: Sequence[Any]) -> list[Any]:
-        """In the reader's thread."""
         with self._read_lock:
             return self._reading.execute(query, parameters).fetchall()
+
+    def _page(self, room: str, after: int, limit: int, before: int) -> list[Any]:
+        query = (
+            f"SELECT {COLUMNS} FROM message WHERE room = ? AND id > ? AND id < ?"
+            " ORDER BY id LIMIT ?"
+        )
+        rows: list[Any] = []
+        size = 0
+        parameters = (room, after, before, limit)
+        with self._read_lock, closing(self._reading.execute(query, parameters)) as cursor:
+            for row in cursor:
+                size += len(row[3].encode()) + OVERHEAD_BYTES
+                if rows and size > MAX_PAGE_BYTES:
+                    break
+                rows.append(row)
+        return rows
+
+    def _places(
+        self, wishes: Sequence[tuple[str, int | None]], generation: str, count: int
+    ) -> list[Place]:
+        end = self._end_of(generation)
+        return [self._place(room, after, end, count) for room, after in wishes]
+
+    def _place(self, room: str, after: int | None, end: int, count: int) -> Place:
+        if after is None:
+            return Place(self._start_of_last(room, count, MAX_ID))
+        if after > end:
+            return Place(self._start_of_last(room, count, MAX_ID), Missing.REWOUND)
+        query = "SELECT 1 FROM trimmed WHERE room = ? AND id > ?"
+        is_whole = not self._fetch(query, (room, after))
+        query = "SELECT 1 FROM message WHERE room = ? AND id > ? LIMIT 1"
+        has_more = bool(self._fetch(query, (room, after)))
+        return Place(after, Missing.NOTHING if is_whole else Missing.TRIMMED, has_more)
+
+    def _end_of(self, generation: str) -> int:
+        """Return the last id that was given in `generation`, -1 where the log does not know it."""
+        if generation:
+            query = "SELECT number FROM generation WHERE generation = ?"
+            if not (found := self._fetch(query, (generation,))):
+                return -1
+            query = "SELECT first_id FROM generation WHERE number > ? ORDER BY number LIMIT 1"
+            if following := self._fetch(query, (found[0][0],)):
+                return int(following[0][0]) - 1
+        return int(self._fetch(NEWEST_ID, ())[0][0])
+
+    def _start_of_last(self, room: str, count: int, before: int) -> int:
+        query = "SELECT id FROM message WHERE room = ? AND id < ? ORDER BY id DESC LIMIT 1 OFFSET ?"
+        if not count:
+            return int(self._fetch(NEWEST_ID, ())[0][0])
+        rows = self._fetch(query, (room, before, count))
+        return int(rows[0][0]) if rows else 0
 
 
 class SqliteWriter:
@@ -141,13 +221,14 @@ class SqliteWriter:
         newest = "SELECT sent_at FROM message ORDER BY id DESC LIMIT 1"
         self._last_sent_at: int = (connection.execute(newest).fetchone() or (0,))[0]
 
-    def commit(self, group: list[Entry]) -> None:
+    def commit(self, group: Group) -> None:
         """Insert the group in one transaction; raises where none of it was written."""
         # A clock that was put back must not make the log's time run backwards.
         self._last_sent_at = max(time.time_ns() // 1000, self._last_sent_at)
         with self._transaction():
-            for entry in group:
+            for entry in group.entries:
                 self._insert(entry, self._last_sent_at)
+            self._write_notes(group.notes)
 
     def trim(self) -> float | None:
         """Remove one portion of what is older than is kept, and note where each room begins now.
@@ -169,19 +250,35 @@ class SqliteWriter:
 
     def _insert(self, entry: Entry, sent_at: int) -> None:
         message = entry.message
-        row = (sent_at, entry.room, message.user, message.message, entry.sender)
-        cursor = self._connection.execute(INSERT, (*row, message.key or None))
+        row = (
+            sent_at,
+            entry.room,
+            message.user,
+            message.message,
+            entry.sender,
+            message.key or None,
+            message.kind,
+            message.to,
+        )
+        cursor = self._connection.execute(INSERT, row)
         if cursor.rowcount == 1:
             _stamp(message, int(cursor.lastrowid or 0), sent_at)
         else:
             self._repeat(entry)
 
     def _repeat(self, entry: Entry) -> None:
-        query = f"SELECT room, {COLUMNS} FROM message WHERE sender = ? AND key = ?"
-        found = self._connection.execute(query, (entry.sender, entry.message.key))
-        entry.room, *row = found.fetchone()
+        row = self._connection.execute(BY_KEY, (entry.sender, entry.message.key)).fetchone()
+        entry.room = row[-1]
         entry.message = _message(row)
         entry.is_repeated = True
+
+    def _write_notes(self, notes: Notes) -> None:
+        for session, holder in notes.items():
+            if holder is None:
+                self._connection.execute("DELETE FROM holder WHERE session = ?", (session,))
+            else:
+                row = (session, holder.name, json.dumps(holder.rooms))
+                self._connection.execute("INSERT OR REPLACE INTO holder VALUES (?, ?, ?)", row)
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
@@ -207,8 +304,15 @@ def _stamp(message: chat_pb2.Message, message_id: int, sent_at: int) -> None:
 
 
 def _message(row: Sequence[Any]) -> chat_pb2.Message:
-    message_id, sent_at, user, text, key = row
-    message = chat_pb2.Message(user=user, message=text, key=key or "")
+    message_id, sent_at, user, text, key, kind, addressee, room = row
+    message = chat_pb2.Message(
+        user=user,
+        message=text,
+        key=key or "",
+        kind=kind,
+        to=addressee,
+        room="" if addressee else room,
+    )
     _stamp(message, message_id, sent_at)
     return message
 
