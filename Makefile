@@ -29,7 +29,7 @@ PIP_INSTALL := $(VENV_BIN)/python -m pip install --disable-pip-version-check --n
 
 .DEFAULT_GOAL := help
 .PHONY: help demo server client test test-all check package proto locale documents pictures \
-    lock install-lock soak mutants bench bench-compare bench-scale new-venv
+    lock install-lock soak fuzz mutants bench bench-compare bench-scale new-venv
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' Makefile | \
@@ -81,8 +81,11 @@ lock: $(DEV_READY) ## write requirements.lock anew: the newest versions that the
 	    --generate-hashes --no-annotate --custom-compile-command "make lock" \
 	    --output-file requirements.lock requirements-dev.txt
 
-soak: $(DEV_READY) ## kill the server fifty times under load, and look for what is lost
-	CHAT_SOAK=50 $(PYTHON) -m pytest tests/system/test_ledger.py
+soak: $(DEV_READY) ## kill the server a hundred times under load, and look for what is lost
+	CHAT_SOAK=100 $(PYTHON) -m pytest -s tests/system/test_ledger.py tests/system/test_rooms_ledger.py
+
+fuzz: $(DEV_READY) ## try the properties that must hold ten times as long as the tests do
+	CHAT_FUZZ=10 $(PYTHON) -m pytest tests/integration/test_properties.py
 
 mutants: $(DEV_READY) ## change the programs in a hundred places, and see whether tests notice
 	@$(PYTHON) tools/mutants.py

@@ -7,6 +7,7 @@ from typing import Any
 
 import grpc
 
+from chat.client import Change, Session, State
 from chat.client.connection import Metadata
 from chat.client.outbox import Requests
 from chat.client.ui.base import TerminalController
@@ -88,6 +89,33 @@ class FakeTerminal:
         self.on_finish()
 
 
+class FakeSession(Session):
+    """A session that never connects: the test says by `meet` what the server is."""
+
+    def __init__(self, *rooms: str) -> None:
+        super().__init__("localhost:1", "ana", rooms=rooms or ("",))
+        self.knows_server = self.knows_plain_server = False
+        self.names_taken: list[str] = []
+
+    def meet(self, change: Change, seconds: float = 0.0, cause: str = "") -> None:
+        """Let this become of the connection."""
+        self.knows_server = change in (Change.CONNECTED, Change.RESUMED, Change.PLAIN)
+        self.knows_plain_server = change is Change.PLAIN
+        self.on_state(State(change, seconds, cause))
+
+    def take_name(self, name: str) -> None:
+        self.names_taken.append(name)
+        super().take_name(name)
+
+    @property
+    def is_connected(self) -> bool:
+        return self.knows_server
+
+    @property
+    def is_full(self) -> bool:
+        return not self.knows_plain_server
+
+
 class FakeError(grpc.RpcError):
     """How a stream ended: `grpc.RpcError` as a call is one."""
 
@@ -123,10 +151,15 @@ class FakeCall:
         *steps: Message | Callable[[], object],
         epoch: str = "",
         after: str = "",
+        generation: str = "",
         end: FakeError | None = None,
+        before_greeting: Callable[[], object] = lambda: None,
     ) -> None:
         self._steps = steps
-        self._greeting = [("chat-epoch", epoch), ("chat-after", after)] if epoch else []
+        greeting = [("chat-epoch", epoch), ("chat-after", after), ("chat-generation", generation)]
+        self._greeting = greeting if epoch else []
+        self._before_greeting = before_greeting
+        self.answers: list[Message] = []  # what a step wants to be yielded after it
         self._end = end
         self._has_begun = False
         self.was_cancelled_before_it_began = False
@@ -136,6 +169,7 @@ class FakeCall:
 
     def initial_metadata(self) -> Sequence[tuple[str, str]]:
         self._has_begun = True
+        self._before_greeting()
         return [] if self.is_cancelled else self._greeting
 
     def __iter__(self) -> Iterator[Message]:
@@ -146,10 +180,19 @@ class FakeCall:
                 yield step
             else:
                 step()
+                while self.answers:
+                    yield self.answers.pop(0)
         if self.is_cancelled:
             raise FakeError(grpc.StatusCode.CANCELLED)
         if self._end is not None:
             raise self._end
+
+    def take(self) -> Message:
+        """Return the next message that the client has for this stream."""
+        assert self.requests is not None and self.requests.is_ready
+        message = self.requests.next()
+        assert message is not None
+        return message
 
     def cancel(self) -> None:
         self.was_cancelled_before_it_began |= not self._has_begun
@@ -164,7 +207,7 @@ def opening(*calls: FakeCall, meanwhile: Callable[[], object] = lambda: None) ->
     left = list(calls)
 
     def open_stream(stub: Any, requests: Requests, metadata: Metadata) -> FakeCall:
-        refusal = FakeError(grpc.StatusCode.ALREADY_EXISTS)
+        refusal = FakeError(grpc.StatusCode.UNAUTHENTICATED)
         call = left.pop(0) if left else FakeCall(end=refusal)
         call.requests, call.metadata = requests, dict(metadata)
         meanwhile()

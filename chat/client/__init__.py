@@ -3,8 +3,9 @@
 Never imports the server's wing. gRPC is known to `connection.py` and `session.py` alone.
 """
 
+from chat.client.cursor import Place
 from chat.client.session import Session
 from chat.client.state import Change, State
 from chat.protocol.errors import ChatError, ConfigError
 
-__all__ = ["Change", "ChatError", "ConfigError", "Session", "State"]
+__all__ = ["Change", "ChatError", "ConfigError", "Place", "Session", "State"]

@@ -1,4 +1,4 @@
-"""How far the log was seen: what the next stream asks for, and which of its messages are new.
+"""How far each room and the inbox were seen: what the next stream asks for, and what is news.
 
 Knows no gRPC. The session asks it at the beginning of each stream, and for each message.
 """
@@ -6,81 +6,159 @@ Knows no gRPC. The session asks it at the beginning of each stream, and for each
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from chat.protocol.metadata import Greeting
+from chat.protocol.names import name_key
+from chat_pb2 import KIND_ENTERED, Message
+
+
+@dataclass(frozen=True)
+class Place:
+    """A place in a server's log: a session that is given it misses nothing that came after.
+
+    `rooms`: the last id seen in each room, by name. `inbox`: that of the last private message.
+    `epoch`, `generation`: of the log, as the server told them.
+    """
+
+    rooms: dict[str, int] = field(default_factory=dict)
+    inbox: int = 0
+    epoch: str = ""
+    generation: str = ""
 
 
 class Cursor:
-    """A place in the server's log: each log message is new once, in order.
+    """The rooms that a session is in, each with the last id seen there, and its inbox.
 
-    `history`: how many of the last messages a newcomer to a room gets.
+    A room belongs to it from the echo of ENTERED to that of EXITED; of one that was left the place
+    is remembered. Each log message is new once, in order. `history`: how many of the last messages
+    come first in a room that was never seen.
 
-    `_lock` guards every attribute: any thread may wish for history once more, the thread that
-    iterates does the rest.
+    `_lock` guards every attribute: any thread may look at it, the thread that iterates does the
+    rest.
     """
 
-    def __init__(self, history: int) -> None:
+    def __init__(self, rooms: Iterable[str], history: int, place: Place | None = None) -> None:
+        place = place or Place()
         self._lock = threading.Lock()
         self._history = history
-        self._epoch = ""
-        self._seen_id: int | None = None  # None: not there yet, so begin with the history
-        self._repeated = 0  # how many messages of the history shall come once more
-        self._is_reopening = False  # the present stream is ours to throw away
+        self._epoch = place.epoch
+        self._generation = place.generation
+        self._inbox_id = place.inbox
+        # The last id seen, by the key of the room; of rooms that were left as well.
+        self._seen: dict[str, int] = {name_key(room): i for room, i in place.rooms.items()}
+        self._names = {name_key(room): room for room in [*rooms, *place.rooms]}
 
     @property
-    def is_reopening(self) -> bool:
-        """Whether the present stream is to be replaced by another one."""
+    def rooms(self) -> tuple[str, ...]:
+        """The rooms that it is in, as they were typed, in the order of entering."""
         with self._lock:
-            return self._is_reopening
+            return tuple(self._names.values())
 
-    def repeat(self, count: int) -> int:
-        """Have the next stream begin with the last `count` messages; return the newest id seen."""
+    @property
+    def place(self) -> Place:
+        """How far everything was seen by now."""
         with self._lock:
-            self._repeated = count
-            self._is_reopening = True
-            return self._seen_id or 0
+            rooms = {name: self._seen[k] for k, name in self._names.items() if k in self._seen}
+            return Place(rooms, self._inbox_id, self._epoch, self._generation)
 
-    def leave_room(self) -> None:
-        """Begin with the history in the next stream: it is in another room."""
+    # At the beginning of a stream.
+
+    def begin_stream(self) -> tuple[str, int | None, int, int, str]:
+        """Return the first room, the id seen there (None: the last so many), inbox, generation."""
         with self._lock:
-            self._seen_id, self._repeated = None, 0
+            key, name = next(iter(self._names.items()))
+            return name, self._seen.get(key), self._history, self._inbox_id, self._generation
 
-    def begin_stream(self) -> tuple[int | None, int]:
-        """Return after which id the new stream shall begin, None: with so many last messages."""
+    def entries(self) -> list[Message]:
+        """Return the wishes to be in the other rooms too, each from where it was seen."""
         with self._lock:
-            self._is_reopening = False
-            if self._seen_id is not None and not self._repeated:
-                return self._seen_id, 0
-            return None, self._repeated or self._history
+            return [self._entry(name) for name in list(self._names.values())[1:]]
 
-    def meet_log(self, epoch: str) -> bool:
-        """Note which log the server has; False if ids seen earlier mean nothing in it."""
+    def entry(self, room: str, count: int | None = None) -> Message:
+        """Return the wish to be in `room`: with its last `count` messages, or all that is new."""
         with self._lock:
-            is_other = bool(self._epoch) and epoch != self._epoch and self._seen_id is not None
-            self._epoch = epoch
-            if is_other:
-                self._seen_id = None
-            return not is_other
+            return self._entry(room, count)
 
-    def begin_after(self, start: int | None) -> bool:
-        """Note the id after which the stream begins; return False if it begins too late.
+    def _entry(self, room: str, count: int | None = None) -> Message:
+        seen = self._seen.get(name_key(room))
+        wish = Message(kind=KIND_ENTERED, room=room)
+        if count is None and seen is not None:
+            wish.id = seen
+        else:
+            wish.message = str(self._history if count is None else count)
+        return wish
 
-        Known before anything is said: who is cut off in a silent room misses nothing. None: the
-        server did not say.
+    def meet_log(self, greeting: Greeting) -> bool:
+        """Note which log the server has, and where the first room begins.
+
+        Returns False if it is another log, in which ids seen earlier mean nothing. A server that
+        says its generation sees that by itself, and begins anew; with another one the stream is to
+        be opened again. Known before anything is said: who is cut off in a silent room misses
+        nothing.
         """
         with self._lock:
-            if self._is_reopening or start is None:
-                return True
-            is_repetition, self._repeated = self._repeated > 0, 0
-            if is_repetition and self._seen_id is not None and start > self._seen_id:
-                return False  # so much is new that the history does not reach back to what was seen
-            self._seen_id = start
-            return True
+            is_other = bool(self._epoch) and greeting.epoch != self._epoch and bool(self._seen)
+            self._epoch, self._generation = greeting.epoch, greeting.generation
+            if is_other and not greeting.generation:
+                self._seen, self._inbox_id = {}, 0
+            elif greeting.after is not None:
+                self._seen[next(iter(self._names))] = greeting.after
+            return not is_other
 
-    def is_news(self, message_id: int) -> bool:
-        """Note the id of a message that came, 0 for one outside the log; was it not seen before?"""
-        if not message_id:
+    # While it lasts.
+
+    def resume(self, room: str, after: int) -> None:
+        """Note that the present stream is in `room` too, from after the id `after`."""
+        with self._lock:
+            self._seen[name_key(room)] = after
+
+    def enter(self, wish: Message, after: int) -> None:
+        """Note that the session is in the room that `wish` named, from after the id `after`.
+
+        What was heard there after the wish was made comes once more, and is no news; but where the
+        last so many messages were wished for, or the server begins before what it was asked for (it
+        was put back to an older copy), all of it is. Where the session was already, nothing
+        changes.
+        """
+        key = name_key(wish.room)
+        with self._lock:
+            if key in self._names:
+                return
+            self._names[key] = wish.room
+            is_resumed = not wish.message and after >= wish.id
+            self._seen[key] = max(self._seen.get(key, 0), after) if is_resumed else after
+
+    def leave(self, room: str) -> None:
+        """Note that the session is no longer in `room`; where it was is remembered."""
+        with self._lock:
+            self._names.pop(name_key(room), None)
+
+    def rewind_inbox(self) -> None:
+        """Note that all private messages come once more: the log was put back to an older copy."""
+        with self._lock:
+            self._inbox_id = 0
+
+    def is_news(self, message: Message) -> bool:
+        """Note a message that came; say whether it was not seen before."""
+        if not message.id:
             return True
         with self._lock:
-            if self._is_reopening or message_id <= (self._seen_id or 0):
+            if message.to:
+                is_new = message.id > self._inbox_id
+                self._inbox_id = max(self._inbox_id, message.id)
+                return is_new
+            key = self._key_of(message.room)
+            if key is None or message.id <= self._seen.get(key, 0):
                 return False
-            self._seen_id = message_id
+            self._seen[key] = message.id
             return True
+
+    def _key_of(self, room: str) -> str | None:
+        """Return the key of the room that the server means; None: the session is not there."""
+        key = name_key(room)
+        if key in self._names:
+            return key
+        # A server of the first contract names no rooms: it is the only one.
+        return next(iter(self._names)) if not room and len(self._names) == 1 else None

@@ -9,20 +9,23 @@ from __future__ import annotations
 import secrets
 import threading
 from collections import deque
+from collections.abc import Sequence
 from enum import Enum, auto
 
 from chat.protocol.errors import ChatError
-from chat.protocol.names import COMMON_ROOM
 from chat_pb2 import KIND_UNSPECIFIED, Message
 
 # Messages that may wait for the server's echo; whoever sends more waits.
 MAX_PENDING = 1000
+# Where whoever sends cannot wait, since it is the one who hears the echoes.
+MAX_UNWAITED = 10_000
 
 
 class Peer(Enum):
     """What the server of the present stream is."""
 
     UNKNOWN = auto()  # it has not said anything yet
+    SILENT = auto()  # nor after some seconds: a plain one whom nobody has told anything, or none
     FULL = auto()
     PLAIN = auto()  # has neither ids nor acknowledgements, and tells private messages to everybody
 
@@ -30,100 +33,101 @@ class Peer(Enum):
 class Outbox:
     """Messages in the order in which they were said, until they are acknowledged.
 
-    While a change of room waits for the last acknowledgement of the old room, what is said is held
-    for the new one. Bounded: `put` waits while `MAX_PENDING` messages are unacknowledged.
+    A full server gets them in that order. As long as it is not known what the server is, what only
+    a full one understands waits, and what is said to the common room goes past it; but not where
+    the last one was a full one, which is about to say so.
 
-    `_changed` guards every attribute; any thread may call anything.
+    Bounded: `put` waits while `MAX_PENDING` messages are unacknowledged. `_changed` guards every
+    attribute; any thread may call anything.
     """
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
         self._pending: dict[str, Message] = {}  # unacknowledged, by key
-        self._untaken: deque[Message] = deque()  # those of them that the stream has not taken
-        self._held: dict[str, Message] = {}  # said for the next room
-        self._next_room: str | None = None
+        self._untaken: deque[Message] = deque()  # what the stream has not taken
         self._stream = 0  # counts streams: the generator of an earlier one must end
         self._peer = Peer.UNKNOWN
+        self._was_full = False  # the last server that said what it is
         self._is_closing = False
         self._is_aborted = False
 
     # Saying something.
 
-    def put(self, message: Message) -> str:
+    def put(self, message: Message, can_wait: bool = True) -> str:
         """Add `message` and return its key, made up here if it has none. Blocks while it is full.
 
-        Raises `ChatError`: CLOSED, or PLAIN_SERVER for what a plain server does not understand.
+        Raises `ChatError`: CLOSED; PLAIN_SERVER for what a plain server does not understand;
+        TOO_MUCH_WAITING instead of blocking, where the caller cannot wait and `MAX_UNWAITED`
+        messages are unacknowledged.
         """
         message.key = message.key or secrets.token_hex(12)
         with self._changed:
             self._check_understood(message)
-            self._changed.wait_for(lambda: self._is_closing or self._unacknowledged < MAX_PENDING)
+            if can_wait:
+                self._changed.wait_for(lambda: self._is_closing or len(self._pending) < MAX_PENDING)
+            elif len(self._pending) >= MAX_UNWAITED:
+                raise ChatError("TOO_MUCH_WAITING")
             if self._is_closing:
                 raise ChatError("CLOSED")
             self._check_understood(message)  # another server may have been met while it waited
-            if self._next_room is not None:
-                self._held[message.key] = message
-            else:
-                self._pending[message.key] = message
-                self._untaken.append(message)
-                self._changed.notify_all()
+            self._pending[message.key] = message
+            self._untaken.append(message)
+            self._changed.notify_all()
         return message.key
 
     def _check_understood(self, message: Message) -> None:
         if self._peer is Peer.PLAIN and _needs_full_server(message):
             raise ChatError("PLAIN_SERVER")
 
-    def move(self, room: str) -> None:
-        """Go to `room` as soon as all that was said here is acknowledged; does not block."""
-        with self._changed:
-            if self._peer is Peer.PLAIN:
-                raise ChatError("PLAIN_SERVER")
-            self._next_room = room
-
     # One stream after the other.
 
-    def take_next_room(self) -> str | None:
-        """Return the room to go to now, None to stay; what was held for it is pending there."""
-        with self._changed:
-            if not self._can_move:
-                return None
-            room, self._next_room = self._next_room or COMMON_ROOM, None
-            self._pending, self._held = self._held, {}
-            return room
-
-    def begin_stream(self) -> Requests:
-        """Return what a new stream is to send: everything that is pending, then what is put."""
+    def begin_stream(self, first: Sequence[Message] = ()) -> Requests:
+        """Return what a new stream is to send: `first`, everything pending, then what is put."""
         with self._changed:
             self._peer = Peer.UNKNOWN
-            self._untaken = deque(self._pending.values())
+            self._untaken = deque([*first, *self._pending.values()])
             return Requests(self, self._stream)
 
     def end_stream(self) -> None:
         """End the generator of the present stream."""
         with self._changed:
             self._stream += 1
+            self._peer = Peer.UNKNOWN
             self._changed.notify_all()
 
     def meet_full(self) -> None:
         """Note that the server is a full one."""
         with self._changed:
             self._peer = Peer.FULL
+            self._was_full = True
             self._changed.notify_all()
 
-    def meet_plain(self) -> bool:
-        """Note that the server is a plain one, unless it is known; say whether that is new.
-
-        What it has taken will never be acknowledged; what it does not understand is dropped.
-        """
+    def meet_silence(self) -> bool:
+        """Note that the server says nothing; say whether that is new. Nothing is given up by it."""
         with self._changed:
             if self._peer is not Peer.UNKNOWN:
                 return False
+            self._peer = Peer.SILENT
+            self._changed.notify_all()
+            return True
+
+    def meet_plain(self) -> list[Message] | None:
+        """Note that the server is a plain one; None if that is known already.
+
+        What it has taken will never be acknowledged. Returns what it does not understand, and
+        which is given up by that.
+        """
+        with self._changed:
+            if self._peer in (Peer.PLAIN, Peer.FULL):
+                return None
             self._peer = Peer.PLAIN
+            self._was_full = False
+            refused = [m for m in self._pending.values() if _needs_full_server(m)]
             kept = [message for message in self._untaken if not _needs_full_server(message)]
             self._untaken = deque(kept)
             self._pending = {message.key: message for message in kept}
             self._changed.notify_all()
-            return True
+            return refused
 
     def is_ready(self, stream: int) -> bool:
         """Say whether `take` would return at once."""
@@ -136,7 +140,9 @@ class Outbox:
             self._changed.wait_for(lambda: self._is_ready(stream))
             if self._stream != stream or self._is_aborted or not self._untaken:
                 return None
-            message = self._untaken.popleft()
+            message = self._next_understood()
+            assert message is not None
+            self._untaken.remove(message)
             if self._peer is Peer.PLAIN:
                 # Handed over is all there is to know.
                 self._pending.pop(message.key, None)
@@ -147,14 +153,22 @@ class Outbox:
         if self._stream != stream or self._is_aborted:
             return True
         if not self._untaken:
-            return self._is_closing and not self._held
-        # A plain server would tell a private message to everybody: first know whom we talk to.
-        return self._peer is Peer.FULL or not _needs_full_server(self._untaken[0])
+            return self._is_closing
+        return self._next_understood() is not None
+
+    def _next_understood(self) -> Message | None:
+        """Return the next message that the server will understand, as far as is known."""
+        if self._peer is Peer.FULL:
+            return self._untaken[0]
+        if self._peer is Peer.UNKNOWN and self._was_full:
+            return None
+        # A plain server would tell a private message to everybody.
+        return next((m for m in self._untaken if not _needs_full_server(m)), None)
 
     # Acknowledgements.
 
     def find(self, key: str) -> Message | None:
-        """Return the message of this room that waits for its acknowledgement under `key`."""
+        """Return the message that waits for its acknowledgement under `key`."""
         with self._changed:
             return self._pending.get(key)
 
@@ -178,10 +192,17 @@ class Outbox:
             self._is_closing = self._is_aborted = True
             self._changed.notify_all()
 
-    def wait_until_done(self, seconds: float) -> None:
-        """Block for so many seconds, or until nothing is left to be done."""
+    def wait_until_done(self, seconds: float, is_woken: threading.Event | None = None) -> None:
+        """Block for so many seconds, until nothing is left to be done, or `is_woken` is set."""
         with self._changed:
-            self._changed.wait_for(lambda: self._is_done, seconds)
+            self._changed.wait_for(
+                lambda: self._is_done or (is_woken is not None and is_woken.is_set()), seconds
+            )
+
+    def wake(self) -> None:
+        """Let those who wait look again."""
+        with self._changed:
+            self._changed.notify_all()
 
     # How it stands.
 
@@ -194,26 +215,12 @@ class Outbox:
     def pending(self) -> list[Message]:
         """What is not acknowledged yet, in the order in which it was said."""
         with self._changed:
-            return [*self._pending.values(), *self._held.values()]
+            return list(self._pending.values())
 
     @property
     def unacknowledged(self) -> int:
         with self._changed:
-            return self._unacknowledged
-
-    @property
-    def _unacknowledged(self) -> int:
-        return len(self._pending) + len(self._held)
-
-    @property
-    def can_move(self) -> bool:
-        """Whether another room is wished for, and nothing of this one is pending."""
-        with self._changed:
-            return self._can_move
-
-    @property
-    def _can_move(self) -> bool:
-        return self._next_room is not None and not self._pending
+            return len(self._pending)
 
     @property
     def is_closing(self) -> bool:
@@ -233,7 +240,7 @@ class Outbox:
 
     @property
     def _is_done(self) -> bool:
-        return self._is_aborted or (self._is_closing and not self._unacknowledged)
+        return self._is_aborted or (self._is_closing and not self._pending)
 
 
 class Requests:
@@ -254,4 +261,5 @@ class Requests:
 
 
 def _needs_full_server(message: Message) -> bool:
-    return bool(message.to) or message.kind != KIND_UNSPECIFIED
+    """Say whether a plain server would not understand it, or tell it where it must not."""
+    return bool(message.to or message.room) or message.kind != KIND_UNSPECIFIED

@@ -5,6 +5,7 @@ Runs in the thread that iterates the session. Knows gRPC only by way of `connect
 
 from __future__ import annotations
 
+import secrets
 import threading
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
@@ -19,20 +20,30 @@ from chat.client.outbox import Outbox, Peer
 from chat.client.state import Change, State
 from chat.protocol.errors import ChatError, ConfigError, explain, is_final
 from chat.protocol.metadata import Greeting, JoinRequest
-from chat_pb2 import KIND_RENAMED, Message
+from chat_pb2 import (
+    KIND_ENTERED,
+    KIND_EXITED,
+    KIND_HISTORY,
+    KIND_NOTICE,
+    KIND_RENAMED,
+    Message,
+)
 
 # A plain server does not end a stream that the client has half-closed.
 PLAIN_FAREWELL_SECONDS = 0.75
+# A full server speaks at once. One that says nothing for so long is a plain one to which nobody has
+# spoken yet, or has no place for us (a pool of threads that are all taken).
+SILENT_SECONDS = 5.0
 
 
 class Receiver:
     """Opens a stream, and another one when it is lost, until the outbox is done.
 
-    `request`: who joins, and which room first. `retry_first_connect`, `on_state`: as `Session` has
-    them.
+    `request`: who joins. `retry_first_connect`, `on_state`: as `Session` has them.
 
-    `_lock` guards `_name`, `_room` and `_call`. `_was_connected` belongs to the thread that
-    iterates; outbox and cursor have locks of their own.
+    `_lock` guards `_name` and `_call`. `_was_connected`, `_is_new_log`, `_entering` (the rooms that
+    the present stream enters by itself, by key) belong to the thread that iterates; outbox and
+    cursor have locks of their own.
     """
 
     def __init__(
@@ -52,9 +63,11 @@ class Receiver:
         self._retry_first_connect = retry_first_connect
         self._on_state = on_state
         self._was_connected = False
+        self._entering: dict[str, Message] = {}
+        self._is_new_log = False
+        self._has_new_name = threading.Event()
         self._lock = threading.Lock()
         self._name = request.user or ""
-        self._room = request.room
         self._call: Any = None
 
     # From any thread.
@@ -65,36 +78,27 @@ class Receiver:
         with self._lock:
             return self._name
 
-    @property
-    def room(self) -> str:
-        """The room of the present stream."""
+    def take_name(self, name: str) -> None:
+        """Come in under another name from the next attempt on, which comes at once."""
         with self._lock:
-            return self._room
-
-    def drop_unwanted_stream(self) -> None:
-        """Cancel the present stream if it is unwanted; whoever makes it so calls this next."""
-        with self._lock:
-            call = self._call
-        if call is not None and self._is_stream_unwanted:
-            call.cancel()
-
-    @property
-    def _is_stream_unwanted(self) -> bool:
-        """Whether the present stream is to end, by our own will."""
-        outbox = self._outbox
-        return outbox.is_aborted or outbox.can_move or self._cursor.is_reopening
+            self._name = name
+        self._has_new_name.set()
+        self._outbox.wake()
 
     def abort(self) -> None:
         """End at once, whatever is on its way."""
         self._outbox.abort()
-        self.drop_unwanted_stream()
+        self._cancel_if_aborted()
+
+    def _cancel_if_aborted(self) -> None:
+        with self._lock:
+            call = self._call
+        if call is not None and self._outbox.is_aborted:
+            call.cancel()
 
     def abort_in(self, seconds: float) -> threading.Timer:
         """Abort after so many seconds, in a thread of its own, unless the timer is cancelled."""
-        timer = threading.Timer(seconds, self.abort)
-        timer.daemon = True
-        timer.start()
-        return timer
+        return _after(seconds, self.abort)
 
     # In the thread that iterates.
 
@@ -102,39 +106,42 @@ class Receiver:
         """Yield what one stream after the other brings; raises a refusal. Blocks."""
         backoff = Backoff()
         while not self._outbox.is_done:
-            cause = yield from self._listen(backoff)
-            if cause is not None and not self._outbox.is_done:
-                self._on_state(State(Change.LOST, cause=cause))
+            change = yield from self._listen(backoff)
+            if change is not None and not self._outbox.is_done:
+                self._on_state(change)
                 seconds = backoff.next()
                 self._on_state(State(Change.RETRYING, seconds=seconds))
-                self._outbox.wait_until_done(seconds)
+                self._has_new_name.clear()
+                self._outbox.wait_until_done(seconds, self._has_new_name)
 
-    def _listen(self, backoff: Backoff) -> Generator[Message, None, str | None]:
-        """Yield what one stream brings; return the cause of its loss, None to go on at once."""
+    def _listen(self, backoff: Backoff) -> Generator[Message, None, State | None]:
+        """Yield what one stream brings; return how it was lost, None to go on at once."""
         try:
             with self._stream() as call:
-                if not self._greet(Greeting.from_metadata(call.initial_metadata() or ())):
+                if not self._greet(self._first_word(call)):
                     return None
                 if self._outbox.peer is Peer.FULL:
                     backoff.reset()
                 for message in call:
                     backoff.reset()
-                    self._meet_plain()
-                    yield from filter(self._is_news, message.batch or (message,))
-                return _("the server ended the stream")
+                    yield from self._meet_plain()
+                    is_batch = message.batch and message.kind != KIND_HISTORY
+                    yield from filter(self._is_news, message.batch if is_batch else (message,))
+                return State(Change.LOST, cause=_("the server ended the stream"))
         except StreamError as error:
             return self._judge(error)
 
     @contextmanager
     def _stream(self) -> Iterator[Any]:
         """Open a stream for the length of the block."""
-        self._go_to_next_room()
+        first = self._entries()
+        self._is_new_log = False
         metadata = self._join_request().to_metadata()
-        with self._connection.stream(self._outbox.begin_stream(), metadata) as call:
+        with self._connection.stream(self._outbox.begin_stream(first), metadata) as call:
             with self._lock:
                 self._call = call
-            # What made the stream unwanted while it was being opened found no call to cancel.
-            self.drop_unwanted_stream()
+            # An abort while it was being opened found no call to cancel.
+            self._cancel_if_aborted()
             try:
                 yield call
             finally:
@@ -142,60 +149,125 @@ class Receiver:
                     self._call = None
                 self._outbox.end_stream()
 
-    def _go_to_next_room(self) -> None:
-        room = self._outbox.take_next_room()
-        if room is not None:
-            self._cursor.leave_room()
-            with self._lock:
-                self._room = room
-
     def _join_request(self) -> JoinRequest:
-        after, history = self._cursor.begin_stream()
-        return replace(self._request, user=self.name, room=self.room, after=after, history=history)
+        room, after, history, inbox, generation = self._cursor.begin_stream()
+        return replace(
+            self._request,
+            user=self.name,
+            room=room,
+            after=after,
+            history=history,
+            inbox=inbox,
+            generation=generation,
+        )
+
+    def _entries(self) -> list[Message]:
+        """Return the wishes by which the stream enters the rooms beside the first."""
+        entries = self._cursor.entries()
+        for entry in entries:
+            entry.key = secrets.token_hex(12)
+        self._entering = {entry.key: entry for entry in entries}
+        return entries
+
+    def _first_word(self, call: Any) -> Greeting:
+        """Return what the server says first; if it says nothing for long, that is told."""
+        timer = _after(SILENT_SECONDS, self._meet_silence)
+        try:
+            return Greeting.from_metadata(call.initial_metadata() or ())
+        finally:
+            timer.cancel()
+
+    def _meet_silence(self) -> None:
+        """In a thread of its own, since the one that iterates waits for the server's first word."""
+        if not self._outbox.is_done and self._outbox.meet_silence():
+            self._on_state(State(Change.SILENT))
 
     def _greet(self, greeting: Greeting) -> bool:
         """Take the server's first word; return False if the stream must be opened anew."""
         if not greeting.epoch:
             return True  # a plain server, or a refusal: what comes next will tell
-        if not self._cursor.meet_log(greeting.epoch):
+        if not self._cursor.meet_log(greeting):
+            self._is_new_log = True
             self._on_state(State(Change.NEW_LOG))
-            return False
-        if not self._cursor.begin_after(greeting.after):
-            return False
+            if not greeting.generation:
+                return False
         self._outbox.meet_full()
-        self._tell_connected(Change.CONNECTED)
+        self._on_state(State(Change.RESUMED if self._was_connected else Change.CONNECTED))
+        self._was_connected = True
         return True
 
-    def _meet_plain(self) -> None:
-        """Note at its first message that a server without `chat-epoch` is a plain one."""
-        if self._outbox.meet_plain():
-            self._tell_connected(Change.PLAIN)
-            if self._outbox.is_closing:
-                self.abort_in(PLAIN_FAREWELL_SECONDS)
+    def _meet_plain(self) -> Iterator[Message]:
+        """Note at its first message that a server without `chat-epoch` is a plain one.
 
-    def _tell_connected(self, change: Change) -> None:
-        self._on_state(State(Change.RESUMED if self._was_connected else change))
+        Yields a notice for each message that is given up by that.
+        """
+        refused = self._outbox.meet_plain()
+        if refused is None:
+            return
+        self._on_state(State(Change.PLAIN))
         self._was_connected = True
+        for message in refused:
+            notice = Message(kind=KIND_NOTICE, user="PLAIN_SERVER", key=message.key)
+            notice.message = explain("PLAIN_SERVER", "")
+            yield notice
+        if self._outbox.is_closing:
+            self.abort_in(PLAIN_FAREWELL_SECONDS)
+
+    # Each message.
 
     def _is_news(self, message: Message) -> bool:
-        """Take note of a message's key and id; say whether it was not seen before."""
-        sent = self._outbox.find(message.key) if message.key else None
-        if sent is not None:
-            if message.kind == sent.kind == KIND_RENAMED:
-                with self._lock:
-                    self._name = sent.message
-            self._outbox.acknowledge(message.key)
-            self.drop_unwanted_stream()
-        return self._cursor.is_news(message.id)
+        """Take note of a message's key and id; say whether it is to be yielded."""
+        if message.key and (entry := self._entering.get(message.key)):
+            return self._take_entry(entry, message)
+        if message.key and (sent := self._outbox.find(message.key)):
+            self._take_acknowledgement(sent, message)
+        if message.kind == KIND_NOTICE and message.user == "LOG_REWOUND":
+            if message.to:
+                self._cursor.rewind_inbox()
+            return not self._is_new_log  # which was told already
+        is_answer = message.kind in (KIND_ENTERED, KIND_EXITED, KIND_HISTORY)
+        return is_answer or self._cursor.is_news(message)
 
-    def _judge(self, error: Any) -> str | None:
-        """Return why the stream ended, None where we ended it ourselves; raise if for good."""
-        if self._is_stream_unwanted:
+    def _take_entry(self, entry: Message, answer: Message) -> bool:
+        """Take the answer to a room that the stream entered by itself; told only if refused."""
+        del self._entering[entry.key]
+        if answer.kind == KIND_ENTERED:
+            self._cursor.resume(entry.room, answer.id)
+            return False
+        self._cursor.leave(entry.room)
+        answer.room = entry.room
+        return True
+
+    def _take_acknowledgement(self, sent: Message, answer: Message) -> None:
+        if answer.kind == sent.kind == KIND_RENAMED:
+            with self._lock:
+                self._name = sent.message
+        elif answer.kind == sent.kind == KIND_ENTERED:
+            self._cursor.enter(sent, answer.id)
+        elif answer.kind == sent.kind == KIND_EXITED:
+            self._cursor.leave(sent.room)
+        elif answer.kind == KIND_HISTORY and answer.batch:
+            return  # there is more of it
+        self._outbox.acknowledge(sent.key)
+
+    def _judge(self, error: Any) -> State | None:
+        """Return how the stream was lost, None where we ended it; raises what ends the session."""
+        if self._outbox.is_aborted:
             return None
         reason = reason_of(error)
+        if reason == "NAME_TAKEN" and self._was_connected:
+            return State(Change.NAME_TAKEN, cause=explain(reason, ""))
         is_first = not self._was_connected and not self._retry_first_connect
         if is_final(reason) or (is_first and reason):
             raise ChatError(reason)
         if is_first:
             raise ConfigError(explain_unreachable(self._connection.address, error))
-        return explain(reason, _("the server does not answer"))
+        return State(Change.LOST, cause=explain(reason, _("the server does not answer")))
+
+
+def _after(seconds: float, call: Callable[[], None]) -> threading.Timer:
+    """Call something after so many seconds, in a thread of its own, unless it is cancelled."""
+    timer = threading.Timer(seconds, call)
+    timer.daemon = True
+    timer.start()
+    return timer

@@ -5,35 +5,48 @@ The library under `client.py`, and for bots:
     with Session("localhost:50051", "eco") as chat:
         for message in chat:
             if message.message.startswith("!eco "):
-                chat.send(message.message.removeprefix("!eco "))
+                chat.send(message.message.removeprefix("!eco "), room=message.room)
 
 Whoever iterates does the network's work; any thread may send. What was sent is kept until the
 server has echoed it, and is sent again with the same key after a lost connection, so that the
-server can append it once. With a plain server, which has neither ids nor echoes to go by, nothing
-is promised. Knows no terminal.
+server can append it once. A message is said in the room that it was sent to, whatever happens to
+the line. With a plain server, which has neither ids nor echoes to go by, nothing is promised.
+
+Who is itself restarted keeps `id` and `place`, and gives them to the next session: it misses
+nothing, and is who it was. Knows no terminal.
 """
 
 from __future__ import annotations
 
 import secrets
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from types import TracebackType
 
 import grpc
 
 from chat.cli.credentials import check_token_stays_safe
 from chat.client.connection import Connection, OpenStream, open_stream
-from chat.client.cursor import Cursor
+from chat.client.cursor import Cursor, Place
 from chat.client.outbox import Outbox, Peer
 from chat.client.receiver import PLAIN_FAREWELL_SECONDS, Receiver
 from chat.client.state import State
 from chat.protocol.errors import ChatError, ConfigError
 from chat.protocol.limits import DEFAULT_HISTORY
 from chat.protocol.metadata import JoinRequest
-from chat.protocol.names import COMMON_ROOM, check_name, check_room
+from chat.protocol.names import COMMON_ROOM, check_name, check_room, name_key
 from chat.protocol.text import check_message
-from chat_pb2 import KIND_RENAMED, KIND_WHO, Message
+from chat_pb2 import (
+    KIND_ACTION,
+    KIND_ENTERED,
+    KIND_EXITED,
+    KIND_HISTORY,
+    KIND_RENAMED,
+    KIND_ROOMS,
+    KIND_UNSPECIFIED,
+    KIND_WHO,
+    Message,
+)
 
 DEFAULT_CLOSE_SECONDS = 10.0
 
@@ -41,15 +54,18 @@ DEFAULT_CLOSE_SECONDS = 10.0
 class Session:
     """One person's chat, over as many streams as it takes.
 
-    `address`: `HOST:PORT`. `name`: 1 to 32 characters. `room`: empty for the common one. `history`:
-    how many of the last messages come first (0 to 1000). `token`: what the server asks for.
-    `credentials`: for TLS. `retry_first_connect`: keep trying although the first attempt failed.
-    `on_state`: called with each `State`, by the thread that iterates. `open_stream`: how a stream
-    is opened, see `connection.open_stream`.
+    `address`: `HOST:PORT`. `name`: 1 to 32 characters. `rooms`: the first ones, empty for the
+    common one; those of `place` come with it. `history`: how many of the last messages come first
+    in a room that was never seen (0 to 1000). `token`: what the server asks for. `credentials`: for
+    TLS. `retry_first_connect`: keep trying although the first attempt failed. `on_state`: called
+    with each `State`, by the thread that iterates (SILENT: by another one). `open_stream`: how a
+    stream is opened, see `connection.open_stream`. `session_id`: 32 hex digits, who this is,
+    whatever it is called; made up if empty. `place`: how far an earlier session had seen.
 
-    Iterating yields every `chat_pb2.Message` of the room, one's own echoes, presence and notices
-    included, each log message once and in order. It blocks, ends after `close()`, and raises
-    `ChatError` when the server refuses for good (`reason`), `ConfigError` when no server is there.
+    Iterating yields every `chat_pb2.Message`, with the `room` that it belongs to: one's own echoes,
+    presence, notices and answers included, each log message once and in order within its room. It
+    blocks, ends after `close()`, and raises `ChatError` when the server refuses for good
+    (`reason`), `ConfigError` when no server is there.
 
     `_changed` guards `_iterating` and `_has_ended`; outbox, cursor and receiver have locks of their
     own. `on_state` may be replaced before the iteration begins.
@@ -60,22 +76,24 @@ class Session:
         address: str,
         name: str,
         *,
-        room: str = COMMON_ROOM,
+        rooms: Sequence[str] = (COMMON_ROOM,),
         history: int = DEFAULT_HISTORY,
         token: str = "",
         credentials: grpc.ChannelCredentials | None = None,
         retry_first_connect: bool = False,
         on_state: Callable[[State], None] = lambda state: None,
         open_stream: OpenStream = open_stream,
+        session_id: str = "",
+        place: Place | None = None,
     ) -> None:
         check_token_stays_safe(address.rpartition(":")[0], token, credentials is not None)
-        self.id = secrets.token_hex(16)  # by which the server knows it again
+        self.id = session_id or secrets.token_hex(16)  # by which the server knows it again
         self.on_state = on_state
         self._outbox = Outbox()
-        self._cursor = Cursor(history)
+        self._cursor = Cursor([check_room(room) for room in rooms], history, place)
         self._receiver = Receiver(
             Connection(address, credentials, open_stream),
-            JoinRequest(check_name(name), room, self.id, wants_batches=True, token=token),
+            JoinRequest(check_name(name), session=self.id, wants_batches=True, token=token),
             self._outbox,
             self._cursor,
             retry_first_connect=retry_first_connect,
@@ -87,44 +105,101 @@ class Session:
 
     # Saying something; from any thread.
 
-    def send(self, text: str, to: str = "", key: str = "") -> str:
-        """Say `text` to the room, or privately `to` one person; return the message's key.
+    def send(
+        self,
+        text: str,
+        room: str | None = None,
+        to: str = "",
+        key: str = "",
+        is_action: bool = False,
+    ) -> str:
+        """Say `text` to a room, or privately `to` one person; return the message's key.
 
-        `key`: at most 256 characters, its own for each message; made up here if empty. Raises
-        `ChatError` at once where it can never be accepted. Blocks while `outbox.MAX_PENDING`
-        messages wait for their echo.
+        `room`: one that the session is in or is entering; None: the first of them. `key`: at most
+        256 characters, its own for each message; made up here if empty. `is_action`: "ana waves"
+        rather than "ana: waves". Raises `ChatError` at once where it can never be accepted, or
+        NOT_IN_ROOM.
+
+        Blocks while `outbox.MAX_PENDING` messages wait for their echo; not in the thread that
+        iterates, which hears the echoes: there it raises TOO_MUCH_WAITING from
+        `outbox.MAX_UNWAITED` on.
         """
         check_message(text)
-        return self._outbox.put(Message(user=self.name, message=text, to=to, key=key))
+        kind = KIND_ACTION if is_action else KIND_UNSPECIFIED
+        message = Message(user=self.name, message=text, to=to, key=key, kind=kind)
+        if not to:
+            message.room = self._checked(room)
+        return self._put(message)
+
+    def enter(self, room: str, count: int | None = None, key: str = "") -> str:
+        """Be in `room` too; the echo of kind ENTERED says that it is so. Returns the key.
+
+        First come its last `count` messages (0 to 1000); None: all that is new since it was left,
+        or as many as `history` says. Raises ROOM_INVALID.
+        """
+        wish = self._cursor.entry(check_room(room), count)
+        wish.key = key
+        return self._put(wish)
+
+    def leave(self, room: str, key: str = "") -> str:
+        """Leave a room; the echo of kind EXITED says that it is so. Returns the key.
+
+        Raises NOT_IN_ROOM, and LAST_ROOM for the only one.
+        """
+        room = self._checked(room)
+        if len(self._rooms_wanted()) == 1:
+            raise ChatError("LAST_ROOM")
+        return self._put(Message(kind=KIND_EXITED, room=room, key=key))
 
     def rename(self, name: str, key: str = "") -> str:
         """Ask to be called `name`; the echo of kind RENAMED says that it is so. Returns the key."""
-        return self._outbox.put(Message(message=check_name(name), kind=KIND_RENAMED, key=key))
+        return self._put(Message(message=check_name(name), kind=KIND_RENAMED, key=key))
 
-    def ask_who(self, key: str = "") -> str:
-        """Ask who is here; one PRESENT comes for each, then the echo. Returns the key."""
-        return self._outbox.put(Message(kind=KIND_WHO, key=key))
+    def take_name(self, name: str) -> None:
+        """Come in under another name, where the old one was lost (`Change.NAME_TAKEN`)."""
+        self._receiver.take_name(check_name(name))
 
-    def history(self, count: int) -> int:
-        """Have the room's last `count` messages (1 to 1000) sent once more, in a new stream.
+    def ask_who(self, room: str | None = None, key: str = "") -> str:
+        """Ask who is in a room (None: the first); one PRESENT each, then the echo. The key."""
+        return self._put(Message(kind=KIND_WHO, room=self._checked(room), key=key))
 
-        Returns the newest id seen so far: log messages up to it come for the second time, what is
-        above is new, as ever. Does not block. Raises `ChatError` with a plain server.
+    def ask_rooms(self, key: str = "") -> str:
+        """Ask which rooms have people; one ROOMS each, then the echo. Returns the key."""
+        return self._put(Message(kind=KIND_ROOMS, key=key))
+
+    def history(self, count: int, room: str | None = None, before: int = 0, key: str = "") -> str:
+        """Ask for the last `count` messages (1 to 1000) of a room before an id, once more.
+
+        They come in the `batch` of messages of kind HISTORY with this key, the oldest first; one
+        without `batch` ends them. `before` 0: the newest. Returns the key.
         """
-        if not self.is_full:
-            raise ChatError("PLAIN_SERVER")
-        newest = self._cursor.repeat(count)
-        self._receiver.drop_unwanted_stream()
-        return newest
+        room = self._checked(room)
+        wish = Message(kind=KIND_HISTORY, message=str(count), room=room, id=before, key=key)
+        return self._put(wish)
 
-    def move(self, room: str) -> None:
-        """Go to another room: a new stream begins there, with its history.
+    def _put(self, message: Message) -> str:
+        with self._changed:
+            can_wait = self._iterating != threading.get_ident()
+        return self._outbox.put(message, can_wait)
 
-        First everything said here is acknowledged, so that nothing is said in the wrong room; what
-        is sent from now on is said there. Does not block. Raises `ChatError` for a bad name.
-        """
-        self._outbox.move(check_room(room))
-        self._receiver.drop_unwanted_stream()
+    def _checked(self, room: str | None) -> str:
+        """Return the room as it was typed when it was entered; raises NOT_IN_ROOM."""
+        wanted = self._rooms_wanted()
+        if room is None:
+            return next(iter(wanted.values()))
+        if name_key(check_room(room)) not in wanted:
+            raise ChatError("NOT_IN_ROOM")
+        return wanted[name_key(room)]
+
+    def _rooms_wanted(self) -> dict[str, str]:
+        """Return the rooms, by key, as they will be once all that is pending is done."""
+        wanted = {name_key(room): room for room in self._cursor.rooms}
+        for message in self._outbox.pending:
+            if message.kind == KIND_ENTERED:
+                wanted.setdefault(name_key(message.room), message.room)
+            elif message.kind == KIND_EXITED:
+                wanted.pop(name_key(message.room), None)
+        return wanted
 
     # How it stands; from any thread.
 
@@ -134,9 +209,14 @@ class Session:
         return self._receiver.name
 
     @property
-    def room(self) -> str:
-        """The room of the present stream, empty for the common one."""
-        return self._receiver.room
+    def rooms(self) -> tuple[str, ...]:
+        """The rooms that it is in, or will be once all that is pending is done, as typed."""
+        return tuple(self._rooms_wanted().values())
+
+    @property
+    def place(self) -> Place:
+        """How far everything was seen; with `id`, all that a later session needs."""
+        return self._cursor.place
 
     @property
     def pending(self) -> list[Message]:
@@ -152,6 +232,11 @@ class Session:
     def is_full(self) -> bool:
         """Whether the server gives ids, history and acknowledgements, as far as is known."""
         return self._outbox.peer is not Peer.PLAIN
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether a server has said, in the present stream, what it is."""
+        return self._outbox.peer in (Peer.FULL, Peer.PLAIN)
 
     # The end.
 
@@ -177,7 +262,10 @@ class Session:
                     pass
             else:
                 with self._changed:
-                    self._changed.wait_for(lambda: self._has_ended, timeout + 1)
+                    # Whoever iterated may have gone away in the middle of it.
+                    self._changed.wait_for(
+                        lambda: self._has_ended or self._iterating is None, timeout + 1
+                    )
         finally:
             timer.cancel()
         return self.unacknowledged
@@ -185,7 +273,8 @@ class Session:
     def _expects_end_of_stream(self) -> bool:
         """Say whether the server ends the stream, or will tell what it is by an answer."""
         peer = self._outbox.peer
-        return peer is Peer.FULL or (peer is Peer.UNKNOWN and self.unacknowledged > 0)
+        is_to_tell = peer in (Peer.UNKNOWN, Peer.SILENT) and self.unacknowledged > 0
+        return peer is Peer.FULL or is_to_tell
 
     def abort(self) -> None:
         """End at once, whatever is on its way."""

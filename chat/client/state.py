@@ -10,8 +10,10 @@ class Change(Enum):
     """What happened to the connection."""
 
     CONNECTED = auto()  # for the first time; the name is ours
-    PLAIN = auto()  # for the first time, to a server that promises nothing
+    PLAIN = auto()  # to a server that promises nothing, for the first time or again
+    SILENT = auto()  # the server has taken the connection and says nothing, for some seconds now
     LOST = auto()  # with the `cause`
+    NAME_TAKEN = auto()  # somebody else has the name by now; another attempt comes, see RETRYING
     RETRYING = auto()  # in `seconds`
     RESUMED = auto()  # everything missed is coming now
     NEW_LOG = auto()  # the server began another log: what was said meanwhile may be missing

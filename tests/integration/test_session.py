@@ -249,13 +249,14 @@ def test_who_rename_private_and_rooms() -> None:
         ana.session.send("only for you", to="bia")
         bia.wait(lambda: bia.texts == ["only for you"])
         bia.session.send("here")
-        bia.session.move("class")
-        bia.session.send("there")
+        bia.session.enter("class")
+        bia.session.send("there", room="class")
         bia.wait(lambda: bia.texts[-1] == "there")
         ana.wait(lambda: "here" in ana.texts)
         assert "there" not in ana.texts
-        ana.session.move("Class")
+        ana.session.enter("Class")
         ana.wait(lambda: ana.texts[-1] == "there")
+        assert ana.messages[-1].room == "class"
 
 
 def test_history_comes_first_and_as_much_as_asked_for() -> None:

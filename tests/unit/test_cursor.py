@@ -1,108 +1,143 @@
-"""How far the log was seen: over losses, new logs, other rooms, and history once more."""
+"""How far each room and the inbox were seen: over losses, new logs, and rooms that were left."""
 
 from __future__ import annotations
 
 import pytest
 
-from chat.client.cursor import Cursor
+from chat.client.cursor import Cursor, Place
+from chat.protocol.metadata import Greeting
+from chat_pb2 import KIND_ENTERED, Message
+
+
+def numbered(number: int, room: str = "", to: str = "") -> Message:
+    return Message(user="bia", message=str(number), id=number, room=room, to=to)
 
 
 @pytest.fixture
 def cursor() -> Cursor:
-    """A cursor in its first stream, which begins after id 10."""
-    cursor = Cursor(history=20)
-    assert cursor.begin_stream() == (None, 20)
-    assert cursor.meet_log("log")
-    assert cursor.begin_after(10)
+    """A cursor in its first stream, which begins after id 10, and in a second room."""
+    cursor = Cursor(["", "Sala"], history=20)
+    assert cursor.begin_stream() == ("", None, 20, 0, "")
+    assert cursor.meet_log(Greeting("log", 10, "g1"))
+    cursor.resume("Sala", 4)
     return cursor
 
 
-def test_each_message_of_the_log_is_news_once(cursor: Cursor) -> None:
-    """What has no id is not in the log, and always news."""
-    assert [cursor.is_news(number) for number in (11, 11, 12, 9, 0, 0)] == [
-        True,
-        False,
-        True,
-        False,
-        True,
-        True,
+def test_each_message_is_news_once_in_its_place(cursor: Cursor) -> None:
+    """Each room and the inbox have an order of their own; what has no id is always news."""
+    messages = [
+        (numbered(11), True),
+        (numbered(11), False),
+        (numbered(5, "sala"), True),
+        (numbered(12), True),
+        (numbered(7, to="ana"), True),
+        (numbered(6, to="ana"), False),
+        (numbered(9), False),
+        (numbered(6, "sala"), True),
+        (numbered(0), True),
+        (numbered(0, "elsewhere"), True),
+        (numbered(99, "elsewhere"), False),
+    ]
+    assert [cursor.is_news(message) for message, _news in messages] == [
+        news for _message, news in messages
     ]
 
 
 def test_next_stream_begins_after_what_was_seen(cursor: Cursor) -> None:
-    """Also where the room was silent, and nothing was seen but the beginning."""
-    assert cursor.begin_stream() == (10, 0)
-    assert cursor.is_news(11)
-    assert cursor.begin_stream() == (11, 0)
+    """In every place, also where nothing was said; with the generation in which it was seen."""
+    cursor.is_news(numbered(7, to="ana"))
+    assert cursor.begin_stream() == ("", 10, 20, 7, "g1")
+    (entry,) = cursor.entries()
+    assert (entry.kind, entry.room, entry.id, entry.message) == (KIND_ENTERED, "Sala", 4, "")
+    cursor.is_news(numbered(11))
+    cursor.is_news(numbered(5, "sala"))
+    assert cursor.begin_stream()[1] == 11
+    assert cursor.entries()[0].id == 5
+
+
+def test_room_that_was_never_seen_begins_with_the_history(cursor: Cursor) -> None:
+    """One that was left, with what is new since."""
+    entry = cursor.entry("Cozinha")
+    assert (entry.room, entry.message, entry.id) == ("Cozinha", "20", 0)
+    assert cursor.entry("Cozinha", 3).message == "3"
+    cursor.is_news(numbered(5, "sala"))
+    cursor.leave("sala")
+    assert cursor.rooms == ("",)
+    again = cursor.entry("SALA")
+    assert (again.message, again.id) == ("", 5)
+    assert cursor.entry("SALA", 0).message == "0"
 
 
 def test_server_that_does_not_say_where_it_begins_is_taken_as_it_is(cursor: Cursor) -> None:
     """What was seen stays seen."""
-    assert cursor.begin_after(None)
-    assert cursor.begin_stream() == (10, 0)
+    assert cursor.meet_log(Greeting("log", None, "g2"))
+    assert cursor.begin_stream() == ("", 10, 20, 0, "g2")
 
 
-def test_other_log_is_told_and_read_from_its_beginning(cursor: Cursor) -> None:
-    """Ids of the old one mean nothing in it."""
-    assert cursor.meet_log("log")
-    assert not cursor.meet_log("other")
-    assert cursor.begin_stream() == (None, 20)
-    assert cursor.meet_log("other")
+def test_server_that_put_its_log_back_says_where_it_begins(cursor: Cursor) -> None:
+    """Lower than what was seen: its messages are news."""
+    assert cursor.meet_log(Greeting("log", 3, "g7"))
+    cursor.resume("Sala", 1)
+    assert cursor.is_news(numbered(4)) and cursor.is_news(numbered(2, "sala"))
+    cursor.is_news(numbered(7, to="ana"))
+    cursor.rewind_inbox()
+    assert cursor.is_news(numbered(5, to="ana"))
+
+
+def test_other_log_is_told(cursor: Cursor) -> None:
+    """With a generation the server begins anew by itself; without, ids must not be sent again."""
+    assert not cursor.meet_log(Greeting("other", 2, "g1"))
+    assert cursor.begin_stream()[1] == 2
+    assert not cursor.meet_log(Greeting("third", 5))
+    assert cursor.begin_stream()[1:] == (None, 20, 0, "")
+    assert cursor.meet_log(Greeting("third", 5))
 
 
 def test_other_log_before_anything_was_seen_is_no_news() -> None:
     """Nothing can be missing."""
-    cursor = Cursor(history=5)
-    assert cursor.meet_log("log") and cursor.meet_log("other")
+    cursor = Cursor([""], history=5)
+    assert cursor.meet_log(Greeting("log")) and cursor.meet_log(Greeting("other"))
 
 
-def test_other_room_begins_with_its_history(cursor: Cursor) -> None:
-    """Not with what was once more wished for in the old one."""
-    cursor.repeat(3)
-    cursor.leave_room()
-    assert cursor.begin_stream() == (None, 20)
+def test_place_is_where_a_later_cursor_goes_on(cursor: Cursor) -> None:
+    """Its rooms come with it."""
+    cursor.is_news(numbered(11))
+    cursor.is_news(numbered(7, to="ana"))
+    place = cursor.place
+    assert place == Place({"": 11, "Sala": 4}, 7, "log", "g1")
+    later = Cursor([""], history=20, place=place)
+    assert later.begin_stream() == ("", 11, 20, 7, "g1")
+    assert [entry.room for entry in later.entries()] == ["Sala"]
+    assert not later.is_news(numbered(11)) and later.is_news(numbered(12))
 
 
-def test_repetition_is_asked_for_in_a_new_stream(cursor: Cursor) -> None:
-    """It returns the newest id seen: what comes up to it comes for the second time."""
-    assert cursor.is_news(11)
-    assert cursor.repeat(5) == 11
-    assert cursor.is_reopening
-    assert cursor.begin_stream() == (None, 5)
-    assert not cursor.is_reopening
-    assert cursor.begin_after(6)
-    assert [cursor.is_news(number) for number in (7, 11, 12)] == [True, True, True]
-    assert cursor.begin_stream() == (12, 0)
+def test_server_of_the_first_contract_names_no_rooms() -> None:
+    """What it says is said in the only one."""
+    cursor = Cursor(["Sala"], history=20)
+    cursor.meet_log(Greeting("log", 3))
+    assert cursor.is_news(numbered(4)) and not cursor.is_news(numbered(3))
 
 
-def test_stream_that_is_to_be_replaced_brings_no_news(cursor: Cursor) -> None:
-    """What it still brings comes again in the next one; else it would come twice."""
-    cursor.repeat(5)
-    assert not cursor.is_news(11)
-    assert cursor.begin_stream() == (None, 5)
-    assert cursor.begin_after(6)
-    assert cursor.is_news(11)
+def test_entering_once_more_takes_nothing_back(cursor: Cursor) -> None:
+    """The server answers how far it had written, when more has been heard already."""
+    cursor.is_news(numbered(9, "sala"))
+    cursor.enter(cursor.entry("SALA"), 4)
+    assert not cursor.is_news(numbered(9, "sala"))
 
 
-def test_greeting_of_a_stream_to_be_replaced_fulfils_no_wish() -> None:
-    """It was opened before the wish, so the next one must still ask for it."""
-    cursor = Cursor(history=20)
-    cursor.begin_stream()
-    cursor.repeat(5)
-    assert cursor.begin_after(10)
-    assert cursor.begin_stream() == (None, 5)
+def test_what_was_heard_since_the_wish_is_no_news_when_it_comes_again(cursor: Cursor) -> None:
+    """A room that is left and entered at once: the wish was made before the last words came."""
+    wish = cursor.entry("SALA")
+    cursor.is_news(numbered(9, "sala"))
+    cursor.leave("sala")
+    cursor.enter(wish, 4)
+    assert not cursor.is_news(numbered(9, "sala")) and cursor.is_news(numbered(10, "sala"))
 
 
-def test_repetition_that_does_not_reach_back_is_given_up(cursor: Cursor) -> None:
-    """So much is new that the last few would leave a gap: the next stream resumes instead."""
-    cursor.repeat(5)
-    assert cursor.begin_stream() == (None, 5)
-    assert not cursor.begin_after(50)
-    assert cursor.begin_stream() == (10, 0)
-
-
-def test_repetition_that_just_reaches_back_is_taken(cursor: Cursor) -> None:
-    """It begins right after what was seen."""
-    cursor.repeat(5)
-    cursor.begin_stream()
-    assert cursor.begin_after(10)
+def test_what_was_asked_for_again_is_news_again(cursor: Cursor) -> None:
+    """By a number of messages, or by a server that had to begin earlier."""
+    for wish in (cursor.entry("SALA", 5), Message(room="sala", id=7)):
+        cursor.is_news(numbered(9, "sala"))
+        cursor.leave("sala")
+        cursor.enter(wish, 3)
+        assert cursor.is_news(numbered(4, "sala"))

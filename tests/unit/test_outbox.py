@@ -1,7 +1,7 @@
 """The outbox without a server: whatever may happen between sending and acknowledging.
 
 What may interleave: send, take for a stream, echo, refusal, a lost stream, a new one, a plain
-server met, a change of room with held messages, close, abort.
+server met, or a silent one, close, abort.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from support import DEADLINE_SECONDS
 from chat.client import outbox as outbox_module
 from chat.client.outbox import Outbox, Peer, Requests
 from chat.protocol.errors import ChatError
-from chat_pb2 import KIND_WHO, Message
+from chat_pb2 import KIND_RENAMED, KIND_WHO, Message
 
 # How long somebody must have waited to be seen waiting.
 WAITING_SECONDS = 0.1
@@ -98,6 +98,7 @@ def test_new_stream_takes_everything_pending_again(outbox: Outbox, full: Request
     outbox.end_stream()
     outbox.put(said("c"))
     again = outbox.begin_stream()
+    outbox.meet_full()
     assert taken(full) == ["end"]
     assert taken(again) == ["b", "c"]
 
@@ -107,7 +108,9 @@ def test_generator_of_a_lost_stream_takes_nothing_more(outbox: Outbox, full: Req
     outbox.end_stream()
     outbox.put(said("a"))
     assert taken(full) == ["end"]
-    assert taken(outbox.begin_stream()) == ["a"]
+    again = outbox.begin_stream()
+    outbox.meet_full()
+    assert taken(again) == ["a"]
 
 
 def test_waiting_generator_ends_with_its_stream(outbox: Outbox, full: Requests) -> None:
@@ -125,6 +128,7 @@ def test_echo_of_the_old_stream_acknowledges_in_the_new_one(outbox: Outbox, full
     outbox.put(said("a"))
     outbox.end_stream()
     again = outbox.begin_stream()
+    outbox.meet_full()
     outbox.acknowledge("a")
     assert pending(outbox) == []
     assert taken(again) == ["a"]
@@ -133,31 +137,40 @@ def test_echo_of_the_old_stream_acknowledges_in_the_new_one(outbox: Outbox, full
 # Private messages and plain servers.
 
 
-@pytest.mark.parametrize("message", [said("p", to="bia"), Message(kind=KIND_WHO, key="p")])
+@pytest.mark.parametrize(
+    "message",
+    [
+        said("p", to="bia"),
+        Message(kind=KIND_WHO, key="p"),
+        Message(message="p", room="sala", key="p"),
+    ],
+)
 def test_nothing_private_goes_to_an_unknown_server(outbox: Outbox, message: Message) -> None:
-    """A plain server would tell it to everybody; what is behind it waits too, in order."""
+    """A plain server would tell it to everybody; ordinary lines do not wait behind it."""
     requests = outbox.begin_stream()
     outbox.put(said("a"))
     outbox.put(message)
     outbox.put(said("b"))
-    assert taken(requests) == ["a"]
+    assert taken(requests) == ["a", "b"]
+    assert not requests.is_ready
     outbox.meet_full()
-    assert [m.key for m in (requests.next(), requests.next()) if m] == ["p", "b"]
+    found = requests.next()
+    assert found is not None and found.key == "p"
 
 
 def test_plain_server_gets_nothing_private(outbox: Outbox) -> None:
-    """What waits for it is dropped, and refused from then on."""
+    """What waits for it is given up aloud, and refused from then on."""
     requests = outbox.begin_stream()
     outbox.put(said("p", to="bia"))
     outbox.put(said("a"))
-    assert taken(requests) == []
-    assert outbox.meet_plain()
+    refused = outbox.meet_plain()
+    assert refused is not None and [message.key for message in refused] == ["p"]
     assert taken(requests) == ["a"]
     with pytest.raises(ChatError) as refusal:
         outbox.put(said("q", to="bia"))
     assert refusal.value.reason == "PLAIN_SERVER"
     with pytest.raises(ChatError):
-        outbox.move("redes")
+        outbox.put(Message(message="for the family only", room="family"))
 
 
 def test_plain_server_confirms_nothing(outbox: Outbox) -> None:
@@ -175,12 +188,12 @@ def test_plain_server_confirms_nothing(outbox: Outbox) -> None:
 def test_server_is_met_once_in_a_stream(outbox: Outbox, full: Requests) -> None:
     """A full one stays it; after a loss another one may be there."""
     peers = [outbox.peer]
-    assert not outbox.meet_plain()
+    assert outbox.meet_plain() is None
     peers.append(outbox.peer)
     outbox.end_stream()
     outbox.begin_stream()
     peers.append(outbox.peer)
-    assert outbox.meet_plain() and not outbox.meet_plain()
+    assert outbox.meet_plain() == [] and outbox.meet_plain() is None
     assert peers == [Peer.FULL, Peer.FULL, Peer.UNKNOWN]
 
 
@@ -207,63 +220,67 @@ def test_private_message_that_waited_for_space_is_refused_by_a_plain_server(
     assert reasons == ["PLAIN_SERVER"] and pending(outbox) == []
 
 
-# Another room.
-
-
-def test_move_waits_for_the_last_acknowledgement(outbox: Outbox, full: Requests) -> None:
-    """What was said here is said here; what is said from now on, there."""
-    outbox.put(said("here"))
-    outbox.move("redes")
-    outbox.put(said("there"))
-    assert taken(full) == ["here"]
-    assert not outbox.can_move and outbox.take_next_room() is None
-    assert pending(outbox) == ["here", "there"]
-    outbox.acknowledge("here")
-    assert outbox.can_move
+def test_order_is_kept_where_the_last_server_was_a_full_one(outbox: Outbox, full: Requests) -> None:
+    """It is about to say so again; what is said must not overtake a rename, or an entry."""
     outbox.end_stream()
-    assert outbox.take_next_room() == "redes"
-    assert not outbox.can_move
-    assert taken(outbox.begin_stream()) == ["there"]
+    again = outbox.begin_stream()
+    outbox.put(Message(kind=KIND_RENAMED, message="anna", key="r"))
+    outbox.put(said("a"))
+    assert not again.is_ready
+    outbox.meet_full()
+    assert taken(again) == ["anna", "a"]
 
 
-def test_move_survives_a_lost_stream(outbox: Outbox, full: Requests) -> None:
-    """The new stream is in the old room, until what was said there is acknowledged."""
-    outbox.put(said("here"))
-    outbox.move("redes")
-    outbox.put(said("there"))
+def test_ordinary_lines_go_to_a_server_that_stays_silent(outbox: Outbox, full: Requests) -> None:
+    """A plain one says nothing before somebody speaks; what needs a full one waits on."""
     outbox.end_stream()
-    assert outbox.take_next_room() is None
+    again = outbox.begin_stream()
+    outbox.put(said("p", to="bia"))
+    outbox.put(said("a"))
+    assert outbox.meet_silence() and not outbox.meet_silence()
+    assert taken(again) == ["a"]
+    assert pending(outbox) == ["p", "a"]
+    refused = outbox.meet_plain()
+    assert refused is not None and [message.key for message in refused] == ["p"]
+
+
+def test_rooms_are_entered_before_anything_is_said_there(outbox: Outbox) -> None:
+    """What a stream sends first is nobody's message, and is not sent in the next one."""
+    outbox.put(said("a"))
+    requests = outbox.begin_stream([Message(message="enter", key="e")])
+    outbox.meet_full()
+    assert taken(requests) == ["enter", "a"]
+    assert pending(outbox) == ["a"] and outbox.find("e") is None
+    outbox.end_stream()
     again = outbox.begin_stream()
     outbox.meet_full()
-    assert taken(again) == ["here"]
+    assert taken(again) == ["a"]
 
 
-def test_held_message_is_not_acknowledged_in_the_old_room(outbox: Outbox, full: Requests) -> None:
-    """It has not been sent there."""
-    outbox.put(said("here"))
-    outbox.move("redes")
-    outbox.put(said("there"))
-    outbox.acknowledge("there")
-    assert outbox.find("there") is None
-    assert pending(outbox) == ["here", "there"]
+def test_one_who_hears_the_echoes_does_not_wait_for_space(
+    outbox: Outbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would wait for itself: a larger bound, and then a refusal."""
+    monkeypatch.setattr(outbox_module, "MAX_PENDING", 1)
+    monkeypatch.setattr(outbox_module, "MAX_UNWAITED", 3)
+    for text in ("a", "b", "c"):
+        outbox.put(said(text), can_wait=False)
+    with pytest.raises(ChatError) as refusal:
+        outbox.put(said("d"), can_wait=False)
+    assert refusal.value.reason == "TOO_MUCH_WAITING"
+    assert pending(outbox) == ["a", "b", "c"]
 
 
-def test_back_to_the_common_room(outbox: Outbox, full: Requests) -> None:
-    """Its name is empty, and no reason to stay."""
-    outbox.move("")
-    assert outbox.can_move and outbox.take_next_room() == ""
-    assert outbox.take_next_room() is None
-
-
-def test_second_wish_takes_the_place_of_the_first(outbox: Outbox, full: Requests) -> None:
-    """What is held is said in the room that is reached."""
-    outbox.put(said("here"))
-    outbox.move("one")
-    outbox.put(said("there"))
-    outbox.move("two")
-    outbox.acknowledge("here")
-    assert outbox.take_next_room() == "two"
-    assert taken(outbox.begin_stream()) == ["there"]
+def test_woken_wait_ends(outbox: Outbox) -> None:
+    """Somebody has another name to try."""
+    is_woken = threading.Event()
+    seconds = 60 * DEADLINE_SECONDS
+    thread = threading.Thread(target=outbox.wait_until_done, args=(seconds, is_woken))
+    thread.start()
+    is_woken.set()
+    outbox.wake()
+    thread.join(DEADLINE_SECONDS)
+    assert not thread.is_alive()
 
 
 # The end.
@@ -282,33 +299,6 @@ def test_close_sends_what_waits_and_then_half_closes(outbox: Outbox, full: Reque
     assert refusal.value.reason == "CLOSED"
 
 
-def test_close_does_not_half_close_what_is_about_to_move(outbox: Outbox, full: Requests) -> None:
-    """Held messages are still to be said, in another stream."""
-    outbox.put(said("here"))
-    outbox.move("redes")
-    outbox.put(said("there"))
-    outbox.close()
-    assert taken(full) == ["here"]
-    assert not full.is_ready
-    outbox.acknowledge("here")
-    assert not full.is_ready and not outbox.is_done
-    outbox.end_stream()
-    assert outbox.take_next_room() == "redes"
-    assert taken(outbox.begin_stream()) == ["there", "end"]
-    outbox.acknowledge("there")
-    assert outbox.is_done
-
-
-def test_refusal_of_a_held_message_after_close_ends_it(outbox: Outbox, full: Requests) -> None:
-    """A refusal answers a message as an echo does."""
-    outbox.move("redes")
-    outbox.put(said("there"))
-    outbox.close()
-    outbox.take_next_room()
-    outbox.acknowledge("there")
-    assert outbox.is_done
-
-
 def test_close_waits_over_a_lost_stream(outbox: Outbox, full: Requests) -> None:
     """The next stream sends it again, and half-closes."""
     outbox.put(said("a"))
@@ -316,13 +306,14 @@ def test_close_waits_over_a_lost_stream(outbox: Outbox, full: Requests) -> None:
     assert taken(full) == ["a", "end"]
     outbox.end_stream()
     assert not outbox.is_done
-    assert taken(outbox.begin_stream()) == ["a", "end"]
+    again = outbox.begin_stream()
+    outbox.meet_full()
+    assert taken(again) == ["a", "end"]
 
 
 def test_abort_ends_at_once(outbox: Outbox, full: Requests) -> None:
-    """Whatever is pending or held; it is still counted."""
+    """Whatever is pending; it is still counted."""
     outbox.put(said("a"))
-    outbox.move("redes")
     outbox.put(said("b"))
     outbox.abort()
     assert outbox.is_done and outbox.is_aborted and outbox.is_closing

@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 
 import grpc
 import pytest
 from fakes import FakeCall, FakeError, opening
+from support import DEADLINE_SECONDS
 
-from chat.client import Change, ChatError, ConfigError, Session, State
+from chat.client import Change, ChatError, ConfigError, Session, State, receiver
 from chat.client import backoff as backoff_module
-from chat_pb2 import KIND_RENAMED, Message
+from chat.protocol.errors import REASONS
+from chat_pb2 import (
+    KIND_ENTERED,
+    KIND_EXITED,
+    KIND_HISTORY,
+    KIND_NOTICE,
+    KIND_RENAMED,
+    KIND_UNSPECIFIED,
+    Message,
+)
 
 ADDRESS = "localhost:1"  # nobody connects to it
 
@@ -39,14 +50,14 @@ def session_over(
 def texts(session: Session) -> list[str]:
     """Iterate until the script is over; what was heard."""
     heard = []
-    with pytest.raises(ChatError, match="taken"):
+    with pytest.raises(ChatError, match="token"):
         for message in session:
             heard.append(message.message)
     return heard
 
 
-def numbered(number: int) -> Message:
-    return Message(user="bia", message=str(number), id=number)
+def numbered(number: int, room: str = "") -> Message:
+    return Message(user="bia", message=str(number), id=number, room=room)
 
 
 def changes(states: list[State]) -> list[Change]:
@@ -103,54 +114,6 @@ def test_abort_while_a_stream_is_opened_cancels_it() -> None:
     assert states == []
 
 
-def test_history_once_more_is_no_loss() -> None:
-    """The stream is replaced by another one, at once, and nobody is told of a loss."""
-    first = FakeCall(
-        numbered(1),
-        numbered(2),
-        lambda: session.history(2),
-        numbered(3),  # comes again in the next stream
-        epoch="e",
-        after="0",
-    )
-    second = FakeCall(numbered(2), numbered(3), epoch="e", after="1", end=FakeError())
-    session, states = session_over(first, second)
-    assert texts(session) == ["1", "2", "2", "3"]
-    assert second.metadata["chat-history"] == "2" and "chat-after" not in second.metadata
-    assert changes(states)[:2] == [Change.CONNECTED, Change.RESUMED]
-
-
-def test_move_opens_a_stream_in_the_other_room_at_once() -> None:
-    """With its history, and without a loss."""
-    first = FakeCall(numbered(7), lambda: session.move("redes"), epoch="e", after="0")
-    second = FakeCall(numbered(3), epoch="e", after="2", end=FakeError())
-    session, states = session_over(first, second)
-    assert texts(session) == ["7", "3"]
-    assert second.metadata["chat-room-bin"] == b"redes"
-    assert second.metadata["chat-history"] == "20"
-    assert changes(states)[:2] == [Change.CONNECTED, Change.RESUMED]
-    assert session.room == "redes"
-
-
-def test_move_waits_for_the_echo_of_what_was_said_here() -> None:
-    """The echo ends the stream; what was said meanwhile goes to the other room."""
-    echo = Message(user="ana", message="here", id=1, key="k")
-    first = FakeCall(
-        lambda: session.send("here", key="k"),
-        lambda: session.move("redes"),
-        lambda: session.send("there", key="k2"),
-        echo,
-        epoch="e",
-        after="0",
-    )
-    second = FakeCall(epoch="e", after="0", end=FakeError())
-    session, states = session_over(first, second)
-    assert texts(session) == ["here"]
-    assert changes(states)[:2] == [Change.CONNECTED, Change.RESUMED]
-    assert [message.message for message in session.pending] == ["there"]
-    assert session.room == "redes"
-
-
 def test_new_log_is_told_and_read_anew() -> None:
     """The ids of the other log mean nothing."""
     first = FakeCall(numbered(9), epoch="old", after="0", end=FakeError())
@@ -160,6 +123,133 @@ def test_new_log_is_told_and_read_anew() -> None:
     assert texts(session) == ["9", "1"]
     assert Change.NEW_LOG in changes(states)
     assert third.metadata["chat-history"] == "20"
+
+
+def test_new_log_of_a_server_with_generations_needs_no_second_stream() -> None:
+    """It begins anew by itself; what it says of that is told already."""
+    rewound = Message(kind=KIND_NOTICE, user="LOG_REWOUND")
+    first = FakeCall(numbered(9), epoch="old", after="0", generation="g1", end=FakeError())
+    second = FakeCall(
+        rewound, numbered(1), epoch="new", after="0", generation="g2", end=FakeError()
+    )
+    session, states = session_over(first, second)
+    assert texts(session) == ["9", "1"]
+    assert changes(states).count(Change.NEW_LOG) == 1
+    assert second.metadata["chat-generation"] == "g1"
+
+
+def test_other_rooms_are_entered_again_before_anything_is_said() -> None:
+    """Each from where it was seen; their echoes are nobody's business, a refusal is."""
+    first = FakeCall(
+        lambda: session.enter("Sala", key="e"),
+        Message(kind=KIND_ENTERED, room="sala", id=5, key="e"),
+        numbered(6, "sala"),
+        lambda: session.send("there", room="sala", key="s"),
+        epoch="e",
+        after="0",
+        end=FakeError(),
+    )
+
+    def answer_the_entry() -> None:
+        entry = second.take()
+        second.answers.append(Message(kind=KIND_ENTERED, room="sala", id=6, key=entry.key))
+        sent.extend([entry, second.take()])
+
+    sent: list[Message] = []
+    second = FakeCall(answer_the_entry, numbered(7, "sala"), epoch="e", after="0", end=FakeError())
+    session, _states = session_over(first, second)
+    assert texts(session) == ["", "6", "7"]
+    assert [(m.kind, m.room, m.id) for m in sent] == [
+        (KIND_ENTERED, "Sala", 6),
+        (KIND_UNSPECIFIED, "Sala", 0),
+    ]
+    assert session.rooms == ("", "Sala")
+
+
+def test_message_is_sent_to_the_room_that_it_was_said_in() -> None:
+    """Whichever is spoken in by then; one that is left is left after what was said there."""
+    call = FakeCall(
+        lambda: session.enter("family"),
+        lambda: session.send("for the family only", room="family"),
+        lambda: session.leave("family"),
+        lambda: session.send("for all"),
+        lambda: said.extend(call.take() for _ in range(4)),
+        epoch="e",
+        after="0",
+    )
+    said: list[Message] = []
+    session, _states = session_over(call)
+    texts(session)
+    assert [(m.kind, m.room, m.message) for m in said] == [
+        (KIND_ENTERED, "family", "20"),
+        (KIND_UNSPECIFIED, "family", "for the family only"),
+        (KIND_EXITED, "family", ""),
+        (KIND_UNSPECIFIED, "", "for all"),
+    ]
+    assert session.rooms == ("",)
+    with pytest.raises(ChatError, match="not in this room"):
+        session.send("too late", room="family")
+    with pytest.raises(ChatError, match="only room"):
+        session.leave("")
+
+
+def test_history_is_acknowledged_by_its_end() -> None:
+    """Its parts are yielded as they come, and none of them is a message of the log once more."""
+    part = Message(kind=KIND_HISTORY, key="h", batch=[numbered(1), numbered(2)])
+    waiting: list[int] = []
+    call = FakeCall(
+        numbered(3),
+        lambda: session.history(2, before=3, key="h"),
+        part,
+        lambda: waiting.append(session.unacknowledged),
+        Message(kind=KIND_HISTORY, key="h"),
+        lambda: waiting.append(session.unacknowledged),
+        epoch="e",
+        after="0",
+    )
+    session, _states = session_over(call)
+    heard: list[Message] = []
+    with pytest.raises(ChatError):
+        heard.extend(session)
+    assert waiting == [1, 0]
+    assert [len(message.batch) for message in heard] == [0, 2, 0]
+
+
+def test_lost_name_is_tried_on_for_and_another_one_may_be_taken() -> None:
+    """What was not acknowledged waits meanwhile, and goes out under the other name."""
+    taken = FakeError(grpc.StatusCode.ALREADY_EXISTS, trailing=[("chat-reason", "NAME_TAKEN")])
+    first = FakeCall(lambda: session.send("kept"), epoch="e", after="0", end=FakeError())
+    last = FakeCall(lambda: sent.append(last.take()), epoch="e", after="0")
+    session, states = session_over(first, FakeCall(end=taken), FakeCall(end=taken), last)
+
+    def note(state: State) -> None:
+        states.append(state)
+        if changes(states).count(Change.NAME_TAKEN) == 2:
+            session.take_name("anna")
+
+    session.on_state = note
+    sent: list[Message] = []
+    texts(session)
+    assert changes(states).count(Change.NAME_TAKEN) >= 2
+    assert last.metadata["chat-user-bin"] == b"anna"
+    assert [message.message for message in sent] == ["kept"]
+
+
+def test_server_that_says_nothing_is_told_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It may have no place for us; what is said goes out nevertheless."""
+    monkeypatch.setattr(receiver, "SILENT_SECONDS", 0.01)
+    is_told = threading.Event()
+    call = FakeCall(end=FakeError(), before_greeting=lambda: is_told.wait(DEADLINE_SECONDS))
+    session, states = session_over(call)
+
+    def note(state: State) -> None:
+        states.append(state)
+        if state.change is Change.SILENT:
+            is_told.set()
+
+    session.on_state = note
+    texts(session)
+    assert changes(states)[0] is Change.SILENT
 
 
 def test_name_changes_when_the_server_says_so() -> None:
@@ -194,7 +284,7 @@ def test_private_message_never_reaches_a_plain_server() -> None:
     )
     readiness: list[bool] = []
     session, states = session_over(call)
-    assert texts(session) == ["oi"]
+    assert texts(session) == [REASONS["PLAIN_SERVER"].text, "oi"]
     assert readiness == [False, False] and session.unacknowledged == 0
     assert changes(states)[0] is Change.PLAIN
 
