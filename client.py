@@ -29,6 +29,7 @@ try:
     from chat.cli.i18n import _, speak_utf8
     from chat.client.app import EXIT_REFUSED, App, enter, sentence, unexpected
     from chat.client.connection import Metadata
+    from chat.client.identity import Identity
     from chat.client.outbox import Requests
     from chat.client.session import Session
     from chat.client.settings import parse_address, read_flags, session_options
@@ -36,6 +37,7 @@ try:
     from chat.client.ui.choose import choose_terminal
     from chat.client.ui.signals import exit_on_signals
     from chat.protocol.errors import ChatError, ConfigError
+    from chat.protocol.names import check_name
     from chat_pb2 import Message
 except Exception as error:
     sys.exit(explain_import_error(error))
@@ -73,9 +75,17 @@ def open_stream(stub: Any, requests: Requests, metadata: Metadata) -> Any:
 
 def join(settings: Namespace, name: str, terminal: Terminal) -> App:
     """Connect as `name`, with a thread that receives; raises the refusal if there is one."""
-    address = parse_address(settings.address)
-    session = Session(address, name, open_stream=open_stream, **session_options(settings))
-    app = App(session, terminal, settings.bell)
+    address, options = parse_address(settings.address), session_options(settings)
+    identity = Identity(address, check_name(name))
+    session = Session(
+        address,
+        name,
+        open_stream=open_stream,
+        session_id=identity.session,
+        place=identity.place,
+        **options,
+    )
+    app = App(session, terminal, settings.bell, identity)
     receive_thread = threading.Thread(
         target=receive_messages, args=(session, app), name="receive", daemon=True
     )

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from chat.cli.i18n import _
 from chat.client import alerts, commands, outbox
 from chat.client.alerts import Alerts
 from chat.client.commands import Command
+from chat.client.connection_status import ConnectionStatus
 from chat.client.incoming import Incoming
+from chat.client.rooms import Rooms, typed_room
 from chat.client.roster import Roster
 from chat.client.sent_lines import SentLines
 from chat.client.session import Session
@@ -17,37 +21,47 @@ from chat.client.ui import render
 from chat.client.ui.base import Terminal
 from chat.protocol.errors import ChatError
 from chat.protocol.limits import DEFAULT_HISTORY, MAX_HISTORY
-from chat.protocol.names import check_room, name_key
+from chat.protocol.names import name_key
 
 MAX_HISTORY_DIGITS = 9
 
 
 class Actions:
-    """Does what the user types. Everything here runs in the main thread."""
+    """Does what the user types. Everything here runs in the main thread.
+
+    `status`: returns how the connection stands.
+    """
 
     def __init__(
         self,
         session: Session,
         terminal: Terminal,
+        rooms: Rooms,
         roster: Roster,
         bell: Alerts,
         incoming: Incoming,
         sent_lines: SentLines,
+        status: Callable[[], ConnectionStatus],
     ) -> None:
         self._session = session
         self._terminal = terminal
+        self._rooms = rooms
         self._roster = roster
         self._alerts = bell
         self._incoming = incoming
         self._sent_lines = sent_lines
+        self._status = status
         self._of_command: dict[Command, Callable[[str], None]] = {
             commands.HELP: self._help,
+            commands.MOVE: self._move,
+            commands.ROOMS: self._list_rooms,
+            commands.PART: self._part,
             commands.WHO: self._who,
+            commands.HISTORY: self._history,
             commands.TELL: self._tell,
             commands.REPLY: self._reply,
+            commands.ME: self._me,
             commands.RENAME: self._rename,
-            commands.MOVE: self._move,
-            commands.HISTORY: self._history,
             commands.IGNORE: self._ignore,
             commands.BELL: self._bell,
             commands.CLEAR: self._clear,
@@ -59,7 +73,7 @@ class Actions:
         if not commands.is_command(text):
             self._check_not_too_much_waiting()
             said = line[1:] if line.startswith(commands.PREFIX * 2) else line
-            self.send(said, typed=line)
+            self.say(said, typed=line)
             return
         command, argument = commands.parse(text)
         if command is None:
@@ -68,13 +82,35 @@ class Actions:
         self._check_not_too_much_waiting()
         self._of_command[command](argument)
 
-    def send(self, text: str, to: str = "", key: str = "", typed: str = "") -> None:
-        """Send a message, and remember what was typed for it; blocks while the outbox is full."""
+    def say(self, text: str, typed: str = "", is_action: bool = False) -> None:
+        """Say `text` in the room that the screen says."""
+        self.send(text, self._rooms.current, typed=typed, is_action=is_action)
+
+    def send(
+        self,
+        text: str,
+        room: str | None = None,
+        to: str = "",
+        key: str = "",
+        *,
+        typed: str = "",
+        is_action: bool = False,
+    ) -> None:
+        """Send a message, and remember what was typed for it; blocks while the outbox is full.
+
+        `room`, `to`, `key`, `is_action`: as `Session.send` has them.
+        """
+        with self._remembered(typed or text, key) as key:
+            self._session.send(text, room, to, key, is_action)
+
+    @contextmanager
+    def _remembered(self, typed: str, key: str = "") -> Iterator[str]:
+        """Remember what was typed for the key that is handed out, unless it cannot be sent."""
         key = key or secrets.token_hex(12)
         if self._session.is_full:
-            self._sent_lines.add(key, typed or text)
+            self._sent_lines.add(key, typed)
         try:
-            self._session.send(text, to, key)
+            yield key
         except ChatError:
             self._sent_lines.take(key)
             raise
@@ -83,6 +119,23 @@ class Actions:
         """Raise `ChatError` where sending would block, and the line editor with it."""
         if self._session.unacknowledged >= outbox.MAX_PENDING:
             raise ChatError("TOO_MUCH_WAITING")
+
+    def _check_full_server(self) -> None:
+        """Raise `ChatError` where the server does not do more than hand on what is said.
+
+        A full one does it when it is back; it must have said what it is.
+        """
+        status = self._status()
+        if status.is_plain or not self._session.is_full:
+            raise ChatError("PLAIN_SERVER")
+        if not status.is_known:
+            raise ChatError("SERVER_SILENT")
+
+    def _check_answers(self) -> None:
+        """Raise `ChatError` where no server answers now, and a person would wait in vain."""
+        self._check_full_server()
+        if self._status().is_lost or not self._session.is_connected:
+            raise ChatError("NOT_CONNECTED")
 
     def _notify(self, text: str) -> None:
         self._terminal.show_notice(f"* {text}")
@@ -101,8 +154,15 @@ class Actions:
         self._terminal.show_notice("\n".join([_("* Commands:"), *commands.help_lines()]))
 
     def _who(self, _argument: str) -> None:
-        self._roster.request_who()
-        self._session.ask_who()
+        self._check_answers()
+        room, key = self._rooms.current, secrets.token_hex(12)
+        self._roster.request_who(key)
+        self._roster.begin_who(room, time.monotonic())
+        self._session.ask_who(room, key)
+
+    def _list_rooms(self, _argument: str) -> None:
+        self._check_answers()
+        self._session.ask_rooms()
 
     def _tell(self, argument: str) -> None:
         to, text = self._roster.addressee(argument)
@@ -121,23 +181,54 @@ class Actions:
             self._send_privately(to, argument, f"{to} {argument}")
 
     def _send_privately(self, to: str, text: str, argument: str) -> None:
+        self._check_full_server()
         self._roster.write_to(to)
-        self.send(text, to, typed=f"{commands.PREFIX}{commands.TELL.name} {argument}")
+        self.send(text, to=to, typed=_typed(commands.TELL, argument))
+
+    def _me(self, argument: str) -> None:
+        if not argument:
+            self._show_usage(commands.ME)
+            return
+        self._check_full_server()
+        self.say(argument, _typed(commands.ME, argument), is_action=True)
 
     def _rename(self, argument: str) -> None:
         if not argument:
             self._show_usage(commands.RENAME)
             return
-        key = secrets.token_hex(12)
-        self._sent_lines.add(key, f"{commands.PREFIX}{commands.RENAME.name} {argument}")
-        self._session.rename(argument, key)
+        self._check_full_server()
+        if self._status().has_lost_name:
+            # Not a wish to be sent: without a name there is no stream to send it by.
+            self._session.take_name(argument)
+            text = _("Trying to come in as {name}.")
+            self._notify(text.format(name=render.shown_name(argument)))
+            return
+        with self._remembered(_typed(commands.RENAME, argument)) as key:
+            self._session.rename(argument, key)
 
     def _move(self, argument: str) -> None:
-        room = check_room(argument.removeprefix("#").strip())
-        if room == self._session.room:
-            self._notify(_("You are in {room}.").format(room=render.room_title(room)))
-        else:
-            self._session.move(room)
+        room = typed_room(argument)
+        if room in self._rooms:
+            self._rooms.go_to(room)
+            self._incoming.tell_room()
+            return
+        self._check_full_server()
+        with self._remembered(_typed(commands.MOVE, argument)) as key:
+            self._rooms.enter(room, key)  # before it is sent, since the answer comes in a thread
+            try:
+                self._session.enter(room, key=key)
+            except ChatError:
+                self._rooms.refuse_entry(key)
+                raise
+        self._terminal.refresh()
+
+    def _part(self, argument: str) -> None:
+        room = typed_room(argument) if argument else self._rooms.current
+        self._check_full_server()
+        with self._remembered(_typed(commands.PART, argument)) as key:
+            self._session.leave(room, key)
+        if self._rooms.leave(room):
+            self._incoming.tell_room()
 
     def _history(self, argument: str) -> None:
         is_number = argument.isascii() and argument.isdigit()
@@ -145,9 +236,23 @@ class Actions:
         if not argument:
             count = DEFAULT_HISTORY
         if count:
-            self._incoming.begin_repetition(self._session.history(min(count, MAX_HISTORY)))
+            self._check_answers()
+            self._ask_page(self._rooms.current, min(count, MAX_HISTORY))
         else:
             self._show_usage(commands.HISTORY)
+
+    def _ask_page(self, room: str, count: int) -> None:
+        """Ask for the messages before the oldest one that was shown."""
+        key = secrets.token_hex(12)
+        before = self._incoming.begin_page(room, key)
+        if before is None:
+            self._notify(_("Earlier messages are on their way already."))
+            return
+        try:
+            self._session.history(count, room, before, key)
+        except ChatError:
+            self._incoming.end_page(key)
+            raise
 
     def _ignore(self, argument: str) -> None:
         name = render.shown_name(argument)
@@ -155,7 +260,7 @@ class Actions:
             self._show_usage(commands.IGNORE)
         elif self._roster.toggle_ignored(argument):
             text = _("Messages from {user} are hidden; {usage} shows them again.")
-            usage = f"{commands.PREFIX}{commands.IGNORE.name} {name}"
+            usage = _typed(commands.IGNORE, name)
             self._notify(text.format(user=name, usage=usage))
         else:
             self._notify(_("Messages from {user} are shown again.").format(user=name))
@@ -168,3 +273,9 @@ class Actions:
 
     def _clear(self, _argument: str) -> None:
         self._terminal.clear()
+        self._incoming.forget_shown()
+
+
+def _typed(command: Command, argument: str) -> str:
+    """Return a command as it is typed."""
+    return f"{commands.PREFIX}{command.name} {argument}".rstrip()

@@ -8,7 +8,7 @@ from datetime import datetime
 from chat.cli.i18n import N_
 from chat.client.ui import render
 from chat.protocol.names import name_key
-from chat_pb2 import KIND_UNSPECIFIED, Message
+from chat_pb2 import KIND_ACTION, KIND_UNSPECIFIED, Message
 
 MODES = ("all", "mentions", "off")
 # What people may type for them, without accents.
@@ -57,10 +57,15 @@ class Alerts:
     def rings_at(self, message: Message, own_name: str) -> bool:
         """Say whether the bell rings at a message, for whom it calls `own_name`."""
         mode = self.mode
-        is_own = name_key(message.user) == name_key(own_name)
-        if mode == "off" or message.kind != KIND_UNSPECIFIED or is_own:
+        if mode == "off" or not self.is_news(message, own_name):
             return False
-        if message.id and render.time_of(message) < self._began_at:
-            return False  # history
         is_to_me = bool(message.to) or render.mentions(render.clean(message.message), own_name)
         return is_to_me or mode == "all"
+
+    def is_news(self, message: Message, own_name: str) -> bool:
+        """Say whether somebody else says something that is no history: private, or said now."""
+        is_own = name_key(message.user) == name_key(own_name)
+        if message.kind not in (KIND_UNSPECIFIED, KIND_ACTION) or is_own:
+            return False
+        is_in_room = message.id and not message.to
+        return not is_in_room or render.time_of(message) >= self._began_at

@@ -10,13 +10,16 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 
 from chat.cli.i18n import _, _n
 from chat.client import alerts, commands, outbox
 from chat.client.actions import Actions
 from chat.client.alerts import Alerts
 from chat.client.connection_status import ConnectionStatus
-from chat.client.incoming import Incoming
+from chat.client.identity import Identity
+from chat.client.incoming import SAID, Incoming
+from chat.client.rooms import Rooms
 from chat.client.roster import Roster
 from chat.client.sent_lines import SentLines
 from chat.client.session import Session
@@ -24,13 +27,25 @@ from chat.client.state import Change, State
 from chat.client.ui import render
 from chat.client.ui.base import Terminal
 from chat.protocol.errors import ChatError, ConfigError
-from chat_pb2 import KIND_RENAMED, KIND_UNSPECIFIED, KIND_WHO, Message
+from chat.protocol.limits import DEFAULT_HISTORY, MAX_HISTORY
+from chat_pb2 import (
+    KIND_ACTION,
+    KIND_ENTERED,
+    KIND_EXITED,
+    KIND_HISTORY,
+    KIND_RENAMED,
+    KIND_ROOMS,
+    KIND_WHO,
+    Message,
+)
 
 # How long to wait for the server's word on the name before typing begins.
 GREETING_SECONDS = 1.0
 # How long leaving waits for what is on its way, and the end of a pipe for its acknowledgements.
 LEAVE_SECONDS = 1.5
 PIPE_END_SECONDS = 60.0
+# How long another one may have the name before the user is asked for a new one.
+LOST_NAME_SECONDS = 60.0
 
 EXIT_OK = 0
 EXIT_REFUSED = 1
@@ -40,21 +55,35 @@ EXIT_NOT_ACKNOWLEDGED = 3
 class App:
     """One person at one terminal: what is typed goes to the session, what comes in is shown.
 
-    `session`: takes its `on_state`. `bell`: one of `alerts.MODES`.
+    `session`: takes its `on_state`. `bell`: one of `alerts.MODES`. `identity`: kept up to date, and
+    closed at the end.
 
-    `_lock` guards `_refusal`, `_has_started`, `_is_leaving` and `_status`: exactly one of the two
-    threads sees to a refusal. What else there is has locks of its own.
+    `_lock` guards `_refusal`, `_has_started`, `_is_leaving`, `_status` and `_was_name_asked`:
+    exactly one of the two threads sees to a refusal. What else there is has locks of its own.
     """
 
-    def __init__(self, session: Session, terminal: Terminal, bell: str) -> None:
+    def __init__(
+        self, session: Session, terminal: Terminal, bell: str, identity: Identity | None = None
+    ) -> None:
         self._session = session
         self._terminal = terminal
-        self._roster = Roster(session.room)
+        self._identity = identity
+        self._rooms = Rooms(session.rooms)
+        self._roster = Roster()
         self._sent_lines = SentLines(terminal)
         ringing = Alerts(bell, render.now())
-        self._incoming = Incoming(session, terminal, self._roster, ringing, self._sent_lines)
+        self._incoming = Incoming(
+            session, terminal, self._rooms, self._roster, ringing, self._sent_lines
+        )
         self._actions = Actions(
-            session, terminal, self._roster, ringing, self._incoming, self._sent_lines
+            session,
+            terminal,
+            self._rooms,
+            self._roster,
+            ringing,
+            self._incoming,
+            self._sent_lines,
+            lambda: self._present_status,
         )
         self._receive_thread: threading.Thread | None = None
         self._greeted = threading.Event()
@@ -62,72 +91,105 @@ class App:
         self._refusal: ChatError | ConfigError | None = None
         self._has_started = False  # what happens now is for the terminal, not for `start`
         self._is_leaving = False
+        self._was_name_asked = False
         self._status = ConnectionStatus()
         session.on_state = self.connection_changed
+
+    @property
+    def _present_status(self) -> ConnectionStatus:
+        with self._lock:
+            return self._status
 
     # From beginning to end; in the main thread.
 
     def start(self, receive_thread: threading.Thread) -> None:
         """Let `receive_thread` connect; raises the refusal if there was one already."""
         self._receive_thread = receive_thread
-        receive_thread.start()
-        self._greeted.wait(GREETING_SECONDS)
-        with self._lock:
-            if self._refusal is not None:
-                raise self._refusal
-            self._has_started = True
+        try:
+            receive_thread.start()
+            self._greeted.wait(GREETING_SECONDS)
+            with self._lock:
+                if self._refusal is not None:
+                    raise self._refusal
+                self._has_started = True
+        except BaseException:
+            self._end_session(LEAVE_SECONDS)
+            raise
 
     def run(self) -> int:
-        """Send what is typed until the person leaves; return the exit code."""
-        is_done = False
+        """Send what is typed until the person leaves; return the exit code.
+
+        A signal, which raises `KeyboardInterrupt` or `SystemExit`, ends it in order too, within
+        `LEAVE_SECONDS`; the next one at once.
+        """
+        seconds = LEAVE_SECONDS
         try:
             self._terminal.run(self)
-            code = self._leave()
-            is_done = True
-            return code
+            if not self._terminal.is_interactive:
+                seconds = PIPE_END_SECONDS
         finally:
-            if not is_done:
-                self._abandon()
+            try:
+                self._end_session(seconds)
+            finally:
+                self._terminal.finish()
+                is_anything_lost = self._tell_lost()
+        return self._exit_code(is_anything_lost)
 
-    def _abandon(self) -> None:
-        """End at once, whatever is on its way."""
-        self._begin_leaving()
-        self._session.abort()
-        self._terminal.finish()
-        self._join()
+    def _end_session(self, seconds: float) -> None:
+        """Half-close, and take what is still owed to us; if even that is interrupted, abort."""
+        with self._lock:
+            self._is_leaving = True
+        try:
+            with suppress(ChatError, ConfigError):  # nobody was there to tell it
+                self._session.close(seconds)
+        finally:
+            self._session.abort()
+            if self._receive_thread is not None and self._receive_thread.is_alive():
+                self._receive_thread.join(LEAVE_SECONDS)
+            if self._identity is not None:
+                self._identity.close()
 
-    def _leave(self) -> int:
-        self._begin_leaving()
-        is_person = self._terminal.is_interactive
-        lost = self._session.close(LEAVE_SECONDS if is_person else PIPE_END_SECONDS)
-        self._join()
-        self._terminal.finish()
+    def _tell_lost(self) -> bool:
+        """Print what was said and not acknowledged, line by line; say whether anything was."""
+        lost = [message for message in self._session.pending if message.kind in SAID]
+        if lost:
+            text = _n(
+                "{} message was not acknowledged:", "{} messages were not acknowledged:", len(lost)
+            )
+            lines = [text.format(len(lost)), *map(self._unsent_line, lost)]
+            with suppress(OSError):  # the terminal is gone
+                self._terminal.show_error("\n".join(lines))
+        return bool(lost)
+
+    def _unsent_line(self, message: Message) -> str:
+        return "  " + render.clean(self._as_said(message)).replace("\n", render.LINE_FEED_SIGN)
+
+    def _exit_code(self, is_anything_lost: bool) -> int:
         with self._lock:
             refusal = self._refusal
         if refusal is not None:
             self._terminal.show_error(sentence(refusal))
-            return EXIT_REFUSED
-        if lost:
-            text = _n(
-                "{} message was not acknowledged.", "{} messages were not acknowledged.", lost
-            )
-            self._terminal.show_error(text.format(lost))
-        has_failed = self._sent_lines.failures > 0 and not is_person
-        return EXIT_NOT_ACKNOWLEDGED if lost or has_failed else EXIT_OK
-
-    def _begin_leaving(self) -> None:
-        with self._lock:
-            self._is_leaving = True
-
-    def _join(self) -> None:
-        if self._receive_thread is not None:
-            self._receive_thread.join(LEAVE_SECONDS)
+            # Who was in and lost the name was not refused: what it says could not be said.
+            has_lost_name = self._present_status.has_lost_name
+            return EXIT_NOT_ACKNOWLEDGED if has_lost_name else EXIT_REFUSED
+        is_program = not self._terminal.is_interactive
+        has_failed = self._sent_lines.failures > 0 or self._session.unacknowledged > 0
+        is_lost = is_anything_lost or (is_program and has_failed)
+        return EXIT_NOT_ACKNOWLEDGED if is_lost else EXIT_OK
 
     # What comes in; in the receive thread.
 
     def receive(self, message: Message) -> None:
         """Take a message that came in."""
         self._incoming.take(message)
+        if message.kind == KIND_ENTERED:
+            self._roster.forget_room(message.room)
+            self._ask_who_is_here()
+        if self._identity is not None:
+            if message.kind == KIND_RENAMED:
+                self._identity.follow(self._session.name, self._session.place)
+            elif message.to and message.id:
+                self._identity.save(self._session.place)
 
     def end(self, refusal: ChatError | ConfigError) -> None:
         """End the conversation: nothing more will come in."""
@@ -141,23 +203,61 @@ class App:
     def connection_changed(self, state: State) -> None:
         """Take note of what became of the connection, and tell the person."""
         with self._lock:
-            was_lost, is_leaving = self._status.is_lost, self._is_leaving
-            self._status = ConnectionStatus(state, was_lost)
-        if state.change in (Change.CONNECTED, Change.PLAIN):
+            before, is_leaving = self._status, self._is_leaving
+            self._status = ConnectionStatus(state, before)
+        if state.change in (Change.CONNECTED, Change.RESUMED, Change.PLAIN):
             self._greeted.set()
-        if state.change in (Change.CONNECTED, Change.RESUMED):
-            self._ask_who_is_here()
-        if state.change is Change.PLAIN:
-            self._sent_lines.clear()  # no echo will say whose it is
+            self._come_in()
         if not is_leaving:
-            self._incoming.tell_change(state, was_lost)
+            self._incoming.tell_change(state, before)
+            if state.change is Change.NAME_TAKEN:
+                self._see_to_lost_name()
         self._terminal.refresh()
 
+    def _come_in(self) -> None:
+        """Begin anew with what is known of people and of the name."""
+        with self._lock:
+            self._was_name_asked = False
+        self._roster.forget()
+        self._ask_who_is_here()
+        if self._identity is not None:
+            self._identity.follow(self._session.name, self._session.place)
+            self._identity.save(self._session.place)
+
     def _ask_who_is_here(self) -> None:
-        """Ask for the status line, unless so much waits that asking would block."""
-        self._roster.begin_who(time.monotonic())
-        if self._terminal.is_live and self._session.unacknowledged < outbox.MAX_PENDING // 2:
-            self._session.ask_who()
+        """Ask for the status line, if that is not known and no asking would block or fail."""
+        room, now = self._rooms.current, time.monotonic()
+        is_lost = self._present_status.is_lost or not self._session.is_connected
+        is_possible = self._session.is_full and not is_lost
+        has_space = self._session.unacknowledged < outbox.MAX_PENDING // 2
+        if (
+            self._terminal.is_live
+            and is_possible
+            and has_space
+            and self._roster.is_stale(room, now)
+        ):
+            self._roster.begin_who(room, now)
+            with suppress(ChatError):  # the connection has changed, or the room, meanwhile
+                self._session.ask_who(room)
+
+    def _see_to_lost_name(self) -> None:
+        """After a minute ask a person for another name; a program ends."""
+        status = self._present_status
+        if time.monotonic() - status.name_lost_at < LOST_NAME_SECONDS:
+            return
+        if not self._terminal.is_interactive:
+            self._session.abort()
+            self.end(ChatError("NAME_TAKEN"))
+            return
+        with self._lock:
+            was_asked, self._was_name_asked = self._was_name_asked, True
+        if not was_asked:
+            text = _(
+                "* The name {name} is still taken. Choose another one with {usage}; what you typed"
+                " and what is not confirmed is kept, and sent then."
+            )
+            name = render.shown_name(self._session.name)
+            self._terminal.show_notice(text.format(name=name, usage=commands.RENAME.usage))
 
     # What a terminal asks and hands over (`TerminalController`); `handle_…` in the main thread.
 
@@ -175,7 +275,7 @@ class App:
             if self._terminal.is_interactive:
                 self._actions.do(line)
             else:
-                self._actions.send(line)
+                self._actions.send(line, self._rooms.current)
         except ChatError as error:
             self._give_back(line, error)
         return True
@@ -188,13 +288,23 @@ class App:
             self._sent_lines.give_back(line, str(error))
 
     def handle_message(self, message: Message) -> None:
-        """Send a message that a program made: said, private, a rename or a WHO."""
-        if message.kind == KIND_RENAMED:
-            self._session.rename(message.message, message.key)
+        """Send a message that a program made, of any kind that a client may send."""
+        session, room, key = self._session, message.room or None, message.key
+        if message.kind in SAID:
+            is_action = message.kind == KIND_ACTION
+            self._actions.send(message.message, room, message.to, key, is_action=is_action)
+        elif message.kind == KIND_RENAMED:
+            session.rename(message.message, key)
         elif message.kind == KIND_WHO:
-            self._session.ask_who(message.key)
-        elif message.kind == KIND_UNSPECIFIED:
-            self._actions.send(message.message, message.to, key=message.key)
+            session.ask_who(room, key)
+        elif message.kind == KIND_ROOMS:
+            session.ask_rooms(key)
+        elif message.kind == KIND_ENTERED:
+            session.enter(message.room, _number_in(message), key)
+        elif message.kind == KIND_EXITED:
+            session.leave(message.room, key)
+        elif message.kind == KIND_HISTORY:
+            session.history(_number_in(message) or DEFAULT_HISTORY, room, message.id, key)
         else:
             raise ChatError("REQUEST_INVALID")
 
@@ -204,39 +314,53 @@ class App:
 
     def status(self) -> list[str]:
         """Return the parts of the status line, the most important first."""
-        with self._lock:
-            status = self._status
-        waiting, people = len(self.waiting()), len(self._roster.names)
+        waiting, room = len(self.waiting()), self._rooms.current
+        people = len(self._roster.names_in(room))
         parts = [
-            status.text,
+            self._present_status.text,
             _n("{} not confirmed", "{} not confirmed", waiting).format(waiting) if waiting else "",
-            render.room_title(self._session.room),
+            render.room_title(room),
+            *(f"{render.room_sign(other)} {unread}" for other, unread in self._rooms.unread),
             _n("{} person", "{} people", people).format(people) if people else "",
         ]
         return [part for part in parts if part]
 
     def waiting(self) -> list[str]:
         """Return what was said and is not acknowledged yet, in order."""
-        said = [m for m in self._session.pending if m.kind == KIND_UNSPECIFIED]
-        return [f"\N{RIGHTWARDS ARROW} {m.to}: {m.message}" if m.to else m.message for m in said]
+        return [self._as_said(m) for m in self._session.pending if m.kind in SAID]
+
+    def _as_said(self, message: Message) -> str:
+        """Return what was said, with whom it is for, or where, if that is not the present room."""
+        text = f"* {message.message}" if message.kind == KIND_ACTION else message.message
+        if message.to:
+            return f"\N{RIGHTWARDS ARROW} {message.to}: {text}"
+        is_here = self._rooms.is_current(message.room)
+        return text if is_here else f"{render.room_sign(message.room)} {text}"
 
     def completions(self, before: str) -> tuple[int, list[str]]:
         """Return how much of `before` is the word that Tab completes, and by what."""
         choices: dict[str, Iterable[str]] = {
             "names": [name for name in self._roster.names if name != self.name],
-            "rooms": self._roster.rooms,
+            "rooms": self._rooms.known,
             "bells": alerts.MODES,
         }
         return commands.completions(before, choices)
 
     def tick(self) -> None:
-        """Ask again who is here, where that is not told; show the present state."""
-        if self._roster.is_stale(time.monotonic()):
-            self._ask_who_is_here()
-        with self._lock:
-            status = self._status
-        if not status.is_steady:
+        """Ask who is here, where that is not told or was not asked; show the present state."""
+        self._ask_who_is_here()
+        if not self._present_status.is_steady:
             self._terminal.refresh()
+
+
+def _number_in(message: Message) -> int | None:
+    """Return the number that a program's wish carries as its text; raises REQUEST_INVALID."""
+    text = message.message
+    if not text:
+        return None
+    if not (text.isascii() and text.isdigit() and len(text) <= len(str(MAX_HISTORY))):
+        raise ChatError("REQUEST_INVALID")
+    return int(text)
 
 
 def enter(name: str | None, terminal: Terminal, join: Callable[[str], App]) -> App:

@@ -42,20 +42,32 @@ class Command:
 
 LEAVE = Command(("sair", "quit"), N_("leave the chat"))
 HELP = Command(("ajuda", "help"), N_("show the commands"))
-WHO = Command(("quem", "who"), N_("show who is here"))
+WHO = Command(("quem", "who"), N_("show who is in the room"))
 TELL = Command(
     ("msg",), N_("tell one person something in private"), N_("NAME TEXT"), completes="names"
 )
 REPLY = Command(("r", "reply"), N_("answer the last private message"), N_("TEXT"))
+ME = Command(
+    ("eu", "me"), N_("say what you do: /eu waves shows as * ana waves to everybody"), N_("TEXT")
+)
 RENAME = Command(("nome", "nick"), N_("take another name"), N_("NAME"))
 MOVE = Command(
     ("sala", "join"),
-    N_("go to another room; without a name, to the common one"),
+    N_("enter a room and talk there, or go back to one; without a name, to the common one"),
+    N_("[NAME]"),
+    completes="rooms",
+)
+ROOMS = Command(("salas", "rooms"), N_("show the rooms that have people"))
+PART = Command(
+    ("deixar", "part"),
+    N_("leave a room; without a name, the one that you talk in"),
     N_("[NAME]"),
     completes="rooms",
 )
 HISTORY = Command(
-    ("historico", "history"), N_("show the last messages again (20 by default)"), N_("[NUMBER]")
+    ("historico", "history"),
+    N_("show older messages of the room, 20 at a time; once more for older ones still"),
+    N_("[NUMBER]"),
 )
 IGNORE = Command(
     ("ignorar", "ignore"),
@@ -71,7 +83,22 @@ BELL = Command(
 )
 CLEAR = Command(("limpar", "clear"), N_("clear the screen"))
 
-COMMANDS = (LEAVE, HELP, WHO, TELL, REPLY, RENAME, MOVE, HISTORY, IGNORE, BELL, CLEAR)
+COMMANDS = (
+    LEAVE,
+    HELP,
+    MOVE,
+    ROOMS,
+    PART,
+    WHO,
+    HISTORY,
+    TELL,
+    REPLY,
+    ME,
+    RENAME,
+    IGNORE,
+    BELL,
+    CLEAR,
+)
 _BY_NAME = {name: command for command in COMMANDS for name in command.names}
 
 

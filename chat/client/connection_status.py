@@ -1,4 +1,4 @@
-"""The state of the connection, as the status line says it."""
+"""The state of the connection, as the status line says it, and what the server is known to be."""
 
 from __future__ import annotations
 
@@ -14,39 +14,63 @@ RESUMED_SECONDS = 5.0
 class ConnectionStatus:
     """What became of the connection, and when. Immutable, so that any thread may read it.
 
-    `was_lost`: whether it was lost before this change.
+    `before`: the status before this change; None at the beginning.
+
+    `is_lost`: there is no connection; `has_lost_name`: since somebody else has the name, from
+    `name_lost_at` on (monotonic seconds). `is_plain`: the last server that said what it is was a
+    plain one; `is_known`: there was one.
     """
 
-    def __init__(self, state: State | None = None, was_lost: bool = False) -> None:
-        self._change = state.change if state else None
+    def __init__(self, state: State | None = None, before: ConnectionStatus | None = None) -> None:
+        change = state.change if state else None
+        self._change = change
         now = time.monotonic()
         self._retry_at = now + (state.seconds if state else 0.0)
         self._until = now + RESUMED_SECONDS
-        self.is_lost = self._change in (Change.LOST, Change.RETRYING) or (
-            was_lost and self._change is Change.NEW_LOG
+        was_lost = before is not None and before.is_lost
+        had_lost_name = before is not None and before.has_lost_name
+        goes_on = change in (Change.RETRYING, Change.SILENT)
+        self.is_lost: bool = change in (Change.LOST, Change.NAME_TAKEN, Change.RETRYING) or (
+            was_lost and change in (Change.NEW_LOG, Change.SILENT)
         )
-        self._is_return = was_lost and self._change is Change.RESUMED
+        self.has_lost_name: bool = change is Change.NAME_TAKEN or (goes_on and had_lost_name)
+        self.name_lost_at: float = (
+            before.name_lost_at if before is not None and had_lost_name else now
+        )
+        self._is_return = was_lost and change in (Change.RESUMED, Change.PLAIN)
+        is_met = change in (Change.CONNECTED, Change.RESUMED, Change.PLAIN)
+        self.is_known: bool = is_met or (before is not None and before.is_known)
+        was_plain = before is not None and before.is_plain
+        self.is_plain: bool = change is Change.PLAIN if is_met else was_plain
 
     @property
     def is_steady(self) -> bool:
         """Whether the text stays what it is."""
         is_new = self._is_return and time.monotonic() < self._until + 1
-        return self._change is not None and not self.is_lost and not is_new
+        return self.is_known and not self.is_lost and not is_new
 
     @property
     def text(self) -> str:
         """What the status line says."""
         if self._change is None:
             return _("connecting")
+        if self._change is Change.SILENT:
+            return _("no answer yet")
         if self.is_lost:
             return self._reconnecting()
-        if self._change is Change.PLAIN:
-            return _("plain server")
-        is_resumed = self._is_return and time.monotonic() < self._until
-        return _("resumed") if is_resumed else _("connected")
+        if self._is_return and time.monotonic() < self._until:
+            return _("resumed")
+        return _("plain server") if self.is_plain else _("connected")
 
     def _reconnecting(self) -> str:
         seconds = self._retry_at - time.monotonic()
-        if self._change is Change.LOST or seconds <= 0:
+        is_now = self._change is not Change.RETRYING or seconds <= 0
+        if self.has_lost_name:
+            if is_now:
+                return _("name taken, trying again")
+            text = _("name taken, trying again in {seconds} s")
+        elif is_now:
             return _("reconnecting")
-        return _("reconnecting in {seconds} s").format(seconds=max(1, round(seconds)))
+        else:
+            text = _("reconnecting in {seconds} s")
+        return text.format(seconds=max(1, round(seconds)))

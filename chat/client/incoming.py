@@ -1,70 +1,188 @@
 """What comes in, messages and changes of the connection, and what the user is shown of it.
 
-Called by the receive thread, but for the repetition of the history, which the main thread begins.
+Called by the receive thread, but for the pages of history, which the main thread asks for.
 """
 
 from __future__ import annotations
 
 import threading
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from chat.cli.i18n import _, _n
 from chat.client.alerts import Alerts
+from chat.client.connection_status import ConnectionStatus
+from chat.client.rooms import Rooms
 from chat.client.roster import Roster
-from chat.client.sent_lines import SentLines
+from chat.client.sent_lines import SentLines, quotation
 from chat.client.session import Session
 from chat.client.state import Change, State
 from chat.client.ui import render
 from chat.client.ui.base import Terminal
 from chat.client.ui.render import RenderedMessage
 from chat.protocol.errors import explain
-from chat_pb2 import KIND_NOTICE, KIND_PRESENT, KIND_UNSPECIFIED, KIND_WHO, Message
+from chat.protocol.limits import MAX_HISTORY
+from chat.protocol.names import name_key
+from chat_pb2 import (
+    KIND_ACTION,
+    KIND_ENTERED,
+    KIND_EXITED,
+    KIND_HISTORY,
+    KIND_JOINED,
+    KIND_LEFT,
+    KIND_NOTICE,
+    KIND_PRESENT,
+    KIND_RENAMED,
+    KIND_ROOMS,
+    KIND_UNSPECIFIED,
+    KIND_WHO,
+    Message,
+)
 
 # A list longer than this would fill the screen.
 MAX_LISTED_PEOPLE = 100
+MAX_LISTED_ROOMS = 100
+SAID = (KIND_UNSPECIFIED, KIND_ACTION)
+# Notices that something of a room or of the inbox is missing.
+GAPS = ("HISTORY_GONE", "LOG_REWOUND")
+# Notices, about a room, after which the session is not in it.
+REFUSED_ENTRIES = ("TOO_MANY_ROOMS", "ROOM_INVALID")
+
+
+@dataclass
+class Page:
+    """A page of history that was asked for: `room`, and its messages by id, as far as they came.
+
+    By id, since a page that the loss of the connection cut off begins anew.
+    """
+
+    room: str
+    messages: dict[int, Message] = field(default_factory=dict)
 
 
 class Incoming:
     """Shows what comes in: each message where it belongs, each loss once.
 
-    `_lock` guards `_repeating_until`; it is never held while the terminal is called, which may make
-    the receive thread wait for the main thread. `_seen_at` belongs to the receive thread.
+    `_lock` guards `_pages` and `_oldest` (the oldest id shown of each room); it is never held while
+    the terminal is called, which may make the receive thread wait for the main thread. `_seen_at`
+    and `_listed_rooms` belong to the receive thread.
     """
 
     def __init__(
         self,
         session: Session,
         terminal: Terminal,
+        rooms: Rooms,
         roster: Roster,
         alerts: Alerts,
         sent_lines: SentLines,
     ) -> None:
         self._session = session
         self._terminal = terminal
+        self._rooms = rooms
         self._roster = roster
         self._alerts = alerts
         self._sent_lines = sent_lines
         self._lock = threading.Lock()
-        self._repeating_until = 0  # the id at which what comes once more ends
-        self._seen_at: datetime | None = None
+        self._pages: dict[str, Page] = {}  # by the key of what asked for them
+        self._oldest: dict[str, int] = {}
+        self._seen_at: dict[str, datetime] = {}  # by room
+        self._listed_rooms: list[Message] = []  # of an answer that is not complete
 
     # Messages.
 
     def take(self, message: Message) -> None:
         """Take note of a message, and show it where it is to be shown."""
-        typed = self._sent_lines.take(message.key) if message.key else None
-        if message.kind == KIND_NOTICE and typed is not None:
-            self._take_refusal(typed, message)
-        elif message.kind in (KIND_PRESENT, KIND_WHO):
-            self._take_answer(message)
+        typed = self._sent_lines.take(message.key) if self._ends_wait(message) else None
+        if message.kind in (KIND_PRESENT, KIND_WHO):
+            self._take_who(message)
+        elif message.kind == KIND_HISTORY:
+            self._take_page(message)
+        elif message.kind == KIND_ROOMS:
+            self._take_rooms(message)
+        elif message.kind in (KIND_ENTERED, KIND_EXITED):
+            self._take_move(message)
+        elif message.kind == KIND_NOTICE:
+            self._take_notice(message, typed)
         else:
-            if self._roster.note(message, self._session.name):
-                self._terminal.refresh()
-            is_on_screen = typed is not None and self._terminal.has_typed_lines
-            is_hidden = is_on_screen and message.kind == KIND_UNSPECIFIED
-            is_ignored = message.kind != KIND_NOTICE and self._roster.is_ignored(message.user)
-            if not is_hidden and not is_ignored:
-                self._show(message)
+            self._take_said(message, typed)
+
+    @staticmethod
+    def _ends_wait(message: Message) -> bool:
+        is_part = message.kind == KIND_HISTORY and message.batch
+        return bool(message.key) and not is_part
+
+    def _pass_on(self, message: Message) -> None:
+        """Hand an answer to a program, which asked for it itself."""
+        if not self._terminal.is_interactive:
+            self._terminal.show(message, RenderedMessage())
+
+    def _take_said(self, message: Message, typed: str | None) -> None:
+        """Take what is said, and who comes and goes."""
+        if typed is not None and message.to:
+            self._sent_lines.note_delivered(message.key, typed)
+        if self._roster.note(message, self._session.name):
+            self._terminal.refresh()
+        is_on_screen = typed is not None and self._terminal.has_typed_lines
+        is_hidden = is_on_screen and message.kind == KIND_UNSPECIFIED
+        is_ignored = self._roster.is_ignored(message.user)
+        if not is_hidden and not is_ignored and not self._is_elsewhere(message):
+            self._show(message)
+            self._note_news(message)
+
+    def _is_elsewhere(self, message: Message) -> bool:
+        """Say whether it tells a person who comes to a room, or goes, that is not looked at."""
+        if not self._terminal.is_interactive or not self._is_in_other_room(message):
+            return False
+        if message.kind == KIND_RENAMED:  # told in each room that is shared
+            people = map(name_key, self._roster.names_in(self._rooms.current))
+            return name_key(message.message) in people
+        return message.kind in (KIND_JOINED, KIND_LEFT)
+
+    def _is_in_other_room(self, message: Message) -> bool:
+        """Say whether it belongs to another room; a private one, and one's own rename, to none."""
+        is_own_name = name_key(message.message) == name_key(self._session.name)
+        is_own_rename = message.kind == KIND_RENAMED and is_own_name
+        has_room = not message.to and not is_own_rename
+        return has_room and not self._rooms.is_current(message.room)
+
+    def _show(self, message: Message) -> None:
+        rendered = render.render_message(message, self._session.name)
+        if rendered is not None and self._is_in_other_room(message):
+            rendered = render.in_room(rendered, message.room)
+        if rendered is not None or not self._terminal.is_interactive:
+            self._terminal.show(message, rendered or RenderedMessage())
+        if message.id and not message.to:
+            self._note_shown(message.room, message.id)
+
+    def _note_shown(self, room: str, message_id: int) -> None:
+        key = name_key(room)
+        with self._lock:
+            self._oldest[key] = min(message_id, self._oldest.get(key, message_id))
+
+    def _note_news(self, message: Message) -> None:
+        """Ring and count, where somebody says something now."""
+        if self._alerts.rings_at(message, self._session.name):
+            self._terminal.ring()
+        if not message.to and self._alerts.is_news(message, self._session.name):
+            self._rooms.count_unread(message.room)
+            self._terminal.refresh()
+        if message.id:
+            self._seen_at[_place_of(message)] = render.time_of(message)
+
+    # Notices.
+
+    def _take_notice(self, message: Message, typed: str | None) -> None:
+        self.end_page(message.key)
+        is_moved = self._rooms.refuse_entry(message.key)
+        if message.user in REFUSED_ENTRIES and message.room:
+            is_moved |= self._rooms.leave(message.room)
+        if typed is not None:
+            self._take_refusal(typed, message)
+        else:
+            self._show_notice(message)
+        if is_moved:
+            self.tell_room()
 
     def _take_refusal(self, typed: str, message: Message) -> None:
         if self._terminal.is_interactive:
@@ -74,103 +192,190 @@ class Incoming:
             self._sent_lines.count_failure()
             self._show(message)
 
-    def _take_answer(self, message: Message) -> None:
-        is_complete, was_requested = self._roster.take_answer(message)
-        if is_complete:
-            self._terminal.refresh()
-        if was_requested:
-            self._list_people()
-        if not self._terminal.is_interactive:
+    def _show_notice(self, message: Message) -> None:
+        """Show what the server tells; not that it stops, which the loss of the connection tells."""
+        line = self._sent_lines.take_delivered(message.key)
+        if line and not self._terminal.is_interactive:
+            self._sent_lines.count_failure()
+        if message.user in GAPS:
+            self.forget_shown()
+        if message.user != "SHUTTING_DOWN":
+            self._terminal.show(message, self._rendered_notice(message, line))
+        elif not self._terminal.is_interactive:
             self._terminal.show(message, RenderedMessage())
 
-    def _list_people(self) -> None:
-        names = self._roster.names
-        shown = ", ".join(map(render.isolated, names[:MAX_LISTED_PEOPLE]))
-        text = _n("{} person here: {names}", "{} people here: {names}", len(names))
-        more = ", \N{HORIZONTAL ELLIPSIS}" if len(names) > MAX_LISTED_PEOPLE else ""
-        self._terminal.show_notice("* " + text.format(len(names), names=shown + more))
+    def _rendered_notice(self, message: Message, line: str) -> RenderedMessage:
+        """Say also what it is about: the line that was typed, the room, the time."""
+        reason = explain(message.user, render.one_line(message.message))
+        text = _("* server: {reason}").format(reason=reason)
+        if message.user in GAPS:
+            text += f" ({self._place_title(message)}{self._gap(_place_of(message))})"
+        elif line:
+            text += f" ({quotation(line)})"
+        elif message.to or message.room:
+            text += f" ({self._title(message)})"
+        return render.local_notice(text, "class:notice")
 
-    def _show(self, message: Message) -> None:
-        until = self._repetition_end
-        is_repeated = 0 < message.id <= until
-        if until and message.id > until:
-            self.end_repetition()
-        rendered = render.render_message(message, self._session.name)
-        if message.kind == KIND_NOTICE:
-            rendered = self._render_notice(message, rendered)
-        if rendered is not None or not self._terminal.is_interactive:
-            self._terminal.show(message, rendered or RenderedMessage())
-        if not is_repeated and self._alerts.rings_at(message, self._session.name):
-            self._terminal.ring()
-        if message.id and message.id == until:
-            self.end_repetition()
-        if message.id and not is_repeated:
-            self._seen_at = render.time_of(message)
+    def _place_title(self, message: Message) -> str:
+        is_clear = not message.to and self._rooms.is_current(message.room)
+        return "" if is_clear else self._title(message) + ", "
 
-    def _render_notice(
-        self, message: Message, rendered: RenderedMessage | None
-    ) -> RenderedMessage | None:
-        """Say from when to when something is missing, where that is what the notice says."""
-        if message.user == "SHUTTING_DOWN":
-            return None  # the connection is about to be lost, and that says it
-        if message.user not in ("HISTORY_GONE", "LOG_REWOUND"):
-            return rendered
-        self.end_repetition()
-        text = _("* server: {reason}").format(reason=explain(message.user, ""))
-        return render.local_notice(f"{text} ({self._gap()})", "class:notice")
+    def _title(self, message: Message) -> str:
+        return _("private messages") if message.to else render.room_sign(message.room)
 
-    def _gap(self) -> str:
-        """Return the time in which something may be missing."""
+    def _gap(self, place: str) -> str:
+        """Return the time in which something of a room or of the inbox may be missing."""
         until = render.now()
-        if self._seen_at is None:
+        since = self._seen_at.get(place)
+        if since is None:
             return _("until {until}").format(until=until.strftime("%H:%M"))
-        since = self._seen_at
         is_today = since.date() == until.date()
         since_text = since.strftime("%H:%M" if is_today else _("%Y-%m-%d") + " %H:%M")
         text = _("from {since} to {until}")
         return text.format(since=since_text, until=until.strftime("%H:%M"))
 
-    # History once more.
+    # Who is there, and where.
 
-    @property
-    def _repetition_end(self) -> int:
-        with self._lock:
-            return self._repeating_until
+    def _take_who(self, message: Message) -> None:
+        is_complete, was_requested = self._roster.take_answer(message)
+        if is_complete:
+            self._terminal.refresh()
+        if was_requested:
+            self._list_people(message.room)
+        self._pass_on(message)
 
-    def begin_repetition(self, until: int) -> None:
-        """Mark what comes now as repeated, up to the id `until`; from the main thread."""
-        self.end_repetition()
-        with self._lock:
-            self._repeating_until = until
-        if until:
-            self._terminal.show_separator(_("earlier messages"))
+    def _list_people(self, room: str) -> None:
+        names = self._roster.names_in(room)
+        shown = ", ".join(map(render.isolated, names[:MAX_LISTED_PEOPLE]))
+        text = _n("{} person in {room}: {names}", "{} people in {room}: {names}", len(names))
+        more = ", \N{HORIZONTAL ELLIPSIS}" if len(names) > MAX_LISTED_PEOPLE else ""
+        title = render.room_sign(room)
+        self._terminal.show_notice("* " + text.format(len(names), room=title, names=shown + more))
 
-    def end_repetition(self) -> None:
-        """Mark the end of what came once more, if it did; from any thread."""
+    def _take_rooms(self, message: Message) -> None:
+        """Gather the rooms that have people; the message without a number ends the list."""
+        self._pass_on(message)
+        if message.message:
+            if len(self._listed_rooms) <= MAX_LISTED_ROOMS:
+                self._listed_rooms.append(message)
+            return
+        rooms, self._listed_rooms = self._listed_rooms, []
+        self._rooms.tell_of(room.room for room in rooms)
+        if self._terminal.is_interactive:
+            listed = ", ".join(map(_with_count, rooms[:MAX_LISTED_ROOMS]))
+            more = ", \N{HORIZONTAL ELLIPSIS}" if len(rooms) > MAX_LISTED_ROOMS else ""
+            text = _("* Rooms with people: {rooms}").format(rooms=listed + more)
+            self._terminal.show_notice(text)
+
+    # From room to room.
+
+    def _take_move(self, message: Message) -> None:
+        """Take the echo of a wish to enter a room, or to leave one."""
+        self._pass_on(message)
+        if not self._terminal.is_interactive:
+            return
+        if message.kind == KIND_EXITED:
+            text = _("* You left {room}.").format(room=render.room_sign(message.room))
+            self._terminal.show_notice(text)
+        elif (room := self._rooms.take_entry(message.key)) is not None:
+            text = _("* You entered {room}.").format(room=render.room_sign(room))
+            self._terminal.show_notice(text)
+        self._terminal.refresh()
+
+    def tell_room(self) -> None:
+        """Tell in which room the user talks now."""
+        room = render.room_sign(self._rooms.current)
+        self._terminal.show_notice("* " + _("You are in {room}.").format(room=room))
+        self._terminal.refresh()
+
+    # Pages of history.
+
+    def begin_page(self, room: str, key: str) -> int | None:
+        """Note that a page of `room` is being asked for with this key; from the main thread.
+
+        Returns the oldest id shown, before which it is to end, 0 for none. None: a page of the room
+        is on its way already.
+        """
         with self._lock:
-            was_repeating, self._repeating_until = self._repeating_until, 0
-        if was_repeating:
-            self._terminal.show_separator(_("back to the present"))
+            if any(name_key(page.room) == name_key(room) for page in self._pages.values()):
+                return None
+            self._pages[key] = Page(room)
+            return self._oldest.get(name_key(room), 0)
+
+    def end_page(self, key: str) -> Page | None:
+        """Return the page with this key, of which nothing more will come; None if there is none."""
+        with self._lock:
+            return self._pages.pop(key, None)
+
+    def forget_shown(self) -> None:
+        """Begin the pages at the newest message again: the screen is empty, or the log another."""
+        with self._lock:
+            self._oldest.clear()
+
+    def _take_page(self, message: Message) -> None:
+        """Gather a page, and show it when it is complete."""
+        self._pass_on(message)
+        if message.batch:
+            with self._lock:
+                page = self._pages.get(message.key)
+                if page is not None and len(page.messages) < MAX_HISTORY:
+                    page.messages.update((m.id, m) for m in message.batch)
+        elif (page := self.end_page(message.key)) is not None:
+            self._show_page(page)
+
+    def _show_page(self, page: Page) -> None:
+        title = render.room_sign(page.room)
+        if not page.messages:
+            text = _("* There are no earlier messages in {room}.").format(room=title)
+            self._terminal.show_notice(text)
+            return
+        self._terminal.show_separator(_("earlier messages of {room}").format(room=title))
+        for _id, message in sorted(page.messages.items()):
+            if not self._roster.is_ignored(message.user):
+                self._show(message)
+            self._note_shown(message.room, message.id)
+        self._terminal.show_separator(_("back to the present"))
 
     # The connection.
 
-    def tell_change(self, state: State, was_lost: bool) -> None:
-        """Tell the user what became of the connection; `was_lost`: before this change."""
-        if state.change is Change.PLAIN:
-            self._terminal.show_notice(_("* This server keeps no history and confirms nothing."))
-        elif state.change is Change.LOST and not was_lost:
+    def tell_change(self, state: State, before: ConnectionStatus) -> None:
+        """Tell the user what became of the connection; `before`: how it stood until now."""
+        change = state.change
+        if change is Change.PLAIN:
+            self._tell_plain(before)
+        elif change is Change.SILENT:
+            text = _("* The server has not answered yet; it may be full, or wait for a message.")
+            self._terminal.show_notice(text)
+        elif change is Change.LOST and not before.is_lost:
             self._terminal.show_notice(_("* Connection lost: {cause}").format(cause=state.cause))
-        elif state.change is Change.RESUMED:
-            self._tell_resumed(was_lost)
-        elif state.change is Change.NEW_LOG:
-            text = _("* The server started a new log; messages sent meanwhile may be missing")
-            self._terminal.show_notice(f"{text} ({self._gap()})")
-
-    def _tell_resumed(self, was_lost: bool) -> None:
-        room = self._session.room
-        if self._roster.enter(room):
-            self.end_repetition()
-            text = _("You are in {room}.").format(room=render.room_title(room))
-            self._terminal.show_notice(f"* {text}")
-        elif was_lost:
+        elif change is Change.NAME_TAKEN and not before.has_lost_name:
+            self._tell_name_taken()
+        elif change is Change.RESUMED and before.is_lost:
             self._terminal.show_notice(_("* Reconnected; the messages you missed follow."))
+        elif change is Change.NEW_LOG:
+            self.forget_shown()
+            text = _("* The server started a new log; messages sent meanwhile may be missing")
+            gap = self._gap(name_key(self._rooms.current))
+            self._terminal.show_notice(f"{text} ({gap})")
+
+    def _tell_plain(self, before: ConnectionStatus) -> None:
+        """Say what is missing, once; after a loss, that the server is back."""
+        if not before.is_plain:
+            self._terminal.show_notice(_("* This server keeps no history and confirms nothing."))
+        elif before.is_lost:
+            self._terminal.show_notice(_("* Reconnected."))
+
+    def _tell_name_taken(self) -> None:
+        text = _("* Somebody else is called {name} now; trying again until the name is free.")
+        name = render.shown_name(self._session.name)
+        self._terminal.show_notice(text.format(name=name))
+
+
+def _place_of(message: Message) -> str:
+    """Return the key of the room that a message belongs to; of the inbox something else."""
+    return "\N{RIGHTWARDS ARROW}" if message.to else name_key(message.room)
+
+
+def _with_count(message: Message) -> str:
+    """Return a room of the answer to ROOMS, with how many people it has."""
+    return f"{render.room_sign(message.room)} ({render.one_line(message.message)})"

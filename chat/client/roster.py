@@ -1,12 +1,13 @@
-"""Who is where, as far as the messages tell; the rooms that were visited; who is ignored."""
+"""Who is in which room, as far as the messages tell; who is ignored, and who a reply goes to."""
 
 from __future__ import annotations
 
 import threading
+from collections import defaultdict
 
 from chat.client.ui.render import shown_name
 from chat.protocol.limits import MAX_PRESENCE_MEMBERS
-from chat.protocol.names import COMMON_ROOM, name_key
+from chat.protocol.names import name_key
 from chat_pb2 import KIND_JOINED, KIND_LEFT, KIND_PRESENT, KIND_RENAMED, Message
 
 # A larger room tells nobody who comes and goes: we ask again, so often.
@@ -14,36 +15,34 @@ WHO_SECONDS = 60.0
 
 
 class Roster:
-    """The people of the room, by the key of the name, and what is remembered of them.
+    """The people of each room, by the key of the name, and what is remembered of them.
 
     `_lock` guards every attribute: the receive thread notes what messages tell, the main thread
     looks at it, and ignores people.
     """
 
-    def __init__(self, room: str) -> None:
+    def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._people: dict[str, str] = {}
-        self._present: list[str] = []  # of an answer to WHO that is not complete
-        self._asked_at = 0.0
-        self._is_who_requested = False
-        self._rooms = {COMMON_ROOM, room}
-        self._room = room
+        self._people: dict[str, dict[str, str]] = {}  # by the key of the room
+        self._present: dict[str, list[str]] = defaultdict(list)  # of answers that are not complete
+        self._asked_at: dict[str, float] = {}
+        self._requested: set[str] = set()  # the keys of what the user asked
         self._ignored: set[str] = set()
         self._correspondent = ""
 
     # Looking.
 
-    @property
-    def names(self) -> list[str]:
-        """The names of who is here, as they are shown, sorted."""
+    def names_in(self, room: str) -> list[str]:
+        """Return the names of who is in `room`, as they are shown, sorted."""
         with self._lock:
-            return sorted(self._people.values(), key=str.casefold)
+            return sorted(self._people.get(name_key(room), {}).values(), key=str.casefold)
 
     @property
-    def rooms(self) -> set[str]:
-        """The rooms that were visited, without the common one."""
+    def names(self) -> list[str]:
+        """The names of everybody in all rooms, as they are shown, sorted."""
         with self._lock:
-            return self._rooms - {COMMON_ROOM}
+            everybody = {k: name for room in self._people.values() for k, name in room.items()}
+            return sorted(everybody.values(), key=str.casefold)
 
     @property
     def correspondent(self) -> str:
@@ -68,33 +67,36 @@ class Roster:
     # Noting.
 
     def note(self, message: Message, own_name: str) -> bool:
-        """Remember what a message says of people; say whether others are here now."""
+        """Remember what a message says of people; say whether others are in its room now."""
         with self._lock:
             if message.kind == KIND_JOINED:
-                self._replace("", message.user)
+                self._replace(message.room, "", message.user)
             elif message.kind == KIND_LEFT:
-                self._replace(message.user, "")
+                self._replace(message.room, message.user, "")
             elif message.kind == KIND_RENAMED:
-                self._replace(message.user, message.message)
-                self._follow(name_key(message.user), message.message)
+                self._rename(message)
             else:
                 if message.to and name_key(message.user) != name_key(own_name):
                     self._correspondent = message.user
                 return False
             return True
 
-    def _replace(self, old: str, new: str) -> None:
-        self._people.pop(name_key(old), None)
+    def _replace(self, room: str, old: str, new: str) -> None:
+        people = self._people.setdefault(name_key(room), {})
+        people.pop(name_key(old), None)
         if new:
-            self._people[name_key(new)] = shown_name(new)
+            people[name_key(new)] = shown_name(new)
 
-    def _follow(self, old_key: str, name: str) -> None:
-        """Let what is remembered of a person belong to the new name."""
-        if name_key(self._correspondent) == old_key:
-            self._correspondent = name
-        if old_key in self._ignored:
-            self._ignored.remove(old_key)
-            self._ignored.add(name_key(name))
+    def _rename(self, message: Message) -> None:
+        """Let whoever is renamed have the new name in every room, and what is remembered too."""
+        old, new = name_key(message.user), message.message
+        for room in [room for room, people in self._people.items() if old in people]:
+            self._replace(room, message.user, new)
+        if name_key(self._correspondent) == old:
+            self._correspondent = new
+        if old in self._ignored:
+            self._ignored.remove(old)
+            self._ignored.add(name_key(new))
 
     def write_to(self, name: str) -> None:
         """Let replies go to `name`, unless somebody has written in private already."""
@@ -107,42 +109,55 @@ class Roster:
             self._ignored ^= {name_key(name)}
             return name_key(name) in self._ignored
 
-    def enter(self, room: str) -> bool:
-        """Note the room of the present stream; say whether it is another one."""
+    def forget(self) -> None:
+        """Forget who is where: the connection was lost, and nobody told what happened meanwhile."""
         with self._lock:
-            if room == self._room:
-                return False
-            self._room = room
-            self._rooms.add(room)
-            self._people = {}
-            return True
+            self._people.clear()
+            self._present.clear()
+            self._asked_at.clear()
 
-    # Asking who is here.
-
-    def request_who(self) -> None:
-        """Note that the user asked: the answer is to be listed."""
+    def forget_room(self, room: str) -> None:
+        """Forget who is in `room`, which was entered anew."""
         with self._lock:
-            self._is_who_requested = True
+            self._people.pop(name_key(room), None)
+            self._present.pop(name_key(room), None)
+            self._asked_at.pop(name_key(room), None)
 
-    def begin_who(self, now: float) -> None:
+    # Asking who is there.
+
+    def request_who(self, key: str) -> None:
+        """Note that the user asks with this key: the answer is to be listed."""
+        with self._lock:
+            self._requested.add(key)
+
+    def begin_who(self, room: str, now: float) -> None:
         """Forget half an answer, since we ask anew; `now` in monotonic seconds."""
         with self._lock:
-            self._asked_at = now
-            self._present = []
+            self._asked_at[name_key(room)] = now
+            self._present.pop(name_key(room), None)
 
-    def is_stale(self, now: float) -> bool:
-        """Say whether to ask again, since nobody tells who comes to so large a room and goes."""
+    def is_stale(self, room: str, now: float) -> bool:
+        """Say whether to ask who is in `room`.
+
+        It was not asked yet; or nobody tells who comes to so large a room and goes, and the answer
+        is old.
+        """
         with self._lock:
-            is_due = now - self._asked_at > WHO_SECONDS
-            return is_due and len(self._people) > MAX_PRESENCE_MEMBERS
+            asked_at = self._asked_at.get(name_key(room))
+            if asked_at is None:
+                return True
+            is_large = len(self._people.get(name_key(room), {})) > MAX_PRESENCE_MEMBERS
+            return is_large and now - asked_at > WHO_SECONDS
 
     def take_answer(self, message: Message) -> tuple[bool, bool]:
         """Gather an answer to WHO: is it complete by this message, and did the user ask for it?"""
+        room = name_key(message.room)
         with self._lock:
             if message.kind == KIND_PRESENT:
-                self._present.append(message.user)
+                self._present[room].append(message.user)
                 return False, False
-            self._people = {name_key(name): shown_name(name) for name in self._present}
-            self._present = []
-            was_requested, self._is_who_requested = self._is_who_requested, False
+            present = self._present.pop(room, [])
+            self._people[room] = {name_key(name): shown_name(name) for name in present}
+            was_requested = message.key in self._requested
+            self._requested.discard(message.key)
             return True, was_requested

@@ -10,19 +10,22 @@ from chat.client.ui.render import one_line
 
 # How much of a line that was not sent is quoted.
 QUOTED_CHARACTERS = 60
+# Private lines that were delivered, and may still turn out not to have been read.
+MAX_UNREAD_LINES = 100
 
 
 class SentLines:
     """What was typed, by the key of the message that it became, and how many lines failed.
 
-    `_lock` guards `_lines` and `_failures`: the main thread adds, the receive thread takes, and
-    both report. The terminal is called without it.
+    `_lock` guards `_lines`, `_delivered` and `_failures`: the main thread adds, the receive thread
+    takes, and both report. The terminal is called without it.
     """
 
     def __init__(self, terminal: Terminal) -> None:
         self._terminal = terminal
         self._lock = threading.Lock()
         self._lines: dict[str, str] = {}
+        self._delivered: dict[str, str] = {}  # private ones
         self._failures = 0
 
     @property
@@ -41,10 +44,17 @@ class SentLines:
         with self._lock:
             return self._lines.pop(key, None)
 
-    def clear(self) -> None:
-        """Forget them all: no answer will say whose it is."""
+    def note_delivered(self, key: str, line: str) -> None:
+        """Remember a private line, of which the server may say that nobody came to read it."""
         with self._lock:
-            self._lines.clear()
+            self._delivered[key] = line
+            if len(self._delivered) > MAX_UNREAD_LINES:
+                del self._delivered[next(iter(self._delivered))]
+
+    def take_delivered(self, key: str) -> str:
+        """Return and forget the private line with `key`; empty where it is not remembered."""
+        with self._lock:
+            return self._delivered.pop(key, "")
 
     def count_failure(self) -> None:
         """Count a line that was not sent, and is reported elsewhere."""
@@ -54,9 +64,7 @@ class SentLines:
     def report_unsent(self, line: str, reason: str) -> None:
         """Say that `line` was not sent, and count it."""
         self.count_failure()
-        quoted = one_line(line)
-        if len(quoted) > QUOTED_CHARACTERS:
-            quoted = quoted[:QUOTED_CHARACTERS] + "\N{HORIZONTAL ELLIPSIS}"
+        quoted = quotation(line)
         text = _("Not sent: {reason}: {line}") if quoted else _("Not sent: {reason}")
         self._terminal.show_error(text.format(reason=reason, line=quoted))
 
@@ -64,3 +72,11 @@ class SentLines:
         """Say that `line` was not sent, and let the user type on at it."""
         self.report_unsent(line, reason)
         self._terminal.restore(line)
+
+
+def quotation(line: str) -> str:
+    """Return `line` as it is quoted: on one line, and not the whole of a long one."""
+    quoted = one_line(line)
+    if len(quoted) > QUOTED_CHARACTERS:
+        quoted = quoted[:QUOTED_CHARACTERS] + "\N{HORIZONTAL ELLIPSIS}"
+    return quoted

@@ -3,16 +3,28 @@
 from __future__ import annotations
 
 import os
-from argparse import Namespace
+from argparse import Action, ArgumentParser, Namespace
 from collections.abc import Sequence
 from typing import Any
 
 from chat.cli import credentials, flags
 from chat.cli.i18n import N_, _
 from chat.client.alerts import MODES
-from chat.protocol.errors import ConfigError
-from chat.protocol.limits import DEFAULT_HISTORY, DEFAULT_PORT
-from chat.protocol.names import COMMON_ROOM, check_room
+from chat.client.rooms import typed_room
+from chat.protocol.errors import ChatError, ConfigError
+from chat.protocol.limits import DEFAULT_HISTORY, DEFAULT_PORT, MAX_ROOMS
+from chat.protocol.names import COMMON_ROOM, name_key
+
+
+class EachTime(Action):
+    """A flag that may be given several times: its texts with commas between, as in the variable."""
+
+    def __call__(
+        self, parser: ArgumentParser, namespace: Namespace, values: Any, option: str | None = None
+    ) -> None:
+        given = getattr(namespace, self.dest)
+        text = values if given is self.default else f"{given},{values}"
+        setattr(namespace, self.dest, text)
 
 
 def read_flags(arguments: Sequence[str], server_address: str) -> Namespace:
@@ -26,7 +38,12 @@ def read_flags(arguments: Sequence[str], server_address: str) -> Namespace:
     parser.add_argument("address", nargs="?", default=address, metavar="ADDRESS", help=text)
     add = parser.flag
     add("--name", help=_("your name; asked for if missing"))
-    add("--room", default=COMMON_ROOM, help=_("room to talk in; the common one if missing"))
+    add(
+        "--room",
+        action=EachTime,
+        default=COMMON_ROOM,
+        help=_("room to talk in, several times for several (commas in the variable)"),
+    )
     add(
         "--history",
         type=flags.at_least(0),
@@ -61,11 +78,19 @@ def session_options(settings: Namespace) -> dict[str, Any]:
     """Return what `Session` needs of the settings; raises `ChatError` or `ConfigError`."""
     uses_tls = settings.tls or settings.tls_ca is not None
     return {
-        "room": check_room(settings.room),
+        "rooms": rooms_in(settings.room),
         "history": settings.history,
         "token": credentials.read_token(settings.token_file),
         "credentials": credentials.channel_credentials(settings.tls_ca) if uses_tls else None,
     }
+
+
+def rooms_in(text: str) -> list[str]:
+    """Return the rooms in a text, with commas between them, each once; raises `ChatError`."""
+    rooms = {name_key(room): room for room in map(typed_room, text.split(","))}
+    if len(rooms) > MAX_ROOMS:
+        raise ChatError("TOO_MANY_ROOMS")
+    return list(rooms.values())
 
 
 def parse_address(text: str) -> str:

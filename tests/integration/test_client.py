@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +31,7 @@ from support import (
 import chat_pb2
 import chat_pb2_grpc
 import client
-from chat.client import Session, app
+from chat.client import app
 
 OLD_SERVER = str(Path("tests", "peers", "old_server.py"))
 
@@ -142,7 +142,8 @@ def test_what_is_not_acknowledged_costs_the_exit_code(
         monkeypatch.setattr(sys, "stdin", Input())
         code = client.main([dying.address, "--name", "robo", "--lang", "en"])
     assert code == app.EXIT_NOT_ACKNOWLEDGED
-    assert "not acknowledged." in capfd.readouterr().err
+    told = capfd.readouterr().err
+    assert "not acknowledged:\n" in told and told.endswith("\n  second\n")
 
 
 # JSON.
@@ -165,7 +166,7 @@ def test_json_has_every_field_both_ways(server: RunningServer) -> None:
     kinds = [message["kind"] for message in messages]
     assert "KIND_PRESENT" in kinds and "KIND_WHO" in kinds
     private = next(message for message in messages if message["to"])
-    assert (private["message"], private["id"]) == ("psiu", 0)
+    assert private["message"] == "psiu" and private["id"]  # it is one's own inbox
     assert "again" not in done.stdout.decode()
 
 
@@ -181,30 +182,82 @@ def test_json_that_is_none_is_refused(server: RunningServer) -> None:
     assert [(n["user"], n["key"]) for n in notices] == [("USER_UNKNOWN", "k")]
 
 
-def test_history_once_more_in_a_flood_loses_and_doubles_nothing(server: RunningServer) -> None:
-    """Asked for again and again while messages pour in, each is new exactly once, in order."""
-    texts = [f"flood {number}" for number in range(1000)]
-    new: list[str] = []
-    newest, repeated = 0, []
-    with full_client(server.address, "bia", room="again") as bia:
-        assert bia.epoch
-        session = Session(server.address, "ana", room="again")
-        session.send("begin")
-        for message in session:
-            if message.message == "begin" and not new:
-                for number, text in enumerate(texts):
-                    bia.say(text, key=f"again{number}")
-            if message.id > newest:
-                newest = message.id
-                new.append(message.message)
-                if len(new) % 100 == 1:
-                    assert session.history(3) == newest
-            elif message.id:
-                repeated.append(message.message)
-            # Now that it is calm: the end comes once more, as asked.
-            if repeated[-3:] == texts[-3:]:
-                session.close()
-    assert new == ["begin", *texts]
+def test_json_has_rooms_and_pages_of_history(server: RunningServer) -> None:
+    """A program is in several rooms by one stream, and asks for what was said before."""
+    with full_client(server.address, "bia", room="json-b") as bia:
+        for number in range(5):
+            bia.say(str(number), key=f"json-b{number}")
+        last = bia.wait_for_text("4")
+        wishes: list[dict[str, object]] = [
+            {"kind": "KIND_ENTERED", "room": "json-b", "message": "1", "key": "e"},
+            {"kind": "KIND_HISTORY", "room": "json-b", "message": "2", "id": last.id, "key": "h"},
+            {"kind": "KIND_ACTION", "room": "json-b", "message": "waves", "key": "a"},
+            {"kind": "KIND_ENTERED", "room": "json-c", "key": "c"},
+            {"kind": "KIND_EXITED", "room": "json-c", "key": "x"},
+            {"kind": "KIND_ROOMS", "key": "r"},
+        ]
+        typed = "".join(json.dumps(wish) + "\n" for wish in wishes)
+        done = talk(server.address, "--name", "robo", "--room", "json-a", "--json", typed=typed)
+    assert (done.returncode, done.stderr) == (0, b"")
+    came = [json.loads(line) for line in done.stdout.splitlines()]
+    keys = [message["key"] for message in came if message["key"]]
+    assert set(keys) == {"e", "h", "a", "c", "x", "r", "json-b4"} and keys[0] == "e"
+    [page] = [message["batch"] for message in came if message.get("batch")]
+    assert [message["message"] for message in page] == ["2", "3"]
+    rooms = {m["room"]: m["message"] for m in came if m["kind"] == "KIND_ROOMS" and m["message"]}
+    assert (rooms["json-a"], rooms["json-b"]) == ("1", "2") and "json-c" not in rooms
+
+
+def test_several_rooms_are_heard_by_one_client(server: RunningServer) -> None:
+    """What is said in another one than the first has the room before it."""
+    rooms = ("--room", "Several", "--room", "other")
+    with (
+        full_client(server.address, "bia", room="several") as bia,
+        full_client(server.address, "caio", room="other") as caio,
+        running_client(server, "--name", "olho", *rooms, "--listen") as olho,
+    ):
+        for number, someone in enumerate((bia, caio)):
+            someone.wait_for_kind(chat_pb2.KIND_JOINED)
+            someone.say(f"said {number}", key=f"several{number}")
+        olho.wait_for_line("said 0")
+        olho.wait_for_line("said 1")
+        said = [line for line in olho.lines if "said" in line]
+        assert sorted(said) == ["#other [caio]: said 1", "[bia]: said 0"]
+
+
+# Who is killed, and who is taken for whom.
+
+
+def test_killed_client_is_back_at_once_with_its_inbox(server: RunningServer) -> None:
+    """Its name is held for its session, which is kept; nothing private comes twice."""
+    flags = ("--name", "morta", "--room", "killed", "--json")
+    with full_client(server.address, "bia", room="killed") as bia:
+        with running_client(server, *flags) as first:
+            bia.wait_for_kind(chat_pb2.KIND_JOINED)
+            bia.say("before", to="morta", key="killed0")
+            first.wait_for_line('"message": "before"')
+            first.send_signal(signal.SIGKILL)
+            first.wait()
+        bia.say("meanwhile", to="morta", key="killed1")
+        bia.wait_for_key("killed1")
+        with running_client(server, *flags) as second:
+            second.wait_for_line('"message": "meanwhile"')
+            second.end_input()
+            assert second.wait() == 0
+            private = [m for m in map(json.loads, second.lines) if m["to"]]
+            assert [message["message"] for message in private] == ["meanwhile"]
+
+
+def test_two_clients_with_one_name_are_two(server: RunningServer) -> None:
+    """The second one is told that the name is taken, and the first goes on."""
+    flags = ("--name", "duas", "--room", "two")
+    with running_client(server, *flags) as first:
+        first.type("one")
+        first.wait_for_line("one")
+        second = talk(server.address, *flags)
+        assert second.returncode == app.EXIT_REFUSED and b"name is taken" in second.stderr
+        first.type("two")
+        first.wait_for_line("[duas]: two")
 
 
 # Names and addresses.
@@ -271,6 +324,21 @@ def test_signal_ends_it_quietly(server: RunningServer, number: int) -> None:
         assert ana.stderr == ""
 
 
+def test_name_is_free_at_once_after_a_signal(server: RunningServer) -> None:
+    """The client half-closes: what was typed is said, and nobody has to wait for the name."""
+    with (
+        full_client(server.address, "bia", room="freed") as bia,
+        running_client(server, "--name", "livre", "--room", "freed") as livre,
+    ):
+        bia.wait_for_kind(chat_pb2.KIND_JOINED)
+        livre.type("last words")
+        livre.wait_for_line("last words")
+        assert livre.stop(signal.SIGTERM) == 128 + signal.SIGTERM
+        bia.wait_for_kind(chat_pb2.KIND_LEFT)
+        with full_client(server.address, "livre", room="freed") as other:
+            assert other.epoch
+
+
 def test_killed_server_is_told_once_and_waited_for(tmp_path: Path) -> None:
     """The server is killed and comes back: two lines say so, and the conversation goes on."""
     database, port = tmp_path / "chat.db", stable_port()
@@ -290,9 +358,11 @@ def test_killed_server_is_told_once_and_waited_for(tmp_path: Path) -> None:
             assert len(ana.errors) == 2
 
 
-def test_final_refusal_ends_a_pipe_that_says_nothing() -> None:
+def test_final_refusal_ends_a_pipe_that_says_nothing(tmp_path: Path) -> None:
     """Refused for good while its input is silent, the client ends by itself, with 1."""
-    port = stable_port()
+    port, token = stable_port(), tmp_path / "token"
+    token.write_text("secret-secret-secret")
+    token.chmod(0o600)
     with (
         running_server(port=port) as first,
         running_client(first, "--name", "ana", "--room", "x") as ana,
@@ -302,25 +372,109 @@ def test_final_refusal_ends_a_pipe_that_says_nothing() -> None:
         ana.send_signal(signal.SIGSTOP)
         first.process.kill()
         first.process.wait()
+        with running_server("--token-file", str(token), port=port):
+            ana.send_signal(signal.SIGCONT)
+            assert ana.wait() == app.EXIT_REFUSED
+        assert "The server asks for a token" in ana.stderr
+        assert "Traceback" not in ana.stderr
+
+
+# As long as a test can wait, instead of a minute.
+IMPATIENT = """
+import sys, client
+from chat.client import app
+app.LOST_NAME_SECONDS = 0.2
+sys.exit(client.main(sys.argv[1:]))
+"""
+
+
+def test_program_whose_name_was_lost_ends_with_what_it_could_not_say() -> None:
+    """It tries on for a while; then 3, and on standard error each line."""
+    port = stable_port()
+    with (
+        running_server(port=port) as first,
+        running_program("-c", IMPATIENT, first.address, "--name", "ana") as ana,
+    ):
+        ana.type("oi")
+        ana.wait_for_line("[ana]: oi")
+        ana.send_signal(signal.SIGSTOP)
+        first.process.kill()
+        first.process.wait()
         with running_server(port=port) as second, full_client(second.address, "ana") as other:
             assert other.epoch
             ana.send_signal(signal.SIGCONT)
-            assert ana.wait() == app.EXIT_REFUSED
-        assert "This name is taken" in ana.stderr
-        assert "Traceback" not in ana.stderr
+            ana.type("never heard")
+            assert ana.wait() == app.EXIT_NOT_ACKNOWLEDGED
+            assert other.texts == []
+        assert "Somebody else is called ana now" in ana.stderr
+        assert "1 message was not acknowledged:\n  never heard\n" in ana.stderr
+
+
+# Plain servers.
+
+
+@contextmanager
+def old_server(port: int = 0, max_workers: int = 10) -> Iterator[str]:
+    """Run a server of the first version and return its address."""
+    with running_program(OLD_SERVER, str(port), str(max_workers)) as old:
+        yield f"localhost:{old.wait_for_line('...').rstrip('.').split()[-1]}"
 
 
 def test_plain_server_is_enough() -> None:
     """With a server of the first version it talks, says once what is missing, and leaves."""
-    with running_program(OLD_SERVER, "0") as old:
-        address = f"localhost:{old.wait_for_line('...').rstrip('.').split()[-1]}"
+    with old_server() as address, running_client(address, "--name", "ana") as ana:
+        ana.type("oi")
+        ana.wait_for_line("[ana]: oi")
+        ana.wait_for_error("This server keeps no history")
+        ana.type("/sair")
+        assert ana.wait() == 0
+        assert ana.lines == ["[ana]: oi"] and len(ana.errors) == 1
+
+
+def test_plain_server_that_comes_back_is_talked_to_again() -> None:
+    """Nothing is promised of what was said meanwhile."""
+    port = stable_port()
+    with ExitStack() as servers:
+        address = servers.enter_context(old_server(port))
         with running_client(address, "--name", "ana") as ana:
-            ana.type("oi")
-            ana.wait_for_line("[ana]: oi")
-            ana.wait_for_error("This server keeps no history")
-            ana.type("/sair")
+            ana.type("before")
+            ana.wait_for_line("[ana]: before")
+            servers.close()
+            ana.wait_for_error("Connection lost")
+            servers.enter_context(old_server(port))
+            ana.type("after")
+            ana.wait_for_line("[ana]: after")
+            ana.wait_for_error("* Reconnected.")
+            ana.end_input()
             assert ana.wait() == 0
-            assert ana.lines == ["[ana]: oi"] and len(ana.errors) == 1
+            assert "you missed" not in ana.stderr
+
+
+def test_plain_server_is_told_nothing_private() -> None:
+    """What it does not understand is refused aloud, and the rest goes."""
+    lines = [{"message": "psiu", "to": "bia", "key": "p"}, {"message": "oi"}]
+    with old_server() as address:
+        typed = "".join(json.dumps(fields) + "\n" for fields in lines)
+        done = talk(address, "--name", "robo", "--json", typed=typed)
+    assert done.returncode == app.EXIT_NOT_ACKNOWLEDGED
+    came = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [(m["user"], m["key"]) for m in came if m["kind"] == "KIND_NOTICE"] == [
+        ("PLAIN_SERVER", "p")
+    ]
+    assert [m["message"] for m in came if m["kind"] == "KIND_UNSPECIFIED"] == ["oi"]
+
+
+def test_server_without_a_place_is_told_of() -> None:
+    """A pool of threads that are all taken leaves the next client hanging without a word."""
+    with (
+        old_server(max_workers=1) as address,
+        running_client(address, "--name", "ana") as ana,
+    ):
+        ana.type("oi")
+        ana.wait_for_line("[ana]: oi")
+        with running_client(address, "--name", "bia") as bia:
+            bia.type("is anybody here?")
+            bia.wait_for_error("The server has not answered yet; it may be full")
 
 
 def test_help_names_the_variable_of_every_flag() -> None:

@@ -10,7 +10,7 @@ import statistics
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -271,20 +271,86 @@ def test_dead_server_freezes_nothing_and_loses_nothing(tmp_path: Path) -> None:
 
 
 def test_final_refusal_ends_it_with_a_sentence(tmp_path: Path) -> None:
-    """A name taken while the connection was lost ends the program with 1 and a sentence."""
-    port = stable_port()
+    """A server that asks for a token by now ends the program with 1, and what is lost is shown."""
+    port, token = stable_port(), tmp_path / "token"
+    token.write_text("secret-secret-secret")
+    token.chmod(0o600)
     with running_server(port=port) as first, seated(first, "ana") as ana:
         first.process.kill()
         ana.wait_for("reconnecting")
-        ana.type("a draft")
+        ana.type("said too late\ra draft")
+        ana.wait_for("1 not confirmed")
         first.process.wait()
         ana.send_signal(signal.SIGSTOP)
-        with running_server(port=port) as second, full_client(second.address, "ana") as other:
-            assert other.epoch
+        with running_server("--token-file", str(token), port=port):
             ana.send_signal(signal.SIGCONT)
             assert ana.wait() == 1
-        assert "This name is taken" in ana.screen
+        assert "The server asks for a token" in ana.screen
+        assert "1 message was not acknowledged:" in ana.screen
+        assert ana.row_with("said too late") == "  said too late"
         assert is_sane(ana)
+
+
+# As long as a test can wait, instead of a minute.
+IMPATIENT = """
+import sys, client
+from chat.client import app
+app.LOST_NAME_SECONDS = 0.2
+sys.exit(client.main(sys.argv[1:]))
+"""
+
+
+def test_lost_name_is_waited_for_and_another_one_asked_for() -> None:
+    """What is typed stays in the line, and what is not acknowledged is said under the new name."""
+    port = stable_port()
+    with running_server(port=port) as first:
+        ana = Person(["-c", IMPATIENT, first.address, "--name", "ana"], 80, 24, None)
+        with closing(ana):
+            ana.wait_for("connected")
+            first.process.kill()
+            ana.wait_for("reconnecting")
+            ana.type("said meanwhile\ra draft")
+            ana.wait_for("1 not confirmed")
+            first.process.wait()
+            ana.send_signal(signal.SIGSTOP)
+            with running_server(port=port) as second, full_client(second.address, "ana") as other:
+                assert other.epoch
+                ana.send_signal(signal.SIGCONT)
+                ana.wait_for("Somebody else is called ana now")
+                ana.wait_for("name taken, trying again")
+                ana.wait_for("Choose another one with /nome NAME")
+                ana.wait_for_line("[ana]: a draft")
+                ana.type(CTRL_C + "/nome bea\r")
+                assert other.wait_for_text("said meanwhile").user == "bea"
+                ana.wait_for_line("[bea]:")
+                ana.wait_for("[bea]: said meanwhile")
+                ana.wait_until_gone("1 not confirmed")
+                ana.type(CTRL_D)
+                assert ana.wait() == 0
+
+
+def test_killed_client_is_back_at_once(server: RunningServer) -> None:
+    """With its name, and with what was said to it in private meanwhile."""
+    with full_client(server.address, "bia", room="killed") as bia:
+        with seated(server, "morta", room="killed") as first:
+            first.send_signal(signal.SIGKILL)
+            assert first.wait() == 128 + signal.SIGKILL
+        bia.say("are you there?", to="morta", key="terminal-killed")
+        bia.wait_for_key("terminal-killed")
+        with seated(server, "morta", room="killed") as second:
+            second.wait_for("private]: are you there?")
+            second.wait_for("2 people")
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_name_is_free_at_once_after_a_signal(server: RunningServer, number: int) -> None:
+    """The editor leaves the chat before it ends the program."""
+    name = f"livre{number}"
+    with seated(server, name, room="free") as ana:
+        ana.send_signal(number)
+        assert ana.wait() == 128 + number
+        with full_client(server.address, name, room="free") as other:
+            assert other.epoch
 
 
 # A flood.
@@ -354,7 +420,7 @@ def test_comings_and_goings_are_dim_and_counted(server: RunningServer) -> None:
             bia.rename("bea", key="people1")
             ana.wait_for("* bia is now bea")
             ana.type("/quem\r")
-            ana.wait_for("2 people here: ana, bea")
+            ana.wait_for("2 people in #people: ana, bea")
         ana.wait_for("* bea left")
         ana.wait_for("1 person")
         assert b"\x1b[0;2m" in ana.bytes
@@ -388,23 +454,88 @@ def test_refused_line_comes_back(server: RunningServer) -> None:
         ana.wait_for("* ana is now Ana Maria")
 
 
-def test_rooms_history_and_ignoring(server: RunningServer) -> None:
-    """`/sala` moves, `/historico` shows once more between two rules, `/ignorar` hides."""
+def test_two_rooms_at_a_time(server: RunningServer) -> None:
+    """What is said in the other one has its sign before it, and is counted until one looks."""
     with (
         seated(server, "ana", room="first") as ana,
         full_client(server.address, "bia", room="second") as bia,
     ):
-        for number in range(5):
-            bia.say(f"second {number}", key=f"rooms{number}")
-        bia.wait_for_text("second 4")
+        bia.say("said before", key="rooms0")
+        bia.wait_for_text("said before")
         ana.type("/sala second\r")
-        ana.wait_for("You are in #second")
-        ana.wait_for("second 4")
+        ana.wait_for("You entered #second")
+        ana.wait_for("[bia]: said before")
         ana.wait_for("#second · 2 people")
-        ana.type("/historico 2\r")
-        ana.wait_for("─── back to the present ───")
-        after = ana.screen[ana.screen.index("earlier messages") :]
-        assert re.findall(r"second \d", after) == ["second 3", "second 4"]
+        ana.type("hello, second\r/sala first\r")
+        ana.wait_for("You are in #first")
+        for number in range(3):
+            bia.say(f"news {number}", key=f"rooms-news{number}")
+        ana.wait_for("#second [bia]: news 2")
+        ana.wait_for("#first · #second 3")
+        ana.type("hello, first\r")
+        ana.wait_for("[ana]: hello, first")
+        ana.type("/sala second\r/eu waves\r")
+        ana.wait_for("* ana waves")
+        ana.wait_for("connected · #second · 2 people")
+        bia.wait_for_kind(chat_pb2.KIND_ACTION)
+        assert bia.texts[:2] == ["said before", "hello, second"]
+        # Coming back has shown nothing twice.
+        assert [sum(f"news {n}" in row for row in ana.scrollback) for n in range(3)] == [1, 1, 1]
+        ana.type("/salas\r")
+        ana.wait_for("#second (2)")
+        ana.type("/deixar\r")
+        ana.wait_for("You left #second")
+        bia.wait_for_kind(chat_pb2.KIND_LEFT)
+        ana.wait_for("connected · #first")
+
+
+def test_line_goes_to_the_room_on_the_screen_after_a_lost_line(tmp_path: Path) -> None:
+    """Whatever was typed while there was no server, and where."""
+    database, port = tmp_path / "chat.db", stable_port()
+    with running_server(db=database, port=port) as first, seated(first, "ana") as ana:
+        first.process.kill()
+        ana.wait_for("reconnecting")
+        ana.type("/sala family\rfor the family\r/sala\rfor all\r/sala family\r/quem\r")
+        ana.wait_for("no connection to the server now")
+        ana.wait_for("#common for all")
+        ana.type(CTRL_C)
+        with (
+            running_server(db=database, port=port) as second,
+            full_client(second.address, "bia", room="family") as bia,
+            full_client(second.address, "caio") as caio,
+        ):
+            bia.wait_for_text("for the family")
+            caio.wait_for_text("for all")
+            ana.type("family again\r")
+            bia.wait_for_text("family again")
+            assert caio.texts == ["for all"]
+            assert bia.texts == ["for the family", "family again"]
+
+
+def test_pages_of_history_go_back(server: RunningServer) -> None:
+    """Each older than the one before, and nothing twice."""
+    with full_client(server.address, "bia", room="pages") as bia:
+        for number in range(10):
+            bia.say(f"number {number}.", key=f"pages{number}")
+        bia.wait_for_text("number 9.")
+        with seated(server, "ana", "--history", "4", room="pages", rows=40) as ana:
+            ana.wait_for("number 9.")
+            ana.type("/historico 3\r")
+            ana.wait_for("─── back to the present ───")
+            ana.type("/historico 20\r")
+            ana.wait_for("number 0.")
+            ana.type("/historico\r")
+            ana.wait_for("There are no earlier messages in #pages")
+            shown = [int(found) for found in re.findall(r"number (\d)\.", ana.screen)]
+            assert shown == [6, 7, 8, 9, 3, 4, 5, 0, 1, 2]
+
+
+def test_ignored_one_is_hidden(server: RunningServer) -> None:
+    """Until the same command is typed once more."""
+    with (
+        seated(server, "ana", room="ignored") as ana,
+        full_client(server.address, "bia", room="ignored") as bia,
+    ):
         ana.type("/ignorar bia\r")
         ana.wait_for("Messages from bia are hidden")
         bia.say("unseen", key="rooms-unseen")
@@ -416,8 +547,6 @@ def test_rooms_history_and_ignoring(server: RunningServer) -> None:
         bia.say("seen", key="rooms-seen")
         ana.wait_for("[bia]: seen")
         assert "unseen" not in ana.screen
-        ana.type("/sala\r")
-        ana.wait_for("You are in common room")
 
 
 @pytest.mark.parametrize(
@@ -580,7 +709,7 @@ def test_dumb_terminal_gets_the_plain_look(server: RunningServer) -> None:
         ana.wait_for("    [ana]: sim")
         ana.type("oi, bia\r/quem\r")
         bia.wait_for_text("oi, bia")
-        ana.wait_for("2 people here: ana, bia")
+        ana.wait_for("2 people in #dumb: ana, bia")
         ana.type("/sair\r")
         assert ana.wait() == 0
         assert b"\x1b" not in ana.bytes

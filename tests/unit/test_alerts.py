@@ -7,7 +7,7 @@ from datetime import datetime, timedelta, timezone
 import pytest
 
 from chat.client.alerts import Alerts
-from chat_pb2 import KIND_JOINED, Message
+from chat_pb2 import KIND_ACTION, KIND_JOINED, Message
 
 BEGAN_AT = datetime(2026, 1, 2, 12, 0, tzinfo=timezone.utc)
 
@@ -35,7 +35,15 @@ def test_history_does_not_ring() -> None:
     alerts = Alerts("all", BEGAN_AT)
     assert not alerts.rings_at(said("Ana!", minutes=-1), "ana")
     assert alerts.rings_at(said("Ana!", minutes=1), "ana")
-    assert alerts.rings_at(said("psiu", to="ana", minutes=-1, id=0), "ana")
+    assert alerts.rings_at(said("psiu", to="ana", minutes=-1), "ana")
+    assert alerts.rings_at(Message(user="bia", message="from a plain server"), "ana")
+
+
+def test_action_rings_like_what_is_said() -> None:
+    """By the same rules."""
+    message = said("waves at ana")
+    message.kind = KIND_ACTION
+    assert Alerts("mentions", BEGAN_AT).rings_at(message, "ana")
 
 
 def test_own_messages_and_events_do_not_ring() -> None:

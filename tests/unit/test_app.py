@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import signal
+import sys
 import threading
 import time
 from collections.abc import Callable
 
 import pytest
-from fakes import FakeTerminal
+from fakes import FakeSession, FakeTerminal
 
-from chat.client import Change, ChatError, ConfigError, Session, State, outbox, roster
+from chat.client import Change, ChatError, ConfigError, outbox, roster
 from chat.client import app as app_module
 from chat.client.app import (
     EXIT_NOT_ACKNOWLEDGED,
@@ -22,10 +24,15 @@ from chat.client.app import (
 )
 from chat.protocol.limits import MAX_PRESENCE_MEMBERS
 from chat_pb2 import (
+    KIND_ACTION,
+    KIND_ENTERED,
+    KIND_EXITED,
+    KIND_HISTORY,
     KIND_JOINED,
     KIND_NOTICE,
     KIND_PRESENT,
     KIND_RENAMED,
+    KIND_ROOMS,
     KIND_UNSPECIFIED,
     KIND_WHO,
     Message,
@@ -37,25 +44,40 @@ REFUSAL = ChatError("SESSION_REPLACED")
 class Sitting:
     """An app with its terminal and its session, which never connects."""
 
-    def __init__(self, terminal: FakeTerminal) -> None:
+    def __init__(self, terminal: FakeTerminal, *rooms: str) -> None:
         self.terminal = terminal
-        self.session = Session("localhost:1", "ana")
+        self.session = FakeSession(*rooms)
         self.app = App(self.session, terminal, "mentions")
+        self.change = self.session.meet
 
     def start(self, body: Callable[[], None] = lambda: None) -> None:
         self.app.start(threading.Thread(target=body))
 
+    def type(self, *lines: str) -> None:
+        for line in lines:
+            assert self.app.handle_line(line)
+
     @property
     def sent(self) -> list[tuple[str, str]]:
-        """What was said, and to whom."""
+        """What was said, and to whom; in another room than the common one, where."""
         return [
-            (message.message, message.to)
+            (message.message, message.to or message.room)
             for message in self.session.pending
-            if message.kind == KIND_UNSPECIFIED
+            if message.kind in (KIND_UNSPECIFIED, KIND_ACTION)
         ]
 
-    def change(self, change: Change, **details: str) -> None:
-        self.app.connection_changed(State(change, **details))  # type: ignore[arg-type]
+    @property
+    def asked(self) -> list[tuple[int, str]]:
+        """What was wished for, and about which room."""
+        return [
+            (message.kind, message.room)
+            for message in self.session.pending
+            if message.kind not in (KIND_UNSPECIFIED, KIND_ACTION)
+        ]
+
+    def key(self, kind: int) -> str:
+        """The key of the last wish of a kind."""
+        return [message.key for message in self.session.pending if message.kind == kind][-1]
 
 
 @pytest.fixture(autouse=True)
@@ -67,6 +89,17 @@ def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def ana() -> Sitting:
+    """At a terminal that does not show who comes and goes, with a full server."""
+    terminal = FakeTerminal()
+    terminal.is_live = False
+    sitting = Sitting(terminal)
+    sitting.change(Change.CONNECTED)
+    return sitting
+
+
+@pytest.fixture
+def newcomer() -> Sitting:
+    """Of whose server nothing is known yet."""
     return Sitting(FakeTerminal())
 
 
@@ -80,8 +113,7 @@ def pipe() -> Sitting:
 
 def test_typed_line_is_sent(ana: Sitting) -> None:
     """A blank one is not; two slashes are one."""
-    for line in ("oi", "", "   ", " spaces kept ", "//etc"):
-        assert ana.app.handle_line(line)
+    ana.type("oi", "", "   ", " spaces kept ", "//etc")
     assert [text for text, _to in ana.sent] == ["oi", " spaces kept ", "/etc"]
     assert ana.app.waiting() == ["oi", " spaces kept ", "/etc"]
 
@@ -125,7 +157,11 @@ def test_unknown_command_is_told_with_the_nearest(ana: Sitting) -> None:
 
 
 @pytest.mark.parametrize(
-    "line", ["/msg", "/msg bia", "/nome", "/historico x", "/ignorar", "/ignorar ANA", "/sino loud"]
+    "line",
+    [
+        *("/msg", "/msg bia", "/nome", "/eu", "/historico x"),
+        *("/ignorar", "/ignorar ANA", "/sino loud"),
+    ],
 )
 def test_command_that_lacks_something_shows_its_usage(ana: Sitting, line: str) -> None:
     """And does nothing."""
@@ -158,16 +194,135 @@ def test_rename_is_a_wish_that_comes_back_when_refused(ana: Sitting) -> None:
     assert ana.terminal.restored == ["/nome Bia"]
 
 
-def test_other_room_and_the_room_one_is_in(ana: Sitting) -> None:
-    """The title changes in both cases; a bad name is refused."""
-    ana.app.handle_line("/sala")
-    assert ana.terminal.notices == ["* You are in common room."]
-    ana.app.handle_line("oi")
-    ana.app.handle_line("/sala #redes")
-    ana.app.handle_line("there")
-    assert ana.sent == [("oi", ""), ("there", "")]
-    ana.app.handle_line("/sala a\x1b")
+def test_line_is_said_in_the_room_that_the_screen_says(ana: Sitting) -> None:
+    """From the moment on at which it says so; it is told where one is."""
+    ana.type("oi", "/sala #redes", "there", "/sala redes", "/sala comum", "/eu waves")
+    assert ana.sent == [("oi", ""), ("there", "redes"), ("waves", "")]
+    assert ana.asked == [(KIND_ENTERED, "redes")]
+    assert ana.terminal.notices == ["* You are in #redes.", "* You are in #common."]
+    assert ana.app.waiting() == ["oi", "#redes there", "* waves"]
+    assert ana.app.status() == ["connected", "3 not confirmed", "common room"]
+
+
+@pytest.mark.parametrize("typed", ["/sala", "/sala comum", "/join Common", "/sala #comum"])
+def test_common_room_has_its_names(ana: Sitting, typed: str) -> None:
+    """None at all is one of them."""
+    ana.type("/sala redes", typed, "oi")
+    assert ana.sent == [("oi", "")]
+
+
+def test_room_with_a_bad_name_is_not_entered(ana: Sitting) -> None:
+    """The line comes back."""
+    ana.type("/sala a\x1b", "oi")
     assert "a room's name" in ana.terminal.errors[0]
+    assert ana.asked == [] and ana.sent == [("oi", "")]
+
+
+def test_refused_entry_leads_back(ana: Sitting) -> None:
+    """To the room that was spoken in before."""
+    ana.type("/sala redes")
+    ana.app.receive(Message(user="TOO_MANY_ROOMS", kind=KIND_NOTICE, key=ana.key(KIND_ENTERED)))
+    assert ana.terminal.restored == ["/sala redes"]
+    assert ana.terminal.notices == ["* You are in #common."]
+
+
+def test_room_is_left_by_its_name_or_where_one_is(ana: Sitting) -> None:
+    """The last one is not left."""
+    ana.type("/sala redes", "/sala aula", "/deixar redes", "/deixar", "/part", "/deixar aula")
+    wishes = [(KIND_ENTERED, "redes"), (KIND_ENTERED, "aula")]
+    assert ana.asked == [*wishes, (KIND_EXITED, "redes"), (KIND_EXITED, "aula")]
+    assert ana.terminal.notices == ["* You are in #common."]
+    only, other = ana.terminal.errors
+    assert "the only room" in only and "not in this room" in other
+
+
+def test_unread_is_counted_until_one_looks_there(ana: Sitting) -> None:
+    """What others say now in another room; nothing else is."""
+    ana.type("/sala redes", "/sala")
+    ana.app.receive(Message(user="bia", message="one", room="redes"))
+    ana.app.receive(Message(user="bia", message="waves", room="redes", kind=KIND_ACTION))
+    ana.app.receive(Message(user="ana", message="mine", room="redes"))
+    ana.app.receive(Message(user="bia", message="here"))
+    old = Message(user="bia", message="of old", room="redes", id=1)
+    old.sent_at.FromJsonString("2024-02-29T12:00:00Z")
+    ana.app.receive(old)
+    assert ana.app.status() == ["connected", "common room", "#redes 2"]
+    assert ana.terminal.shown[:2] == ["#redes [bia]: one", "#redes * bia waves"]
+    ana.type("/sala redes")
+    assert ana.app.status() == ["connected", "#redes"]
+    ana.app.receive(Message(user="bia", message="two", room="redes"))
+    assert ana.terminal.shown[-1] == "[bia]: two"
+
+
+# What is asked.
+
+
+def test_pages_of_history_go_back_from_the_oldest_that_was_shown(ana: Sitting) -> None:
+    """The second one ends where the first one began; a cleared screen begins at the newest."""
+    ana.app.receive(Message(user="bia", message="new", id=50))
+    ana.type("/historico 2", "/historico")
+    [wish] = [m for m in ana.session.pending if m.kind == KIND_HISTORY]
+    assert (wish.message, wish.id) == ("2", 50)
+    assert "on their way already" in ana.terminal.notices[0]
+    page = [Message(user="bia", message=str(number), id=number) for number in (40, 45)]
+    for part in ([page[1]], page):  # broken off, and begun anew
+        ana.app.receive(Message(kind=KIND_HISTORY, key=wish.key, batch=part))
+    ana.app.receive(Message(kind=KIND_HISTORY, key=wish.key))
+    begin, *shown, end = ana.terminal.shown[1:]
+    assert shown == ["[bia]: 40", "[bia]: 45"]
+    assert "earlier messages of #common" in begin and "back to the present" in end
+    ana.type("/historico", "/limpar")
+    assert [m.id for m in ana.session.pending if m.kind == KIND_HISTORY] == [50, 40]
+    ana.app.receive(Message(kind=KIND_HISTORY, key=ana.key(KIND_HISTORY)))
+    assert "no earlier messages" in ana.terminal.notices[-1]
+    ana.type("/historico")
+    assert ana.session.pending[-1].id == 0
+
+
+def test_refused_page_can_be_asked_for_again(ana: Sitting) -> None:
+    """Nothing waits for it any more."""
+    ana.type("/historico")
+    ana.app.receive(Message(user="NOT_IN_ROOM", kind=KIND_NOTICE, key=ana.key(KIND_HISTORY)))
+    ana.type("/historico")
+    assert [kind for kind, _room in ana.asked] == [KIND_HISTORY] * 2
+
+
+def test_rooms_and_people_are_asked_for(ana: Sitting) -> None:
+    """Of the room spoken in."""
+    ana.type("/sala redes", "/quem", "/salas")
+    assert ana.asked[1:] == [(KIND_WHO, "redes"), (KIND_ROOMS, "")]
+    ana.app.receive(Message(kind=KIND_ROOMS, room="aula", message="3"))
+    ana.app.receive(Message(kind=KIND_ROOMS, message="12"))
+    ana.app.receive(Message(kind=KIND_ROOMS, key=ana.key(KIND_ROOMS)))
+    assert ana.terminal.notices[-1] == "* Rooms with people: #aula (3), #common (12)"
+    assert ana.app.completions("/sala ") == (0, ["aula", "redes"])
+
+
+@pytest.mark.parametrize("line", ["/quem", "/salas", "/historico"])
+def test_nothing_is_asked_without_a_connection(ana: Sitting, line: str) -> None:
+    """The user would wait in vain; what is said is sent later."""
+    ana.change(Change.LOST, cause="why")
+    ana.type(line, "oi", "/sala redes", "/msg bia oi")
+    assert "no connection to the server now" in ana.terminal.errors[0]
+    assert ana.terminal.restored == [line]
+    assert ana.sent == [("oi", ""), ("oi", "bia")] and ana.asked == [(KIND_ENTERED, "redes")]
+
+
+FULL_ONLY = ["/quem", "/salas", "/historico", "/sala x", "/deixar", "/msg b c", "/eu x", "/nome x"]
+
+
+@pytest.mark.parametrize("line", FULL_ONLY)
+def test_silent_or_plain_server_is_no_place_for_commands(newcomer: Sitting, line: str) -> None:
+    """They are refused at once; what is said to all goes, in the meantime and then."""
+    newcomer.type(line, "oi")
+    assert "has not answered yet" in newcomer.terminal.errors[0]
+    newcomer.change(Change.PLAIN)
+    newcomer.type(line, "oi")
+    newcomer.change(Change.LOST)
+    newcomer.type(line, "oi")
+    assert all("keeps no history" in error for error in newcomer.terminal.errors[1:])
+    assert newcomer.terminal.restored == [line] * 3
+    assert newcomer.sent == [("oi", "")] * 3 and newcomer.asked == []
 
 
 def test_ignoring_and_seeing_again(ana: Sitting) -> None:
@@ -200,43 +355,90 @@ def test_tab_completes_people_rooms_and_modes(ana: Sitting) -> None:
     assert ana.app.completions("/sino o") == (1, ["off"])
 
 
-def test_program_sends_messages_of_four_kinds(pipe: Sitting) -> None:
-    """Said, private, a rename and a WHO; the key is kept."""
-    pipe.app.handle_message(Message(message="oi", key="1"))
-    pipe.app.handle_message(Message(message="psiu", to="bia", key="2"))
-    pipe.app.handle_message(Message(message="bot", kind=KIND_RENAMED, key="3"))
-    pipe.app.handle_message(Message(kind=KIND_WHO, key="4"))
-    assert [message.key for message in pipe.session.pending] == ["1", "2", "3", "4"]
+def test_program_sends_messages_of_every_kind(pipe: Sitting) -> None:
+    """With the fields of the contract; the key is kept."""
+    wishes = [
+        Message(message="oi", key="1"),
+        Message(message="psiu", to="bia", key="2"),
+        Message(message="bot", kind=KIND_RENAMED, key="3"),
+        Message(room="redes", kind=KIND_ENTERED, key="4", message="5"),
+        Message(message="waves", room="redes", kind=KIND_ACTION, key="5"),
+        Message(kind=KIND_WHO, room="redes", key="6"),
+        Message(kind=KIND_ROOMS, key="7"),
+        Message(kind=KIND_HISTORY, room="redes", message="7", id=9, key="8"),
+        Message(room="redes", kind=KIND_EXITED, key="9"),
+    ]
+    for wish in wishes:
+        pipe.app.handle_message(wish)
+    sent = pipe.session.pending
+    for message in sent:
+        message.user = ""
+    assert sent == wishes
+
+
+@pytest.mark.parametrize(
+    "wish",
+    [
+        Message(kind=KIND_JOINED),
+        Message(kind=KIND_ENTERED, room="x", message="-1"),
+        Message(kind=KIND_HISTORY, message="many"),
+        Message(message="oi", room="elsewhere"),
+    ],
+)
+def test_what_no_program_may_send_is_refused(pipe: Sitting, wish: Message) -> None:
+    """Before it goes anywhere."""
     with pytest.raises(ChatError):
-        pipe.app.handle_message(Message(kind=KIND_JOINED))
+        pipe.app.handle_message(wish)
+    assert pipe.session.pending == []
 
 
 # The connection.
 
 
-def test_who_is_here_is_asked_when_the_connection_stands(ana: Sitting, pipe: Sitting) -> None:
-    """For the status line, which a pipe has not."""
-    for where in (ana, pipe):
+def test_who_is_here_is_asked_when_the_connection_stands(newcomer: Sitting, pipe: Sitting) -> None:
+    """For the status line, which a pipe has not; in another room when one looks there."""
+    for where in (newcomer, pipe):
         where.change(Change.CONNECTED)
-    assert [message.kind for message in ana.session.pending] == [KIND_WHO]
+    newcomer.app.tick()
+    assert newcomer.asked == [(KIND_WHO, "")]
+    newcomer.type("/sala redes")
+    newcomer.app.tick()
+    assert newcomer.asked == [(KIND_WHO, ""), (KIND_ENTERED, "redes"), (KIND_WHO, "redes")]
     assert pipe.session.pending == []
 
 
+def test_room_that_was_entered_is_asked_about_anew(newcomer: Sitting) -> None:
+    """Nobody told who came and went meanwhile."""
+    newcomer.change(Change.CONNECTED)
+    newcomer.app.receive(Message(kind=KIND_ENTERED))
+    assert newcomer.asked == [(KIND_WHO, "")] * 2
+
+
 def test_large_room_is_asked_about_now_and_then(
-    ana: Sitting, monkeypatch: pytest.MonkeyPatch
+    newcomer: Sitting, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """When the last answer is old, and not before."""
-    ana.change(Change.CONNECTED)
+    newcomer.change(Change.CONNECTED)
     for number in range(MAX_PRESENCE_MEMBERS + 1):
-        ana.app.receive(Message(user=f"p{number}", kind=KIND_PRESENT))
-    ana.app.receive(Message(kind=KIND_WHO))
-    ana.app.tick()
-    assert len(ana.session.pending) == 1
+        newcomer.app.receive(Message(user=f"p{number}", kind=KIND_PRESENT))
+    newcomer.app.receive(Message(kind=KIND_WHO))
+    newcomer.app.tick()
+    assert len(newcomer.session.pending) == 1
     now = time.monotonic()
     monkeypatch.setattr(time, "monotonic", lambda: now + 2 * roster.WHO_SECONDS)
-    ana.app.tick()
-    ana.app.tick()
-    assert len(ana.session.pending) == 2
+    newcomer.app.tick()
+    newcomer.app.tick()
+    assert len(newcomer.session.pending) == 2
+
+
+def test_nothing_is_asked_of_a_plain_server(newcomer: Sitting) -> None:
+    """Nor does it end the conversation, when it comes back."""
+    for change in (Change.PLAIN, Change.LOST, Change.PLAIN):
+        newcomer.change(change, cause="why")
+        newcomer.app.tick()
+    assert newcomer.session.pending == []
+    plain, lost, back = newcomer.terminal.notices
+    assert "keeps no history" in plain and "lost" in lost and back == "* Reconnected."
 
 
 def test_status_is_drawn_anew_while_it_changes(ana: Sitting) -> None:
@@ -251,22 +453,21 @@ def test_status_is_drawn_anew_while_it_changes(ana: Sitting) -> None:
     assert ana.terminal.refreshes == drawn
 
 
-def test_status_has_its_parts(ana: Sitting) -> None:
+def test_status_has_its_parts(newcomer: Sitting) -> None:
     """The connection, what waits, the room, the people."""
-    assert ana.app.status() == ["connecting", "common room"]
-    ana.change(Change.CONNECTED)
-    ana.app.receive(Message(user="ana", kind=KIND_JOINED))
-    ana.app.handle_line("oi")
-    assert ana.app.status() == ["connected", "1 not confirmed", "common room", "1 person"]
+    assert newcomer.app.status() == ["connecting", "common room"]
+    newcomer.change(Change.CONNECTED)
+    newcomer.app.receive(Message(user="ana", kind=KIND_JOINED))
+    newcomer.type("oi")
+    expected = ["connected", "1 not confirmed", "common room", "1 person"]
+    assert newcomer.app.status() == expected
 
 
-def test_plain_server_answers_no_line(ana: Sitting) -> None:
-    """What was typed for a key is forgotten: nothing will say whose it is."""
-    ana.app.handle_line("oi")
-    key = ana.session.pending[0].key
-    ana.change(Change.PLAIN)
-    ana.app.receive(Message(user="MESSAGE_TOO_LONG", kind=KIND_NOTICE, key=key))
-    assert ana.terminal.restored == [] and len(ana.terminal.shown) == 1
+def test_silence_is_told(newcomer: Sitting) -> None:
+    """By a thread of its own: a pool of threads that are all taken never says a word."""
+    newcomer.change(Change.SILENT)
+    assert "has not answered yet; it may be full" in newcomer.terminal.notices[0]
+    assert newcomer.app.status()[0] == "no answer yet"
 
 
 def test_loss_is_told(ana: Sitting) -> None:
@@ -274,6 +475,54 @@ def test_loss_is_told(ana: Sitting) -> None:
     ana.change(Change.LOST, cause="why")
     ana.change(Change.LOST, cause="why")
     assert ana.terminal.notices == ["* Connection lost: why"]
+
+
+# A lost name.
+
+
+def test_lost_name_is_told_once_and_asked_for_after_a_minute(
+    ana: Sitting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is typed and what is not acknowledged stays; the next name is tried at once."""
+    ana.type("oi")
+    ana.change(Change.LOST, cause="why")
+    for _attempt in range(3):
+        ana.change(Change.NAME_TAKEN)
+        ana.change(Change.RETRYING, seconds=3.0)
+    assert ana.app.status()[0] == "name taken, trying again in 3 s"
+    lost, taken = ana.terminal.notices
+    assert "lost" in lost and "Somebody else is called ana now" in taken
+    now = time.monotonic()
+    monkeypatch.setattr(time, "monotonic", lambda: now + app_module.LOST_NAME_SECONDS)
+    ana.change(Change.NAME_TAKEN)
+    ana.change(Change.NAME_TAKEN)
+    [question] = ana.terminal.notices[2:]
+    assert "ana is still taken" in question and "/nome NAME" in question
+    ana.type("/nome bea")
+    assert ana.session.names_taken == ["bea"] and ana.sent == [("oi", "")] and ana.asked == []
+    ana.change(Change.RESUMED)
+    ana.type("/nome bia")
+    assert ana.session.names_taken == ["bea"] and ana.asked == [(KIND_RENAMED, "")]
+    assert not ana.terminal.is_stopped
+
+
+def test_program_that_lost_its_name_ends_after_a_minute(
+    pipe: Sitting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With what was not acknowledged, line by line."""
+    pipe.start()
+    pipe.change(Change.CONNECTED)
+    pipe.type("one", "two")
+    pipe.change(Change.NAME_TAKEN)
+    assert not pipe.terminal.is_stopped
+    now = time.monotonic()
+    monkeypatch.setattr(time, "monotonic", lambda: now + app_module.LOST_NAME_SECONDS)
+    pipe.change(Change.NAME_TAKEN)
+    assert pipe.terminal.is_stopped
+    assert pipe.app.run() == EXIT_NOT_ACKNOWLEDGED
+    lost, refusal = pipe.terminal.errors
+    assert lost.splitlines() == ["2 messages were not acknowledged:", "  one", "  two"]
+    assert "name is taken" in refusal
 
 
 # Ends.
@@ -310,14 +559,14 @@ def test_refusal_at_the_beginning_is_raised(ana: Sitting, monkeypatch: pytest.Mo
     assert not ana.terminal.is_stopped
 
 
-def test_what_is_not_acknowledged_is_counted(ana: Sitting, pipe: Sitting) -> None:
-    """In the exit code, of people and programs alike."""
+def test_what_is_not_acknowledged_is_printed(ana: Sitting, pipe: Sitting) -> None:
+    """Line by line, and in the exit code, of people and programs alike."""
     for where in (ana, pipe):
         where.start()
         where.app.handle_line("oi")
         where.session.abort()
         assert where.app.run() == EXIT_NOT_ACKNOWLEDGED
-        assert where.terminal.errors == ["1 message was not acknowledged."]
+        assert where.terminal.errors == ["1 message was not acknowledged:\n  oi"]
 
 
 def test_failure_costs_programs_their_exit_code(ana: Sitting, pipe: Sitting) -> None:
@@ -329,18 +578,55 @@ def test_failure_costs_programs_their_exit_code(ana: Sitting, pipe: Sitting) -> 
         assert where.app.run() == code
 
 
-def test_interrupted_conversation_is_abandoned(ana: Sitting) -> None:
-    """Ctrl-C: nothing is waited for, nothing is sent any more, and the terminal is tidied up."""
+@pytest.mark.parametrize("interruption", [KeyboardInterrupt(), SystemExit(143)])
+def test_signal_ends_it_in_order(ana: Sitting, interruption: BaseException) -> None:
+    """What is on its way is waited for, a moment; what is lost is printed; the signal goes on."""
+    ana.start()
+    ana.type("oi")
+    finished = threading.Event()
+    ana.terminal.on_finish = finished.set
+    ana.terminal.interruption = interruption
+    with pytest.raises(type(interruption)):
+        ana.app.run()
+    assert finished.is_set()
+    assert ana.terminal.errors == ["1 message was not acknowledged:\n  oi"]
+    with pytest.raises(ChatError):
+        ana.session.send("late")
+
+
+def test_second_signal_ends_it_at_once(ana: Sitting, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Even then the terminal is tidied up."""
     ana.start()
     finished = threading.Event()
     ana.terminal.on_finish = finished.set
 
-    ana.terminal.interruption = KeyboardInterrupt()
+    def close(timeout: float = 0.0) -> int:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(ana.session, "close", close)
+    ana.terminal.interruption = SystemExit(143)
     with pytest.raises(KeyboardInterrupt):
         ana.app.run()
     assert finished.is_set()
     with pytest.raises(ChatError):
         ana.session.send("late")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows cannot signal a thread")
+def test_interruption_while_coming_in_leaves_too(
+    newcomer: Sitting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The name must not stay held."""
+    monkeypatch.setattr(app_module, "GREETING_SECONDS", 60.0)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            main = threading.main_thread().ident or 0
+            newcomer.start(lambda: signal.pthread_kill(main, signal.SIGINT))
+    finally:
+        signal.signal(signal.SIGINT, before)
+    with pytest.raises(ChatError):
+        newcomer.session.send("late")
 
 
 # Coming in.

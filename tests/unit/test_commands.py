@@ -45,10 +45,11 @@ def test_help_and_guide_list_every_command() -> None:
 def test_completion_knows_what_belongs_where() -> None:
     """Commands at the start, names in a message, rooms and bell modes after their commands."""
     choices = {"names": ["Ana", "Zé"], "rooms": ["redes"], "bells": ["all", "off"]}
-    assert commands.completions("/sa", choices) == (3, ["/sair", "/sala"])
+    assert commands.completions("/sa", choices) == (3, ["/sair", "/sala", "/salas"])
     assert commands.completions("oi z", choices) == (1, ["Zé"])
     assert commands.completions("oi @a", choices) == (2, ["@Ana"])
     assert commands.completions("/sala ", choices) == (0, ["redes"])
+    assert commands.completions("/deixar r", choices) == (1, ["redes"])
     assert commands.completions("/sino o", choices) == (1, ["off"])
 
 

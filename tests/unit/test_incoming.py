@@ -5,15 +5,29 @@ from __future__ import annotations
 from datetime import datetime, timezone
 
 import pytest
-from fakes import FakeTerminal
+from fakes import FakeSession, FakeTerminal
 
 from chat.client.alerts import Alerts
+from chat.client.connection_status import ConnectionStatus
 from chat.client.incoming import Incoming
+from chat.client.rooms import Rooms
 from chat.client.roster import Roster
 from chat.client.sent_lines import SentLines
-from chat.client.session import Session
 from chat.client.state import Change, State
-from chat_pb2 import KIND_JOINED, KIND_NOTICE, KIND_PRESENT, KIND_WHO, Message
+from chat_pb2 import (
+    KIND_ACTION,
+    KIND_ENTERED,
+    KIND_EXITED,
+    KIND_HISTORY,
+    KIND_JOINED,
+    KIND_LEFT,
+    KIND_NOTICE,
+    KIND_PRESENT,
+    KIND_RENAMED,
+    KIND_ROOMS,
+    KIND_WHO,
+    Message,
+)
 
 LONG_AGO = datetime(2000, 1, 1, tzinfo=timezone.utc)
 
@@ -23,11 +37,13 @@ class Room:
 
     def __init__(self, terminal: FakeTerminal) -> None:
         self.terminal = terminal
-        self.roster = Roster("")
+        self.rooms = Rooms(["", "Aula"])
+        self.roster = Roster()
         self.lines = SentLines(terminal)
         self.incoming = Incoming(
-            Session("localhost:1", "ana"),
+            FakeSession(),
             terminal,
+            self.rooms,
             self.roster,
             Alerts("all", LONG_AGO),
             self.lines,
@@ -48,8 +64,8 @@ def said(text: str, user: str = "bia", key: str = "", id: int = 0) -> Message:
     return Message(user=user, message=text, key=key, id=id)
 
 
-def notice(reason: str, key: str = "", text: str = "") -> Message:
-    return Message(user=reason, message=text, key=key, kind=KIND_NOTICE)
+def notice(reason: str, key: str = "", text: str = "", **place: str) -> Message:
+    return Message(user=reason, message=text, key=key, kind=KIND_NOTICE, **place)  # type: ignore
 
 
 def test_message_is_shown_and_rings(room: Room) -> None:
@@ -114,29 +130,128 @@ def test_gap_is_told_with_its_times(room: Room, reason: str) -> None:
     assert "(until " in first and "(from 2024-02-29 " in second
 
 
-def test_repetition_stands_between_two_lines(room: Room) -> None:
-    """It does not ring, and what is new ends it."""
-    room.incoming.take(said("one", id=1))
-    room.incoming.begin_repetition(until=1)
-    room.incoming.take(said("one", id=1))
-    room.incoming.take(said("two", id=2))
-    shown = ["[bia]: one", "--- earlier messages ---", "[bia]: one"]
-    assert room.terminal.shown == [*shown, "--- back to the present ---", "[bia]: two"]
-    assert room.terminal.bells == 2
+@pytest.mark.parametrize("reason", ["HISTORY_GONE", "LOG_REWOUND"])
+def test_gap_says_what_it_is_in(room: Room, reason: str) -> None:
+    """In another room, or among the private messages; each has its own time."""
+    message = said("oi", id=1)
+    message.sent_at.FromDatetime(datetime(2024, 2, 29, 12, tzinfo=timezone.utc))
+    room.incoming.take(message)
+    room.incoming.take(notice(reason, room="aula"))
+    room.incoming.take(notice(reason, to="ana"))
+    _said, of_room, of_inbox = room.terminal.shown
+    assert "(#aula, until " in of_room and "(private messages, until " in of_inbox
 
 
-def test_repetition_ends_by_what_is_new(room: Room) -> None:
-    """Where its last message was not sent again."""
-    room.incoming.begin_repetition(until=5)
-    room.incoming.take(said("six", id=6))
-    assert room.terminal.shown[-2:] == ["--- back to the present ---", "[bia]: six"]
+def test_private_message_that_was_not_read_is_quoted(room: Room, pipe: Room) -> None:
+    """Long after its echo; to a program it is a failure."""
+    for where in (room, pipe):
+        where.lines.add("k", "/msg bia oi")
+        where.incoming.take(Message(user="ana", message="oi", to="bia", key="k"))
+        where.incoming.take(notice("NOT_READ", key="k"))
+        text = where.terminal.shown[-1]
+        assert text.startswith("* server: the person it was for") and "(/msg bia oi)" in text
+    assert (room.lines.failures, pipe.lines.failures) == (0, 1)
 
 
-def test_repetition_of_nothing_has_no_lines(room: Room) -> None:
-    """Nobody has said anything yet."""
-    room.incoming.begin_repetition(until=0)
-    room.incoming.end_repetition()
+def test_what_is_said_elsewhere_has_its_room_before_it(room: Room) -> None:
+    """In every form; private messages belong to no room."""
+    for message in (
+        Message(user="bia", message="oi", room="aula"),
+        Message(user="bia", message="waves", kind=KIND_ACTION, room="aula"),
+        Message(user="bia", message="psiu", to="ana"),
+    ):
+        room.incoming.take(message)
+    room.rooms.go_to("aula")
+    room.incoming.take(Message(user="bia", message="here", room="aula"))
+    room.incoming.take(said("there"))
+    assert room.terminal.shown == [
+        "#aula [bia]: oi",
+        "#aula * bia waves",
+        "[bia \u2192 ana, private]: psiu",
+        "[bia]: here",
+        "#common [bia]: there",
+    ]
+    assert room.rooms.unread == [("", 1)]
+
+
+def test_ignored_one_is_not_counted(room: Room) -> None:
+    """Nor are comings and goings."""
+    room.roster.toggle_ignored("bia")
+    room.incoming.take(Message(user="bia", message="oi", room="aula"))
+    room.incoming.take(Message(user="caio", kind=KIND_JOINED, room="aula"))
+    assert room.rooms.unread == [] and room.terminal.shown == []
+
+
+def test_comings_elsewhere_are_noted_and_not_shown(room: Room, pipe: Room) -> None:
+    """A person looks at one room; a program gets everything."""
+    for kind in (KIND_JOINED, KIND_LEFT):
+        for where in (room, pipe):
+            where.incoming.take(Message(user="bia", kind=kind, room="aula"))
     assert room.terminal.shown == []
+    assert pipe.terminal.shown == ["#aula * bia joined", "#aula * bia left"]
+
+
+def test_rename_is_shown_once_wherever_it_is_told(room: Room) -> None:
+    """The server tells it in each room that is shared."""
+    for name in ("", "aula"):
+        room.incoming.take(Message(user="bia", kind=KIND_JOINED, room=name))
+    room.incoming.take(Message(user="caio", kind=KIND_JOINED, room="aula"))
+    for user, name in (("bia", "bea"), ("caio", "kaio")):
+        rooms = ("", "aula") if user == "bia" else ("aula",)
+        for where in rooms:
+            message = Message(user=user, message=name, kind=KIND_RENAMED, room=where)
+            room.incoming.take(message)
+    assert room.terminal.shown[1:] == ["* bia is now bea", "#aula * caio is now kaio"]
+
+
+def test_own_rename_belongs_to_no_room(room: Room) -> None:
+    """Its echo is shown wherever one is."""
+    room.rooms.go_to("aula")
+    room.incoming.take(Message(user="anna", message="Ana", kind=KIND_RENAMED, key="k"))
+    assert room.terminal.shown == ["* anna is now Ana"]
+
+
+def test_entry_is_told_to_whoever_wished_it(room: Room) -> None:
+    """As it was typed; one that the connection's return makes is not told."""
+    room.rooms.enter("Redes", "wish")
+    room.incoming.take(Message(kind=KIND_ENTERED, room="redes", key="wish"))
+    room.incoming.take(Message(kind=KIND_ENTERED, room="redes", key="other"))
+    room.incoming.take(Message(kind=KIND_EXITED, room="aula", key="x"))
+    assert room.terminal.notices == ["* You entered #Redes.", "* You left #aula."]
+
+
+def test_room_that_cannot_be_entered_again_is_left(room: Room) -> None:
+    """The connection came back, and the room has no place any more."""
+    room.rooms.go_to("aula")
+    room.incoming.take(notice("TOO_MANY_ROOMS", room="Aula"))
+    assert room.rooms.current == "" and "aula" not in room.rooms
+    assert room.terminal.notices == ["* You are in #common."]
+
+
+def test_long_list_of_rooms_is_cut(room: Room) -> None:
+    """It would fill the screen."""
+    for number in range(150):
+        room.incoming.take(Message(kind=KIND_ROOMS, room=f"r{number}", message="1"))
+    room.incoming.take(Message(kind=KIND_ROOMS, key="k"))
+    [line] = room.terminal.notices
+    assert line.startswith("* Rooms with people: #r0 (1), ") and line.endswith(", …")
+    assert line.count(",") == 100
+
+
+def test_program_gets_every_answer(pipe: Room) -> None:
+    """As it came."""
+    answers = [
+        Message(kind=KIND_ENTERED, key="1", room="x"),
+        Message(kind=KIND_EXITED, key="2", room="x"),
+        Message(kind=KIND_HISTORY, key="3", batch=[said("oi", id=1)]),
+        Message(kind=KIND_HISTORY, key="3"),
+        Message(kind=KIND_ROOMS, message="1"),
+        Message(kind=KIND_ROOMS, key="4"),
+        notice("SHUTTING_DOWN"),
+    ]
+    for answer in answers:
+        pipe.incoming.take(answer)
+    assert pipe.terminal.messages == answers
 
 
 def test_comings_are_shown_and_drawn(room: Room) -> None:
@@ -148,47 +263,63 @@ def test_comings_are_shown_and_drawn(room: Room) -> None:
 
 def test_answer_is_listed_for_whoever_asked(room: Room, pipe: Room) -> None:
     """A person reads a list, a program each message."""
+    room.roster.request_who("k")
+    answer = [Message(user="bia", kind=KIND_PRESENT), Message(kind=KIND_WHO, key="k")]
     for where in (room, pipe):
-        where.roster.request_who()
-        for message in (Message(user="bia", kind=KIND_PRESENT), Message(kind=KIND_WHO)):
+        for message in answer:
             where.incoming.take(message)
-        assert where.terminal.notices == ["* 1 person here: bia"]
-    assert room.terminal.messages == []
-    assert [m.kind for m in pipe.terminal.messages] == [KIND_PRESENT, KIND_WHO]
+    assert room.terminal.notices == ["* 1 person in #common: bia"]
+    assert room.terminal.messages == [] and pipe.terminal.notices == []
+    assert pipe.terminal.messages == answer
 
 
 def test_long_list_is_cut(room: Room) -> None:
     """It would fill the screen."""
-    room.roster.request_who()
+    room.roster.request_who("k")
     for number in range(150):
         room.incoming.take(Message(user=f"p{number}", kind=KIND_PRESENT))
-    room.incoming.take(Message(kind=KIND_WHO))
+    room.incoming.take(Message(kind=KIND_WHO, key="k"))
     [line] = room.terminal.notices
-    assert line.startswith("* 150 people here: ") and line.endswith(", …")
+    assert line.startswith("* 150 people in #common: ") and line.endswith(", …")
     assert line.count(",") == 100
+
+
+def tell(room: Room, *changes: Change) -> list[str]:
+    """Let these become of the connection, one after the other; what is told."""
+    status = ConnectionStatus()
+    for change in changes:
+        state = State(change, cause="why")
+        room.incoming.tell_change(state, status)
+        status = ConnectionStatus(state, status)
+    return room.terminal.notices
 
 
 def test_changes_of_the_connection_are_told_once(room: Room) -> None:
     """A loss when it begins, a return when it ends."""
-    for change, was_lost in [
-        (Change.CONNECTED, False),
-        (Change.LOST, False),
-        (Change.RETRYING, True),
-        (Change.LOST, True),
-        (Change.RESUMED, True),
-        (Change.RESUMED, False),
-        (Change.PLAIN, False),
-    ]:
-        room.incoming.tell_change(State(change, cause="why"), was_lost)
-    assert room.terminal.notices == [
+    changes = [Change.LOST, Change.RETRYING, Change.LOST, Change.RESUMED, Change.RESUMED]
+    assert tell(room, Change.CONNECTED, *changes) == [
         "* Connection lost: why",
         "* Reconnected; the messages you missed follow.",
-        "* This server keeps no history and confirms nothing.",
     ]
+
+
+def test_plain_server_that_is_back_promises_nothing(room: Room) -> None:
+    """What was missed stays so."""
+    assert tell(room, Change.PLAIN, Change.LOST, Change.RETRYING, Change.SILENT, Change.PLAIN) == [
+        "* This server keeps no history and confirms nothing.",
+        "* Connection lost: why",
+        "* The server has not answered yet; it may be full, or wait for a message.",
+        "* Reconnected.",
+    ]
+
+
+def test_lost_name_is_told_once(room: Room) -> None:
+    """However often it is tried."""
+    told = tell(room, Change.CONNECTED, Change.NAME_TAKEN, Change.RETRYING, Change.NAME_TAKEN)
+    assert told == ["* Somebody else is called ana now; trying again until the name is free."]
 
 
 def test_new_log_is_told_with_its_gap(room: Room) -> None:
     """What may be missing, and since when."""
-    room.incoming.tell_change(State(Change.NEW_LOG), was_lost=True)
-    assert room.terminal.notices[0].startswith("* The server started a new log")
-    assert "(until " in room.terminal.notices[0]
+    [text] = tell(room, Change.NEW_LOG)
+    assert text.startswith("* The server started a new log") and "(until " in text

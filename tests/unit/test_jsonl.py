@@ -8,12 +8,12 @@ import pytest
 from google.protobuf import json_format
 
 from chat.client.ui.jsonl import json_of, kind_name, message_of
-from chat_pb2 import KIND_JOINED, KIND_WHO, Message
+from chat_pb2 import KIND_HISTORY, KIND_JOINED, KIND_WHO, Message
 
 
 def test_message_goes_and_comes_back() -> None:
     """Every field of its own; what is shown is what may be sent."""
-    message = Message(user="ana", message="oi\n\x1b[2J\u202e", id=7, key="k", to="bia")
+    message = Message(user="ana", message="oi\n\x1b[2J\u202e", id=7, key="k", to="bia", room="aula")
     message.sent_at.FromJsonString("2024-02-29T12:00:00Z")
     line = json_of(message)
     assert line.isascii() and line.isprintable()
@@ -26,6 +26,14 @@ def test_message_without_a_time_has_none() -> None:
     fields = {field.name for field in Message.DESCRIPTOR.fields} - {"batch"}
     said = json.loads(json_of(Message(kind=KIND_JOINED)))
     assert set(said) == fields and said["sent_at"] is None and said["id"] == 0
+
+
+def test_history_has_its_messages_in_it() -> None:
+    """So that a program tells what comes once more from what is said now."""
+    earlier = Message(user="bia", message="oi", id=3)
+    fields = json.loads(json_of(Message(kind=KIND_HISTORY, key="k", batch=[earlier])))
+    assert fields["batch"] == [json.loads(json_of(earlier))] and fields["key"] == "k"
+    assert json.loads(json_of(Message(kind=KIND_HISTORY)))["batch"] == []
 
 
 @pytest.mark.parametrize("line", ["nonsense", "1", '{"who": 1}', "[" * 100_000])

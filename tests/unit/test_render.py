@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from chat.client.ui import render
-from chat_pb2 import KIND_JOINED, KIND_NOTICE, KIND_WHO, Message
+from chat_pb2 import KIND_ACTION, KIND_JOINED, KIND_NOTICE, KIND_WHO, Message
 
 
 @pytest.mark.parametrize(
@@ -42,6 +42,32 @@ def test_name_cannot_leave_its_brackets(name: str, shown: str) -> None:
 def test_nothing_hidden_is_shown(text: str, shown: str) -> None:
     """What shows nothing is shown as such; joiners of scripts that need them stay."""
     assert render.clean(text) == shown
+
+
+def test_action_is_shown_as_what_somebody_does() -> None:
+    """With the name in its colour, and whoever is mentioned marked."""
+    message = Message(user="ana", message="waves at Bia\n* server: x", kind=KIND_ACTION)
+    rendered = render.render_message(message, "bia")
+    assert rendered is not None and rendered.when is not None
+    assert rendered.text == "* ana waves at Bia\n    * server: x"
+    assert (render.name_style("ana"), "ana") in rendered.lead
+    assert ("class:mention", "Bia") in rendered.body
+
+
+@pytest.mark.parametrize(
+    ("room", "sign"),
+    [
+        ("aula", "#aula"),
+        ("", "#common"),
+        ("a]\x1b", "#a)\ufffd"),
+        ("\u05d0", "\u2068#\u05d0\u2069"),
+    ],
+)
+def test_room_stands_before_what_was_said_there(room: str, sign: str) -> None:
+    """As it is typed, and without anything that could deceive."""
+    said = render.render_message(Message(user="ana", message="oi"))
+    assert said is not None
+    assert render.in_room(said, room).text == f"{sign} [ana]: oi"
 
 
 def luminance(colour: str) -> float:

@@ -19,18 +19,19 @@ from chat_pb2 import (
 
 @pytest.fixture
 def roster() -> Roster:
-    return Roster("redes")
+    return Roster()
 
 
-def tell(roster: Roster, user: str, kind: Kind, message: str = "") -> bool:
-    return roster.note(Message(user=user, kind=kind, message=message), "ana")
+def tell(roster: Roster, user: str, kind: Kind, message: str = "", room: str = "") -> bool:
+    return roster.note(Message(user=user, kind=kind, message=message, room=room), "ana")
 
 
-def answer(roster: Roster, *names: str) -> tuple[bool, bool]:
+def answer(roster: Roster, *names: str, room: str = "", key: str = "") -> tuple[bool, bool]:
     """Give a whole answer to WHO; what it is taken for."""
     for name in names:
-        assert roster.take_answer(Message(user=name, kind=KIND_PRESENT)) == (False, False)
-    return roster.take_answer(Message(kind=KIND_WHO))
+        part = Message(user=name, kind=KIND_PRESENT, room=room)
+        assert roster.take_answer(part) == (False, False)
+    return roster.take_answer(Message(kind=KIND_WHO, room=room, key=key))
 
 
 def test_comings_goings_and_renames_are_followed(roster: Roster) -> None:
@@ -54,28 +55,56 @@ def test_answer_takes_the_place_of_what_was_known(roster: Roster) -> None:
 def test_half_an_answer_is_forgotten_when_asked_anew(roster: Roster) -> None:
     """The connection was lost in the middle of it."""
     roster.take_answer(Message(user="gone", kind=KIND_PRESENT))
-    roster.begin_who(0.0)
+    roster.begin_who("", 0.0)
     answer(roster, "ana")
     assert roster.names == ["ana"]
 
 
-def test_answer_is_listed_once_for_who_asked(roster: Roster) -> None:
+def test_only_what_the_user_asked_is_listed(roster: Roster) -> None:
     """What the program asks for by itself is listed for nobody."""
-    roster.request_who()
-    assert answer(roster, "ana") == (True, True)
-    assert answer(roster, "ana") == (True, False)
+    roster.request_who("mine")
+    assert answer(roster, "ana", key="other") == (True, False)
+    assert answer(roster, "ana", key="mine") == (True, True)
+    assert answer(roster, "ana", key="mine") == (True, False)
 
 
 def test_large_room_is_asked_about_again_after_a_while(roster: Roster) -> None:
     """Nobody is told who comes and goes in it; a small room tells everybody."""
-    roster.begin_who(100.0)
+    assert roster.is_stale("", 0.0)
+    roster.begin_who("", 100.0)
     answer(roster, *(f"p{number}" for number in range(MAX_PRESENCE_MEMBERS)))
-    assert not roster.is_stale(100.0 + 2 * WHO_SECONDS)
+    assert not roster.is_stale("", 100.0 + 2 * WHO_SECONDS)
     answer(roster, *(f"p{number}" for number in range(MAX_PRESENCE_MEMBERS + 1)))
-    assert roster.is_stale(100.0 + 2 * WHO_SECONDS)
-    assert not roster.is_stale(100.0 + WHO_SECONDS)
-    roster.begin_who(100.0 + 2 * WHO_SECONDS)
-    assert not roster.is_stale(100.0 + 2 * WHO_SECONDS)
+    assert roster.is_stale("", 100.0 + 2 * WHO_SECONDS)
+    assert not roster.is_stale("", 100.0 + WHO_SECONDS)
+    roster.begin_who("", 100.0 + 2 * WHO_SECONDS)
+    assert not roster.is_stale("", 100.0 + 2 * WHO_SECONDS)
+
+
+def test_each_room_has_its_people(roster: Roster) -> None:
+    """Two answers may come mixed; who is renamed is so everywhere."""
+    for room, name in [("", "ana"), ("redes", "bia"), ("", "bia"), ("redes", "caio")]:
+        roster.take_answer(Message(user=name, kind=KIND_PRESENT, room=room))
+    answer(roster, room="redes")
+    answer(roster)
+    tell(roster, "bia", KIND_RENAMED, "bea", room="redes")
+    assert roster.names_in("Redes") == ["bea", "caio"]
+    assert roster.names_in("") == ["ana", "bea"]
+    assert roster.names == ["ana", "bea", "caio"]
+    tell(roster, "bea", KIND_LEFT, room="redes")
+    assert roster.names_in("redes") == ["caio"] and roster.names_in("") == ["ana", "bea"]
+
+
+def test_forgotten_rooms_are_asked_about_again(roster: Roster) -> None:
+    """One, or all of them."""
+    for room in ("", "redes"):
+        roster.begin_who(room, 0.0)
+        answer(roster, "bia", room=room)
+    roster.forget_room("REDES")
+    assert roster.names_in("redes") == [] and roster.names_in("") == ["bia"]
+    assert roster.is_stale("redes", 1.0) and not roster.is_stale("", 1.0)
+    roster.forget()
+    assert roster.names == [] and roster.is_stale("", 1.0)
 
 
 def test_ignored_one_stays_ignored_under_another_name(roster: Roster) -> None:
@@ -121,15 +150,6 @@ def test_addressee_may_have_spaces_in_the_name(
     """If its owner is here; the longest name wins."""
     answer(roster, "Ana", "Ana Maria")
     assert roster.addressee(typed) == meant
-
-
-def test_rooms_are_remembered(roster: Roster) -> None:
-    """But for the common one; the people of the old room are not here."""
-    tell(roster, "bia", KIND_JOINED)
-    assert not roster.enter("redes") and roster.names == ["bia"]
-    assert roster.enter("") and roster.names == []
-    assert roster.enter("aula")
-    assert roster.rooms == {"redes", "aula"}
 
 
 def test_names_are_shown_without_what_could_deceive(roster: Roster) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fakes import FakeTerminal
 
-from chat.client.sent_lines import SentLines
+from chat.client.sent_lines import MAX_UNREAD_LINES, SentLines
 
 
 def test_line_is_taken_once_by_its_key() -> None:
@@ -16,12 +16,14 @@ def test_line_is_taken_once_by_its_key() -> None:
     assert lines.take("k") is None
 
 
-def test_cleared_lines_are_gone() -> None:
-    """A plain server answers none of them."""
+def test_delivered_lines_are_remembered_but_not_for_ever() -> None:
+    """The newest ones, since nobody may ever say that they were not read."""
     lines = SentLines(FakeTerminal())
-    lines.add("k", "oi")
-    lines.clear()
-    assert lines.take("k") is None
+    for number in range(MAX_UNREAD_LINES + 1):
+        lines.note_delivered(str(number), f"/msg bia {number}")
+    assert lines.take_delivered("0") == ""
+    assert lines.take_delivered("1") == "/msg bia 1"
+    assert lines.take_delivered("1") == ""
 
 
 def test_unsent_line_is_quoted_counted_and_given_back() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 from google.protobuf import json_format
 
@@ -51,10 +52,15 @@ def message_of(line: str) -> Message:
 def json_of(message: Message) -> str:
     """Return a message as one line of JSON (ASCII) with every field; `sent_at` may be null.
 
-    In the form of ProtoJSON, but that `id` is a number.
+    In the form of ProtoJSON, but that `id` is a number. `batch` is there in the answer to HISTORY.
     """
+    return json.dumps(fields_of(message))
+
+
+def fields_of(message: Message) -> dict[str, Any]:
+    """Return the fields of a message, as JSON has them."""
     sent_at = message.sent_at.ToJsonString() if message.HasField("sent_at") else None
-    fields = {
+    fields: dict[str, Any] = {
         "user": message.user,
         "message": message.message,
         "id": message.id,
@@ -62,8 +68,11 @@ def json_of(message: Message) -> str:
         "kind": kind_name(message.kind),
         "key": message.key,
         "to": message.to,
+        "room": message.room,
     }
-    return json.dumps(fields)
+    if message.kind == Kind.KIND_HISTORY:
+        fields["batch"] = [fields_of(earlier) for earlier in message.batch if not earlier.batch]
+    return fields
 
 
 def kind_name(kind: int) -> str | int:

@@ -46,6 +46,7 @@ STYLES = Style.from_dict(
         "local": "italic",
         "notice": "bold #af5f00",
         "private": "#d700d7",
+        "room": "bold",
         "mention": "bold reverse",
         "complaint": "bold #d7005f",
         "waiting": "dim",

@@ -99,8 +99,9 @@ class PlainTerminal:
         return controller.handle_line(line)
 
     def show(self, message: Message, rendered: RenderedMessage) -> None:
-        """Show one message; on one line, to a pipe."""
-        self._print(rendered.text if self._is_screen else rendered.line)
+        """Show one message, if it has anything to show; on one line, to a pipe."""
+        if text := rendered.text if self._is_screen else rendered.line:
+            self._print(text)
 
     def show_notice(self, line: str) -> None:
         """Show a line of the program's own, apart from the messages."""

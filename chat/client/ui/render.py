@@ -11,7 +11,7 @@ import re
 import unicodedata
 import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import lru_cache
 
@@ -151,6 +151,16 @@ def room_title(room: str) -> str:
     return "#" + shown_name(room) if room else _("common room")
 
 
+def room_sign(room: str) -> str:
+    """Return a room as it stands before what was said there: `/sala` takes it so."""
+    return isolated("#" + (shown_name(room) if room else _("common")))
+
+
+def in_room(rendered: RenderedMessage, room: str) -> RenderedMessage:
+    """Return a message with the room before it."""
+    return replace(rendered, lead=[("class:room", room_sign(room) + " "), *rendered.lead])
+
+
 def has_rtl(text: str) -> bool:
     """Say whether `text` contains what is written from right to left."""
     return not text.isascii() and any(map(_is_rtl, text))
@@ -172,6 +182,8 @@ def render_message(message: chat_pb2.Message, own_name: str = "") -> RenderedMes
     """Return how `message` is shown, None for what has no line of its own."""
     if message.kind == Kind.KIND_UNSPECIFIED:
         return _said(message, own_name)
+    if message.kind == Kind.KIND_ACTION:
+        return _done(message, own_name)
     text = _event(message)
     if text is None:
         return None
@@ -190,9 +202,18 @@ def _said(message: chat_pb2.Message, own_name: str) -> RenderedMessage:
         arrow = (style, " \N{RIGHTWARDS ARROW} ")
         lead += [arrow, (name_style(to), isolated(to)), (style, ", " + _("private"))]
     lead.append((style, "]: "))
+    return RenderedMessage(lead, _body(message, own_name, style), time_of(message))
+
+
+def _done(message: chat_pb2.Message, own_name: str) -> RenderedMessage:
+    user = shown_name(message.user)
+    lead = [("", "* "), (name_style(user), isolated(user)), ("", " ")]
+    return RenderedMessage(lead, _body(message, own_name, ""), time_of(message))
+
+
+def _body(message: chat_pb2.Message, own_name: str, style: str) -> list[Fragment]:
     is_own = own_name and name_key(own_name) == name_key(message.user)
-    body = highlighted(clean(message.message), "" if is_own else own_name, style)
-    return RenderedMessage(lead, body, time_of(message))
+    return highlighted(clean(message.message), "" if is_own else own_name, style)
 
 
 def _event(message: chat_pb2.Message) -> str | None:

@@ -1,0 +1,161 @@
+"""Who somebody is for a server, kept over restarts: the session, and what of its inbox was seen.
+
+One small file for each server and name, in the user's state folder. A client that was killed and is
+started again is the same session, so that it has its name, which is held for it, and its inbox back
+at once. The file is locked while it is in use: of two clients with one name at a time the second is
+another session, and the server tells it that the name is taken.
+
+Where there is no folder to write to, everything works but that. Knows no gRPC.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import secrets
+import sys
+import threading
+from contextlib import suppress
+from pathlib import Path
+
+from chat.client.cursor import Place
+from chat.protocol.names import name_key
+
+FOLDER = "chat-grpc"
+# The file has always this size, so that it is written by one call, and is never half of two.
+FILE_BYTES = 512
+# On Windows a lock keeps others from reading: it is far behind what is read.
+LOCK_OFFSET = 1 << 20
+DEFAULT_FOLDERS = {"win32": "AppData/Local", "darwin": "Library/Application Support"}
+_SESSION = re.compile("[0-9a-f]{32}")
+
+
+class Identity:
+    """The session of `name` with the server at `address` (`HOST:PORT`), and its place in the log.
+
+    `session`: 32 hex digits. `place`: of an earlier run, rooms left out; None where there was none.
+    `_lock` guards the rest: any thread may call anything.
+    """
+
+    def __init__(self, address: str, name: str, folder: Path | None = None) -> None:
+        self._address = address
+        self._folder = folder or state_folder()  # None: there is none
+        self._lock = threading.Lock()
+        self._name_key = name_key(name)
+        self._file = self._open()
+        self.session, self.place = _read(self._file)
+        self._write(self.place or Place())
+
+    def _open(self) -> int | None:
+        if self._folder is None:
+            return None
+        owner = f"{self._address}\n{self._name_key}"
+        return _open_locked(
+            self._folder / f"{hashlib.sha256(owner.encode()).hexdigest()[:32]}.json"
+        )
+
+    def save(self, place: Place) -> None:
+        """Keep how far the inbox was seen."""
+        with self._lock:
+            self._write(place)
+
+    def follow(self, name: str, place: Place) -> None:
+        """Keep the session under another name; whoever takes the old one is somebody else."""
+        with self._lock:
+            if name_key(name) == self._name_key:
+                return
+            self._forget()
+            self._name_key = name_key(name)
+            self._file = self._open()
+            self._write(place)
+
+    def close(self) -> None:
+        """Let another client have the file."""
+        with self._lock:
+            self._close()
+
+    def _forget(self) -> None:
+        if self._file is not None:
+            with suppress(OSError):
+                os.lseek(self._file, 0, os.SEEK_SET)
+                os.write(self._file, b" " * FILE_BYTES)
+        self._close()
+
+    def _close(self) -> None:
+        if self._file is not None:
+            os.close(self._file)
+            self._file = None
+
+    def _write(self, place: Place) -> None:
+        if self._file is None:
+            return
+        fields = {
+            "session": self.session,
+            "inbox": place.inbox,
+            "epoch": place.epoch,
+            "generation": place.generation,
+        }
+        content = json.dumps(fields).encode().ljust(FILE_BYTES)
+        if len(content) == FILE_BYTES:  # a server's word may be of any length
+            with suppress(OSError):
+                os.lseek(self._file, 0, os.SEEK_SET)
+                os.write(self._file, content)
+
+
+def state_folder() -> Path | None:
+    """Return where programs keep what they remember from one run to the next; None for nowhere.
+
+    XDG Base Directory Specification on Linux and its like; on macOS and Windows where their own
+    documentation has it ("Application Support", `%LOCALAPPDATA%`).
+    """
+    variable = "LOCALAPPDATA" if sys.platform == "win32" else "XDG_STATE_HOME"
+    chosen = Path(os.environ.get(variable, ""))
+    if chosen.is_absolute():
+        return chosen / FOLDER
+    with suppress(RuntimeError):  # a user without a home
+        return Path.home() / DEFAULT_FOLDERS.get(sys.platform, ".local/state") / FOLDER
+    return None
+
+
+def _open_locked(path: Path) -> int | None:
+    """Return the descriptor of the file, locked; None where it is in use or cannot be had."""
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        file = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o600)
+    except OSError:
+        return None
+    try:
+        _lock(file)
+    except OSError:
+        os.close(file)
+        return None
+    return file
+
+
+def _lock(file: int) -> None:
+    """Lock a file until it is closed, or its process ends; raises `OSError` if it is locked."""
+    if sys.platform == "win32":
+        import msvcrt
+
+        os.lseek(file, LOCK_OFFSET, os.SEEK_SET)
+        msvcrt.locking(file, msvcrt.LK_NBLCK, 1)
+    else:
+        import fcntl
+
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def _read(file: int | None) -> tuple[str, Place | None]:
+    """Return the session and the place that a file holds; a new session where it holds none."""
+    if file is not None:
+        with suppress(OSError, ValueError, TypeError, KeyError):
+            os.lseek(file, 0, os.SEEK_SET)
+            fields = json.loads(os.read(file, FILE_BYTES))
+            session, inbox = fields["session"], fields["inbox"]
+            words = fields["epoch"], fields["generation"]
+            is_valid = isinstance(inbox, int) and all(isinstance(word, str) for word in words)
+            if is_valid and _SESSION.fullmatch(session):
+                return session, Place({}, inbox, *words)
+    return secrets.token_hex(16), None

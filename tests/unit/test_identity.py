@@ -1,0 +1,144 @@
+"""Who somebody is, from one run of the client to the next."""
+
+from __future__ import annotations
+
+import os
+import stat
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from chat.client.cursor import Place
+from chat.client.identity import FILE_BYTES, Identity, state_folder
+
+PLACE = Place({"redes": 4}, 7, "epoch", "generation")
+KEPT = Place({}, 7, "epoch", "generation")
+
+Open = Callable[..., Identity]
+
+
+@pytest.fixture
+def opened(tmp_path: Path) -> Iterator[Open]:
+    """Open identities, in one folder unless it is said otherwise, and close them."""
+    identities: list[Identity] = []
+
+    def opened(
+        name: str = "ana", address: str = "localhost:1", folder: Path = tmp_path / "state"
+    ) -> Identity:
+        identities.append(Identity(address, name, folder))
+        return identities[-1]
+
+    yield opened
+    for identity in identities:
+        identity.close()
+
+
+def test_next_run_is_the_same_session(opened: Open) -> None:
+    """And goes on where the inbox was seen; the name counts without case."""
+    first = opened()
+    assert first.place is None or first.place == Place()
+    first.save(PLACE)
+    first.close()
+    second = opened("ANA")
+    assert (second.session, second.place) == (first.session, KEPT)
+
+
+def test_other_name_or_server_is_another_session(opened: Open) -> None:
+    """Each has its own file."""
+    sessions = {opened().session, opened("bia").session, opened("ana", "localhost:2").session}
+    assert len(sessions) == 3
+
+
+def test_two_at_a_time_are_two_sessions(opened: Open) -> None:
+    """The second one keeps nothing; the first is not disturbed."""
+    first, second = opened(), opened()
+    assert first.session != second.session and second.place is None
+    second.save(PLACE)
+    second.close()
+    first.close()
+    third = opened()
+    assert third.session == first.session and third.place == Place()
+
+
+def test_session_follows_a_rename(opened: Open) -> None:
+    """Whoever takes the old name is somebody else."""
+    first = opened()
+    first.follow("ANA", PLACE)
+    first.follow("bia", PLACE)
+    other = opened()
+    assert other.session != first.session
+    first.close()
+    back = opened("bia")
+    assert (back.session, back.place) == (first.session, KEPT)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"nonsense", b"{}", b"[]", b"\xff" * 600, b'{"session": 1, "inbox": 0}'],
+)
+def test_file_that_makes_no_sense_is_begun_anew(
+    opened: Open, tmp_path: Path, content: bytes
+) -> None:
+    """And is whole again."""
+    first = opened()
+    first.close()
+    [path] = (tmp_path / "state").iterdir()
+    path.write_bytes(content)
+    second = opened()
+    second.save(PLACE)
+    second.close()
+    third = opened()
+    assert third.session == second.session != first.session and third.place == KEPT
+
+
+def test_server_cannot_blow_the_file_up(opened: Open) -> None:
+    """Whatever it calls its log."""
+    first = opened()
+    first.save(PLACE)
+    first.save(Place({}, 9, "x" * FILE_BYTES, ""))
+    first.close()
+    assert opened().place == KEPT
+
+
+def test_works_without_a_folder_to_write_to(opened: Open, tmp_path: Path) -> None:
+    """Each run is somebody else then."""
+    blocked = tmp_path / "file"
+    blocked.write_text("")
+    first = opened(folder=blocked / "state")
+    first.save(PLACE)
+    first.follow("bia", PLACE)
+    first.close()
+    assert opened(folder=blocked / "state").session != first.session
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such modes")
+def test_nobody_else_can_read_it(opened: Open, tmp_path: Path) -> None:
+    """Whoever has the session has the name and the inbox."""
+    opened()
+    [path] = (tmp_path / "state").iterdir()
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
+
+
+@pytest.mark.skipif(sys.platform in ("win32", "darwin"), reason="has folders of its own")
+def test_folder_is_where_programs_keep_their_state(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The XDG variable counts if it is absolute; a user without a home keeps nothing."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    assert state_folder() == tmp_path / "chat-grpc"
+    monkeypatch.setenv("XDG_STATE_HOME", "relative")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert state_folder() == tmp_path / ".local" / "state" / "chat-grpc"
+
+    def no_home() -> Path:
+        raise RuntimeError
+
+    monkeypatch.setattr(Path, "home", no_home)
+    assert state_folder() is None
+    with closing(Identity("localhost:1", "ana")) as nobody:
+        assert len(nobody.session) == 32
+    assert os.listdir(tmp_path) == []
