@@ -160,6 +160,8 @@ class Demo:
         self._pace = pace
         self._people: list[Program] = []
         self._settings = {"CHAT_LANG": lang}
+        # What the clients remember of this server is of no use to anybody.
+        self._settings |= dict.fromkeys(("XDG_STATE_HOME", "LOCALAPPDATA"), folder)
         # Other machines are not invited: this server listens on loopback alone.
         log = {"CHAT_DB": str(Path(folder) / "demo.db")}
         place = {"CHAT_HOST": "127.0.0.1", "CHAT_PORT": "0"}

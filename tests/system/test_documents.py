@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shlex
@@ -21,6 +22,7 @@ from support import (
     ROOT,
     Program,
     clean_environment,
+    eventually,
     full_client,
     running_client,
     running_program,
@@ -43,6 +45,8 @@ LIMITS = {
     "{} messages or 1 MiB": send_queue.MAX_QUEUED_MESSAGES,
     "disconnected after {} seconds": server.STUCK_SECONDS,
     "rooms of up to {} people": limits.MAX_PRESENCE_MEMBERS,
+    "rooms of one client at a time | {} |": limits.MAX_ROOMS,
+    "is held for {} seconds": limits.HELD_SECONDS,
     "confirmed | {} |": outbox.MAX_PENDING,
 }
 MODULES_WITH_EXIT_CODES = (client, app)
@@ -247,28 +251,72 @@ def test_full_client_of_the_document_talks() -> None:
 
 
 @contextmanager
-def document_client(address: str, mark: str) -> Iterator[Program]:
+def document_client(address: str, mark: str, folder: Path = ROOT) -> Iterator[Program]:
     """Run the program of docs/protocol.md in which `mark` stands, as a client of `address`."""
     [fence] = [fence for fence in fences("python") if mark in fence.body]
     program = fence.body.replace("localhost:50051", address)
-    with running_program("-u", "-c", program) as client:
+    env = {"PYTHONPATH": str(ROOT)}
+    with running_program("-u", "-c", program, env=env, cwd=folder) as client:
         yield client
 
 
+def test_logger_of_the_document_misses_nothing_while_it_is_not_running(tmp_path: Path) -> None:
+    """Killed and started again it has its name, and all of both rooms and its inbox, once."""
+    place = tmp_path / "logger.json"
+    with (
+        running_server(db=tmp_path / "chat.db") as server,
+        full_client(server.address, "ana") as ana,
+        full_client(server.address, "bia", room="kitchen") as bia,
+    ):
+        ana.say("before")
+        ana.wait_for_text("before")
+        bia.say("before")
+        bia.wait_for_text("before")
+        with document_client(server.address, '"logger"', tmp_path) as logger:
+            logger.wait_for_line("# [ana]: before")
+            logger.wait_for_line("#kitchen [bia]: before")
+            last_ids = {"": 1, "kitchen": 2}
+            eventually(lambda: json.loads(place.read_text())["place"]["rooms"] == last_ids)
+            logger.process.kill()
+        for number in range(30):
+            ana.say(f"{number}")
+            bia.say(f"{number}")
+        ana.say("psst", to="logger", key="1")
+        assert ana.wait_for_text("psst").to == "logger"
+        bia.wait_for_text("29")
+        with document_client(server.address, '"logger"', tmp_path) as logger:
+            eventually(lambda: len(logger.lines) == 61)
+            ana.say("after")
+            logger.wait_for_line("# [ana]: after")
+            heard = {
+                who: [line.partition(": ")[2] for line in logger.lines if who in line]
+                for who in ("[ana]", "[bia]")
+            }
+        numbers = [f"{number}" for number in range(30)]
+        assert heard["[bia]"] == numbers
+        assert [text for text in heard["[ana]"] if text != "psst"] == [*numbers, "after"]
+
+
 def test_bot_of_the_document_answers() -> None:
-    """The bot says again what it is asked to, in the room and in private, and nothing else."""
-    with running_server() as server, full_client(server.address, "ana") as ana:
-        assert ana.epoch
-        with running_program("-m", "examples.eco_bot", server.address):
-            assert ana.wait_for_kind(chat_pb2.KIND_JOINED).user == "eco"
-            ana.say("just talking")
-            ana.say("!eco   ")
-            ana.say("!eco !eco oi")
-            assert ana.wait_for(lambda message: message.user == "eco" and bool(message.id))
-            ana.say("!eco in private", to="eco", key="1")
-            assert ana.wait_for_text("in private").to == "ana"
-            said = [message.message for message in ana.messages if message.user == "eco"]
-            assert said == ["", "!eco oi", "in private"]
+    """It says again what it is asked to, where it was asked or in private, and nothing else."""
+    with (
+        running_server() as server,
+        full_client(server.address, "ana", room="sala") as ana,
+        full_client(server.address, "bia", room="Cozinha") as bia,
+        running_program("-m", "examples.eco_bot", server.address, "sala", "Cozinha"),
+    ):
+        assert ana.wait_for_kind(chat_pb2.KIND_JOINED).user == "eco"
+        assert bia.wait_for_kind(chat_pb2.KIND_JOINED).user == "eco"
+        ana.say("just talking")
+        ana.say("!eco   ")
+        ana.say("!eco !eco oi")
+        ana.wait_for_text("!eco oi")
+        bia.say("!eco there")
+        assert bia.wait_for(lambda message: message.user == "eco" and message.message == "there")
+        ana.say("!eco in private", to="eco", key="1")
+        assert ana.wait_for_text("in private").to == "ana"
+        said = [message.message for message in ana.messages if message.user == "eco"]
+        assert said == ["", "!eco oi", "in private"]
 
 
 # What they say of the programs.
