@@ -182,7 +182,6 @@ class Actions:
 
     def _send_privately(self, to: str, text: str, argument: str) -> None:
         self._check_full_server()
-        self._roster.write_to(to)
         self.send(text, to=to, typed=_typed(commands.TELL, argument))
 
     def _me(self, argument: str) -> None:

@@ -28,7 +28,8 @@ class Roster:
         self._asked_at: dict[str, float] = {}
         self._requested: set[str] = set()  # the keys of what the user asked
         self._ignored: set[str] = set()
-        self._correspondent = ""
+        self._writer = ""  # of the last private message that was shown
+        self._written_to = ""  # the last one who was written to in private
 
     # Looking.
 
@@ -46,9 +47,12 @@ class Roster:
 
     @property
     def correspondent(self) -> str:
-        """Who a reply goes to: the last one who wrote in private; empty for nobody."""
+        """Who a reply goes to, empty for nobody.
+
+        The last one whose private message was shown, or else who was written to last.
+        """
         with self._lock:
-            return self._correspondent
+            return self._writer or self._written_to
 
     def addressee(self, text: str) -> tuple[str, str]:
         """Return who is meant and what is said; a name may have spaces, if its owner is here."""
@@ -76,10 +80,17 @@ class Roster:
             elif message.kind == KIND_RENAMED:
                 self._rename(message)
             else:
-                if message.to and name_key(message.user) != name_key(own_name):
-                    self._correspondent = message.user
+                if message.to:
+                    self._note_private(message, own_name)
                 return False
             return True
+
+    def _note_private(self, message: Message, own_name: str) -> None:
+        """Remember who wrote; an echo tells that the server accepted what was written to them."""
+        if name_key(message.user) == name_key(own_name):
+            self._written_to = message.to
+        elif name_key(message.user) not in self._ignored:
+            self._writer = message.user
 
     def _replace(self, room: str, old: str, new: str) -> None:
         people = self._people.setdefault(name_key(room), {})
@@ -92,16 +103,13 @@ class Roster:
         old, new = name_key(message.user), message.message
         for room in [room for room, people in self._people.items() if old in people]:
             self._replace(room, message.user, new)
-        if name_key(self._correspondent) == old:
-            self._correspondent = new
+        if name_key(self._writer) == old:
+            self._writer = new
+        if name_key(self._written_to) == old:
+            self._written_to = new
         if old in self._ignored:
             self._ignored.remove(old)
             self._ignored.add(name_key(new))
-
-    def write_to(self, name: str) -> None:
-        """Let replies go to `name`, unless somebody has written in private already."""
-        with self._lock:
-            self._correspondent = self._correspondent or name
 
     def toggle_ignored(self, name: str) -> bool:
         """Hide what `name` says, or show it again; say whether it is hidden now."""

@@ -120,17 +120,31 @@ def test_ignored_one_stays_ignored_under_another_name(roster: Roster) -> None:
 
 
 def test_reply_goes_to_the_last_one_who_wrote(roster: Roster) -> None:
-    """Under the name of now; one's own private messages choose nobody but the first."""
-    assert roster.correspondent == ""
-    roster.write_to("caio")
-    assert roster.correspondent == "caio"
+    """Under the name of now, whoever one writes to meanwhile."""
     roster.note(Message(user="bia", message="psiu", to="ana"), "ana")
-    roster.write_to("caio")
     roster.note(Message(user="ana", message="oi", to="caio"), "ANA")
     roster.note(Message(user="dora", message="aloud"), "ana")
     assert roster.correspondent == "bia"
     tell(roster, "BIA", KIND_RENAMED, "bea")
     assert roster.correspondent == "bea"
+
+
+def test_reply_goes_to_who_was_written_to_where_nobody_wrote(roster: Roster) -> None:
+    """The last one whom the server's echo names, under the name of now."""
+    assert roster.correspondent == ""
+    roster.note(Message(user="ana", message="oi", to="caio"), "ana")
+    roster.note(Message(user="ana", message="oi", to="bia"), "ana")
+    assert roster.correspondent == "bia"
+    tell(roster, "bia", KIND_RENAMED, "bea")
+    assert roster.correspondent == "bea"
+
+
+def test_reply_does_not_go_to_who_is_ignored(roster: Roster) -> None:
+    """The private message was not shown; the one before it was."""
+    roster.note(Message(user="caio", message="psiu", to="ana"), "ana")
+    roster.toggle_ignored("bia")
+    roster.note(Message(user="Bia", message="psiu", to="ana"), "ana")
+    assert roster.correspondent == "caio"
 
 
 @pytest.mark.parametrize(
