@@ -27,7 +27,7 @@ SERVER_ADDRESS = "localhost:50051"
 
 try:
     from chat.cli.i18n import _, speak_utf8
-    from chat.client.app import EXIT_REFUSED, App, enter, sentence, unexpected
+    from chat.client.app import EXIT_OK, EXIT_REFUSED, App, enter, sentence, unexpected
     from chat.client.connection import Metadata
     from chat.client.identity import Identity
     from chat.client.outbox import Requests
@@ -101,7 +101,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     terminal = choose_terminal(is_json=settings.json, listen_only=settings.listen)
     try:
         app = enter(settings.name, terminal, lambda name: join(settings, name, terminal))
-        return app.run()
+        return EXIT_OK if app is None else app.run()
     except (ChatError, ConfigError) as refusal:
         terminal.show_error(sentence(refusal))
         return EXIT_REFUSED

@@ -363,16 +363,33 @@ def _number_in(message: Message) -> int | None:
     return int(text)
 
 
-def enter(name: str | None, terminal: Terminal, join: Callable[[str], App]) -> App:
-    """Join under `name`, or, without one, ask for names until one is free; raises the refusal."""
+def enter(name: str | None, terminal: Terminal, join: Callable[[str], App]) -> App | None:
+    """Join under `name`, or, without one, ask for names until one is free; raises the refusal.
+
+    Returns None where the person leaves instead of giving a name.
+    """
     while True:
         try:
-            return join((terminal.ask(_("Type your name: ")) if name is None else name).strip())
+            chosen = (_asked_name(terminal) if name is None else name).strip()
+            if name is None and terminal.is_interactive and commands.is_leaving(chosen):
+                return None
+            return join(chosen)
         except ChatError as refusal:
             is_about_name = refusal.reason.startswith("NAME_")
             if name is not None or not terminal.is_interactive or not is_about_name:
                 raise
             terminal.show_error(sentence(refusal))
+
+
+def _asked_name(terminal: Terminal) -> str:
+    """Return the answer to the question for the name; a person's is no command but to leave."""
+    while True:
+        answer = terminal.ask(_("Type your name: "))
+        is_command = terminal.is_interactive and answer.lstrip().startswith(commands.PREFIX)
+        if not is_command or commands.is_leaving(answer):
+            return answer
+        text = _("Commands work once you are in; give a name, or leave with {usage}.")
+        terminal.show_error(text.format(usage=commands.LEAVE.usage))
 
 
 def unexpected(error: Exception) -> ConfigError:

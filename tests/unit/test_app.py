@@ -655,6 +655,26 @@ def test_name_is_asked_for_until_one_is_free() -> None:
     assert terminal.errors == ["This name is taken or reserved; choose another one."]
 
 
+def test_command_is_no_name() -> None:
+    """A person is told so and asked again; a pipe's first line is the name, whatever it is."""
+    terminal = FakeTerminal(answers=["/ajuda", "//x", "ana"])
+    join, names = joining(None)
+    assert enter(None, terminal, join) is not None
+    assert names == ["ana"] and len(terminal.errors) == 2
+    assert "/sair" in terminal.errors[0] or "/quit" in terminal.errors[0]
+    join, names = joining(None)
+    enter(None, FakeTerminal(answers=["/sair"], is_interactive=False), join)
+    assert names == ["/sair"]
+
+
+@pytest.mark.parametrize("typed", ["/sair", " /QUIT "])
+def test_person_leaves_instead_of_giving_a_name(typed: str) -> None:
+    """Nobody joins."""
+    join, names = joining()
+    assert enter(None, FakeTerminal(answers=[typed]), join) is None
+    assert names == []
+
+
 @pytest.mark.parametrize(
     ("name", "refusal", "is_interactive"),
     [
