@@ -16,6 +16,7 @@ from typing import Any
 import grpc
 import pytest
 from support import (
+    DEADLINE_SECONDS,
     ROOT,
     Program,
     RunningServer,
@@ -32,6 +33,7 @@ import chat_pb2
 import chat_pb2_grpc
 import client
 from chat.client import app
+from chat.client.ui.plain import EXIT_BROKEN_PIPE
 
 OLD_SERVER = str(Path("tests", "peers", "old_server.py"))
 
@@ -269,6 +271,32 @@ def test_name_is_asked_for(server: RunningServer) -> None:
     assert done.returncode == 0
     assert done.stdout.decode() == "[ana]: oi\n"
     assert done.stderr.decode() == "Digite seu nome: "
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGPIPE to be like")
+@pytest.mark.parametrize("mode", [(), ("--listen",), ("--json",)])
+def test_closed_pipe_ends_it_quietly(server: RunningServer, mode: tuple[str, ...]) -> None:
+    """As `| head -1` does: 128 and the number of SIGPIPE, and no word."""
+    room = f"closed-{len(mode)}-{''.join(mode).strip('-')}"
+    command = [sys.executable, "client.py", server.address, "--name", "olho", "--room", room]
+    with (
+        subprocess.Popen(
+            [*command, *mode],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            cwd=ROOT,
+            env=clean_environment(),
+        ) as reader,
+        full_client(server.address, "ana", room=room) as ana,
+    ):
+        assert reader.stdout is not None and reader.stderr is not None
+        ana.say("first", key=f"{room}-1")
+        assert any(b"first" in line for line in reader.stdout)
+        reader.stdout.close()
+        ana.say("second", key=f"{room}-2")
+        assert reader.wait(DEADLINE_SECONDS) == EXIT_BROKEN_PIPE
+        assert reader.stderr.read() == b""
 
 
 def test_no_name_at_all_is_a_sentence(server: RunningServer) -> None:

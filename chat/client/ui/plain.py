@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import threading
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ from chat_pb2 import Message
 
 # Of a longer line the rest is not even held in memory. Six bytes of JSON may stand for one.
 MAX_LINE_BYTES = 8 * MAX_MESSAGE_BYTES
+EXIT_BROKEN_PIPE = 141  # 128 and the number of SIGPIPE
 
 
 class PlainTerminal:
@@ -24,8 +26,8 @@ class PlainTerminal:
     A person sees each line as it was typed, and its echo is not shown again. For pipes each message
     is one line. `listen_only`: nothing is read, until `stop()`.
 
-    The main thread asks and runs; any thread shows. `_lock` guards standard output, standard error
-    and `_is_reading`; what else there is never changes.
+    The main thread asks and runs; any thread shows. `_lock` guards standard output, standard error,
+    `_is_reading` and `_is_broken`; what else there is never changes.
     """
 
     is_live = False
@@ -38,6 +40,7 @@ class PlainTerminal:
         self._lock = threading.RLock()
         self._stopped = threading.Event()
         self._is_reading = False
+        self._is_broken = False  # nobody reads standard output any more
 
     def ask(self, question: str) -> str:
         """Ask on standard error where standard output is for programs."""
@@ -54,10 +57,17 @@ class PlainTerminal:
         return line.decode("utf-8", "replace")
 
     def run(self, controller: TerminalController) -> None:
-        """Hand each line to `controller`."""
+        """Hand each line to `controller`; raises `SystemExit` where nobody reads the answers."""
         if self._listen_only:
             self._stopped.wait()
-            return
+        else:
+            self._read_until_stopped(controller)
+        with self._lock:
+            is_broken = self._is_broken
+        if is_broken:
+            sys.exit(EXIT_BROKEN_PIPE)
+
+    def _read_until_stopped(self, controller: TerminalController) -> None:
         try:
             with wakeable():
                 self._read(controller)
@@ -117,7 +127,19 @@ class PlainTerminal:
 
     def _print(self, line: str, stream: IO[str] | None = None) -> None:
         with self._lock:
-            print(line, file=stream, flush=True)
+            try:
+                print(line, file=stream, flush=True)
+            except BrokenPipeError:
+                self._drop(stream or sys.stdout)
+
+    def _drop(self, stream: IO[str]) -> None:
+        """Print to nowhere from now on, as nobody reads it; end where it is standard output."""
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, stream.fileno())  # else Python complains at its end ("Note on SIGPIPE")
+        os.close(nowhere)
+        if stream is sys.stdout:
+            self._is_broken = True
+            self.stop()
 
     def restore(self, line: str) -> None:
         """Do nothing: it stands on the screen."""
