@@ -34,7 +34,11 @@ LOG_SENTENCES = {
     Problem.IN_USE: N_(
         "Another server has {path} open. Stop it, or choose another file with --db."
     ),
-    Problem.FOREIGN: N_("{path} is a database of another program. Choose another file with --db."),
+    Problem.FOLDER: N_("{path} is a folder. Give the path of a file with --db."),
+    Problem.NO_FOLDER: N_(
+        "The folder of {path} does not exist. Create it, or choose another file with --db."
+    ),
+    Problem.FOREIGN: N_("{path} is not a log of this program. Choose another file with --db."),
     Problem.NEWER: N_(
         "{path} was written by a later version of this program."
         " Update the program, or choose another file with --db."
@@ -45,8 +49,7 @@ LOG_SENTENCES = {
         " or choose another file with --db."
     ),
     Problem.DAMAGED: N_(
-        "{path} is damaged or not a database. Put back a copy of it,"
-        " or move it away to begin a new log."
+        "{path} is damaged. Put back a copy of it, or move it away to begin a new log."
     ),
     Problem.UNUSABLE: N_("{path} cannot be used ({error})."),
 }

@@ -761,7 +761,7 @@ def test_log_that_cannot_be_opened_is_one_sentence(tmp_path: Path) -> None:
     """A folder that is not there."""
     with running_program("server.py", "--port", "0", "--db", str(tmp_path / "no" / "x.db")) as one:
         assert one.wait(10) == 1
-        assert "cannot be written" in one.stderr
+        assert "The folder of" in one.stderr and "does not exist" in one.stderr
         assert len(one.errors) == 1 and one.lines == []
 
 

@@ -529,12 +529,16 @@ async def test_second_server_is_refused_through_another_path(
 def test_folder_that_cannot_hold_the_file_is_one_sentence(tmp_path: Path, where: str) -> None:
     """A folder that is not there, or is none."""
     (tmp_path / "file").write_text("")
-    assert problem_of(tmp_path / where) is Problem.READ_ONLY
+    assert problem_of(tmp_path / where) is Problem.NO_FOLDER
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
 def test_folder_as_the_file_is_one_sentence(tmp_path: Path) -> None:
-    """A path that is a folder is not a database."""
-    assert problem_of(tmp_path) is Problem.READ_ONLY
+    """A path that is a folder is not a database, and gets no lock beside it."""
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    assert problem_of(folder) is Problem.FOLDER
+    assert list(tmp_path.iterdir()) == [folder]
 
 
 @contextmanager
@@ -578,10 +582,10 @@ def read_only(path: str, **options: Any) -> sqlite3.Connection:
 
 @pytest.mark.parametrize("content", [b"this is no database" * 100, b"\0" * 4096, b"x" * 100])
 def test_file_that_is_no_database_is_one_sentence(db: Path, content: bytes) -> None:
-    """And it stays as it was."""
+    """And it stays as it was, without a lock beside it."""
     db.write_bytes(content)
-    assert problem_of(db) is Problem.DAMAGED
-    assert db.read_bytes() == content
+    assert problem_of(db) is Problem.FOREIGN
+    assert db.read_bytes() == content and list(db.parent.iterdir()) == [db]
 
 
 async def test_damaged_log_is_one_sentence(db: Path) -> None:

@@ -18,11 +18,13 @@ class Problem(Enum):
     """What is wrong with the log's home; the value says it in English, for the operator's log."""
 
     IN_USE = "another server has it open"
+    FOLDER = "it is a folder"
+    NO_FOLDER = "its folder does not exist"
     FOREIGN = "it belongs to another program"
     NEWER = "it was written by a later version"
     FULL = "the disk is full"
     READ_ONLY = "it cannot be written"
-    DAMAGED = "it is damaged, or not a database"
+    DAMAGED = "it is damaged"
     UNUSABLE = "it cannot be used"
 
 

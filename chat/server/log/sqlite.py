@@ -39,6 +39,8 @@ TRIM_ROWS = 1000
 DAY_MICROSECONDS = 24 * 3600 * 1_000_000
 # How long a statement waits for another program that reads the file, such as the sqlite3 shell.
 BUSY_TIMEOUT_SECONDS = 5.0
+# How every database begins (sqlite.org/fileformat2.html).
+HEADER = b"SQLite format 3\0"
 
 INSERT = """
 INSERT INTO message (sent_at, room, user, message, sender, key, kind, addressee)
@@ -66,6 +68,8 @@ class SqliteLog:
         self, path: str, retain_days: float = 0, connect: Connect = sqlite3.connect
     ) -> None:
         self.path = path
+        if path != IN_MEMORY:
+            _check_file(Path(path))
         with ExitStack() as opened:  # closes what was opened before something failed
             opened.enter_context(closing(_lock(path)))
             try:
@@ -315,6 +319,28 @@ def _message(row: Sequence[Any]) -> chat_pb2.Message:
     )
     _stamp(message, message_id, sent_at)
     return message
+
+
+def _check_file(path: Path) -> None:
+    """Raise `LogError` where no log can be, so that no lock is made for it.
+
+    The folder must be there, and the file be a database, empty or new.
+    """
+    if path.is_dir():
+        raise LogError(Problem.FOLDER, str(path))
+    if not path.resolve().parent.is_dir():
+        raise LogError(Problem.NO_FOLDER, str(path))
+    if not path.exists():
+        return
+    if not path.is_file():
+        raise LogError(Problem.FOREIGN, str(path))
+    try:
+        with path.open("rb") as file:
+            beginning = file.read(len(HEADER))
+    except OSError as error:
+        raise LogError(Problem.READ_ONLY, str(path), error.strerror or "") from error
+    if beginning not in (b"", HEADER):
+        raise LogError(Problem.FOREIGN, str(path))
 
 
 def _lock(path: str) -> sqlite3.Connection:
