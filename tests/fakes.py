@@ -38,7 +38,6 @@ class FakeTerminal:
         self.shown: list[str] = []
         self.notices: list[str] = []
         self.errors: list[str] = []
-        self.restored: list[str] = []
         self.bells = self.clears = self.refreshes = 0
         self.is_stopped = False
         self.interruption: BaseException | None = None
@@ -69,9 +68,6 @@ class FakeTerminal:
 
     def show_error(self, sentence: str) -> None:
         self.errors.append(sentence)
-
-    def restore(self, line: str) -> None:
-        self.restored.append(line)
 
     def ring(self) -> None:
         self.bells += 1

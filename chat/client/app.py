@@ -277,15 +277,15 @@ class App:
             else:
                 self._actions.send(line, self._rooms.current)
         except ChatError as error:
-            self._give_back(line, error)
+            self._report_refused(line, error)
         return True
 
-    def _give_back(self, line: str, error: ChatError) -> None:
+    def _report_refused(self, line: str, error: ChatError) -> None:
         with self._lock:
             is_refused = error.reason == "CLOSED" and self._refusal is not None
         # A refusal makes the terminal stop, and is shown at the end.
         if not is_refused:
-            self._sent_lines.give_back(line, str(error))
+            self._sent_lines.report_unsent(line, str(error))
 
     def handle_message(self, message: Message) -> None:
         """Send a message that a program made, of any kind that a client may send."""

@@ -113,6 +113,12 @@ def is_leaving(line: str) -> bool:
     return is_command(text) and parse(text)[0] is LEAVE
 
 
+def is_request(line: str) -> bool:
+    """Say whether a typed line is a command that says nothing to anybody."""
+    text = line.strip()
+    return is_command(text) and parse(text)[0] not in (None, TELL, REPLY, ME)
+
+
 def parse(line: str) -> tuple[Command | None, str]:
     """Return the command that `line` gives, None for an unknown one, and its argument.
 

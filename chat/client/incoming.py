@@ -187,7 +187,7 @@ class Incoming:
     def _take_refusal(self, typed: str, message: Message) -> None:
         if self._terminal.is_interactive:
             reason = explain(message.user, render.one_line(message.message))
-            self._sent_lines.give_back(typed, reason)
+            self._sent_lines.report_unsent(typed, reason)
         else:
             self._sent_lines.count_failure()
             self._show(message)

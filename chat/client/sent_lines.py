@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 
 from chat.cli.i18n import _
+from chat.client import commands
 from chat.client.ui.base import Terminal
 from chat.client.ui.render import one_line
 
@@ -65,13 +66,11 @@ class SentLines:
         """Say that `line` was not sent, and count it."""
         self.count_failure()
         quoted = quotation(line)
-        text = _("Not sent: {reason}: {line}") if quoted else _("Not sent: {reason}")
+        if self._terminal.is_interactive and commands.is_request(line):
+            text = _("Not done: {reason}: {line}")
+        else:
+            text = _("Not sent: {reason}: {line}") if quoted else _("Not sent: {reason}")
         self._terminal.show_error(text.format(reason=reason, line=quoted))
-
-    def give_back(self, line: str, reason: str) -> None:
-        """Say that `line` was not sent, and let the user type on at it."""
-        self.report_unsent(line, reason)
-        self._terminal.restore(line)
 
 
 def quotation(line: str) -> str:

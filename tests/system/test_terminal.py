@@ -443,11 +443,16 @@ def test_unknown_command_is_never_sent(server: RunningServer) -> None:
             ana.wait_for(name)
 
 
-def test_refused_line_comes_back(server: RunningServer) -> None:
-    """What the rules refuse is not lost: the reason is shown and the line can be corrected."""
+def test_refused_line_comes_back_by_the_arrow(server: RunningServer) -> None:
+    """The reason is shown, what is typed next stands alone, and Up brings the line to correct."""
     with seated(server, "ana", room="refused") as ana:
         ana.type("/nome Servidor\r")
         ana.wait_for("this name is taken or reserved")
+        ana.type("next")
+        ana.wait_for_line("[ana]: next")
+        ana.type(CTRL_C)
+        ana.wait_for_line("[ana]:")
+        ana.type(UP)
         ana.wait_for_line("[ana]: /nome Servidor")
         ana.type(CTRL_C + "/nome Ana Maria\r")
         ana.wait_for_line("[Ana Maria]:")

@@ -125,20 +125,20 @@ def test_pipe_has_no_commands_but_to_leave(pipe: Sitting) -> None:
     assert not pipe.app.handle_line("/sair")
 
 
-def test_line_that_cannot_be_sent_is_given_back(ana: Sitting) -> None:
+def test_line_that_cannot_be_sent_is_told(ana: Sitting) -> None:
     """With the reason."""
     ana.app.handle_line("x" * 9000)
-    assert ana.terminal.restored == ["x" * 9000]
     assert "at most 8192 bytes" in ana.terminal.errors[0]
 
 
 def test_person_is_not_made_to_wait(ana: Sitting, monkeypatch: pytest.MonkeyPatch) -> None:
-    """While too much is on its way the line comes back; the editor must not stand still."""
+    """While too much is on its way a line is refused; the editor must not stand still."""
     monkeypatch.setattr(outbox, "MAX_PENDING", 1)
     for line in ("one", "two", "/quem"):
         ana.app.handle_line(line)
     assert ana.sent == [("one", "")]
-    assert ana.terminal.restored == ["two", "/quem"]
+    two, who = ana.terminal.errors
+    assert two.endswith(": two") and who.endswith(": /quem")
 
 
 def test_nothing_is_told_of_a_line_after_the_refusal(ana: Sitting) -> None:
@@ -146,7 +146,7 @@ def test_nothing_is_told_of_a_line_after_the_refusal(ana: Sitting) -> None:
     ana.session.abort()
     ana.app.end(REFUSAL)
     ana.app.handle_line("late")
-    assert ana.terminal.errors == [] and ana.terminal.restored == []
+    assert ana.terminal.errors == []
 
 
 def test_unknown_command_is_told_with_the_nearest(ana: Sitting) -> None:
@@ -182,7 +182,7 @@ def test_private_message_and_reply(ana: Sitting) -> None:
     assert ana.app.waiting() == ["→ caio: oi", "→ bia: quite"]
     key = ana.session.pending[1].key
     ana.app.receive(Message(user="USER_UNKNOWN", kind=KIND_NOTICE, key=key))
-    assert ana.terminal.restored == ["/msg bia quite"]
+    assert ana.terminal.errors[-1].endswith(": /msg bia quite")
 
 
 def test_rename_is_a_wish_that_comes_back_when_refused(ana: Sitting) -> None:
@@ -191,7 +191,8 @@ def test_rename_is_a_wish_that_comes_back_when_refused(ana: Sitting) -> None:
     [wish] = ana.session.pending
     assert (wish.kind, wish.message) == (KIND_RENAMED, "Bia")
     ana.app.receive(Message(user="NAME_TAKEN", kind=KIND_NOTICE, key=wish.key))
-    assert ana.terminal.restored == ["/nome Bia"]
+    [error] = ana.terminal.errors
+    assert error.startswith("Not done: ") and error.endswith(": /nome Bia")
 
 
 def test_line_is_said_in_the_room_that_the_screen_says(ana: Sitting) -> None:
@@ -212,7 +213,7 @@ def test_common_room_has_its_names(ana: Sitting, typed: str) -> None:
 
 
 def test_room_with_a_bad_name_is_not_entered(ana: Sitting) -> None:
-    """The line comes back."""
+    """The reason is told."""
     ana.type("/sala a\x1b", "oi")
     assert "a room's name" in ana.terminal.errors[0]
     assert ana.asked == [] and ana.sent == [("oi", "")]
@@ -222,7 +223,7 @@ def test_refused_entry_leads_back(ana: Sitting) -> None:
     """To the room that was spoken in before."""
     ana.type("/sala redes")
     ana.app.receive(Message(user="TOO_MANY_ROOMS", kind=KIND_NOTICE, key=ana.key(KIND_ENTERED)))
-    assert ana.terminal.restored == ["/sala redes"]
+    assert ana.terminal.errors[-1].endswith(": /sala redes")
     assert ana.terminal.notices == ["* You are in #common."]
 
 
@@ -304,7 +305,7 @@ def test_nothing_is_asked_without_a_connection(ana: Sitting, line: str) -> None:
     ana.change(Change.LOST, cause="why")
     ana.type(line, "oi", "/sala redes", "/msg bia oi")
     assert "no connection to the server now" in ana.terminal.errors[0]
-    assert ana.terminal.restored == [line]
+    assert [error.rpartition(": ")[2] for error in ana.terminal.errors] == [line]
     assert ana.sent == [("oi", ""), ("oi", "bia")] and ana.asked == [(KIND_ENTERED, "redes")]
 
 
@@ -321,7 +322,7 @@ def test_silent_or_plain_server_is_no_place_for_commands(newcomer: Sitting, line
     newcomer.change(Change.LOST)
     newcomer.type(line, "oi")
     assert all("keeps no history" in error for error in newcomer.terminal.errors[1:])
-    assert newcomer.terminal.restored == [line] * 3
+    assert [error.rpartition(": ")[2] for error in newcomer.terminal.errors] == [line] * 3
     assert newcomer.sent == [("oi", "")] * 3 and newcomer.asked == []
 
 

@@ -94,11 +94,11 @@ def test_ignored_one_is_not_shown(room: Room) -> None:
     assert room.terminal.bells == 0
 
 
-def test_refused_line_is_given_back(room: Room) -> None:
+def test_refused_line_is_told(room: Room) -> None:
     """As it was typed, with the reason."""
     room.lines.add("k", "/msg dora oi")
     room.incoming.take(notice("USER_UNKNOWN", key="k"))
-    assert room.terminal.restored == ["/msg dora oi"]
+    assert room.terminal.errors[0].endswith(": /msg dora oi")
     assert "nobody with this name is here" in room.terminal.errors[0]
     assert room.terminal.shown == []
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from fakes import FakeTerminal
 
 from chat.client.sent_lines import MAX_UNREAD_LINES, SentLines
@@ -26,14 +27,32 @@ def test_delivered_lines_are_remembered_but_not_for_ever() -> None:
     assert lines.take_delivered("1") == ""
 
 
-def test_unsent_line_is_quoted_counted_and_given_back() -> None:
+def test_unsent_line_is_quoted_and_counted() -> None:
     """On one line, and not the whole of a long one."""
     terminal = FakeTerminal()
     lines = SentLines(terminal)
     lines.report_unsent("a\nb", "why")
     lines.report_unsent("", "why")
-    lines.give_back("x" * 100, "why")
+    lines.report_unsent("x" * 100, "why")
     assert terminal.errors == ["Not sent: why: a b", "Not sent: why", f"Not sent: why: {'x' * 60}…"]
-    assert terminal.restored == ["x" * 100]
     lines.count_failure()
     assert lines.failures == 4
+
+
+@pytest.mark.parametrize(
+    ("line", "is_interactive", "said"),
+    [
+        ("/nome x", True, "Not done: why: /nome x"),
+        ("/quem", True, "Not done: why: /quem"),
+        ("/msg bia oi", True, "Not sent: why: /msg bia oi"),
+        ("//nome", True, "Not sent: why: //nome"),
+        ("/nome x", False, "Not sent: why: /nome x"),
+    ],
+)
+def test_command_that_says_nothing_is_not_called_unsent(
+    line: str, is_interactive: bool, said: str
+) -> None:
+    """In a pipe there are no commands, and all that is refused was to be said."""
+    terminal = FakeTerminal(is_interactive=is_interactive)
+    SentLines(terminal).report_unsent(line, "why")
+    assert terminal.errors == [said]

@@ -69,9 +69,6 @@ class Terminal(Protocol):
     def show_error(self, sentence: str) -> None:
         """Show what went wrong. From any thread."""
 
-    def restore(self, line: str) -> None:
-        """Let the user type on at `line`, which was refused. From any thread."""
-
     def ring(self) -> None:
         """Ring the bell. From any thread."""
 

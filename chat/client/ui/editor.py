@@ -116,7 +116,6 @@ class LineEditor:
         self._queue = OutputQueue(make_output())
         self._stopped = threading.Event()
         self._app: EditorApplication | None = None
-        self._draft: Draft | None = None
         self._signal = 0
 
     # The main thread.
@@ -128,8 +127,8 @@ class LineEditor:
     def run(self, controller: TerminalController) -> None:
         """Edit lines and hand them to `controller`, until one of them leaves."""
         handlers = {number: signal.getsignal(number) for number in ENDING_SIGNALS}
-        self._draft = Draft(controller, self._leave)
-        self._app = make_app(self._draft, controller, self._queue)
+        draft = Draft(controller, self._leave)
+        self._app = make_app(draft, controller, self._queue)
         try:
             self._queue.open()
             if not self._stopped.is_set():
@@ -207,14 +206,6 @@ class LineEditor:
         assert self._app is not None
         self._app.invalidate()
 
-    def restore(self, line: str) -> None:
-        """Put a refused line where it can be corrected, unless another one is being typed."""
-        self._queue.call_soon(self._restore, line)
-
-    def _restore(self, line: str) -> None:
-        assert self._draft is not None
-        self._draft.restore(line)
-
     def stop(self) -> None:
         """Make `run` return."""
         self._stopped.set()
@@ -247,11 +238,6 @@ class Draft:
             complete_while_typing=False,
             on_text_changed=lambda _buffer: self._forget_hint(),
         )
-
-    def restore(self, line: str) -> None:
-        """Let the user type on at `line`, unless another one is being typed."""
-        if not self.buffer.text:
-            self.buffer.document = Document(line)
 
     def _forget_hint(self) -> None:
         self.hint = ""

@@ -141,9 +141,6 @@ class PlainTerminal:
             self._is_broken = True
             self.stop()
 
-    def restore(self, line: str) -> None:
-        """Do nothing: it stands on the screen."""
-
     def ring(self) -> None:
         """Ring, where somebody may hear it."""
         if self.is_interactive and self._is_screen:
