@@ -284,8 +284,12 @@ class Incoming:
 
     def tell_room(self) -> None:
         """Tell in which room the user talks now."""
-        room = render.room_sign(self._rooms.current)
-        self._terminal.show_notice("* " + _("You are in {room}.").format(room=room))
+        room = self._rooms.current
+        if room:
+            text = _("You are in {room}.").format(room=render.room_sign(room))
+        else:
+            text = _("You are in the common room.")
+        self._terminal.show_notice("* " + text)
         self._terminal.refresh()
 
     # Pages of history.
@@ -351,7 +355,7 @@ class Incoming:
         elif change is Change.NAME_TAKEN and not before.has_lost_name:
             self._tell_name_taken()
         elif change is Change.RESUMED and before.is_lost:
-            self._terminal.show_notice(_("* Reconnected; the messages you missed follow."))
+            self._terminal.show_notice(_("* Reconnected."))
         elif change is Change.NEW_LOG:
             self.forget_shown()
             text = _("* The server started a new log; messages sent meanwhile may be missing")

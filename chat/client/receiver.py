@@ -262,7 +262,14 @@ class Receiver:
             raise ChatError(reason)
         if is_first:
             raise ConfigError(explain_unreachable(self._connection.address, error))
-        return State(Change.LOST, cause=explain(reason, _("the server does not answer")))
+        return State(Change.LOST, cause=_cause(reason))
+
+
+def _cause(reason: str) -> str:
+    """Return why the connection was lost, to somebody for whom another attempt is made."""
+    if reason == "SHUTTING_DOWN":
+        return _("the server is shutting down")
+    return explain(reason, _("the server does not answer"))
 
 
 def _after(seconds: float, call: Callable[[], None]) -> threading.Timer:

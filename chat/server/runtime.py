@@ -68,7 +68,7 @@ def explain_bind_error(host: str, port: int) -> str:
     except OSError as error:
         reason = error.errno or 0
     if reason == errno.EADDRINUSE:
-        text = _("Port {port} is in use: another server runs there. Stop it, or choose --port.")
+        text = _("Port {port} is in use by another program. Stop it, or choose --port.")
     elif reason == errno.EACCES:
         text = _("Port {port} is kept for the system. Choose one above 1023 with --port.")
     else:

@@ -200,7 +200,7 @@ def test_line_is_said_in_the_room_that_the_screen_says(ana: Sitting) -> None:
     ana.type("oi", "/sala #redes", "there", "/sala redes", "/sala comum", "/eu waves")
     assert ana.sent == [("oi", ""), ("there", "redes"), ("waves", "")]
     assert ana.asked == [(KIND_ENTERED, "redes")]
-    assert ana.terminal.notices == ["* You are in #redes.", "* You are in #common."]
+    assert ana.terminal.notices == ["* You are in #redes.", "* You are in the common room."]
     assert ana.app.waiting() == ["oi", "#redes there", "* waves"]
     assert ana.app.status() == ["connected", "3 not confirmed", "common room"]
 
@@ -224,7 +224,7 @@ def test_refused_entry_leads_back(ana: Sitting) -> None:
     ana.type("/sala redes")
     ana.app.receive(Message(user="TOO_MANY_ROOMS", kind=KIND_NOTICE, key=ana.key(KIND_ENTERED)))
     assert ana.terminal.errors[-1].endswith(": /sala redes")
-    assert ana.terminal.notices == ["* You are in #common."]
+    assert ana.terminal.notices == ["* You are in the common room."]
 
 
 def test_room_is_left_by_its_name_or_where_one_is(ana: Sitting) -> None:
@@ -232,7 +232,7 @@ def test_room_is_left_by_its_name_or_where_one_is(ana: Sitting) -> None:
     ana.type("/sala redes", "/sala aula", "/deixar redes", "/deixar", "/part", "/deixar aula")
     wishes = [(KIND_ENTERED, "redes"), (KIND_ENTERED, "aula")]
     assert ana.asked == [*wishes, (KIND_EXITED, "redes"), (KIND_EXITED, "aula")]
-    assert ana.terminal.notices == ["* You are in #common."]
+    assert ana.terminal.notices == ["* You are in the common room."]
     only, other = ana.terminal.errors
     assert "the only room" in only and "not in this room" in other
 

@@ -225,7 +225,7 @@ def test_room_that_cannot_be_entered_again_is_left(room: Room) -> None:
     room.rooms.go_to("aula")
     room.incoming.take(notice("TOO_MANY_ROOMS", room="Aula"))
     assert room.rooms.current == "" and "aula" not in room.rooms
-    assert room.terminal.notices == ["* You are in #common."]
+    assert room.terminal.notices == ["* You are in the common room."]
 
 
 def test_long_list_of_rooms_is_cut(room: Room) -> None:
@@ -299,7 +299,7 @@ def test_changes_of_the_connection_are_told_once(room: Room) -> None:
     changes = [Change.LOST, Change.RETRYING, Change.LOST, Change.RESUMED, Change.RESUMED]
     assert tell(room, Change.CONNECTED, *changes) == [
         "* Connection lost: why",
-        "* Reconnected; the messages you missed follow.",
+        "* Reconnected.",
     ]
 
 

@@ -301,6 +301,14 @@ def test_first_refusal_is_raised_with_its_reason() -> None:
     assert states[0] == State(Change.LOST, cause="the server is full; try again later")
 
 
+def test_loss_to_a_stopping_server_asks_nothing_of_the_user() -> None:
+    """The session connects again by itself."""
+    trailing = [("chat-reason", "SHUTTING_DOWN")]
+    session, states = session_over(FakeCall(end=FakeError(trailing=trailing)))
+    texts(session)
+    assert states[0] == State(Change.LOST, cause="the server is shutting down")
+
+
 def test_first_loss_is_a_sentence() -> None:
     """Nobody is there."""
     session, _states = session_over(FakeCall(end=FakeError()), retries=False)
