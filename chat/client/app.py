@@ -399,6 +399,8 @@ def unexpected(error: Exception) -> ConfigError:
 
 
 def sentence(error: ChatError | ConfigError) -> str:
-    """Return a refusal as a sentence."""
+    """Return a refusal as a sentence; what is wrong with the settings is one, as it is written."""
     text = str(error)
+    if isinstance(error, ConfigError):
+        return text  # it may begin with a host or a path
     return text[:1].upper() + text[1:] + ("" if text.endswith(".") else ".")

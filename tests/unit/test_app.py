@@ -701,3 +701,9 @@ def test_unexpected_error_is_a_sentence_on_one_line() -> None:
     text = sentence(unexpected(ValueError("a\n\x1b[2Jb")))
     assert text.startswith("Something unexpected ended the conversation (ValueError(")
     assert text.isprintable() and text.endswith(".")
+
+
+def test_refusal_is_a_sentence() -> None:
+    """A host at its beginning stays as it is written."""
+    assert sentence(ChatError("CLOSED")) == "The conversation is over."
+    assert sentence(ConfigError("localhost:1 is no one.")) == "localhost:1 is no one."
