@@ -11,7 +11,6 @@ from __future__ import annotations
 import os
 import sys
 import threading
-from argparse import Namespace
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -73,9 +72,11 @@ def open_stream(stub: Any, requests: Requests, metadata: Metadata) -> Any:
     return stub.Chat(request_messages(requests), metadata=metadata)
 
 
-def join(settings: Namespace, name: str, terminal: Terminal) -> App:
-    """Connect as `name`, with a thread that receives; raises the refusal if there is one."""
-    address, options = parse_address(settings.address), session_options(settings)
+def join(name: str, terminal: Terminal, address: str, bell: str, options: dict[str, Any]) -> App:
+    """Connect as `name`, with a thread that receives; raises the refusal if there is one.
+
+    `options`: what `session_options` says.
+    """
     identity = Identity(address, check_name(name))
     session = Session(
         address,
@@ -85,7 +86,7 @@ def join(settings: Namespace, name: str, terminal: Terminal) -> App:
         place=identity.place,
         **options,
     )
-    app = App(session, terminal, settings.bell, identity)
+    app = App(session, terminal, bell, identity)
     receive_thread = threading.Thread(
         target=receive_messages, args=(session, app), name="receive", daemon=True
     )
@@ -94,13 +95,22 @@ def join(settings: Namespace, name: str, terminal: Terminal) -> App:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the client; return the exit code (see the README)."""
+    """Run the client; return the exit code (docs/using.md has the table)."""
     speak_utf8()
     exit_on_signals()
     settings = read_flags(sys.argv[1:] if arguments is None else arguments, SERVER_ADDRESS)
     terminal = choose_terminal(is_json=settings.json, listen_only=settings.listen)
     try:
-        app = enter(settings.name, terminal, lambda name: join(settings, name, terminal))
+        address, options = parse_address(settings.address), session_options(settings)
+    except (ChatError, ConfigError) as error:
+        terminal.show_error(sentence(error))
+        return EXIT_USAGE
+    try:
+        app = enter(
+            settings.name,
+            terminal,
+            lambda name: join(name, terminal, address, settings.bell, options),
+        )
         return EXIT_OK if app is None else app.run()
     except (ChatError, ConfigError) as refusal:
         terminal.show_error(sentence(refusal))

@@ -315,6 +315,21 @@ def test_refused_name_is_a_sentence(server: RunningServer, name: str) -> None:
     assert b"Traceback" not in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["host:x"], "is not a valid address"),
+        (["--token-file", "no-such-file"], "no-such-file cannot be read"),
+        (["--room", "a  b"], "A room's name"),
+    ],
+)
+def test_wrong_command_line_is_a_sentence(arguments: list[str], words: str) -> None:
+    """Said before a name is asked for."""
+    done = talk(*arguments, typed="ana\n")
+    assert done.returncode == client.EXIT_USAGE
+    assert words in done.stderr.decode() and done.stderr.count(b"\n") == 1
+
+
 def test_no_server_there_is_a_sentence() -> None:
     """Nobody listens: one sentence on standard error, and 1, within seconds."""
     done = talk(f"localhost:{stable_port()}", "--name", "ana", typed="oi\n")
