@@ -38,7 +38,7 @@ class Crowd:
         channel = self._channels[self._opened % len(self._channels)]
         self._opened += 1
         metadata = full_metadata(user, **wishes) if user is not None else ()
-        chat = channel.stream_stream(METHOD, None, None)
+        chat: Any = channel.stream_stream(METHOD, None, None)
         return chat(metadata=metadata, wait_for_ready=True)
 
     async def visit(self, user: str, says: str = "", **wishes: Any) -> None:

@@ -75,8 +75,8 @@ class Hub:
         self._tidy_rooms(member)
         try:
             await self._begin(member, request)
-        except BaseException:
-            self.leave(member)
+        except BaseException:  # its line was lost again, or the log cannot be read just now
+            self.leave(member, is_lost=True)
             raise
         return member
 
@@ -97,7 +97,8 @@ class Hub:
         member.person = person
         inbox = self._room(person.identity)
         member.inbox = Subscription(inbox, hides_ids=not member.is_multiroom)
-        member.inbox.has_gap = member.inbox.is_behind = True
+        member.inbox.has_gap = True
+        member.inbox.seen_id = person.inbox_seen_id
         inbox.members[member] = member.inbox
 
     def _tidy_rooms(self, member: Member) -> None:
@@ -132,7 +133,7 @@ class Hub:
         """
         room = self._room(room_key)
         place = Subscription(room)
-        place.has_gap = place.is_behind = member.is_full
+        place.has_gap = member.is_full
         room.members[member] = member.rooms[room_key] = place
         person = member.person
         if person is not None and room_key in person.rooms:
@@ -154,7 +155,7 @@ class Hub:
         if is_behind:
             member.queue.mark_gap(place)
         else:
-            place.has_gap = place.is_behind = False
+            place.has_gap = False
 
     def name_plain(self, member: Member, name: str) -> None:
         """Give a plain member its first name, and tell the others. Raises NAME_TAKEN."""
@@ -182,6 +183,7 @@ class Hub:
         self._take_out(member, place)
         del member.rooms[place.room.key]
         member.left.add(place.room.key)
+        member.queue.forget(place)
         if member.person is not None:
             place.room.announce(_presence(member.person, chat_pb2.KIND_LEFT))
             self._note(member.person)
@@ -321,6 +323,8 @@ class Hub:
             self.echo_again(member, entry.room, entry.message)
         elif is_inbox(entry.room):
             self._echo_private(member, entry)
+        elif place := member.rooms.get(entry.room):
+            place.own_id = entry.message.id
         member.mark_committed()
 
     def _echo_private(self, member: Member, entry: Entry) -> None:
@@ -335,15 +339,21 @@ class Hub:
     def echo_again(self, member: Member, room: str, message: chat_pb2.Message) -> None:
         """Answer a key that was appended before with its first result, for the sender alone.
 
+        A plain one has no acknowledgements: it hears every message once.
+
         What still lies before the sender in the log comes by itself: an echo ahead of it would make
         a client take everything between for seen.
         """
+        if not member.is_full:
+            return
         place = next((place for place in member.places() if place.room.key == room), None)
         echo = Delivery([message])
         if place is None or place.hides_ids:
             member.queue.put_answer(echo.without_ids())
         elif message.id <= place.seen_id:
             member.queue.put_answer(echo)
+        else:
+            place.own_id = max(place.own_id, message.id)
 
     def notice(self, member: Member, reason: str, key: str = "", room: Room | None = None) -> None:
         """Tell a full member why something is not as it wished; a plain one is never told."""

@@ -165,13 +165,18 @@ class Posting:
             self._hub.open(member, place, start)
 
     async def _exit(self, member: Member, message: Message) -> None:
-        """Leave a room once all that was said there, its own words too, is on its way."""
         place = _place_of(member, message.room, is_exact=True)
+        await self._wait_heard(member, place)
+        self._hub.exit(member, place)
+        _echo(member, message, place.room.key)
+
+    async def _wait_heard(self, member: Member, place: Subscription) -> None:
+        """Return when a member has been handed all that it said itself in one room."""
         await member.wait_committed()
-        await member.queue.wait_caught_up(place)
-        if not place.has_ended:
-            self._hub.exit(member, place)
-            _echo(member, message, place.room.key)
+        while place.seen_id < place.own_id and not member.is_closing:
+            await member.queue.wait_written()
+        if member.is_closing:
+            raise ChatError("SHUTTING_DOWN")
 
     # What is asked.
 

@@ -109,16 +109,11 @@ class Replay:
         broadcast_id = place.room.last_id
         self._queue.clear_gap(place)
         page = await readable(self._log.read(place.room.key, place.seen_id, PAGE_MESSAGES))
-        if place.has_ended:
+        if not page or place.has_ended:
             return None
-        if page:
-            place.seen_id = page[-1].id
-        if page and place.seen_id < (place.owed_id if self._queue.is_closed else broadcast_id):
+        place.seen_id = page[-1].id
+        if place.seen_id < (place.owed_id if self._queue.is_closed else broadcast_id):
             self._queue.mark_gap(place)
-        else:
-            self._queue.mark_caught_up(place)
-        if not page:
-            return None
         delivery = Delivery(page, is_logged=True)
         return delivery.without_ids() if place.hides_ids else delivery
 

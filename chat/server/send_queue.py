@@ -57,7 +57,7 @@ class SendQueue:
         self._owed = 0
         self._unwritten = 0
         self._ready: asyncio.Future[None] | None = None  # of the one who waits in `wait_ready`
-        self._answered: asyncio.Future[None] | None = None  # of the reader, who waits for answers
+        self._answered: asyncio.Future[None] | None = None  # and in `wait_written`
 
     # Putting in.
 
@@ -156,32 +156,28 @@ class SendQueue:
     async def wait_answered(self) -> None:
         """Return when every answer has been written, or the queue is closed."""
         while self.has_answers and not self.is_closed:
-            self._answered = asyncio.get_running_loop().create_future()
-            await self._answered
+            await self.wait_written()
+
+    def wait_written(self) -> asyncio.Future[None]:
+        """Return what is done when more was written and no answer waits, or the queue is closed.
+
+        For the one reader; a second call takes it from the first.
+        """
+        self._answered = asyncio.get_running_loop().create_future()
+        return self._answered
 
     # What only the log has.
 
     def mark_gap(self, subscription: Subscription) -> None:
         """Leave what is said there to the log: there is more before it."""
         self.forget(subscription)
-        subscription.has_gap = subscription.is_behind = True
+        subscription.has_gap = True
         self.gaps.append(subscription)
 
     def clear_gap(self, subscription: Subscription) -> None:
         """Queue what is said there again: the next page may be the last."""
         subscription.has_gap = False
         self.gaps.remove(subscription)
-
-    def mark_caught_up(self, subscription: Subscription) -> None:
-        """Note that what the log alone had is on its way; what is queued comes after it."""
-        subscription.is_behind = False
-        wake(self._answered)
-
-    async def wait_caught_up(self, subscription: Subscription) -> None:
-        """Return when nothing of it is left to the log, or the queue is closed."""
-        while subscription.is_behind and not self.is_closed:
-            self._answered = asyncio.get_running_loop().create_future()
-            await self._answered
 
     def forget(self, subscription: Subscription) -> None:
         """Take out what waits of a subscription."""

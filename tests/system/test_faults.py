@@ -109,10 +109,10 @@ class Network:
         self._ip("-n", self.switch, "link", "set", "port-c", "master", "bridge")
 
     def has_connection(self, port: int) -> bool:
-        """Say whether the server's machine has a connection to the client's (proc_net_tcp)."""
-        table = ("ip", "netns", "exec", self.server, "cat")
-        table += ("/proc/net/tcp", "/proc/net/tcp6")
-        lines = subprocess.run(table, check=True, capture_output=True, text=True).stdout
+        """Say whether the server's machine has a connection to the client's (proc(5))."""
+        tables = ("/proc/net/tcp", "/proc/net/tcp6")
+        show = ("ip", "netns", "exec", self.server, "cat", *tables)
+        lines = subprocess.run(show, check=True, capture_output=True, text=True).stdout
         # In hexadecimal, the address in the machine's byte order.
         remote = socket.inet_aton(self.CLIENT_ADDRESS)[::-1].hex().upper()
         local, peer, is_established = f":{port:04X}", f"{remote}:", "01"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import pytest
 from rooms import SESSION, Chat, FakeLog, Message, come_true, quiet, refusal_of
@@ -13,6 +13,7 @@ import chat_pb2
 from chat.protocol.errors import ChatError
 from chat.protocol.metadata import JoinRequest
 from chat.server import hub
+from chat.server.log.base import LogError, Place, Problem
 
 # Broadcast.
 
@@ -479,3 +480,46 @@ async def test_held_people_are_no_clients() -> None:
     assert await refusal_of(chat.join("ana", session=SESSION)) == "SERVER_FULL"
     bia.leave()
     await chat.join("ana", session=SESSION)
+
+
+@pytest.mark.parametrize("is_cancelled", [True, False], ids=["line lost again", "log unreadable"])
+async def test_return_that_fails_half_way_leaves_the_name_held(is_cancelled: bool) -> None:
+    """And the inbox: it is told to nobody, and the next return finds what waits."""
+    log = UnreadableLog(is_cancelled)
+    chat = await Chat(log).start()
+    (bia,) = await chat.full("bia")
+    ana = await chat.join("ana", session=SESSION)
+    await quiet()
+    ana.leave(is_lost=True)
+    await bia.say("meanwhile", to="ana")
+    await quiet()
+    log.is_unreadable = True
+    joining = asyncio.create_task(chat.join("ana", session=SESSION, after=0))
+    await quiet()
+    joining.cancel()
+    with pytest.raises((asyncio.CancelledError, ChatError)):
+        await joining
+    log.is_unreadable = False
+    assert await refusal_of(chat.join("ana")) == "NAME_TAKEN"
+    back = await chat.join("ana", session=SESSION, after=0)
+    await quiet()
+    assert "meanwhile" in back.texts
+    assert bia.events == [("JOINED", "ana")]
+
+
+class UnreadableLog(FakeLog):
+    """A log that does not say where readers begin: it hangs, or it fails."""
+
+    def __init__(self, hangs: bool) -> None:
+        super().__init__()
+        self.is_unreadable = False
+        self._hangs = hangs
+
+    async def find_places(
+        self, wishes: Sequence[tuple[str, int | None]], generation: str, count: int
+    ) -> list[Place]:
+        if self.is_unreadable and self._hangs:
+            await asyncio.Event().wait()
+        if self.is_unreadable:
+            raise LogError(Problem.DAMAGED, "chat.db")
+        return await super().find_places(wishes, generation, count)

@@ -685,3 +685,63 @@ async def test_keys_belong_to_the_session_whatever_it_is_called() -> None:
     await other.say("another one's key", key="k")
     await quiet()
     assert len(chat.log.rows) == 2
+
+
+async def test_own_words_are_acknowledged_before_their_room_is_left() -> None:
+    """Although they are committed late, and the reader is behind."""
+    log = FakeLog(is_automatic=False)
+    chat = await Chat(log).start()
+    ana = await chat.join_asleep("ana")
+    await enter(ana, "sala")
+    await ana.post(Message(message="oi", room="sala", key="k"))
+    wish = Message(kind=chat_pb2.KIND_EXITED, room="sala", key="x")
+    leaving = asyncio.create_task(ana.post(wish))
+    await quiet()
+    assert not leaving.done()
+    log.commit_and_deliver()
+    await quiet()
+    assert not leaving.done()
+    ana.read()
+    await leaving
+    await quiet()
+    assert [m.key for m in ana.messages if m.key in ("k", "x")] == ["k", "x"]
+
+
+async def test_repeated_key_is_acknowledged_before_its_room_is_left() -> None:
+    """Also where its message comes by itself, with what the reader has not heard yet."""
+    chat = await Chat().start()
+    old = await chat.join("ana", room="sala", session=SESSION)
+    await old.say("oi", key="k")
+    await quiet()
+    old.leave(is_lost=True)
+    ana = await chat.join_asleep("ana", room="sala", session=SESSION, after=0)
+    await ana.post(Message(message="oi", room="sala", key="k"))
+    wish = Message(kind=chat_pb2.KIND_EXITED, room="sala", key="x")
+    leaving = asyncio.create_task(ana.post(wish))
+    await quiet()
+    ana.read()
+    await leaving
+    await quiet()
+    assert [m.key for m in ana.messages if m.key in ("k", "x")] == ["k", "x"]
+
+
+async def test_stream_that_ends_while_it_leaves_a_room_is_not_waited_for() -> None:
+    """Its reader will never hear what it waits for."""
+    chat = await Chat(FakeLog()).start()
+    ana = await chat.join_asleep("ana", room="sala", session=SESSION)
+    await ana.post(Message(message="oi", room="sala", key="k"))
+    leaving = asyncio.create_task(ana.post(Message(kind=chat_pb2.KIND_EXITED, room="sala")))
+    await quiet()
+    assert not leaving.done()
+    await chat.join("ana", room="sala", session=SESSION)
+    assert await refusal_of(leaving) == "SHUTTING_DOWN"
+
+
+async def test_repeated_key_of_a_plain_client_is_told_to_nobody() -> None:
+    """It has no acknowledgements: it hears every message once."""
+    chat = await Chat().start()
+    plain = await chat.join()
+    for _ in range(2):
+        await plain.say("oi", user="ana", key="k")
+        await quiet()
+    assert plain.texts == ["oi"]
