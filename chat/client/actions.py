@@ -277,4 +277,4 @@ class Actions:
 
 def _typed(command: Command, argument: str) -> str:
     """Return a command as it is typed."""
-    return f"{commands.PREFIX}{command.name} {argument}".rstrip()
+    return f"{command.typed} {argument}".rstrip()

@@ -10,6 +10,7 @@ import unicodedata
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from chat.cli import i18n
 from chat.cli.i18n import N_, _
 
 PREFIX = "/"
@@ -25,19 +26,22 @@ class Command:
     completes: str = ""
 
     @property
-    def name(self) -> str:
-        """The name by which the program knows it."""
-        return self.names[0]
+    def typed(self) -> str:
+        """The name, as it is typed, in the user's language."""
+        is_english = i18n.current() == i18n.SOURCE_LANGUAGE
+        names = self.names[1:] if is_english and len(self.names) > 1 else self.names
+        return PREFIX + names[0]
 
     @property
     def usage(self) -> str:
         """How it is typed, in the user's language."""
-        return f"{PREFIX}{self.name} {_(self.arguments) if self.arguments else ''}".rstrip()
+        return f"{self.typed} {_(self.arguments) if self.arguments else ''}".rstrip()
 
     @property
     def aliases(self) -> str:
         """Its other names, with commas between them."""
-        return ", ".join(PREFIX + name for name in self.names[1:])
+        names = (PREFIX + name for name in self.names)
+        return ", ".join(name for name in names if name != self.typed)
 
 
 LEAVE = Command(("sair", "quit"), N_("leave the chat"))
@@ -48,7 +52,7 @@ TELL = Command(
 )
 REPLY = Command(("r", "reply"), N_("answer the last private message"), N_("TEXT"))
 ME = Command(
-    ("eu", "me"), N_("say what you do: /eu waves shows as * ana waves to everybody"), N_("TEXT")
+    ("eu", "me"), N_("say what you do: /me waves shows as * ana waves to everybody"), N_("TEXT")
 )
 RENAME = Command(("nome", "nick"), N_("take another name"), N_("NAME"))
 MOVE = Command(
@@ -131,7 +135,8 @@ def parse(line: str) -> tuple[Command | None, str]:
 def nearest(line: str) -> str:
     """Return the command, as it is typed, that an unknown one may have been meant for."""
     word = _folded(line.removeprefix(PREFIX).partition(" ")[0])
-    return PREFIX + (difflib.get_close_matches(word, _BY_NAME, 1, 0.5) or [HELP.name])[0]
+    names = difflib.get_close_matches(word, _BY_NAME, 1, 0.5)
+    return PREFIX + names[0] if names else HELP.typed
 
 
 def _folded(word: str) -> str:

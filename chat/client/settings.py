@@ -32,7 +32,7 @@ def read_flags(arguments: Sequence[str], server_address: str) -> Namespace:
 
     `server_address`: where the server is unless one of the former says so.
     """
-    parser = flags.Parser(arguments, N_("A chat client: type, and all read it. /sair leaves."))
+    parser = flags.Parser(arguments, N_("A chat client: type, and all read it. /quit leaves."))
     address = os.environ.get("CHAT_SERVER") or server_address
     text = _("HOST[:PORT] of the server [CHAT_SERVER; {address}]").format(address=address)
     parser.add_argument("address", nargs="?", default=address, metavar="ADDRESS", help=text)

@@ -78,15 +78,15 @@ REASONS = {
     "SESSION_REPLACED": Reason(
         N_("this session continued in another connection"), "ABORTED", is_final=True
     ),
-    "USER_UNKNOWN": Reason(N_("nobody with this name is here; see who is with /quem")),
+    "USER_UNKNOWN": Reason(N_("nobody with this name is here; see who is with /who")),
     "USER_UNREACHABLE": Reason(
         N_("this person's client cannot take private messages; nothing was sent")
     ),
     "NOT_READ": Reason(
         N_("the person it was for has not come back, and may not have read it; tell them later")
     ),
-    "NOT_IN_ROOM": Reason(N_("you are not in this room; enter it first, with /sala")),
-    "TOO_MANY_ROOMS": Reason(N_("you are in 20 rooms already; leave one first, with /deixar")),
+    "NOT_IN_ROOM": Reason(N_("you are not in this room; enter it first, with /join")),
+    "TOO_MANY_ROOMS": Reason(N_("you are in 20 rooms already; leave one first, with /part")),
     "HISTORY_GONE": Reason(N_("some messages sent since you were last here are no longer kept")),
     "LOG_REWOUND": Reason(
         N_("the server's log was put back to an earlier state; messages may be missing")
@@ -101,7 +101,7 @@ REASONS = {
         is_local=True,
     ),
     "LAST_ROOM": Reason(
-        N_("this is the only room that you are in; enter another one first, with /sala"),
+        N_("this is the only room that you are in; enter another one first, with /join"),
         is_local=True,
     ),
     "NOT_CONNECTED": Reason(

@@ -439,7 +439,7 @@ def test_unknown_command_is_never_sent(server: RunningServer) -> None:
         b.wait_for_text("/etc/passwd")
         assert b.texts == ["/etc/passwd"]
         ana.type("/Ajuda\r")
-        for name in ("/sair (/quit)", "/historico", "/ignorar", "/sino", "/limpar"):
+        for name in ("/quit (/sair)", "/history", "/ignore", "/bell", "/clear"):
             ana.wait_for(name)
 
 

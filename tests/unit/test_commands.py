@@ -24,13 +24,21 @@ def test_commands_are_found_whatever_their_case_and_accents() -> None:
         ("/qem", "/quem"),
         ("/hlep", "/help"),
         ("/quitt", "/quit"),
-        ("/zzz", "/ajuda"),
+        ("/zzz", "/help"),
         ("/sala1", "/sala"),
     ],
 )
 def test_nearest_command(typed: str, meant: str) -> None:
     """A mistyped command is taken for the nearest one, and for the help if none is near."""
     assert commands.nearest(typed) == meant
+
+
+def test_sentences_name_a_command_in_the_language_of_the_user() -> None:
+    """The help has the other names beside it; some commands have one name only."""
+    for lang, typed, other in (("en", "/who", "/quem"), ("pt_BR", "/quem", "/who")):
+        language.use(lang)
+        assert (commands.WHO.typed, commands.WHO.aliases) == (typed, other)
+        assert commands.WHO.usage == typed and commands.TELL.typed == "/msg"
 
 
 def test_help_and_guide_list_every_command() -> None:

@@ -282,7 +282,7 @@ class Draft:
             self._leave()
         else:
             self._was_interrupted = True
-            self.hint = _("Press Ctrl-C again to leave; Ctrl-D and /sair leave too.")
+            self.hint = _("Press Ctrl-C again to leave; Ctrl-D and /quit leave too.")
 
 
 class EditorLayout:
