@@ -258,8 +258,8 @@ class Server:
             await self._grpc.stop(None)
             self._log.abandon()
             raise
-        await self._hub.start()
         self._log.start(self._service.broadcast)
+        await self._hub.start()
         await self._grpc.start()
         await self._others.start()
         watch = self._service.disconnect_stuck_readers()

@@ -47,8 +47,12 @@ class Hub:
         """Find out where the log ends, and whose names are held; before anybody joins."""
         self.last_id = await self.log.last_id()
         for holder in await self.log.holders():
-            person = self.directory.add(holder.name, holder.session, session=holder.session)
-            self._hold(person, holder.rooms, self.last_id)
+            try:
+                person = self.directory.add(holder.name, holder.session, session=holder.session)
+            except ChatError:  # by the rules of this version it is another one's, or reserved
+                self.log.note(holder.session, None)
+            else:
+                self._hold(person, holder.rooms, self.last_id)
 
     # Coming.
 

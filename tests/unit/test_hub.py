@@ -13,7 +13,7 @@ import chat_pb2
 from chat.protocol.errors import ChatError
 from chat.protocol.metadata import JoinRequest
 from chat.server import hub
-from chat.server.log.base import LogError, Place, Problem
+from chat.server.log.base import Holder, LogError, Place, Problem
 
 # Broadcast.
 
@@ -523,3 +523,13 @@ class UnreadableLog(FakeLog):
         if self.is_unreadable:
             raise LogError(Problem.DAMAGED, "chat.db")
         return await super().find_places(wishes, generation, count)
+
+
+async def test_names_that_have_become_the_same_are_held_for_the_first_alone() -> None:
+    """By another version of Unicode, say: a server must start with whatever its file holds."""
+    log = FakeLog()
+    for session, name in (("\x01a", "ana"), ("\x01b", "ANA"), ("\x01c", "servidor")):
+        log.note(session, Holder(session, name))
+    chat = await Chat(log).start()
+    assert list(log.held) == ["\x01a"]
+    assert await refusal_of(chat.join("ana")) == "NAME_TAKEN"
