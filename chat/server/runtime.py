@@ -171,4 +171,4 @@ def run(program: Coroutine[Any, Any, None]) -> None:
 
 def explain_log_error(error: LogError) -> str:
     """Say what is wrong with the log's file, and what to do about it."""
-    return _(LOG_SENTENCES[error.problem]).format(path=error.path, error=error.detail)
+    return _(LOG_SENTENCES[error.problem]).format(path=error.path or "''", error=error.detail)

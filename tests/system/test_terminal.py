@@ -406,7 +406,9 @@ def test_private_messages_stand_apart_and_are_answered(server: RunningServer) ->
         bia.wait_for_text("quite")
         ana.type("/msg nobody hello\r")
         ana.wait_for("nobody with this name is here")
-        # The line is given back, to be corrected.
+        # Nothing stands before what is typed next; Up brings the line back, to be corrected.
+        ana.wait_for_line("[ana]:")
+        ana.type(UP)
         ana.wait_for_line("[ana]: /msg nobody hello")
 
 
