@@ -318,7 +318,7 @@ def test_lost_name_is_waited_for_and_another_one_asked_for() -> None:
                 ana.send_signal(signal.SIGCONT)
                 ana.wait_for("Somebody else is called ana now")
                 ana.wait_for("name taken, trying again")
-                ana.wait_for("Choose another one with /nome NAME")
+                ana.wait_for("Choose another one with /nick NAME")
                 ana.wait_for_line("[ana]: a draft")
                 ana.type(CTRL_C + "/nome bea\r")
                 assert other.wait_for_text("said meanwhile").user == "bea"
