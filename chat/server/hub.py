@@ -101,7 +101,7 @@ class Hub:
         member.person = person
         inbox = self._room(person.identity)
         member.inbox = Subscription(inbox, hides_ids=not member.is_multiroom)
-        member.inbox.has_gap = True
+        member.inbox.has_gap = member.inbox.is_behind = True
         member.inbox.seen_id = person.inbox_seen_id
         inbox.members[member] = member.inbox
 
@@ -137,7 +137,7 @@ class Hub:
         """
         room = self._room(room_key)
         place = Subscription(room)
-        place.has_gap = member.is_full
+        place.has_gap = place.is_behind = member.is_full
         room.members[member] = member.rooms[room_key] = place
         person = member.person
         if person is not None and room_key in person.rooms:
@@ -159,7 +159,7 @@ class Hub:
         if is_behind:
             member.queue.mark_gap(place)
         else:
-            place.has_gap = False
+            place.has_gap = place.is_behind = False
 
     def name_plain(self, member: Member, name: str) -> None:
         """Give a plain member its first name, and tell the others. Raises NAME_TAKEN."""
@@ -183,11 +183,15 @@ class Hub:
     # Going.
 
     def exit(self, member: Member, place: Subscription) -> None:
-        """Take the member out of one room, and tell the others."""
-        self._take_out(member, place)
+        """Take the member out of one room, and tell the others.
+
+        What was said there until now is still its due.
+        """
+        place.is_leaving = True
+        place.owed_id = place.room.last_id
+        del place.room.members[member]
         del member.rooms[place.room.key]
         member.left.add(place.room.key)
-        member.queue.forget(place)
         if member.person is not None:
             place.room.announce(_presence(member.person, chat_pb2.KIND_LEFT))
             self._note(member.person)
@@ -264,13 +268,10 @@ class Hub:
         member.close()
         rooms = [place.room for place in member.rooms.values()]
         for place in member.places():
-            self._take_out(member, place)
+            place.has_ended = True
+            del place.room.members[member]
             self._forget_if_empty(place.room)
         return rooms
-
-    def _take_out(self, member: Member, place: Subscription) -> None:
-        place.has_ended = True
-        del place.room.members[member]
 
     def _remove(self, person: Person) -> None:
         self._vanish(person)
@@ -327,8 +328,6 @@ class Hub:
             self.echo_again(member, entry.room, entry.message)
         elif is_inbox(entry.room):
             self._echo_private(member, entry)
-        elif place := member.rooms.get(entry.room):
-            place.own_id = entry.message.id
         member.mark_committed()
 
     def _echo_private(self, member: Member, entry: Entry) -> None:
@@ -356,8 +355,6 @@ class Hub:
             member.queue.put_answer(echo.without_ids())
         elif message.id <= place.seen_id:
             member.queue.put_answer(echo)
-        else:
-            place.own_id = max(place.own_id, message.id)
 
     def notice(self, member: Member, reason: str, key: str = "", room: Room | None = None) -> None:
         """Tell a full member why something is not as it wished; a plain one is never told."""

@@ -166,17 +166,17 @@ class Posting:
 
     async def _exit(self, member: Member, message: Message) -> None:
         place = _place_of(member, message.room, is_exact=True)
-        await self._wait_heard(member, place)
-        self._hub.exit(member, place)
-        _echo(member, message, place.room.key)
-
-    async def _wait_heard(self, member: Member, place: Subscription) -> None:
-        """Return when a member has been handed all that it said itself in one room."""
         await member.wait_committed()
-        while place.seen_id < place.own_id and not member.is_closing:
+        if member.is_closing:
+            raise ChatError("SHUTTING_DOWN")
+        self._hub.exit(member, place)
+        # The echo comes after all that was said there until now, one's own words too.
+        while member.queue.owes(place) and not member.is_closing:
             await member.queue.wait_written()
         if member.is_closing:
             raise ChatError("SHUTTING_DOWN")
+        place.has_ended = True
+        _echo(member, message, place.room.key)
 
     # What is asked.
 

@@ -109,11 +109,17 @@ class Replay:
         broadcast_id = place.room.last_id
         self._queue.clear_gap(place)
         page = await readable(self._log.read(place.room.key, place.seen_id, PAGE_MESSAGES))
+        is_last = self._queue.is_closed or place.is_leaving
+        if place.is_leaving:
+            page = [message for message in page if message.id <= place.owed_id]
         if not page or place.has_ended:
+            self._queue.mark_caught_up(place)
             return None
         place.seen_id = page[-1].id
-        if place.seen_id < (place.owed_id if self._queue.is_closed else broadcast_id):
+        if place.seen_id < (place.owed_id if is_last else broadcast_id):
             self._queue.mark_gap(place)
+        else:
+            self._queue.mark_caught_up(place)
         delivery = Delivery(page, is_logged=True)
         return delivery.without_ids() if place.hides_ids else delivery
 

@@ -171,13 +171,22 @@ class SendQueue:
     def mark_gap(self, subscription: Subscription) -> None:
         """Leave what is said there to the log: there is more before it."""
         self.forget(subscription)
-        subscription.has_gap = True
+        subscription.has_gap = subscription.is_behind = True
         self.gaps.append(subscription)
 
     def clear_gap(self, subscription: Subscription) -> None:
         """Queue what is said there again: the next page may be the last."""
         subscription.has_gap = False
         self.gaps.remove(subscription)
+
+    def mark_caught_up(self, subscription: Subscription) -> None:
+        """Note that what the log alone had has been taken; what is queued comes after it."""
+        subscription.is_behind = False
+        wake(self._answered)
+
+    def owes(self, subscription: Subscription) -> bool:
+        """Say whether something of it waits here, or is left to the log."""
+        return subscription.is_behind or any(place is subscription for _, place in self._items)
 
     def forget(self, subscription: Subscription) -> None:
         """Take out what waits of a subscription."""

@@ -15,19 +15,30 @@ class Subscription:
     """One client's cursor in one room. `seen_id`: the last log message that was handed out.
 
     `has_gap`: between `seen_id` and the send queue there are messages that only the log has.
-    `owed_id`: once the queue is closed, the last message that is still owed. `hides_ids`: the
-    client takes every id for one of its only room's, so an inbox must not show its own.
-    `has_ended`: the client has left the room. `own_id`: the newest message of its own there, which
-    it awaits as its acknowledgement.
+    `owed_id`: once it is leaving, or the queue is closed, the last message that is still owed.
+    `hides_ids`: the client takes every id for one of its only room's, so an inbox must not show its
+    own.
+    `is_behind`: it has a gap, or a page that may end it is being read. `is_leaving`: the client has
+    left the room, and hears what was said there before. `has_ended`: nor that any more.
     """
 
-    __slots__ = ("has_ended", "has_gap", "hides_ids", "owed_id", "own_id", "room", "seen_id")
+    __slots__ = (
+        "has_ended",
+        "has_gap",
+        "hides_ids",
+        "is_behind",
+        "is_leaving",
+        "owed_id",
+        "room",
+        "seen_id",
+    )
 
     def __init__(self, room: Room, hides_ids: bool = False) -> None:
         self.room = room
         self.seen_id = room.last_id
         self.hides_ids = hides_ids
         self.has_gap = False
+        self.is_behind = False
+        self.is_leaving = False
         self.has_ended = False
         self.owed_id = 0
-        self.own_id = 0

@@ -596,6 +596,34 @@ async def test_what_was_said_before_leaving_is_echoed_before_the_farewell(
     assert await refusal_of(again) == "NOT_IN_ROOM"
 
 
+async def test_room_is_left_after_what_was_said_there_until_then_and_nothing_later(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """However far behind its reader is; others do not wait for it."""
+    monkeypatch.setattr(replay, "PAGE_MESSAGES", 3)
+    monkeypatch.setattr(send_queue, "MAX_QUEUED_MESSAGES", 4)
+    chat = await Chat().start()
+    bia = await chat.join("bia", room="sala")
+    ana = await chat.join_asleep("ana", session=SESSION, inbox=0)
+    await enter(ana, "sala")
+    for number in range(20):
+        await bia.say(str(number))
+        await quiet()
+    leaving = asyncio.ensure_future(
+        ana.post(Message(kind=chat_pb2.KIND_EXITED, room="sala", key="x"))
+    )
+    await quiet()
+    assert not leaving.done() and ("LEFT", "ana") in bia.events
+    for number in range(20, 30):
+        await bia.say(str(number))
+        await quiet()
+    ana.read()
+    await leaving
+    await quiet()
+    assert in_room(ana, "sala") == [str(number) for number in range(20)]
+    assert (ana.messages[-1].kind, ana.messages[-1].key) == (chat_pb2.KIND_EXITED, "x")
+
+
 async def test_rooms_of_one_client_are_bounded() -> None:
     """Twenty; leaving one makes room for another."""
     chat = await Chat().start()
