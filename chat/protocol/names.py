@@ -53,8 +53,14 @@ def check_name(name: str, reason: str = "NAME_INVALID") -> str:
 
 
 def check_room(room: str) -> str:
-    """Return the room's name in NFC, empty for the common room; raises ROOM_INVALID."""
-    return check_name(room, "ROOM_INVALID") if room else COMMON_ROOM
+    """Return the room's name in NFC, empty for the common room; raises ROOM_INVALID.
+
+    The form in which rooms are compared must be a name too, since that is what a server answers.
+    """
+    if not room:
+        return COMMON_ROOM
+    check_name(name_key(room), "ROOM_INVALID")
+    return check_name(room, "ROOM_INVALID")
 
 
 def check_not_reserved(name: str) -> None:

@@ -163,3 +163,11 @@ def test_text_too_long_for_a_name_costs_nothing() -> None:
         check_name(marks)
     with pytest.raises(ChatError):
         check_name("x" * 129)
+
+
+@pytest.mark.parametrize("room", ["\uff9ex", "\ufdfa" * 10])
+def test_room_can_be_named_by_what_the_server_answers(room: str) -> None:
+    """Folded, the first begins with a mark and the second has 180 characters."""
+    assert check_name(room) == room
+    with pytest.raises(ChatError, match="room"):
+        check_room(room)
