@@ -111,8 +111,8 @@ class Receiver:
                 self._on_state(change)
                 seconds = backoff.next()
                 self._on_state(State(Change.RETRYING, seconds=seconds))
-                self._has_new_name.clear()
                 self._outbox.wait_until_done(seconds, self._has_new_name)
+                self._has_new_name.clear()
 
     def _listen(self, backoff: Backoff) -> Generator[Message, None, State | None]:
         """Yield what one stream brings; return how it was lost, None to go on at once."""

@@ -363,3 +363,21 @@ def test_bad_name_is_refused_at_once(name: str) -> None:
     """As the server would."""
     with pytest.raises(ChatError):
         Session(ADDRESS, name)
+
+
+def test_name_that_is_taken_when_the_loss_is_told_is_tried_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The wait begins after that, and must not overlook it: it would last an hour."""
+    monkeypatch.setattr(backoff_module, "MIN_BACKOFF_SECONDS", 3600.0)
+    monkeypatch.setattr(backoff_module, "MAX_BACKOFF_SECONDS", 3600.0)
+    taken = FakeError(grpc.StatusCode.ALREADY_EXISTS, trailing=[("chat-reason", "NAME_TAKEN")])
+    session, _states = session_over(FakeCall(epoch="e", after="0", end=taken))
+
+    def note(state: State) -> None:
+        if state.change is Change.NAME_TAKEN:
+            session.take_name("anna")
+
+    session.on_state = note
+    assert texts(session) == []
+    assert session.name == "anna"
