@@ -194,11 +194,11 @@ class Session:
     def _rooms_wanted(self) -> dict[str, str]:
         """Return the rooms, by key, as they will be once all that is pending is done."""
         wanted = {name_key(room): room for room in self._cursor.rooms}
-        for message in self._outbox.pending:
-            if message.kind == KIND_ENTERED:
-                wanted.setdefault(name_key(message.room), message.room)
-            elif message.kind == KIND_EXITED:
-                wanted.pop(name_key(message.room), None)
+        for wish in self._outbox.wishes:
+            if wish.kind == KIND_ENTERED:
+                wanted.setdefault(name_key(wish.room), wish.room)
+            else:
+                wanted.pop(name_key(wish.room), None)
         return wanted
 
     # How it stands; from any thread.

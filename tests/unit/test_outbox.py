@@ -14,7 +14,7 @@ from support import DEADLINE_SECONDS
 from chat.client import outbox as outbox_module
 from chat.client.outbox import Outbox, Peer, Requests
 from chat.protocol.errors import ChatError
-from chat_pb2 import KIND_RENAMED, KIND_WHO, Message
+from chat_pb2 import KIND_ENTERED, KIND_EXITED, KIND_RENAMED, KIND_WHO, Message
 
 # How long somebody must have waited to be seen waiting.
 WAITING_SECONDS = 0.1
@@ -372,3 +372,20 @@ def test_full_outbox_makes_the_sender_wait(
     thread.join(DEADLINE_SECONDS)
     assert not thread.is_alive() and seen == reasons
     assert pending(outbox) == (["b", "c"] if not reasons else ["a", "b"])
+
+
+def test_wishes_are_what_enters_or_leaves_a_room_until_it_is_answered(
+    outbox: Outbox, full: Requests
+) -> None:
+    """In their order, whatever else is pending; a plain server fulfils none."""
+    outbox.put(said("a"))
+    outbox.put(Message(kind=KIND_ENTERED, room="sala", key="in"))
+    outbox.put(Message(kind=KIND_EXITED, room="sala", key="out"))
+    assert [wish.key for wish in outbox.wishes] == ["in", "out"]
+    outbox.acknowledge("in")
+    assert [wish.key for wish in outbox.wishes] == ["out"]
+    outbox.end_stream()
+    outbox.begin_stream()
+    assert [wish.key for wish in outbox.wishes] == ["out"]
+    outbox.meet_plain()
+    assert outbox.wishes == []
