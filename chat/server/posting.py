@@ -175,7 +175,6 @@ class Posting:
             await member.queue.wait_written()
         if member.is_closing:
             raise ChatError("SHUTTING_DOWN")
-        place.has_ended = True
         _echo(member, message, place.room.key)
 
     # What is asked.

@@ -19,7 +19,7 @@ class Subscription:
     `hides_ids`: the client takes every id for one of its only room's, so an inbox must not show its
     own.
     `is_behind`: it has a gap, or a page that may end it is being read. `is_leaving`: the client has
-    left the room, and hears what was said there before. `has_ended`: nor that any more.
+    left the room, and hears what was said there before. `has_ended`: its stream is over.
     """
 
     __slots__ = (
