@@ -15,6 +15,7 @@ from collections.abc import Mapping
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 DATA, HEADERS, RST_STREAM, SETTINGS, PING, GOAWAY, WINDOW_UPDATE = 0, 1, 3, 4, 6, 7, 8
+CONTINUATION = 9
 END_STREAM, END_HEADERS, ACK = 1, 4, 1
 INITIAL_WINDOW_SIZE = 4  # a setting
 STREAM = 1
@@ -30,14 +31,26 @@ def frame(kind: int, flags: int, stream: int, payload: bytes) -> bytes:
     return _HEAD.pack(length >> 8, length & 0xFF, kind, flags, stream) + payload
 
 
-def grpc_message(raw: bytes) -> bytes:
-    """Return `raw` as it stands in the body of a gRPC stream: uncompressed, with its length."""
-    return b"\0" + len(raw).to_bytes(4, "big") + raw
+def grpc_message(raw: bytes, is_compressed: bool = False) -> bytes:
+    """Return `raw` as it stands in the body of a gRPC stream: with its length."""
+    return bytes([is_compressed]) + len(raw).to_bytes(4, "big") + raw
 
 
-def _header(name: bytes, value: bytes) -> bytes:
-    """Return one HPACK literal that needs no table; both parts are shorter than 127 bytes."""
-    return b"\0" + bytes([len(name)]) + name + bytes([len(value)]) + value
+def header(name: bytes, value: bytes) -> bytes:
+    """Return one header as an HPACK literal that needs no table (RFC 7541, 6.2.2)."""
+    return b"\0" + _string(name) + _string(value)
+
+
+def _string(text: bytes) -> bytes:
+    """Return a string as HPACK writes it: the length with a prefix of 7 bits (RFC 7541, 5.1)."""
+    length = len(text)
+    if length < 127:
+        return bytes([length]) + text
+    head, rest = bytearray([127]), length - 127
+    while rest > 127:
+        head.append(rest & 127 | 128)
+        rest >>= 7
+    return bytes([*head, rest]) + text
 
 
 def _opening(path: str, metadata: Mapping[str, bytes]) -> bytes:
@@ -48,7 +61,7 @@ def _opening(path: str, metadata: Mapping[str, bytes]) -> bytes:
     for name, value in metadata.items():
         is_binary = name.endswith("-bin")
         headers[name] = base64.b64encode(value).rstrip(b"=") if is_binary else value
-    block = b"".join(_header(name.encode(), value) for name, value in headers.items())
+    block = b"".join(header(name.encode(), value) for name, value in headers.items())
     settings = struct.pack(">HI", INITIAL_WINDOW_SIZE, WINDOW_BYTES)
     wider = (WINDOW_BYTES - DEFAULT_WINDOW_BYTES).to_bytes(4, "big")
     return (
