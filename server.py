@@ -13,7 +13,7 @@ import logging
 import os
 import sys
 from argparse import Namespace
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
 # Python looks beside the script, unless it is told not to (-I, PYTHONSAFEPATH).
@@ -34,9 +34,11 @@ try:
     from chat.protocol.errors import ChatError, ConfigError
     from chat.protocol.metadata import JoinRequest
     from chat.server import interceptors, runtime, status
+    from chat.server.acceptor import make_server
     from chat.server.console_log import ConsoleLog
     from chat.server.encoding import decode, key_of
     from chat.server.hub import Hub
+    from chat.server.listener import Listener
     from chat.server.log.base import Entry, LogError
     from chat.server.log.sqlite import SqliteLog
     from chat.server.member import Member
@@ -243,44 +245,43 @@ class Server:
             self._log = open_log(flags.db, flags.retain)
         except LogError as error:
             raise ConfigError(runtime.explain_log_error(error)) from error
+        # What each call goes through, the token first.
+        token = [interceptors.TokenCheck(self._token)] if self._token else []
+        others = [interceptors.CallLimit(METHOD), interceptors.SharedBytes(METHOD)]
+        self._interceptors: list[grpc.aio.ServerInterceptor] = [*token, *others]
         self._hub = Hub(self._log, flags.max_clients, flags.rate)
         self._service = ChatService(self._hub, show)
+        self._others = StandardServices([SERVICE])
+        address = _host_and_port(flags.host, flags.port)
+        self._listener = Listener(self._make_grpc_server, address, self._credentials)
+
+    def _make_grpc_server(self) -> grpc.aio.Server:
+        """Return a server of gRPC with all services, each call through the interceptors."""
+        server = make_server(OPTIONS, self._interceptors)
+        register: Any = chat_pb2_grpc.add_ChatServiceServicer_to_server  # generated, without types
+        register(self._service, server)
+        self._others.add_to(server)
+        return server
 
     async def start(self) -> int:
         """Listen, and return the port."""
-        self._grpc = grpc.aio.server(options=OPTIONS, interceptors=self._interceptors())
-        register: Any = chat_pb2_grpc.add_ChatServiceServicer_to_server  # generated, without types
-        register(self._service, self._grpc)
-        self._others = StandardServices(self._grpc, [SERVICE])
         try:
-            port = self._listen()
-        except ConfigError:
-            await self._grpc.stop(None)
+            port = await self._listener.open()
+        except RuntimeError as error:
             self._log.abandon()
-            raise
+            text = runtime.explain_bind_error(self._flags.host, self._flags.port)
+            raise ConfigError(text) from error
         self._log.start(self._service.broadcast)
         await self._hub.start()
-        await self._grpc.start()
+        await self._listener.start()
         await self._others.start()
         watch = self._service.disconnect_stuck_readers()
         self._watch = asyncio.create_task(watch, name="stuck-readers")
         return port
 
-    def _interceptors(self) -> list[grpc.aio.ServerInterceptor]:
-        """Return what each call goes through, the token first."""
-        token = [interceptors.TokenCheck(self._token)] if self._token else []
-        return [*token, interceptors.CallLimit(METHOD), interceptors.SharedBytes(METHOD)]
-
-    def _listen(self) -> int:
-        host = self._flags.host
-        bracketed = f"[{host}]" if ":" in host and not host.startswith("[") else host
-        address = f"{bracketed}:{self._flags.port}"
-        try:
-            if self._credentials is None:
-                return self._grpc.add_insecure_port(address)
-            return self._grpc.add_secure_port(address, self._credentials)
-        except RuntimeError as error:
-            raise ConfigError(runtime.explain_bind_error(host, self._flags.port)) from error
+    async def wait_failed(self) -> None:
+        """Return when the server cannot be connected to any more, and that cannot be mended."""
+        await self._listener.wait_failed()
 
     async def stop(self) -> None:
         """Accept nothing new, deliver what was accepted, end every stream; under five seconds."""
@@ -288,8 +289,13 @@ class Server:
         await self._hub.stop()
         await self._service.drain()
         self._watch.cancel()
-        await self._grpc.stop(STOP_SECONDS)
+        await self._listener.stop(STOP_SECONDS)
         await self._log.close()
+
+
+def _host_and_port(host: str, port: int) -> str:
+    """Return an address as gRPC takes it: that of IPv6 in brackets."""
+    return f"[{host}]:{port}" if ":" in host and not host.startswith("[") else f"{host}:{port}"
 
 
 async def serve(flags: Namespace, console: ConsoleLog) -> None:
@@ -304,9 +310,19 @@ async def serve(flags: Namespace, console: ConsoleLog) -> None:
         for address in runtime.addresses():
             text = _("From another machine: python client.py {address}:{port}")
             console.print(text.format(address=address, port=port))
-    await stop.wait()
+    await _until_first(stop.wait(), server.wait_failed())
     console.print(_("The server is stopping..."))
     await server.stop()
+    if not stop.is_set():
+        raise ConfigError(runtime.explain_bind_error(flags.host, port))
+
+
+async def _until_first(*events: Coroutine[Any, Any, object]) -> None:
+    """Return when one of `events` has come."""
+    tasks = [asyncio.create_task(event) for event in events]
+    await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    for task in tasks:
+        task.cancel()
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

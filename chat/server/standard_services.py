@@ -18,11 +18,18 @@ class StandardServices:
     come: else each name that somebody makes up would be kept for as long as the call lasts.
     """
 
-    def __init__(self, server: grpc.aio.Server, services: Iterable[str]) -> None:
-        services = tuple(services)
-        self._health = _add_health(server, ("", *services))
-        self._names = ("", *services)
-        _add_reflection(server, services)
+    def __init__(self, services: Iterable[str]) -> None:
+        self._services = tuple(services)
+        self._names = ("", *self._services)
+        self._health = _make_health(self._names)
+
+    def add_to(self, server: grpc.aio.Server) -> None:
+        """Let a server that is not started yet offer them; all that do are as healthy."""
+        if self._health is not None:
+            from grpc_health.v1 import health_pb2_grpc
+
+            health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
+        _add_reflection(server, self._services)
 
     async def start(self) -> None:
         """Say that every service is SERVING."""
@@ -38,9 +45,9 @@ class StandardServices:
             await self._health.enter_graceful_shutdown()
 
 
-def _add_health(server: grpc.aio.Server, names: tuple[str, ...]) -> Any:
+def _make_health(names: tuple[str, ...]) -> Any:
     try:
-        from grpc_health.v1 import health, health_pb2_grpc
+        from grpc_health.v1 import health
     except ImportError:
         return None
 
@@ -51,9 +58,7 @@ def _add_health(server: grpc.aio.Server, names: tuple[str, ...]) -> Any:
                 await context.abort(grpc.StatusCode.NOT_FOUND, "unknown service")
             await super().Watch(request, context)
 
-    servicer = Health()
-    health_pb2_grpc.add_HealthServicer_to_server(servicer, server)
-    return servicer
+    return Health()
 
 
 def _add_reflection(server: grpc.aio.Server, services: tuple[str, ...]) -> None:

@@ -29,6 +29,9 @@ class FakeServer:
         self.is_running = True
         return 7
 
+    async def wait_failed(self) -> None:
+        await asyncio.Event().wait()
+
     async def stop(self) -> None:
         assert self.is_running
         self.is_running = False
@@ -72,6 +75,23 @@ async def test_server_runs_until_it_is_told_to_stop(
     assert console.lines == [first, *elsewhere, last]
     assert FakeServer.made[-1].show == (console.show,) and not FakeServer.made[-1].is_running
     assert tuned == ["gc"]
+
+
+async def test_server_that_lost_its_port_ends_and_says_so(
+    tuned: list[object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would serve nobody who is not there yet; `main` makes 1 of it."""
+
+    class Failing(FakeServer):
+        async def wait_failed(self) -> None:
+            return
+
+    monkeypatch.setattr(server, "Server", Failing)
+    monkeypatch.setattr(runtime, "stop_on_signals", lambda stop: None)
+    console: Any = Console()
+    with pytest.raises(ConfigError, match="--port"):
+        await server.serve(read_flags(["--host", "localhost"]), console)
+    assert not FakeServer.made[-1].is_running
 
 
 async def test_quiet_server_shows_nothing(
