@@ -56,11 +56,12 @@ class Hub:
 
     # Coming.
 
-    async def join(self, request: JoinRequest) -> Member:
+    async def join(self, request: JoinRequest, address: str = "") -> Member:
         """Return a new member, in its room and with its name if it is a full one, or raise.
 
-        Raises `ChatError`: SHUTTING_DOWN, SERVER_FULL, NAME_INVALID, NAME_TAKEN, ROOM_INVALID,
-        LOG_UNREADABLE. The caller must `leave()` with the member, whatever happens to the stream.
+        `address`: the peer's; empty: not known, or of no account (loopback). Raises `ChatError`:
+        SHUTTING_DOWN, SERVER_FULL, NAME_INVALID, NAME_TAKEN, ROOM_INVALID, LOG_UNREADABLE. The
+        caller must `leave()` with the member, whatever happens to the stream.
         """
         if self.is_stopping:
             raise ChatError("SHUTTING_DOWN")
@@ -69,7 +70,7 @@ class Hub:
         has_ghost = person is not None and not person.is_lost
         if len(self.members) - has_ghost >= self._max_clients:
             raise ChatError("SERVER_FULL")
-        member = Member(request, self.log, self._rate)
+        member = Member(request, self.log, self._rate, address)
         if request.user is not None:
             name = check_name(request.user)
             self.directory.check_free(name, person)

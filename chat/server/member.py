@@ -24,6 +24,7 @@ from chat.server.subscription import Subscription
 class Member:
     """One client, for as long as its stream.
 
+    `address`: its machine's; empty: not known, or of no account.
     `person`: who it is; None for a plain client that has not said its name yet. `rooms`: its places
     in the log, by the room's key. `inbox`: the place of its private messages, if it can get any.
     `generation`: the opening of the log in which the ids that it names were seen, but for those of
@@ -34,6 +35,7 @@ class Member:
 
     __slots__ = (
         "_committed",
+        "address",
         "error",
         "generation",
         "history",
@@ -51,7 +53,8 @@ class Member:
         "writing_since",
     )
 
-    def __init__(self, request: JoinRequest, log: Log, rate: float) -> None:
+    def __init__(self, request: JoinRequest, log: Log, rate: float, address: str = "") -> None:
+        self.address = address
         self.is_full = request.is_full
         self.is_multiroom = request.inbox is not None
         self.generation = request.generation

@@ -32,6 +32,14 @@ async def test_everybody_hears_everything_in_one_order() -> None:
     assert chat.shown == [("", text) for text in spoken]
 
 
+async def test_member_knows_its_address() -> None:
+    """Where the server has told it one."""
+    chat = await Chat().start()
+    ana = await chat.hub.join(JoinRequest(user="ana"), "192.0.2.7")
+    bia = await chat.hub.join(JoinRequest(user="bia"))
+    assert (ana.address, bia.address) == ("192.0.2.7", "")
+
+
 async def test_full_client_gets_id_time_and_its_key() -> None:
     """The echo with the key is the acknowledgement."""
     chat = await Chat().start()
