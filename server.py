@@ -148,10 +148,10 @@ class ChatService(chat_pb2_grpc.ChatServiceServicer):
         error = None
         try:
             while not client.is_closing and (raw := await context.read()) is not EOF:
+                if wait_seconds := client.rate_limit.say(len(raw)):
+                    await asyncio.sleep(wait_seconds)
                 await self._post(client, raw)
                 await client.queue.wait_answered()
-                if wait_seconds := client.rate_limit.take():
-                    await asyncio.sleep(wait_seconds)
             # A client that vanished looks like one that half-closed, until gRPC cancels the call.
             await asyncio.sleep(PARTING_SECONDS)
         except ChatError as refusal:

@@ -20,10 +20,12 @@ from chat.server.hub import Hub
 from chat.server.log.base import Deliver, Entry, Holder, LogError, Missing, Place, Problem
 from chat.server.member import Member
 from chat.server.posting import Posting
+from chat.server.rate_limit import Rate, RateLimits
 from server import EOF, ChatService
 
 Message = chat_pb2.Message
 SESSION = "0123456789abcdef" * 2
+UNLIMITED = RateLimits(0, asking=Rate(0, 0), moving=Rate(0, 0))
 TURNS = 10_000  # of the loop: more than anything in memory takes
 
 
@@ -166,10 +168,15 @@ class FakeLog:
 class Chat:
     """A hub on a fake log, and readers for those who join."""
 
-    def __init__(self, log: FakeLog | None = None, max_clients: int = 1000) -> None:
+    def __init__(
+        self,
+        log: FakeLog | None = None,
+        max_clients: int = 1000,
+        limits: RateLimits | None = None,
+    ) -> None:
         self.log = log or FakeLog()
         self.shown: list[tuple[str, str]] = []
-        self.hub = Hub(self.log, max_clients=max_clients, rate=0)
+        self.hub = Hub(self.log, max_clients, 0, limits or UNLIMITED)
         self.posting = Posting(self.hub)
         self.service = ChatService(self.hub, self._show)
 

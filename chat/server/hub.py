@@ -18,6 +18,7 @@ from chat.server.directory import Directory, Person, identity_of, new_identity
 from chat.server.encoding import Delivery
 from chat.server.log.base import Entry, Holder, Log, Missing, Place
 from chat.server.member import Member
+from chat.server.rate_limit import RateLimits
 from chat.server.replay import readable
 from chat.server.room import Room, is_inbox
 from chat.server.subscription import Subscription
@@ -29,11 +30,13 @@ UNCERTAIN_SECONDS = (KEEPALIVE_TIME_MS + KEEPALIVE_TIMEOUT_MS) / 1000
 class Hub:
     """The rooms, their members, and the answers to those who spoke.
 
-    `rate`: messages a second for each client, 0 for no limit. `rooms`: by key, inboxes among them;
-    empty ones are forgotten.
+    `rate`: messages a second for each person, 0 for no limit; `limits`: all of them, where others
+    than the usual ones are wanted. `rooms`: by key, inboxes among them; empty ones are forgotten.
     """
 
-    def __init__(self, log: Log, max_clients: int, rate: float) -> None:
+    def __init__(
+        self, log: Log, max_clients: int, rate: float, limits: RateLimits | None = None
+    ) -> None:
         self.log = log
         self.directory = Directory()
         self.members: set[Member] = set()
@@ -41,7 +44,7 @@ class Hub:
         self.is_stopping = False
         self.last_id = 0  # the newest log message that was broadcast
         self._max_clients = max_clients
-        self._rate = rate
+        self._limits = limits or RateLimits(rate)
 
     async def start(self) -> None:
         """Find out where the log ends, and whose names are held; before anybody joins."""
@@ -70,11 +73,13 @@ class Hub:
         has_ghost = person is not None and not person.is_lost
         if len(self.members) - has_ghost >= self._max_clients:
             raise ChatError("SERVER_FULL")
-        member = Member(request, self.log, self._rate, address)
+        member = Member(request, self.log, address)
         if request.user is not None:
             name = check_name(request.user)
             self.directory.check_free(name, person)
             self._identify(member, person, name, request.session)
+        owner = member.key_owner if member.person is not None else new_identity()
+        member.rate_limit = self._limits.join(owner, address)
         self.members.add(member)
         self.enter(member, room_key)
         self._tidy_rooms(member)
@@ -166,6 +171,7 @@ class Hub:
         """Give a plain member its first name, and tell the others. Raises NAME_TAKEN."""
         member.person = self.directory.add(name, new_identity())
         member.person.member = member
+        member.rate_limit = self._limits.join(member.key_owner, member.address)
         for place in member.rooms.values():
             place.room.announce(_presence(member.person, chat_pb2.KIND_JOINED), exclude=member)
 
@@ -266,6 +272,7 @@ class Hub:
     def _end(self, member: Member) -> list[Room]:
         """Take a member out of everything; return the rooms that it was in."""
         self.members.remove(member)
+        self._limits.leave(member.rate_limit)
         member.close()
         rooms = [place.room for place in member.rooms.values()]
         for place in member.places():

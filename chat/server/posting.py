@@ -5,6 +5,7 @@ Knows no gRPC and no SQL. The stream's receive task calls `post`; everything run
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 
 import chat_pb2
@@ -28,6 +29,8 @@ from chat.server.subscription import Subscription
 MAX_UNCOMMITTED = 1024
 # Of the answer to ROOMS: those with the most people.
 MAX_LISTED_ROOMS = 1000
+MOVES = (chat_pb2.KIND_ENTERED, chat_pb2.KIND_EXITED)
+SAYS = (chat_pb2.KIND_UNSPECIFIED, chat_pb2.KIND_ACTION)
 
 Message = chat_pb2.Message
 
@@ -49,17 +52,34 @@ class Posting:
         }
 
     async def post(self, member: Member, message: Message) -> None:
-        """Do what a message of `member` asks, or raise `ChatError`. Waits while the log is full."""
-        if self._hub.is_stopping or member.is_closing:
-            raise ChatError("SHUTTING_DOWN")
+        """Do what a message of `member` asks, or raise `ChatError`.
+
+        Waits while the log is full, and while the member asks too much.
+        """
+        self._check_open(member)
         if len(message.key) > MAX_KEY_CHARACTERS:
             raise ChatError("REQUEST_INVALID")
         if not member.is_full:
             await self._post_plain(member, message)
         elif message.kind in self._wishes:
+            await self._wait_turn(member, message.kind)
             await self._wishes[message.kind](member, message)
         else:
             raise ChatError("REQUEST_INVALID")
+
+    def _check_open(self, member: Member) -> None:
+        """Raise SHUTTING_DOWN where nothing more is taken, from anybody or from this member."""
+        if self._hub.is_stopping or member.is_closing:
+            raise ChatError("SHUTTING_DOWN")
+
+    async def _wait_turn(self, member: Member, kind: int) -> None:
+        """Return when the member may ask this; what is said has had its turn already."""
+        if kind in SAYS:
+            return
+        limit = member.rate_limit
+        if wait_seconds := limit.move() if kind in MOVES else limit.ask():
+            await asyncio.sleep(wait_seconds)
+            self._check_open(member)
 
     # What is said.
 
@@ -74,6 +94,7 @@ class Posting:
         if not member.name:
             self._hub.name_plain(member, name)
         elif name != member.name:
+            await self._wait_turn(member, chat_pb2.KIND_RENAMED)
             await self._change_name(member, name)
         said = Message(user=member.name, message=text, key=message.key)
         await self._append(member, COMMON_ROOM, said)

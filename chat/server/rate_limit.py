@@ -1,28 +1,170 @@
-"""How fast one client may speak. Knows nothing of clients; called in the event loop."""
+"""How fast somebody may speak and ask, over all streams and reconnects, and a machine's as well.
+
+Knows nothing of clients; called in the event loop.
+"""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from weakref import WeakValueDictionary
 
-# A client above its rate may still send this many seconds' worth at once.
+# Who is above a rate of messages may still send this many seconds' worth at once.
 BURST_SECONDS = 10.0
+# So many bytes for each message of the rate: 200 kB/s at the usual 100.
+BYTES_PER_MESSAGE = 2000.0
+# One address may do so many times what one person may: a class, an office, a family.
+ADDRESS_FACTOR = 10.0
+# Of those who are gone, so many are remembered until they could send everything again.
+MAX_REMEMBERED = 20_000
+
+
+Key = tuple[str, str]  # of an allowance: whether it is a person's or an address's, and whose
+
+
+@dataclass(frozen=True)
+class Rate:
+    """So many a second in the long run, and `burst` at once. `per_second` 0: no limit."""
+
+    per_second: float
+    burst: float
+
+    def times(self, factor: float) -> Rate:
+        """Return this rate for so many people."""
+        return Rate(self.per_second * factor, self.burst * factor)
+
+
+# Renames and questions (WHO, HISTORY, ROOMS): each costs the server more than a message does.
+ASKING = Rate(1.0, 10.0)
+# Coming into rooms and leaving them: who comes back to twenty of them must not wait.
+MOVING = Rate(1.0, 30.0)
 
 
 class TokenBucket:
-    """A token bucket: `rate` tokens a second, bursts of `BURST_SECONDS` times that; 0: no limit."""
+    """A token bucket: it holds `rate.burst` tokens, and gets `rate.per_second` of them back."""
 
     __slots__ = ("_clock", "_full_at", "_rate")
 
-    def __init__(self, rate: float, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, rate: Rate, clock: Callable[[], float] = time.monotonic) -> None:
         self._rate = rate
         self._clock = clock
         self._full_at = 0.0  # when the bucket is, or was, full again
 
-    def take(self) -> float:
-        """Take one token and return the seconds to wait before the next may be taken."""
-        if not self._rate:
+    def take(self, tokens: float = 1.0) -> float:
+        """Take tokens and return the seconds to wait before doing what they are for."""
+        rate = self._rate
+        if not rate.per_second:
             return 0.0
         now = self._clock()
-        self._full_at = max(self._full_at, now) + 1 / self._rate
-        return max(0.0, self._full_at - now - BURST_SECONDS)
+        self._full_at = max(self._full_at, now) + tokens / rate.per_second
+        return max(0.0, self._full_at - now - rate.burst / rate.per_second)
+
+    @property
+    def is_full(self) -> bool:
+        """Whether nothing is missing."""
+        return self._full_at <= self._clock()
+
+
+class Allowance:
+    """What one person, or one address, may still say, ask and enter."""
+
+    __slots__ = ("__weakref__", "_asking", "_bytes", "_messages", "_moving")
+
+    def __init__(self, rates: Sequence[Rate], clock: Callable[[], float]) -> None:
+        self._messages, self._bytes, self._asking, self._moving = (
+            TokenBucket(rate, clock) for rate in rates
+        )
+
+    def say(self, size_bytes: int) -> float:
+        """Take one message; return the seconds to wait before it."""
+        return max(self._messages.take(), self._bytes.take(size_bytes))
+
+    def ask(self) -> float:
+        """Take one rename or question; return the seconds to wait before it."""
+        return self._asking.take()
+
+    def move(self) -> float:
+        """Take one coming into a room or leaving it; return the seconds to wait before it."""
+        return self._moving.take()
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether nothing of it is used up just now."""
+        buckets = (self._messages, self._bytes, self._asking, self._moving)
+        return all(bucket.is_full for bucket in buckets)
+
+
+class RateLimit:
+    """The allowances that one stream uses up together: its person's, and its address's."""
+
+    __slots__ = ("_allowances", "keys")
+
+    def __init__(self, allowances: dict[Key, Allowance]) -> None:
+        self.keys = tuple(allowances)
+        self._allowances = tuple(allowances.values())
+
+    def say(self, size_bytes: int) -> float:
+        """Take one message; return the seconds to wait before it."""
+        return max(allowance.say(size_bytes) for allowance in self._allowances)
+
+    def ask(self) -> float:
+        """Take one rename or question; return the seconds to wait before it."""
+        return max(allowance.ask() for allowance in self._allowances)
+
+    def move(self) -> float:
+        """Take one coming into a room or leaving it; return the seconds to wait before it."""
+        return max(allowance.move() for allowance in self._allowances)
+
+
+class RateLimits:
+    """Every allowance of one server: of those who are here, and of those who left used-up ones.
+
+    `rate`: messages a second for each person, 0: neither messages nor their bytes are limited.
+    Whoever reconnects finds the allowance that was left. `MAX_REMEMBERED` of those who are gone are
+    kept, the oldest go first.
+    """
+
+    def __init__(
+        self,
+        rate: float,
+        clock: Callable[[], float] = time.monotonic,
+        asking: Rate = ASKING,
+        moving: Rate = MOVING,
+    ) -> None:
+        messages = Rate(rate, rate * BURST_SECONDS)
+        self._of_person = [messages, messages.times(BYTES_PER_MESSAGE), asking, moving]
+        self._of_address = [each.times(ADDRESS_FACTOR) for each in self._of_person]
+        self._clock = clock
+        self._used: WeakValueDictionary[Key, Allowance] = WeakValueDictionary()
+        self._owing: OrderedDict[Key, Allowance] = OrderedDict()
+
+    def join(self, person: str, address: str) -> RateLimit:
+        """Return the limit of one stream: of `person`, and of `address` unless that is empty."""
+        rates = {("person", person): self._of_person}
+        if address:
+            rates["address", address] = self._of_address
+        return RateLimit({key: self._find(key, of_key) for key, of_key in rates.items()})
+
+    def leave(self, limit: RateLimit) -> None:
+        """Remember what a stream that has ended has used up."""
+        for key in limit.keys:
+            allowance = self._used.get(key)
+            if allowance is not None and not allowance.is_whole:
+                self._owing[key] = allowance
+                self._owing.move_to_end(key)
+        self._forget()
+
+    def _find(self, key: Key, rates: Sequence[Rate]) -> Allowance:
+        allowance = self._used.get(key)
+        if allowance is None:
+            allowance = self._used[key] = Allowance(rates, self._clock)
+        return allowance
+
+    def _forget(self) -> None:
+        while self._owing:
+            oldest = next(iter(self._owing.values()))
+            if len(self._owing) <= MAX_REMEMBERED and not oldest.is_whole:
+                break
+            self._owing.popitem(last=False)

@@ -11,6 +11,7 @@ from rooms import SESSION, Chat, FakeLog, Message, Reader, bounded, quiet, refus
 import chat_pb2
 from chat.protocol.metadata import JoinRequest
 from chat.server import hub, posting, replay, send_queue
+from chat.server.rate_limit import Rate, RateLimits
 
 # Renames and WHO.
 
@@ -368,6 +369,84 @@ async def test_everybody_waits_for_a_log_that_is_full() -> None:
     assert not saying.done()
     log.space.set()
     await bounded(saying)
+
+
+WISHES = [
+    Message(kind=chat_pb2.KIND_RENAMED, message="ana"),
+    Message(kind=chat_pb2.KIND_WHO),
+    Message(kind=chat_pb2.KIND_HISTORY, message="1"),
+    Message(kind=chat_pb2.KIND_ROOMS),
+    Message(kind=chat_pb2.KIND_ENTERED, room="sala"),
+    Message(kind=chat_pb2.KIND_EXITED, room="sala"),
+]
+
+
+@pytest.mark.parametrize("wish", WISHES, ids=lambda wish: chat_pb2.Kind.Name(wish.kind))
+async def test_one_who_asks_too_much_waits(wish: Message) -> None:
+    """Each costs more than a message does; a stream that ends meanwhile gets nothing more."""
+    once_for_ever = Rate(1e-6, 1)
+    limits = RateLimits(0, asking=once_for_ever, moving=once_for_ever)
+    chat = await Chat(limits=limits).start()
+    ana, bia = await chat.full("ana", "bia")
+    is_move = wish.kind in (chat_pb2.KIND_ENTERED, chat_pb2.KIND_EXITED)
+    await ana.post(Message(kind=chat_pb2.KIND_ENTERED, room="sala") if is_move else wish)
+    second = asyncio.ensure_future(ana.post(wish))
+    await quiet()
+    assert not second.done()
+    await bia.say("nobody else waits")
+    await bia.ask_who()
+    second.cancel()
+
+
+async def test_one_who_asks_too_much_is_answered_later() -> None:
+    """Nothing is refused and nothing is lost: each waits for its turn."""
+    limits = RateLimits(0, asking=Rate(100, 1))
+    chat = await Chat(limits=limits).start()
+    (ana,) = await chat.full("ana")
+    for number in range(5):
+        await bounded(ana.ask_who(f"w{number}"))
+    await quiet()
+    assert [m.key for m in ana.messages if m.key] == [f"w{number}" for number in range(5)]
+
+
+async def test_wish_that_waits_is_not_fulfilled_for_a_closing_stream() -> None:
+    """Its session has gone on in another one."""
+    limits = RateLimits(0, asking=Rate(100, 1))
+    chat = await Chat(limits=limits).start()
+    (ana,) = await chat.full("ana")
+    await ana.rename("anna")
+    second = asyncio.ensure_future(ana.rename("annette"))
+    await quiet()
+    ana.member.close()
+    assert await refusal_of(bounded(second)) == "SHUTTING_DOWN"
+    assert ana.member.name == "anna"
+
+
+async def test_rename_by_a_plain_client_counts_like_any_other() -> None:
+    """Its first name is none; a second one waits."""
+    limits = RateLimits(0, asking=Rate(1e-6, 1))
+    chat = await Chat(limits=limits).start()
+    plain = await chat.join()
+    for name in ("p", "q"):
+        await plain.say("oi", user=name)
+    waiting = asyncio.ensure_future(plain.say("oi", user="r"))
+    await quiet()
+    assert not waiting.done() and plain.member.name == "q"
+    waiting.cancel()
+
+
+async def test_plain_client_that_comes_back_has_used_up_what_its_name_has() -> None:
+    """It has no session: its name is who it is."""
+    chat = await Chat(limits=RateLimits(1)).start()
+    plain = await chat.join()
+    await plain.say("oi", user="p")
+    while not plain.member.rate_limit.say(1):
+        pass
+    plain.leave()
+    again = await chat.join()
+    assert not again.member.rate_limit.say(1)
+    await again.say("oi", user="P")
+    assert again.member.rate_limit.say(1)
 
 
 # Keys and failures.

@@ -14,6 +14,7 @@ from rooms import Chat, FakeContext, FakeLog, Message, bounded, come_true, quiet
 import chat_pb2
 import server
 from chat.protocol.metadata import JoinRequest
+from chat.server.rate_limit import RateLimits
 
 Code = grpc.StatusCode
 SHUTTING_DOWN = (Code.UNAVAILABLE, "SHUTTING_DOWN")
@@ -68,6 +69,30 @@ async def test_half_closed_stream_ends_with_ok_when_its_words_are_echoed() -> No
         assert await plain.ends() is None
         assert [message.message for message in plain.context.messages] == ["oi"]
         assert not chat.hub.members
+
+
+async def test_client_above_its_rate_is_not_read_from() -> None:
+    """What it says waits on its side of the stream; nobody else waits for it."""
+    chat = await Chat(limits=RateLimits(0.1)).start()  # one message at once, then one in 10 s
+    async with stream(chat, "ana") as ana, stream(chat, "bia") as bia:
+        for number in range(4):
+            ana.context.say(Message(message=str(number)))
+        await come_true(lambda: ana.context.said.qsize() == 2)
+        bia.context.say(Message(message="oi"))
+        await come_true(lambda: [m.message for m in bia.context.messages] == ["0", "oi"])
+        await quiet()
+        assert ana.context.said.qsize() == 2
+
+
+async def test_client_above_its_rate_in_bytes_is_not_read_from() -> None:
+    """However few its messages are: 2000 bytes count as one."""
+    chat = await Chat(limits=RateLimits(0.4)).start()  # 8000 bytes at once
+    async with stream(chat, "ana") as ana:
+        for text in ("x" * 7900, "y" * 7900, "z"):
+            ana.context.say(Message(message=text))
+        await come_true(lambda: ana.context.said.qsize() == 1)
+        await quiet()
+        assert [m.message[:1] for m in ana.context.messages] == ["x"]
 
 
 async def test_refusal_is_a_notice_or_the_end() -> None:
