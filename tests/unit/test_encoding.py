@@ -22,7 +22,7 @@ def messages(count: int, text: str = "oi") -> list[Message]:
 @pytest.mark.parametrize("size", [1, 100, 127, 128, 8192])
 def test_batch_is_the_messages_themselves(size: int) -> None:
     """Bytes joined end to end are what protobuf itself would have written."""
-    said = messages(10, "x" * size)
+    said = messages(3, "x" * size)
     (piece,) = Delivery(said).batch()
     assert piece == Message(batch=said).SerializeToString()
     assert list(Message.FromString(piece).batch) == said
