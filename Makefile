@@ -81,8 +81,9 @@ lock: $(DEV_READY) ## write requirements.lock anew: the newest versions that the
 	    --generate-hashes --no-annotate --custom-compile-command "make lock" \
 	    --output-file requirements.lock requirements-dev.txt
 
-soak: $(DEV_READY) ## kill the server a hundred times under load, and look for what is lost
-	CHAT_SOAK=100 $(PYTHON) -m pytest -s tests/system/test_ledger.py tests/system/test_rooms_ledger.py
+soak: $(DEV_READY) ## kill the server a hundred times under load; catch up over the slowest line
+	CHAT_SOAK=100 $(PYTHON) -m pytest -s tests/system/test_ledger.py tests/system/test_rooms_ledger.py \
+		tests/system/test_slow_lines.py
 
 fuzz: $(DEV_READY) ## try the properties that must hold ten times as long as the tests do
 	CHAT_FUZZ=10 $(PYTHON) -m pytest tests/integration/test_properties.py

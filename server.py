@@ -76,7 +76,7 @@ OPTIONS = [
     ("grpc.max_receive_message_length", limits.MAX_RECEIVE_BYTES),
     ("grpc.keepalive_time_ms", limits.KEEPALIVE_TIME_MS),
     ("grpc.keepalive_timeout_ms", limits.KEEPALIVE_TIMEOUT_MS),
-    ("grpc.http2.ping_timeout_ms", limits.KEEPALIVE_TIMEOUT_MS),
+    ("grpc.http2.ping_timeout_ms", limits.PING_TIMEOUT_MS),
     ("grpc.keepalive_permit_without_calls", 1),
     # Other people's clients may ping as often as every 10 s before they are disconnected.
     ("grpc.http2.min_ping_interval_without_data_ms", 10_000),

@@ -17,15 +17,21 @@ import chat_pb2_grpc
 from chat.cli.i18n import _
 from chat.client.outbox import Requests
 from chat.protocol.errors import REASONS
-from chat.protocol.limits import KEEPALIVE_TIME_MS, KEEPALIVE_TIMEOUT_MS
+from chat.protocol.limits import KEEPALIVE_TIME_MS, KEEPALIVE_TIMEOUT_MS, PING_TIMEOUT_MS
 from chat.protocol.metadata import REASON, Pair
+
+# Less than a line of 6 kB/s carries in 3 s.
+LOOKAHEAD_BYTES = 16 << 10
 
 OPTIONS = [
     ("grpc.keepalive_time_ms", KEEPALIVE_TIME_MS),
     ("grpc.keepalive_timeout_ms", KEEPALIVE_TIMEOUT_MS),
-    # Without this one the two above find a dead server after a minute.
-    ("grpc.http2.ping_timeout_ms", KEEPALIVE_TIMEOUT_MS),
+    ("grpc.http2.ping_timeout_ms", PING_TIMEOUT_MS),
     ("grpc.http2.max_pings_without_data", 0),
+    # What the server may send ahead of us stays small: else it grows to 4 MiB, which take minutes
+    # on a slow line, and the answer to a ping waits behind them.
+    ("grpc.http2.bdp_probe", 0),
+    ("grpc.http2.lookahead_bytes", LOOKAHEAD_BYTES),
     # gRPC's own retries cannot resume a stream that has had an answer; reconnecting is ours.
     ("grpc.enable_retries", 0),
     # How long one attempt may take, where an address swallows everything.

@@ -30,6 +30,9 @@ HELD_SECONDS = 60.0
 # In a larger room comings and goings would drown the conversation: they are not told.
 MAX_PRESENCE_MEMBERS = 200
 
-# Both sides: a ping after 20 s of silence, 10 s for its answer, so a vanished peer is found in 30.
+# Both sides: a ping after 20 s of silence, and 10 s for the other machine to confirm that it came
+# (TCP_USER_TIMEOUT), so that a vanished peer is found in 30.
 KEEPALIVE_TIME_MS = 20_000
 KEEPALIVE_TIMEOUT_MS = 10_000
+# The answer itself may take longer: on a slow line it waits behind all that is on its way already.
+PING_TIMEOUT_MS = 60_000

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 
 import chat_pb2
 from chat.protocol.errors import ChatError, explain
-from chat.protocol.limits import HELD_SECONDS, KEEPALIVE_TIME_MS, KEEPALIVE_TIMEOUT_MS
+from chat.protocol.limits import HELD_SECONDS, KEEPALIVE_TIME_MS, PING_TIMEOUT_MS
 from chat.protocol.metadata import Greeting, JoinRequest
 from chat.protocol.names import check_name, check_room, name_key
 from chat.server.directory import Directory, Person, identity_of, new_identity
@@ -24,7 +24,7 @@ from chat.server.room import Room, is_inbox
 from chat.server.subscription import Subscription
 
 # What was written to a connection so long before its loss was noticed may not have arrived.
-UNCERTAIN_SECONDS = (KEEPALIVE_TIME_MS + KEEPALIVE_TIMEOUT_MS) / 1000
+UNCERTAIN_SECONDS = (KEEPALIVE_TIME_MS + PING_TIMEOUT_MS) / 1000
 
 
 class Hub:
