@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent import futures
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Union
+from typing import Any
 
 import grpc
 from hypothesis import strategies
@@ -101,7 +101,7 @@ class End:
     trailing: Metadata = ()
 
 
-Step = Union[Greet, Say, Flood, Take, Answer, Echo, Hang, End]
+Step = Greet | Say | Flood | Take | Answer | Echo | Hang | End
 Script = Sequence[Step]
 REFUSED = End(grpc.StatusCode.UNAUTHENTICATED, trailing=(("chat-reason", "TOKEN_INVALID"),))
 
@@ -203,7 +203,7 @@ def hostile_server(*scripts: Script) -> Iterator[HostileServer]:
     server = grpc.server(
         futures.ThreadPoolExecutor(8, thread_name_prefix="hostile"), options=OPTIONS
     )
-    handler = grpc.stream_stream_rpc_method_handler(hostile.chat)
+    handler: Any = grpc.stream_stream_rpc_method_handler(hostile.chat)
     _empty, service, method = METHOD.split("/")
     server.add_generic_rpc_handlers(
         (grpc.method_handlers_generic_handler(service, {method: handler}),)

@@ -22,6 +22,8 @@ from chat.protocol.metadata import REASON, Pair
 
 # Less than a line of 6 kB/s carries in 3 s.
 LOOKAHEAD_BYTES = 16 << 10
+# Twice the largest batch that any version of the contract has allowed.
+MAX_ANSWER_BYTES = 1 << 20
 
 OPTIONS = [
     ("grpc.keepalive_time_ms", KEEPALIVE_TIME_MS),
@@ -36,6 +38,8 @@ OPTIONS = [
     ("grpc.enable_retries", 0),
     # How long one attempt may take, where an address swallows everything.
     ("grpc.min_reconnect_backoff_ms", 5_000),
+    # It is held in memory whole, unpacked.
+    ("grpc.max_receive_message_length", MAX_ANSWER_BYTES),
     # A fresh channel must not inherit the waiting time of the last one.
     ("grpc.use_local_subchannel_pool", 1),
     # http_proxy is for the web: a classroom's proxy takes no connection to a neighbour's port.

@@ -11,7 +11,9 @@ from dataclasses import dataclass, field
 
 from chat.protocol.metadata import Greeting
 from chat.protocol.names import name_key
-from chat_pb2 import KIND_ENTERED, Message
+from chat_pb2 import KIND_ENTERED, KIND_JOINED, KIND_LEFT, KIND_PRESENT, KIND_RENAMED, Message
+
+PRESENCE = (KIND_JOINED, KIND_LEFT, KIND_RENAMED, KIND_PRESENT)
 
 
 @dataclass(frozen=True)
@@ -131,9 +133,13 @@ class Cursor:
             self._seen[key] = max(self._seen.get(key, 0), after) if is_resumed else after
 
     def leave(self, room: str) -> None:
-        """Note that the session is no longer in `room`; where it was is remembered."""
+        """Note that the session is no longer in `room`; where it was is remembered.
+
+        The only room is kept, whatever the server says: each stream begins in one.
+        """
         with self._lock:
-            self._names.pop(name_key(room), None)
+            if len(self._names) > 1:
+                self._names.pop(name_key(room), None)
 
     def rewind_inbox(self) -> None:
         """Note that all private messages come once more: the log was put back to an older copy."""
@@ -141,10 +147,13 @@ class Cursor:
             self._inbox_id = 0
 
     def is_news(self, message: Message) -> bool:
-        """Note a message that came; say whether it was not seen before."""
-        if not message.id:
-            return True
+        """Note a message that came; say whether it was not seen before.
+
+        Who comes to a room and goes is news where the session is in it.
+        """
         with self._lock:
+            if not message.id:
+                return message.kind not in PRESENCE or self._key_of(message.room) is not None
             if message.to:
                 is_new = message.id > self._inbox_id
                 self._inbox_id = max(self._inbox_id, message.id)

@@ -125,6 +125,7 @@ class Incoming:
             self._terminal.refresh()
         is_on_screen = typed is not None and self._terminal.has_typed_lines
         is_hidden = is_on_screen and message.kind == KIND_UNSPECIFIED
+        is_hidden |= message.kind in SAID and not message.message  # it answers, and says nothing
         is_ignored = self._roster.is_ignored(message.user)
         if not is_hidden and not is_ignored and not self._is_elsewhere(message):
             self._show(message)
@@ -322,8 +323,9 @@ class Incoming:
         if message.batch:
             with self._lock:
                 page = self._pages.get(message.key)
-                if page is not None and len(page.messages) < MAX_HISTORY:
-                    page.messages.update((m.id, m) for m in message.batch)
+                left = MAX_HISTORY - len(page.messages) if page is not None else 0
+                if page is not None and left > 0:
+                    page.messages.update((m.id, m) for m in message.batch[:left])
         elif (page := self.end_page(message.key)) is not None:
             self._show_page(page)
 

@@ -13,13 +13,14 @@ from collections.abc import Sequence
 from enum import Enum, auto
 
 from chat.protocol.errors import ChatError
-from chat_pb2 import KIND_ENTERED, KIND_EXITED, KIND_UNSPECIFIED, Message
+from chat_pb2 import KIND_ACTION, KIND_ENTERED, KIND_EXITED, KIND_UNSPECIFIED, Message
 
 # Messages that may wait for the server's echo; whoever sends more waits.
 MAX_PENDING = 1000
 # Where whoever sends cannot wait, since it is the one who hears the echoes.
 MAX_UNWAITED = 10_000
 WISHES = (KIND_ENTERED, KIND_EXITED)
+SAID = (KIND_UNSPECIFIED, KIND_ACTION)
 
 
 class Peer(Enum):
@@ -45,7 +46,7 @@ class Outbox:
     def __init__(self) -> None:
         self._changed = threading.Condition()
         self._pending: dict[str, Message] = {}  # unacknowledged, by key
-        self._wishes: dict[str, Message] = {}  # those of them that enter or leave a room
+        self._requests: dict[str, Message] = {}  # those of them that say nothing to anybody
         self._untaken: deque[Message] = deque()  # what the stream has not taken
         self._stream = 0  # counts streams: the generator of an earlier one must end
         self._peer = Peer.UNKNOWN
@@ -73,8 +74,8 @@ class Outbox:
                 raise ChatError("CLOSED")
             self._check_understood(message)  # another server may have been met while it waited
             self._pending[message.key] = message
-            if message.kind in WISHES:
-                self._wishes[message.key] = message
+            if message.kind not in SAID:
+                self._requests[message.key] = message
             self._untaken.append(message)
             self._changed.notify_all()
         return message.key
@@ -130,7 +131,7 @@ class Outbox:
             kept = [message for message in self._untaken if not _needs_full_server(message)]
             self._untaken = deque(kept)
             self._pending = {message.key: message for message in kept}
-            self._wishes.clear()
+            self._requests.clear()
             self._changed.notify_all()
             return refused
 
@@ -181,7 +182,7 @@ class Outbox:
         """Forget the message with `key`: the server has answered it."""
         with self._changed:
             self._pending.pop(key, None)
-            self._wishes.pop(key, None)
+            self._requests.pop(key, None)
             self._changed.notify_all()
 
     # The end.
@@ -227,7 +228,12 @@ class Outbox:
     def wishes(self) -> list[Message]:
         """What of it enters or leaves a room."""
         with self._changed:
-            return list(self._wishes.values())
+            return [message for message in self._requests.values() if message.kind in WISHES]
+
+    def awaits(self, kind: int) -> bool:
+        """Say whether a request of this kind is not answered yet."""
+        with self._changed:
+            return any(message.kind == kind for message in self._requests.values())
 
     @property
     def unacknowledged(self) -> int:

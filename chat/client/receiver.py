@@ -17,6 +17,7 @@ from chat.client.backoff import Backoff
 from chat.client.connection import Connection, StreamError, explain_unreachable, reason_of
 from chat.client.cursor import Cursor
 from chat.client.outbox import Outbox, Peer
+from chat.client.sanitize import unpacked
 from chat.client.state import Change, State
 from chat.protocol.errors import ChatError, ConfigError, explain, is_final
 from chat.protocol.metadata import Greeting, JoinRequest
@@ -25,9 +26,15 @@ from chat_pb2 import (
     KIND_EXITED,
     KIND_HISTORY,
     KIND_NOTICE,
+    KIND_PRESENT,
     KIND_RENAMED,
+    KIND_ROOMS,
+    KIND_WHO,
     Message,
 )
+
+# What a server says to whoever asked, and to nobody else.
+ECHOES = (KIND_ENTERED, KIND_EXITED, KIND_HISTORY, KIND_WHO, KIND_ROOMS)
 
 # A plain server does not end a stream that the client has half-closed.
 PLAIN_FAREWELL_SECONDS = 0.75
@@ -125,8 +132,7 @@ class Receiver:
                 for message in call:
                     backoff.reset()
                     yield from self._meet_plain()
-                    is_batch = message.batch and message.kind != KIND_HISTORY
-                    yield from filter(self._is_news, message.batch if is_batch else (message,))
+                    yield from filter(self._is_news, unpacked(message))
                 return State(Change.LOST, cause=_("the server ended the stream"))
         except StreamError as error:
             return self._judge(error)
@@ -219,14 +225,25 @@ class Receiver:
         """Take note of a message's key and id; say whether it is to be yielded."""
         if message.key and (entry := self._entering.get(message.key)):
             return self._take_entry(entry, message)
-        if message.key and (sent := self._outbox.find(message.key)):
+        sent = self._outbox.find(message.key) if message.key else None
+        is_answer = self._is_answer(message, sent)
+        if sent is not None:
             self._take_acknowledgement(sent, message)
         if message.kind == KIND_NOTICE and message.user == "LOG_REWOUND":
             if message.to:
                 self._cursor.rewind_inbox()
             return not self._is_new_log  # which was told already
-        is_answer = message.kind in (KIND_ENTERED, KIND_EXITED, KIND_HISTORY)
-        return is_answer or self._cursor.is_news(message)
+        return self._cursor.is_news(message) if is_answer is None else is_answer
+
+    def _is_answer(self, message: Message, sent: Message | None) -> bool | None:
+        """Say whether it answers something that was asked; None for what is no answer at all."""
+        if message.kind == KIND_PRESENT:
+            return None if self._outbox.awaits(KIND_WHO) else False
+        if message.kind == KIND_ROOMS and message.message:
+            return self._outbox.awaits(KIND_ROOMS)
+        if message.kind in ECHOES:
+            return sent is not None and sent.kind == message.kind
+        return None
 
     def _take_entry(self, entry: Message, answer: Message) -> bool:
         """Take the answer to a room that the stream entered by itself; told only if refused."""

@@ -11,6 +11,9 @@ from chat.protocol.names import COMMON_ROOM, check_room, name_key
 # What people may type for the common room; no room of that name can be entered.
 COMMON_WORDS = frozenset({"comum", "common"})
 
+# Of the rooms that were told of, so many can be completed by Tab: the last ones.
+MAX_KNOWN_ROOMS = 1000
+
 
 def typed_room(text: str) -> str:
     """Return the room that is meant by a typed word, with or without `#`; raises ROOM_INVALID."""
@@ -135,3 +138,5 @@ class Rooms:
             for room in rooms:
                 if room:
                     self._known.setdefault(name_key(room), room)
+            while len(self._known) > MAX_KNOWN_ROOMS:
+                del self._known[next(iter(self._known))]

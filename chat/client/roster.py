@@ -12,10 +12,14 @@ from chat_pb2 import KIND_JOINED, KIND_LEFT, KIND_PRESENT, KIND_RENAMED, Message
 
 # A larger room tells nobody who comes and goes: we ask again, so often.
 WHO_SECONDS = 60.0
+# Of more people in one room the others are not remembered: a server may name as many as it likes.
+MAX_PEOPLE = 10_000
 
 
 class Roster:
     """The people of each room, by the key of the name, and what is remembered of them.
+
+    The rooms are those that the session is in: it hands on nothing about others.
 
     `_lock` guards every attribute: the receive thread notes what messages tell, the main thread
     looks at it, and ignores people.
@@ -95,7 +99,7 @@ class Roster:
     def _replace(self, room: str, old: str, new: str) -> None:
         people = self._people.setdefault(name_key(room), {})
         people.pop(name_key(old), None)
-        if new:
+        if new and len(people) < MAX_PEOPLE:
             people[name_key(new)] = shown_name(new)
 
     def _rename(self, message: Message) -> None:
@@ -162,7 +166,8 @@ class Roster:
         room = name_key(message.room)
         with self._lock:
             if message.kind == KIND_PRESENT:
-                self._present[room].append(message.user)
+                if len(self._present[room]) < MAX_PEOPLE:
+                    self._present[room].append(message.user)
                 return False, False
             present = self._present.pop(room, [])
             self._people[room] = {name_key(name): shown_name(name) for name in present}

@@ -122,10 +122,10 @@ class Greeting:
     def from_metadata(cls, pairs: Iterable[Pair]) -> Greeting:
         """Read it out of a server's initial metadata; what makes no sense was not said."""
         metadata = dict(pairs)
-        epoch, generation, after = "", "", None
+        epoch = _word(metadata, EPOCH)
+        generation = _word(metadata, GENERATION)
+        after = None
         with suppress(ChatError):
-            epoch = _text(metadata, EPOCH)
-            generation = _text(metadata, GENERATION)[:MAX_GENERATION_CHARACTERS]
             after = _number(metadata, AFTER)
         return cls(epoch, after, generation)
 
@@ -146,6 +146,17 @@ def _text(metadata: dict[str, str | bytes], key: str, reason: str = "REQUEST_INV
         return value.decode() if isinstance(value, bytes) else value
     except UnicodeDecodeError:
         raise ChatError(reason) from None
+
+
+def _word(metadata: dict[str, str | bytes], key: str) -> str:
+    """Return what a server calls its log, of which nothing but the beginning is kept.
+
+    What cannot stand in metadata (visible ASCII) is none: it is sent back.
+    """
+    with suppress(ChatError):
+        text = _text(metadata, key)[:MAX_GENERATION_CHARACTERS]
+        return text if text.isascii() and text.isprintable() else ""
+    return ""
 
 
 def _number(metadata: dict[str, str | bytes], key: str) -> int | None:

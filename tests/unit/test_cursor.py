@@ -6,7 +6,7 @@ import pytest
 
 from chat.client.cursor import Cursor, Place
 from chat.protocol.metadata import Greeting
-from chat_pb2 import KIND_ENTERED, Message
+from chat_pb2 import KIND_ENTERED, KIND_JOINED, KIND_LEFT, KIND_PRESENT, KIND_RENAMED, Kind, Message
 
 
 def numbered(number: int, room: str = "", to: str = "") -> Message:
@@ -82,6 +82,20 @@ def test_server_that_put_its_log_back_says_where_it_begins(cursor: Cursor) -> No
     cursor.is_news(numbered(7, to="ana"))
     cursor.rewind_inbox()
     assert cursor.is_news(numbered(5, to="ana"))
+
+
+@pytest.mark.parametrize("kind", [KIND_JOINED, KIND_LEFT, KIND_RENAMED, KIND_PRESENT])
+def test_people_of_other_rooms_are_no_news(cursor: Cursor, kind: Kind) -> None:
+    """Else a server could name a hundred thousand rooms, and have them remembered."""
+    assert cursor.is_news(Message(kind=kind, user="bia", room="sala"))
+    assert not cursor.is_news(Message(kind=kind, user="bia", room="elsewhere"))
+
+
+def test_only_room_is_kept(cursor: Cursor) -> None:
+    """Each stream begins in one, whatever the server says was left."""
+    cursor.leave("Sala")
+    cursor.leave("")
+    assert cursor.rooms == ("",) and cursor.begin_stream()[0] == ""
 
 
 def test_other_log_is_told(cursor: Cursor) -> None:

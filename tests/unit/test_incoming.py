@@ -94,6 +94,14 @@ def test_ignored_one_is_not_shown(room: Room) -> None:
     assert room.terminal.bells == 0
 
 
+def test_echo_that_says_nothing_is_not_shown(room: Room, pipe: Room) -> None:
+    """It confirms what was typed, and would be an empty line."""
+    for one in (room, pipe):
+        one.lines.add("k", "oi")
+        one.incoming.take(said("", key="k"))
+        assert one.terminal.shown == [] and one.lines.take("k") is None
+
+
 def test_refused_line_is_told(room: Room) -> None:
     """As it was typed, with the reason."""
     room.lines.add("k", "/msg dora oi")

@@ -13,7 +13,9 @@ from chat.protocol.metadata import (
     AUTHORIZATION,
     BATCH,
     EPOCH,
+    GENERATION,
     HISTORY,
+    MAX_GENERATION_CHARACTERS,
     MAX_ID,
     ROOM,
     SESSION,
@@ -133,6 +135,14 @@ def test_place_that_makes_no_sense_was_not_said(after: Any) -> None:
     assert Greeting.from_metadata([(EPOCH, "e"), (AFTER, after)]) == Greeting("e", None)
 
 
-def test_epoch_that_is_no_text_was_not_said() -> None:
-    """gRPC carries none, and another transport may."""
-    assert Greeting.from_metadata([(EPOCH, b"\xff"), (AFTER, "7")]) == Greeting("", None)
+@pytest.mark.parametrize("word", [b"\xff", "\u00e9", "a\tb", "a\nb"])
+def test_word_that_cannot_stand_in_metadata_was_not_said(word: Any) -> None:
+    """It would be sent back; gRPC carries none of them, and another transport may."""
+    assert Greeting.from_metadata([(EPOCH, word), (AFTER, "7")]) == Greeting("", 7)
+    assert Greeting.from_metadata([(EPOCH, "e"), (GENERATION, word)]) == Greeting("e")
+
+
+def test_long_word_of_a_server_is_cut() -> None:
+    """It is kept in a file, and sent back with each stream."""
+    greeting = Greeting.from_metadata([(EPOCH, "e" * 5000), (GENERATION, "g" * 5000)])
+    assert len(greeting.epoch) == len(greeting.generation) == MAX_GENERATION_CHARACTERS

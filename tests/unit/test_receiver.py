@@ -18,8 +18,11 @@ from chat_pb2 import (
     KIND_EXITED,
     KIND_HISTORY,
     KIND_NOTICE,
+    KIND_PRESENT,
     KIND_RENAMED,
+    KIND_ROOMS,
     KIND_UNSPECIFIED,
+    KIND_WHO,
     Message,
 )
 
@@ -213,6 +216,51 @@ def test_history_is_acknowledged_by_its_end() -> None:
         heard.extend(session)
     assert waiting == [1, 0]
     assert [len(message.batch) for message in heard] == [0, 2, 0]
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        Message(kind=KIND_ENTERED, room="aula", id=4),
+        Message(kind=KIND_EXITED),
+        Message(kind=KIND_HISTORY, batch=[numbered(1)]),
+        Message(kind=KIND_HISTORY),
+        Message(kind=KIND_PRESENT, user="bia"),
+        Message(kind=KIND_WHO),
+        Message(kind=KIND_ROOMS, room="aula", message="3"),
+        Message(kind=KIND_ROOMS),
+    ],
+    ids=lambda answer: f"{answer.kind}-{answer.message}-{len(answer.batch)}",
+)
+@pytest.mark.parametrize("key", ["", "never", "said"])
+def test_answer_to_nothing_that_was_asked_is_dropped(answer: Message, key: str) -> None:
+    """Also where it has the key of something else."""
+    unasked = Message()
+    unasked.CopyFrom(answer)
+    unasked.key = key
+    call = FakeCall(lambda: session.send("oi", key="said"), unasked, numbered(2), epoch="e")
+    session, _states = session_over(call)
+    assert texts(session) == ["2"] and session.rooms == ("",)
+
+
+def test_answer_to_who_and_rooms_is_taken_until_it_is_complete() -> None:
+    """Its parts carry no key."""
+    call = FakeCall(
+        lambda: session.ask_who(key="w"),
+        Message(kind=KIND_PRESENT, user="bia"),
+        Message(kind=KIND_WHO, key="w"),
+        Message(kind=KIND_PRESENT, user="late"),
+        lambda: session.ask_rooms(key="r"),
+        Message(kind=KIND_ROOMS, room="aula", message="3"),
+        Message(kind=KIND_ROOMS, key="r"),
+        Message(kind=KIND_ROOMS, room="late", message="3"),
+        epoch="e",
+    )
+    session, _states = session_over(call)
+    heard: list[Message] = []
+    with pytest.raises(ChatError):
+        heard.extend(session)
+    assert [message.user or message.room for message in heard] == ["bia", "", "aula", ""]
 
 
 def test_lost_name_is_tried_on_for_and_another_one_may_be_taken() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from chat.client import rooms as rooms_module
 from chat.client.rooms import Rooms, typed_room
 from chat.protocol.errors import ChatError
 
@@ -83,3 +84,13 @@ def test_rooms_that_were_told_of_are_known(rooms: Rooms) -> None:
     """As they were typed, where they were; not the common one."""
     rooms.tell_of(["", "redes", "aula"])
     assert rooms.known == ["Redes", "aula"]
+
+
+def test_of_the_rooms_that_are_told_of_the_last_ones_are_known(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A server may name as many as it likes."""
+    monkeypatch.setattr(rooms_module, "MAX_KNOWN_ROOMS", 2)
+    rooms = Rooms([""])
+    rooms.tell_of(["um", "dois", "três"])
+    assert rooms.known == ["dois", "três"]

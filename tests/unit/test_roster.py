@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from chat.client import roster as roster_module
 from chat.client.roster import WHO_SECONDS, Roster
 from chat.protocol.limits import MAX_PRESENCE_MEMBERS
 from chat_pb2 import (
@@ -170,3 +171,17 @@ def test_names_are_shown_without_what_could_deceive(roster: Roster) -> None:
     """Whatever the server sends."""
     tell(roster, "bia]\n[x", KIND_JOINED)
     assert roster.names == ["bia) (x"]
+
+
+def test_no_more_people_are_remembered_than_there_can_be(
+    roster: Roster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many a server names; who was there already is still renamed."""
+    monkeypatch.setattr(roster_module, "MAX_PEOPLE", 2)
+    for name in ("bia", "caio", "duda"):
+        tell(roster, name, KIND_JOINED)
+    assert roster.names == ["bia", "caio"]
+    tell(roster, "bia", KIND_RENAMED, "bea")
+    assert roster.names == ["bea", "caio"]
+    answer(roster, "eva", "fabio", "gil")
+    assert roster.names == ["eva", "fabio"]
