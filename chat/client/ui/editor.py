@@ -16,7 +16,6 @@ import threading
 from collections.abc import Callable, Iterable, Mapping
 
 from prompt_toolkit import Application
-from prompt_toolkit.buffer import Buffer
 from prompt_toolkit.completion import CompleteEvent, Completer, Completion
 from prompt_toolkit.document import Document
 from prompt_toolkit.filters import Condition, is_searching
@@ -44,6 +43,7 @@ from prompt_toolkit.widgets import CompletionsToolbar, SearchToolbar
 from chat.cli.i18n import _, _n
 from chat.client.ui import render
 from chat.client.ui.base import TerminalController
+from chat.client.ui.line_buffer import LineBuffer
 from chat.client.ui.output_queue import STYLES, OutputQueue, columns_of, make_output, release
 from chat.client.ui.render import RenderedMessage
 from chat.client.ui.signals import ENDING_SIGNALS
@@ -231,7 +231,7 @@ class Draft:
         self.hint = ""  # what the status line says instead, until the next key
         self._is_asked_about = False  # since it is long
         self._was_interrupted = False
-        self.buffer = Buffer(
+        self.buffer = LineBuffer(
             multiline=True,
             history=InMemoryHistory(),
             completer=DraftCompleter(controller),
