@@ -182,7 +182,7 @@ class ChatService(chat_pb2_grpc.ChatServiceServicer):
                     await write(frame)
                 client.writing_since = None
                 client.queue.mark_written()
-                if client.wants_batches and client.queue.has_deliveries:
+                if client.wants_batches and client.queue.has_new_deliveries:
                     took_seconds = clock() - started
                     await asyncio.sleep(min(COALESCE_FACTOR * took_seconds, MAX_COALESCE_SECONDS))
         except ChatError as refusal:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from itertools import accumulate
 from typing import Any
 
 import grpc
@@ -16,8 +17,18 @@ from support import DEADLINE_SECONDS
 import chat_pb2
 from chat.protocol.errors import ChatError
 from chat.protocol.metadata import REASON, JoinRequest
+from chat.server.encoding import OVERHEAD_BYTES
 from chat.server.hub import Hub
-from chat.server.log.base import Deliver, Entry, Holder, LogError, Missing, Place, Problem
+from chat.server.log.base import (
+    MAX_PAGE_BYTES,
+    Deliver,
+    Entry,
+    Holder,
+    LogError,
+    Missing,
+    Place,
+    Problem,
+)
 from chat.server.member import Member
 from chat.server.posting import Posting
 from chat.server.rate_limit import Rate, RateLimits
@@ -51,6 +62,7 @@ class FakeLog:
         self._last_id = 0
         self.read_turns = 1
         self.reads = 0
+        self.asked_bytes: list[int] = []  # how large each page might be
         self.rows: list[tuple[str, Message]] = []
         self._keys: dict[tuple[str, str], tuple[str, Message]] = {}
         self._waiting: list[Entry] = []
@@ -106,10 +118,15 @@ class FakeLog:
     async def flush(self) -> None:
         self.commit_and_deliver()
 
-    async def read(self, room: str, after: int, limit: int, before: int = 0) -> list[Message]:
+    async def read(
+        self, room: str, after: int, limit: int, before: int = 0, max_bytes: int = MAX_PAGE_BYTES
+    ) -> list[Message]:
         self.reads += 1
+        self.asked_bytes.append(max_bytes)
         end = before or self._last_id + 1
         found = [m for place, m in self.rows if place == room and after < m.id < end][:limit]
+        sizes = accumulate(message.ByteSize() + OVERHEAD_BYTES for message in found)
+        found = found[: max(1, sum(size <= max_bytes for size in sizes))]
         await self._take_turns()
         return found
 

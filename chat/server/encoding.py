@@ -6,7 +6,7 @@ Serialized protobufs of a repeated field can be joined end to end, and the resul
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -19,8 +19,24 @@ from chat.protocol.limits import MAX_BATCH_BYTES, MAX_BROKEN_KEY_BYTES
 
 WIRE_TYPE_LEN = 2
 _BATCH_TAG = bytes([chat_pb2.Message.BATCH_FIELD_NUMBER << 3 | WIRE_TYPE_LEN])
-# Names and ids beside the text, in round figures: a bound on memory, no protocol.
+# What a message in memory takes beside its own bytes, in round figures.
 OVERHEAD_BYTES = 64
+# What all queues of a server together hold of what the log has: it is not needed in memory.
+MAX_BACKLOG_BYTES = 16 << 20
+
+
+class Backlog:
+    """How much of what the log has committed waits in the queues of all, each message once."""
+
+    __slots__ = ("held_bytes",)
+
+    def __init__(self) -> None:
+        self.held_bytes = 0
+
+    @property
+    def is_full(self) -> bool:
+        """Whether the slow should read from the log instead."""
+        return self.held_bytes > MAX_BACKLOG_BYTES
 
 
 class Delivery:
@@ -28,18 +44,38 @@ class Delivery:
 
     `is_logged`: they come in the order of the log, and can be read from it. Otherwise they are
     presence, which comes now or never, or answers: notices, echoes to the sender alone.
+    `full`: each message with all its fields, where that is known already. `backlog`: where it
+    counts for as long as it exists.
     """
 
-    __slots__ = ("_batch", "_full", "_plain", "is_logged", "messages", "size_bytes")
+    __slots__ = ("_backlog", "_batch", "_full", "_plain", "is_logged", "messages", "size_bytes")
 
-    def __init__(self, messages: Sequence[chat_pb2.Message], is_logged: bool = False) -> None:
+    def __init__(
+        self,
+        messages: Sequence[chat_pb2.Message],
+        is_logged: bool = False,
+        full: list[bytes] | None = None,
+        backlog: Backlog | None = None,
+    ) -> None:
+        self._backlog = None
         self.messages = messages
         self.is_logged = is_logged
-        texts = sum(len(message.message) for message in messages)
-        self.size_bytes = texts + OVERHEAD_BYTES * len(messages)
+        self._full = [encode(message) for message in messages] if full is None else full
+        self.size_bytes = sum(map(len, self._full)) + OVERHEAD_BYTES * len(messages)
         self._plain: list[bytes] | None = None
-        self._full: list[bytes] | None = None
         self._batch: list[bytes] | None = None
+        if backlog is not None:
+            self._backlog = backlog
+            backlog.held_bytes += self.size_bytes
+
+    def __del__(self) -> None:
+        if self._backlog is not None:
+            self._backlog.held_bytes -= self.size_bytes
+
+    @property
+    def is_too_much(self) -> bool:
+        """Whether there is so much in all queues that it should not wait in one more."""
+        return self._backlog is not None and self._backlog.is_full
 
     @property
     def last_id(self) -> int:
@@ -50,8 +86,8 @@ class Delivery:
         """Return what comes after `message_id`: mostly this very object, for all to share."""
         if not self.is_logged or self.messages[0].id > message_id:
             return self
-        rest = [message for message in self.messages if message.id > message_id]
-        return Delivery(rest, is_logged=True)
+        count = sum(message.id <= message_id for message in self.messages)
+        return Delivery(self.messages[count:], is_logged=True, full=self._full[count:])
 
     def without_ids(self) -> Delivery:
         """Return the same messages with no place in the log."""
@@ -70,8 +106,6 @@ class Delivery:
 
     def full(self) -> list[bytes]:
         """Return each message with all its fields."""
-        if self._full is None:
-            self._full = [encode(message) for message in self.messages]
         return self._full
 
     def batch(self) -> list[bytes]:
@@ -79,6 +113,18 @@ class Delivery:
         if self._batch is None:
             self._batch = join(_BATCH_TAG + varint(len(raw)) + raw for raw in self.full())
         return self._batch
+
+
+def cut(messages: Sequence[chat_pb2.Message], backlog: Backlog) -> Iterator[Delivery]:
+    """Yield what the log has committed in one room in deliveries that are a batch at most."""
+    full = [encode(message) for message in messages]
+    start = size = 0
+    for end, raw in enumerate(full):
+        size += len(raw) + OVERHEAD_BYTES
+        if size > MAX_BATCH_BYTES and end > start:
+            yield Delivery(messages[start:end], True, full[start:end], backlog)
+            start, size = end, len(raw) + OVERHEAD_BYTES
+    yield Delivery(messages[start:], True, full[start:], backlog)
 
 
 def decode(raw: bytes) -> chat_pb2.Message:

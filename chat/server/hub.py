@@ -15,11 +15,11 @@ from chat.protocol.limits import HELD_SECONDS, KEEPALIVE_TIME_MS, PING_TIMEOUT_M
 from chat.protocol.metadata import Greeting, JoinRequest
 from chat.protocol.names import check_name, check_room, name_key
 from chat.server.directory import Directory, Person, identity_of, new_identity
-from chat.server.encoding import Delivery
+from chat.server.encoding import Backlog, Delivery, cut
 from chat.server.log.base import Entry, Holder, Log, Missing, Place
 from chat.server.member import Member
 from chat.server.rate_limit import RateLimits
-from chat.server.replay import readable
+from chat.server.replay import PageBudget, readable
 from chat.server.room import Room, is_inbox
 from chat.server.subscription import Subscription
 
@@ -45,6 +45,8 @@ class Hub:
         self.last_id = 0  # the newest log message that was broadcast
         self._max_clients = max_clients
         self._limits = limits or RateLimits(rate)
+        self._backlog = Backlog()
+        self._page_budget = PageBudget()
 
     async def start(self) -> None:
         """Find out where the log ends, and whose names are held; before anybody joins."""
@@ -73,7 +75,7 @@ class Hub:
         has_ghost = person is not None and not person.is_lost
         if len(self.members) - has_ghost >= self._max_clients:
             raise ChatError("SERVER_FULL")
-        member = Member(request, self.log, address)
+        member = Member(request, self.log, self._page_budget, address)
         if request.user is not None:
             name = check_name(request.user)
             self.directory.check_free(name, person)
@@ -274,6 +276,7 @@ class Hub:
         self.members.remove(member)
         self._limits.leave(member.rate_limit)
         member.close()
+        member.replay.close()
         rooms = [place.room for place in member.rooms.values()]
         for place in member.places():
             place.has_ended = True
@@ -318,11 +321,11 @@ class Hub:
                 self.last_id = entry.message.id
                 by_room.setdefault(entry.room, []).append(entry.message)
         for key, messages in by_room.items():
-            delivery = Delivery(messages, is_logged=True)
             room = self.rooms.get(key)
-            if room is not None:
-                room.last_id = delivery.last_id
-            yield key, room, delivery
+            for delivery in cut(messages, self._backlog):
+                if room is not None:
+                    room.last_id = delivery.last_id
+                yield key, room, delivery
 
     def answer(self, entry: Entry) -> None:
         """Tell the sender what became of its message, where the broadcast itself does not."""

@@ -16,7 +16,7 @@ from chat.server.directory import Person
 from chat.server.encoding import Delivery, join
 from chat.server.log.base import Log
 from chat.server.rate_limit import RateLimit
-from chat.server.replay import Replay
+from chat.server.replay import PageBudget, Replay
 from chat.server.send_queue import SendQueue, wake
 from chat.server.subscription import Subscription
 
@@ -55,7 +55,9 @@ class Member:
 
     rate_limit: RateLimit  # set by the hub, as soon as it knows who this is
 
-    def __init__(self, request: JoinRequest, log: Log, address: str = "") -> None:
+    def __init__(
+        self, request: JoinRequest, log: Log, budget: PageBudget, address: str = ""
+    ) -> None:
         self.address = address
         self.is_full = request.is_full
         self.is_multiroom = request.inbox is not None
@@ -67,7 +69,7 @@ class Member:
         self.inbox: Subscription | None = None
         self.left: set[str] = set()
         self.queue = SendQueue()
-        self.replay = Replay(log, self.queue)
+        self.replay = Replay(log, self.queue, budget)
         self.error: ChatError | None = None  # how the stream ends; None: with OK
         self.writing_since: float | None = None  # seconds of the loop's clock; None: not writing
         self.uncommitted = 0  # own messages on their way into the log

@@ -12,6 +12,9 @@ The order at the seam, for each subscription, which makes that neither lose nor 
    queued, of which what is not after the cursor is left out (`Delivery.after`).
 5. Any other page is followed by more: `mark_gap()` leaves what was queued meanwhile to the log.
 
+A page is small at first, and grows with a reader who takes what it is sent: one who takes nothing
+holds no more than a batch. What all hold beyond that is bounded as well (`PageBudget`).
+
 Between two subscriptions there is no order, nor between them and events. Pages and what is queued
 take turns, so that neither a busy room nor a long history keeps the other waiting; but an answer is
 never behind a page, since it may say from where the page is (ENTERED, a notice of what is missing).
@@ -21,6 +24,7 @@ Knows no gRPC and no SQL; everything runs in the event loop.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Awaitable
 from dataclasses import dataclass
@@ -28,13 +32,22 @@ from typing import TypeVar
 
 import chat_pb2
 from chat.protocol.errors import ChatError
+from chat.protocol.limits import MAX_BATCH_BYTES
 from chat.server.encoding import Delivery
-from chat.server.log.base import Log, LogError
+from chat.server.log.base import MAX_PAGE_BYTES, Log, LogError
 from chat.server.send_queue import SendQueue
 from chat.server.subscription import Subscription
 
 # Messages that a client behind the others gets from the log at a time.
 PAGE_MESSAGES = 500
+# The first page of a reader; each is twice the one before while they are written as quickly as this
+# (it includes a rest of the writer's), up to `MAX_PAGE_BYTES`.
+MIN_PAGE_BYTES = MAX_BATCH_BYTES
+QUICK_SECONDS = 0.25
+# What the pages of all readers may be larger than the first, together.
+MAX_LENT_BYTES = 32 << 20
+# Of a part of a history, which has a key and a room of its own.
+PART_BYTES = MAX_BATCH_BYTES - (2 << 10)
 
 _Result = TypeVar("_Result")
 _log = logging.getLogger(__name__)
@@ -50,16 +63,77 @@ class History:
     before: int
 
 
+class PageBudget:
+    """What the readers of one server have been lent for pages larger than the first."""
+
+    __slots__ = ("lent_bytes",)
+
+    def __init__(self) -> None:
+        self.lent_bytes = 0
+
+    def lend(self, wanted_bytes: int) -> int:
+        """Return how many bytes are lent: as many as there are. They are to be given back."""
+        lent_bytes = min(wanted_bytes, MAX_LENT_BYTES - self.lent_bytes)
+        self.lent_bytes += lent_bytes
+        return lent_bytes
+
+
+class PageSize:
+    """How large the next page of one reader may be."""
+
+    __slots__ = ("_begun_at", "_budget", "_is_over", "_lent_bytes", "_wanted_bytes")
+
+    def __init__(self, budget: PageBudget) -> None:
+        self._budget = budget
+        self._wanted_bytes = MIN_PAGE_BYTES
+        self._lent_bytes = 0
+        self._begun_at: float | None = None
+        self._is_over = False
+
+    def begin(self) -> int:
+        """Return how many bytes may be read now."""
+        self._begun_at = asyncio.get_running_loop().time()
+        if not self._is_over:
+            self._lent_bytes = self._budget.lend(self._wanted_bytes - MIN_PAGE_BYTES)
+        return MIN_PAGE_BYTES + self._lent_bytes
+
+    def end(self) -> None:
+        """Note that what was read has been written, or that there was nothing."""
+        if self._begun_at is None:
+            return
+        took_seconds = asyncio.get_running_loop().time() - self._begun_at
+        self._begun_at = None
+        if took_seconds > QUICK_SECONDS:
+            self._wanted_bytes = MIN_PAGE_BYTES
+        else:
+            self._wanted_bytes = min(2 * self._wanted_bytes, MAX_PAGE_BYTES)
+        self._give_back()
+
+    def close(self) -> None:
+        """Give back what was lent, and borrow no more."""
+        self._is_over = True
+        self._give_back()
+
+    def _give_back(self) -> None:
+        self._budget.lent_bytes -= self._lent_bytes
+        self._lent_bytes = 0
+
+
 class Replay:
     """Pages of the log, what the queue holds, and a history that was asked for, taking turns."""
 
-    __slots__ = ("_history", "_is_turn_of_pages", "_log", "_queue")
+    __slots__ = ("_history", "_is_turn_of_pages", "_log", "_page_size", "_queue")
 
-    def __init__(self, log: Log, queue: SendQueue) -> None:
+    def __init__(self, log: Log, queue: SendQueue, budget: PageBudget) -> None:
         self._log = log
         self._queue = queue
+        self._page_size = PageSize(budget)
         self._history: History | None = None
         self._is_turn_of_pages = False
+
+    def close(self) -> None:
+        """Note that the stream has ended, whatever is still being written."""
+        self._page_size.close()
 
     def begin_history(self, history: History) -> None:
         """Hand out a history, page by page; its echo is an answer that is owed from now on."""
@@ -69,9 +143,11 @@ class Replay:
     async def next(self) -> list[Delivery]:
         """Wait for something to send and return it, in order; empty: all that is owed was sent.
 
-        For the one writer of the stream. Raises LOG_UNREADABLE.
+        For the one writer of the stream, who has written what it was given before. Raises
+        LOG_UNREADABLE.
         """
         queue = self._queue
+        self._page_size.end()
         while True:
             has_pages = bool(queue.gaps) or self._history is not None
             is_pages_turn = has_pages and self._is_turn_of_pages and not queue.has_waiting_answers
@@ -90,7 +166,7 @@ class Replay:
 
     def _take_queued(self) -> list[Delivery]:
         deliveries: list[Delivery] = []
-        for delivery, place in self._queue.take_all():
+        for delivery, place, _is_answer in self._queue.take():
             if place is None:
                 deliveries.append(delivery)
             elif (rest := delivery.after(place.seen_id)).messages:
@@ -108,7 +184,9 @@ class Replay:
         """Read what comes next in one subscription."""
         broadcast_id = place.room.last_id
         self._queue.clear_gap(place)
-        page = await readable(self._log.read(place.room.key, place.seen_id, PAGE_MESSAGES))
+        size = self._page_size.begin()
+        reading = self._log.read(place.room.key, place.seen_id, PAGE_MESSAGES, max_bytes=size)
+        page = await readable(reading)
         is_last = self._queue.is_closed or place.is_leaving
         if place.is_leaving:
             page = [message for message in page if message.id <= place.owed_id]
@@ -128,8 +206,8 @@ class Replay:
         part = chat_pb2.Message(kind=chat_pb2.KIND_HISTORY, room=history.room, key=history.key)
         if not self._queue.is_closed:
             after, before = history.after, history.before
-            page = await readable(self._log.read(history.room, after, PAGE_MESSAGES, before))
-            part.batch.extend(page)
+            reading = self._log.read(history.room, after, PAGE_MESSAGES, before, PART_BYTES)
+            part.batch.extend(await readable(reading))
         if part.batch:
             history.after = part.batch[-1].id
         else:

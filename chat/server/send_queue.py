@@ -7,8 +7,8 @@ Three sorts of delivery go through it, and differ in what happens when it is ful
 - answers to what the client asked are never dropped: instead nothing more is read from it until
   they have been written (`wait_answered`), so that there are never many.
 
-Bounded in messages and in bytes. Knows neither the log nor the client; everything runs in the event
-loop.
+Bounded in messages and in bytes, those of names and keys included. Knows neither the log nor the
+client; everything runs in the event loop.
 """
 
 from __future__ import annotations
@@ -18,11 +18,15 @@ import asyncio
 from chat.server.encoding import Delivery
 from chat.server.subscription import Subscription
 
-# What a queue holds at most; a single larger delivery still goes into an empty queue.
+# What a queue holds at most; a single larger delivery still goes into an empty queue. With what is
+# being written and a page of the log, one reader takes less than 1.5 MiB.
 MAX_QUEUED_MESSAGES = 4096
-MAX_QUEUED_BYTES = 1 << 20
+MAX_QUEUED_BYTES = 768 << 10
+# What the writer takes at a time: until it is written, nobody can leave it to the log any more.
+MAX_TAKEN_BYTES = 64 << 10
 
-Item = tuple[Delivery, "Subscription | None"]
+# What it is, which place in the log it belongs to, and whether it is an answer.
+Item = tuple[Delivery, "Subscription | None", bool]
 
 
 class SendQueue:
@@ -35,6 +39,7 @@ class SendQueue:
     # Ten thousand of them are visited for each message: the smaller the faster.
     __slots__ = (
         "_answered",
+        "_has_rest",
         "_items",
         "_owed",
         "_ready",
@@ -52,6 +57,7 @@ class SendQueue:
         self.queued_messages = 0
         self.queued_bytes = 0
         self._items: list[Item] = []
+        self._has_rest = False  # the last `take` left something
         # Answers that wait here, that are still being made, and that are being written.
         self._unanswered = 0
         self._owed = 0
@@ -82,11 +88,13 @@ class SendQueue:
         """Queue the answer to something that the client asked, however full the queue is."""
         if not self.is_closed:
             self._unanswered += 1
-            self._append(delivery, None)
+            self._append(delivery, None, is_answer=True)
             wake(self._ready)
 
-    def _append(self, delivery: Delivery, subscription: Subscription | None) -> None:
-        self._items.append((delivery, subscription))
+    def _append(
+        self, delivery: Delivery, subscription: Subscription | None, is_answer: bool = False
+    ) -> None:
+        self._items.append((delivery, subscription, is_answer))
         self.queued_messages += len(delivery.messages)
         self.queued_bytes += delivery.size_bytes
 
@@ -94,6 +102,7 @@ class SendQueue:
         return (
             self.queued_messages + len(delivery.messages) <= MAX_QUEUED_MESSAGES
             and self.queued_bytes + delivery.size_bytes <= MAX_QUEUED_BYTES
+            and not delivery.is_too_much
         )
 
     # Taking out; for the one writer.
@@ -103,13 +112,37 @@ class SendQueue:
         """Whether anything waits."""
         return bool(self._items)
 
-    def take_all(self) -> list[Item]:
-        """Return everything that waits, in order, and empty the queue."""
-        taken, self._items = self._items, []
-        self.queued_messages = self.queued_bytes = 0
-        self._unwritten += self._unanswered
-        self._unanswered = 0
+    @property
+    def has_new_deliveries(self) -> bool:
+        """Whether everything had been taken, and more has come since."""
+        return bool(self._items) and not self._has_rest
+
+    def take(self) -> list[Item]:
+        """Return what waits, in order: `MAX_TAKEN_BYTES` of it, or one delivery that is longer."""
+        if self.queued_bytes <= MAX_TAKEN_BYTES:
+            taken, self._items = self._items, []
+        else:
+            count = self._count_to_take()
+            taken, self._items = self._items[:count], self._items[count:]
+        answers = sum(is_answer for _delivery, _place, is_answer in taken)
+        self._unanswered -= answers
+        self._unwritten += answers
+        self._has_rest = bool(self._items)
+        self._measure()
         return taken
+
+    def _count_to_take(self) -> int:
+        size = 0
+        for count, (delivery, _place, _is_answer) in enumerate(self._items):
+            size += delivery.size_bytes
+            if size > MAX_TAKEN_BYTES and count:
+                return count
+        return len(self._items)
+
+    def _measure(self) -> None:
+        """Count anew what waits."""
+        self.queued_messages = sum(len(item[0].messages) for item in self._items)
+        self.queued_bytes = sum(item[0].size_bytes for item in self._items)
 
     def mark_written(self) -> None:
         """Note that everything taken so far has been written."""
@@ -186,7 +219,7 @@ class SendQueue:
 
     def owes(self, subscription: Subscription) -> bool:
         """Say whether something of it waits here, or is left to the log."""
-        return subscription.is_behind or any(place is subscription for _, place in self._items)
+        return subscription.is_behind or any(item[1] is subscription for item in self._items)
 
     def forget(self, subscription: Subscription) -> None:
         """Take out what waits of a subscription."""
@@ -195,8 +228,7 @@ class SendQueue:
         kept = [item for item in self._items if item[1] is not subscription]
         if len(kept) < len(self._items):
             self._items = kept
-            self.queued_messages = sum(len(delivery.messages) for delivery, _place in kept)
-            self.queued_bytes = sum(delivery.size_bytes for delivery, _place in kept)
+            self._measure()
 
 
 def wake(future: asyncio.Future[None] | None) -> None:

@@ -7,9 +7,16 @@ from collections import Counter
 import pytest
 from rooms import Chat, FakeLog, Message, Reader, quiet
 
-from chat.protocol.limits import MAX_BATCH_BYTES, MAX_BROKEN_KEY_BYTES
+import chat_pb2
+from chat.protocol.limits import (
+    MAX_BATCH_BYTES,
+    MAX_BROKEN_KEY_BYTES,
+    MAX_KEY_CHARACTERS,
+    MAX_MESSAGE_BYTES,
+    MAX_NAME_CHARACTERS,
+)
 from chat.server import encoding
-from chat.server.encoding import Delivery
+from chat.server.encoding import Backlog, Delivery
 
 
 def messages(count: int, text: str = "oi") -> list[Message]:
@@ -17,6 +24,31 @@ def messages(count: int, text: str = "oi") -> list[Message]:
     for message in made:
         message.sent_at.FromNanoseconds(1_800_000_000_000_000_000 + message.id)
     return made
+
+
+def test_group_is_cut_into_batches() -> None:
+    """In order, each a batch at most; one that is longer by itself alone."""
+    backlog = Backlog()
+    said = [*messages(3, "x" * 8192), Message(message="y" * MAX_BATCH_BYTES), *messages(700)]
+    parts = list(encoding.cut(said, backlog))
+    assert [message for part in parts for message in part.messages] == said
+    assert [len(part.batch()) for part in parts] == [1] * len(parts)
+    assert [len(part.messages) for part in parts[:2]] == [3, 1]
+    assert all(part.size_bytes <= MAX_BATCH_BYTES for part in (parts[0], *parts[2:]))
+    assert len(parts) == 4 and all(part.is_logged for part in parts)
+    assert backlog.held_bytes == sum(part.size_bytes for part in parts)
+    parts.clear()
+    assert backlog.held_bytes == 0
+
+
+def test_longest_message_is_far_below_a_batch() -> None:
+    """Every field at its longest, as a server sends it."""
+    message = Message(message="x" * MAX_MESSAGE_BYTES, key="\U0001f600" * MAX_KEY_CHARACTERS)
+    message.user = message.to = message.room = "\U0001f600" * MAX_NAME_CHARACTERS
+    message.id, message.kind = (1 << 64) - 1, chat_pb2.KIND_ACTION
+    message.sent_at.FromJsonString("9999-12-31T23:59:59.999999999Z")
+    (piece,) = Delivery([message]).batch()
+    assert len(piece) < MAX_BATCH_BYTES // 3
 
 
 @pytest.mark.parametrize("size", [1, 100, 127, 128, 8192])

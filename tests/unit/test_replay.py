@@ -7,21 +7,23 @@ import random
 
 import pytest
 from places import ManyPlaces
-from rooms import Chat, FakeLog, Reader, quiet
+from rooms import Chat, FakeLog, Message, Reader, bounded, quiet
 
 import chat_pb2
+from chat.protocol.limits import MAX_BATCH_BYTES
 from chat.protocol.metadata import JoinRequest
 from chat.server import replay, send_queue
+from chat.server.replay import PageBudget, PageSize
 
 # Joining with history, and coming back.
 
 
-async def chat_with(count: int, room: str = "") -> Chat:
-    """Return a chat in which somebody has said 1, 2, 3, … and left."""
+async def chat_with(count: int, room: str = "", text: str = "") -> Chat:
+    """Return a chat in which somebody has said 1, 2, 3, … (or `text`), and left."""
     chat = await Chat().start()
     writer = await chat.join("writer", room=room)
     for number in range(1, count + 1):
-        await writer.say(str(number))
+        await writer.say(text or str(number))
     await quiet()
     writer.leave()
     return chat
@@ -150,6 +152,72 @@ async def test_queue_is_bounded_in_bytes_too(monkeypatch: pytest.MonkeyPatch) ->
         assert slow.member.queue.queued_bytes <= 50_000
     slow.read()
     await slow.hears(20)
+
+
+async def test_pages_grow_with_a_reader_who_takes_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    """From a batch to the largest page; each is lent for only as long as it is written."""
+    chat = await chat_with(600, text="x" * 4000)
+    ana = await chat.join_asleep("ana", after=0)
+    chat.log.asked_bytes.clear()
+    ana.read()
+    await ana.hears(600)
+    assert chat.log.asked_bytes[:5] == [kib << 10 for kib in (32, 64, 128, 256, 256)]
+    assert ana.ids == list(range(1, 601))
+
+
+async def test_page_of_a_reader_who_takes_nothing_is_a_batch() -> None:
+    """However many of them there are; it is small again after a write that took long."""
+    chat = await chat_with(200, text="x" * 4000)
+    ana = await chat.join_asleep("ana", after=0)
+    sizes = []
+    for pause in (0, 0, 0, replay.QUICK_SECONDS, 0, 0):
+        frames = await bounded(ana.member.next_frames())
+        sizes.append(sum(map(len, frames)))
+        ana.member.queue.mark_written()
+        await asyncio.sleep(pause)
+    assert [round(size / 2**15 + 0.4) for size in sizes] == [1, 2, 4, 8, 1, 2]
+
+
+async def test_pages_of_all_are_bounded_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where much is lent, the others' pages are small; a stream that ends gives back its own."""
+    monkeypatch.setattr(replay, "MAX_LENT_BYTES", 32 << 10)
+    chat = await chat_with(60, text="x" * 4000)
+    ana, bia = [await chat.join_asleep(name, after=0) for name in ("ana", "bia")]
+    ana.member.queue.take()  # that bia has come
+    for reader in (ana, bia, ana, bia):
+        await bounded(reader.member.next_frames())
+        reader.member.queue.mark_written()
+    assert [size >> 10 for size in chat.log.asked_bytes[-4:]] == [32, 32, 64, 32]
+    ana.leave()
+    bia.member.queue.take()  # that ana has left
+    await bounded(bia.member.next_frames())
+    assert chat.log.asked_bytes[-1] == 64 << 10
+
+
+async def test_stream_that_has_ended_borrows_nothing() -> None:
+    """Its writer may still hand out what is owed."""
+    budget = PageBudget()
+    size = PageSize(budget)
+    size.begin()
+    size.end()
+    assert size.begin() == 64 << 10 and budget.lent_bytes == 32 << 10
+    size.close()
+    assert budget.lent_bytes == 0
+    size.end()
+    assert size.begin() == 32 << 10 and budget.lent_bytes == 0
+
+
+async def test_parts_of_a_history_are_batches() -> None:
+    """With the longest key and room, none is longer than a batch that is written."""
+    room = "\U0001d538".join("b" * 16)
+    chat = await chat_with(40, room=room, text="x" * 4000)
+    ana = await chat.join("ana", room=room, history=0)
+    key = "\U0001f600" * 256
+    wish = Message(kind=chat_pb2.KIND_HISTORY, message="40", room=room, key=key)
+    await ana.post(wish)
+    await quiet()
+    parts = [len(frame) for frame in ana.frames]
+    assert max(parts) <= MAX_BATCH_BYTES and len(parts) == 7
 
 
 async def test_presence_does_not_fill_the_memory_for_a_slow_reader(

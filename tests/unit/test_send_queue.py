@@ -8,8 +8,8 @@ from collections.abc import Callable
 import pytest
 from rooms import Message, bounded
 
-from chat.server import send_queue
-from chat.server.encoding import Delivery
+from chat.server import encoding, send_queue
+from chat.server.encoding import Backlog, Delivery
 from chat.server.room import Room
 from chat.server.send_queue import SendQueue
 from chat.server.subscription import Subscription
@@ -33,7 +33,7 @@ def event(text: str = "oi") -> Delivery:
 
 
 def taken(queue: SendQueue) -> list[Delivery]:
-    return [delivery for delivery, _place in queue.take_all()]
+    return [delivery for delivery, _place, _is_answer in queue.take()]
 
 
 @pytest.fixture
@@ -66,12 +66,12 @@ def test_queue_is_full_at_its_bounds_and_not_before(place: Subscription) -> None
 def test_bytes_fill_it_as_well() -> None:
     """To the byte."""
     first = event("x" * 100)
-    rest = "x" * (1000 - first.size_bytes - event("").size_bytes)
+    rest = "x" * (1000 - first.size_bytes - event("x" * 200).size_bytes + 200)
     queue = SendQueue()
     queue.put_event(first)
     queue.put_event(event(rest))
     assert queue.queued_bytes == 1000
-    queue.take_all()
+    queue.take()
     queue.put_event(first)
     queue.put_event(event(rest + "x"))
     assert taken(queue) == [first]
@@ -91,6 +91,71 @@ def test_answers_are_taken_however_full_it_is(place: Subscription) -> None:
     assert not queue.has_answers
 
 
+def test_names_and_keys_fill_it_as_well(place: Subscription) -> None:
+    """Bytes are counted as they are written, whatever they are for."""
+    message = Message(user="ü" * 32, key="\U0001f600" * 256, room="é" * 32, id=1)
+    delivery = Delivery([message], is_logged=True)
+    assert delivery.size_bytes >= message.ByteSize()
+    queue = SendQueue()
+    queue.put_event(event())
+    queue.put(delivery, place)
+    assert place.has_gap
+
+
+def test_much_is_taken_in_parts(monkeypatch: pytest.MonkeyPatch, place: Subscription) -> None:
+    """In order; what was not taken can still be left to the log, and answers count one by one."""
+    monkeypatch.setattr(send_queue, "MAX_QUEUED_MESSAGES", 100)
+    first, second = event("x" * 100), logged(1, "y" * 100)
+    monkeypatch.setattr(send_queue, "MAX_TAKEN_BYTES", first.size_bytes + second.size_bytes)
+    queue = SendQueue()
+    queue.put_answer(first)
+    queue.put(second, place)
+    queue.put_answer(last := event("z"))
+    assert taken(queue) == [first, second]
+    assert queue.has_deliveries and not queue.has_new_deliveries
+    assert queue.has_waiting_answers and queue.queued_bytes == last.size_bytes
+    queue.mark_written()
+    assert queue.has_answers
+    assert taken(queue) == [last]
+    assert queue.queued_bytes == queue.queued_messages == 0
+    queue.mark_written()
+    assert not queue.has_answers
+    queue.put_event(event())
+    assert queue.has_new_deliveries
+
+
+def test_single_delivery_is_taken_however_long_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And by itself."""
+    monkeypatch.setattr(send_queue, "MAX_TAKEN_BYTES", 10)
+    queue = SendQueue()
+    long = [event("x" * 100), event("y" * 100)]
+    for one in long:
+        queue.put_answer(one)
+    assert taken(queue) == [long[0]]
+    assert taken(queue) == [long[1]]
+
+
+def test_when_all_queues_hold_much_the_slow_read_the_log(
+    monkeypatch: pytest.MonkeyPatch, place: Subscription
+) -> None:
+    """Who has nothing waiting gets it as ever; what was written is not counted any more."""
+    monkeypatch.setattr(encoding, "MAX_BACKLOG_BYTES", 150)
+    backlog = Backlog()
+    slow, other = SendQueue(), Subscription(Room("sala", 0))
+    for number in (1, 2):
+        slow.put(Delivery([Message(id=number)], True, backlog=backlog), place)
+    assert not place.has_gap and not backlog.is_full
+    last = Delivery([Message(id=3)], True, backlog=backlog)
+    quick = SendQueue()
+    quick.put(last, other)
+    assert backlog.is_full and quick.has_deliveries
+    slow.put(last, place)
+    assert place.has_gap and not slow.has_deliveries
+    quick.take()
+    del last
+    assert backlog.held_bytes == 0
+
+
 async def test_reader_waits_until_its_answers_were_written() -> None:
     """Those that wait, those being written, and those that are made in parts."""
     queue = SendQueue()
@@ -98,7 +163,7 @@ async def test_reader_waits_until_its_answers_were_written() -> None:
     queue.put_answer(event())
     queue.owe_answer()
     waiting = asyncio.ensure_future(queue.wait_answered())
-    queue.take_all()
+    queue.take()
     queue.mark_written()
     await asyncio.sleep(0)
     assert not waiting.done()
@@ -143,7 +208,7 @@ def test_behind_a_gap_a_place_is_left_alone_until_it_is_read(place: Subscription
     assert not queue.has_deliveries
     queue.put(logged(), Subscription(Room("sala", 0)))
     assert queue.has_deliveries
-    queue.take_all()
+    queue.take()
     queue.clear_gap(place)
     queue.put(logged(), place)
     assert queue.has_deliveries and not queue.gaps

@@ -118,12 +118,12 @@ class Log(Protocol):
         """Return when everything appended so far has been delivered."""
 
     async def read(
-        self, room: str, after: int, limit: int, before: int = 0
+        self, room: str, after: int, limit: int, before: int = 0, max_bytes: int = MAX_PAGE_BYTES
     ) -> list[chat_pb2.Message]:
         """Return committed messages of `room` with an id above `after`, in order.
 
-        Up to `limit` of them, and no more than `MAX_PAGE_BYTES` unless the first is longer; where
-        `before` is given, with ids below it.
+        Up to `limit` of them, and no more than `max_bytes`, names and keys counted, unless the
+        first is longer; where `before` is given, with ids below it.
         """
 
     async def find_places(

@@ -99,10 +99,10 @@ class SqliteLog:
         self._writer.start(deliver)
 
     async def read(
-        self, room: str, after: int, limit: int, before: int = 0
+        self, room: str, after: int, limit: int, before: int = 0, max_bytes: int = MAX_PAGE_BYTES
     ) -> list[chat_pb2.Message]:
         """Return a page of `room`: ids above `after`, below `before` if that is given, in order."""
-        rows = await self._run(self._page, room, after, limit, before or MAX_ID)
+        rows = await self._run(self._page, room, after, limit, before or MAX_ID, max_bytes)
         return [_message(row) for row in rows]
 
     async def find_places(
@@ -153,7 +153,7 @@ class SqliteLog:
         with self._read_lock:
             return self._reading.execute(query, parameters).fetchall()
 
-    def _page(self, room: str, after: int, limit: int, before: int) -> list[Any]:
+    def _page(self, room: str, after: int, limit: int, before: int, max_bytes: int) -> list[Any]:
         query = (
             f"SELECT {COLUMNS} FROM message WHERE room = ? AND id > ? AND id < ?"
             " ORDER BY id LIMIT ?"
@@ -163,8 +163,8 @@ class SqliteLog:
         parameters = (room, after, before, limit)
         with self._read_lock, closing(self._reading.execute(query, parameters)) as cursor:
             for row in cursor:
-                size += len(row[3].encode()) + OVERHEAD_BYTES
-                if rows and size > MAX_PAGE_BYTES:
+                size += _size_of(row)
+                if rows and size > max_bytes:
                     break
                 rows.append(row)
         return rows
@@ -305,6 +305,12 @@ def _stamp(message: chat_pb2.Message, message_id: int, sent_at: int) -> None:
     message.id = message_id
     message.sent_at.seconds, microseconds = divmod(sent_at, 1_000_000)
     message.sent_at.nanos = microseconds * 1000
+
+
+def _size_of(row: Sequence[Any]) -> int:
+    """Return about how many bytes the message of a row takes."""
+    texts = (value for value in row if isinstance(value, str))
+    return OVERHEAD_BYTES + sum(len(text.encode()) for text in texts)
 
 
 def _message(row: Sequence[Any]) -> chat_pb2.Message:
