@@ -33,19 +33,22 @@ try:
     from chat.protocol import limits
     from chat.protocol.errors import ChatError, ConfigError
     from chat.protocol.metadata import JoinRequest
-    from chat.server import interceptors, runtime, status
+    from chat.server import interceptors, log_care, runtime, status
     from chat.server.acceptor import make_server
     from chat.server.console_log import ConsoleLog
     from chat.server.encoding import decode, key_of
     from chat.server.hub import Hub
     from chat.server.listener import Listener
-    from chat.server.log.base import Entry, LogError
+    from chat.server.log.base import Entry, LogError, Problem
     from chat.server.log.sqlite import SqliteLog
+    from chat.server.log_sentences import explain_log_error
     from chat.server.member import Member
     from chat.server.posting import Posting
     from chat.server.room import is_inbox
     from chat.server.settings import ANY_HOST, read_flags
+    from chat.server.shutdown import Shutdown
     from chat.server.standard_services import StandardServices
+    from chat.server.supervisor import ServerFailure, Supervisor
 except Exception as error:
     sys.exit(explain_import_error(error))
 
@@ -63,8 +66,10 @@ MAX_COALESCE_SECONDS = 0.1
 # Between the end of what a client says and its being taken for gone: a lost connection looks like
 # a half-close first, for some two milliseconds.
 PARTING_SECONDS = 0.05
-# How long a stopping server waits for its readers to take what they are owed.
-DRAIN_SECONDS = 3.0
+# How long a stopping server waits for what is on its way to the disk.
+COMMIT_SECONDS = 1.0
+# And for its readers to take what they are owed.
+DRAIN_SECONDS = 2.5
 DRAIN_CHECK_SECONDS = 0.02
 # And gRPC, for the streams that have not ended by then.
 STOP_SECONDS = 0.5
@@ -244,7 +249,7 @@ class Server:
         try:
             self._log = open_log(flags.db, flags.retain)
         except LogError as error:
-            raise ConfigError(runtime.explain_log_error(error)) from error
+            raise ConfigError(explain_log_error(error)) from error
         # What each call goes through, the token first.
         token = [interceptors.TokenCheck(self._token)] if self._token else []
         others = [interceptors.CallLimit(METHOD), interceptors.SharedBytes(METHOD)]
@@ -254,6 +259,8 @@ class Server:
         self._others = StandardServices([SERVICE])
         address = _host_and_port(flags.host, flags.port)
         self._listener = Listener(self._make_grpc_server, address, self._credentials)
+        self._supervisor = Supervisor()
+        self._trouble: LogError | None = None
 
     def _make_grpc_server(self) -> grpc.aio.Server:
         """Return a server of gRPC with all services, each call through the interceptors."""
@@ -271,24 +278,61 @@ class Server:
             self._log.abandon()
             text = runtime.explain_bind_error(self._flags.host, self._flags.port)
             raise ConfigError(text) from error
-        self._log.start(self._service.broadcast)
-        await self._hub.start()
+        try:
+            await self._others.set_serving(True)
+            self._log.start(self._service.broadcast, self._see_trouble)
+            await self._hub.start()
+        except LogError as error:
+            await self._listener.stop(0)
+            self._log.abandon()
+            raise ConfigError(explain_log_error(error)) from error
         await self._listener.start()
-        await self._others.start()
-        watch = self._service.disconnect_stuck_readers()
-        self._watch = asyncio.create_task(watch, name="stuck-readers")
+        self._supervisor.run(self._watch_port(port), "port")
+        self._supervisor.run(self._service.disconnect_stuck_readers(), "stuck-readers")
+        if not self._log.is_clean:
+            self._supervisor.run(self._check_log(), "log-check")
         return port
 
-    async def wait_failed(self) -> None:
-        """Return when the server cannot be connected to any more, and that cannot be mended."""
+    async def wait_for_failure(self) -> Exception:
+        """Return why the server cannot go on, once it cannot."""
+        return await self._supervisor.wait_for_failure()
+
+    async def _watch_port(self, port: int) -> None:
+        """Wait for the port to be lost for good: nobody could join any more."""
         await self._listener.wait_failed()
+        text = runtime.explain_bind_error(self._flags.host, port)
+        self._supervisor.fail(ServerFailure(text))
+
+    def _see_trouble(self, trouble: LogError | None) -> None:
+        """The log can be written no more, or again: say so to whoever watches over the server."""
+        self._trouble = trouble
+        self._supervisor.run(self._others.set_serving(trouble is None), "health")
+        if trouble is not None and trouble.problem.is_final:
+            self._supervisor.fail(trouble)
+
+    async def _check_log(self) -> None:
+        """Look for what an end without a stop may have left, beside the serving."""
+        try:
+            faults = await self._log.check()
+        except LogError as error:
+            faults = [str(error)]
+        for fault in faults:
+            logging.getLogger(__name__).error("log %s: %s", self._log.path, fault)
+        if faults:
+            damaged = LogError(Problem.DAMAGED, self._log.path)
+            logging.getLogger(__name__).error("%s", explain_log_error(damaged))
 
     async def stop(self) -> None:
-        """Accept nothing new, deliver what was accepted, end every stream; under five seconds."""
+        """Accept nothing new, deliver what was accepted, end every stream; under five seconds.
+
+        Raises `LogError` where not all that was accepted is in the log's file.
+        """
+        is_lost = self._trouble is not None and self._trouble.problem.is_final
         await self._others.stop()
-        await self._hub.stop()
+        self._log.hurry(COMMIT_SECONDS)
+        await self._hub.stop("LOG_LOST" if is_lost else "SHUTTING_DOWN")
         await self._service.drain()
-        self._watch.cancel()
+        await self._supervisor.stop()
         await self._listener.stop(STOP_SECONDS)
         await self._log.close()
 
@@ -298,10 +342,12 @@ def _host_and_port(host: str, port: int) -> str:
     return f"[{host}]:{port}" if ":" in host and not host.startswith("[") else f"{host}:{port}"
 
 
-async def serve(flags: Namespace, console: ConsoleLog) -> None:
-    """Run a server until a signal ends it, and say on the console what it does."""
-    stop = asyncio.Event()
-    runtime.stop_on_signals(stop)
+async def serve(flags: Namespace, console: ConsoleLog, shutdown: Shutdown) -> None:
+    """Run a server until a signal ends it, and say on the console what it does.
+
+    Raises `ServerFailure` where it cannot go on.
+    """
+    shutdown.watch_signals()
     server = Server(flags) if flags.quiet else Server(flags, console.show)
     port = await server.start()
     runtime.tune_gc()
@@ -310,34 +356,45 @@ async def serve(flags: Namespace, console: ConsoleLog) -> None:
         for address in runtime.addresses():
             text = _("From another machine: python client.py {address}:{port}")
             console.print(text.format(address=address, port=port))
-    await _until_first(stop.wait(), server.wait_failed())
+    failure = await _first_of(shutdown.requested.wait(), server.wait_for_failure())
     console.print(_("The server is stopping..."))
-    await server.stop()
-    if not stop.is_set():
-        raise ConfigError(runtime.explain_bind_error(flags.host, port))
+    try:
+        await server.stop()
+    except LogError as error:
+        failure = error
+    shutdown.begin()  # also where no signal did: the program itself must end
+    if isinstance(failure, LogError):
+        raise ServerFailure(explain_log_error(failure)) from failure
+    if isinstance(failure, Exception):
+        raise failure
 
 
-async def _until_first(*events: Coroutine[Any, Any, object]) -> None:
-    """Return when one of `events` has come."""
-    tasks = [asyncio.create_task(event) for event in events]
-    await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-    for task in tasks:
+async def _first_of(*events: Coroutine[Any, Any, object]) -> object:
+    """Return what the first of these returns, and wait no more for the others."""
+    tasks = [asyncio.ensure_future(event) for event in events]
+    done, others = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    for task in others:
         task.cancel()
+    return done.pop().result()
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the server; return the exit code: 0 after a stop, 1 where it could not run."""
+    """Run the server; return the exit code: 0 after a stop, 1 where it could not run, or go on."""
     i18n.speak_utf8()
     logging.basicConfig(format="%(levelname)s %(name)s: %(message)s", level=logging.WARNING)
     flags = read_flags(sys.argv[1:] if arguments is None else arguments)
+    if flags.backup is not None:
+        return log_care.back_up(flags.db, flags.backup)
+    if flags.check:
+        return log_care.check(flags.db)
     if missing := missing_line(runtime.optional_features()):
         print(missing, file=sys.stderr)
     runtime.raise_file_limit(flags.max_clients)
     runtime.use_batch_scheduling()
     console = ConsoleLog()
     try:
-        runtime.run(serve(flags, console))
-    except ConfigError as error:
+        runtime.run(serve(flags, console, Shutdown()))
+    except (ConfigError, ServerFailure) as error:
         print(error, file=sys.stderr)
         return 1
     finally:

@@ -20,7 +20,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 import server
 from chat.server import runtime
 from chat.server.log.migrations import SCHEMA
-from chat.server.log.sqlite import INSERT
+from chat.server.log.sqlite_writer import INSERT
 from server import EOF, Context
 
 CLIENTS = 10_000

@@ -28,6 +28,8 @@ from chat.server.log.base import (
     Missing,
     Place,
     Problem,
+    Report,
+    ignore,
 )
 from chat.server.member import Member
 from chat.server.posting import Posting
@@ -70,7 +72,7 @@ class FakeLog:
         self._deliver: Deliver = lambda entries: None
         self.held: dict[str, Holder] = {}
 
-    def start(self, deliver: Deliver) -> None:
+    def start(self, deliver: Deliver, report: Report = ignore) -> None:
         self._deliver = deliver
 
     def append(self, entry: Entry) -> None:
@@ -117,6 +119,9 @@ class FakeLog:
 
     async def flush(self) -> None:
         self.commit_and_deliver()
+
+    def hurry(self, seconds: float) -> None:
+        pass
 
     async def read(
         self, room: str, after: int, limit: int, before: int = 0, max_bytes: int = MAX_PAGE_BYTES

@@ -75,6 +75,9 @@ REASONS = {
     "LOG_UNREADABLE": Reason(
         N_("the server cannot read its log now; connect again later"), "UNAVAILABLE"
     ),
+    "LOG_LOST": Reason(
+        N_("the server's log was removed while it ran; connect again in a moment"), "UNAVAILABLE"
+    ),
     "SESSION_REPLACED": Reason(
         N_("this session continued in another connection"), "ABORTED", is_final=True
     ),

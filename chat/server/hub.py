@@ -388,17 +388,17 @@ class Hub:
             after = place.seen_id
         return Greeting(self.log.epoch, after, self.log.generation)
 
-    async def stop(self) -> None:
+    async def stop(self, reason: str = "SHUTTING_DOWN") -> None:
         """Accept nothing more, and return when all that was accepted is committed and queued.
 
-        Every member is told, and its stream ends with SHUTTING_DOWN when it has been handed all.
+        Every member is told the reason, and its stream ends with it when it has been handed all.
         """
         self.is_stopping = True
         for member in self.members:
-            self.notice(member, "SHUTTING_DOWN")
+            self.notice(member, reason)
         await self.log.flush()
         for member in self.members:
-            member.close(ChatError("SHUTTING_DOWN"))
+            member.close(ChatError(reason))
 
 
 def _presence(person: Person, kind: chat_pb2.Kind) -> chat_pb2.Message:

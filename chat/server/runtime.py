@@ -11,15 +11,13 @@ import errno
 import gc
 import logging
 import os
-import signal
 import socket
 import sys
 from collections.abc import Coroutine
 from contextlib import suppress
 from typing import Any
 
-from chat.cli.i18n import N_, _
-from chat.server.log.base import LogError, Problem
+from chat.cli.i18n import _
 
 # Open files beside one socket for each client: the log, gRPC's own, standard streams.
 SPARE_FILES = 100
@@ -29,30 +27,6 @@ COLLECT_OBJECTS = 300_000
 
 # An address for documentation (RFC 5737): nobody is there.
 ELSEWHERE = ("192.0.2.1", 9)
-
-LOG_SENTENCES = {
-    Problem.IN_USE: N_(
-        "Another server has {path} open. Stop it, or choose another file with --db."
-    ),
-    Problem.FOLDER: N_("{path} is a folder. Give the path of a file with --db."),
-    Problem.NO_FOLDER: N_(
-        "The folder of {path} does not exist. Create it, or choose another file with --db."
-    ),
-    Problem.FOREIGN: N_("{path} is not a log of this program. Choose another file with --db."),
-    Problem.NEWER: N_(
-        "{path} was written by a later version of this program."
-        " Update the program, or choose another file with --db."
-    ),
-    Problem.FULL: N_("The disk of {path} is full: nothing new is accepted. Make room on it."),
-    Problem.READ_ONLY: N_(
-        "{path} cannot be written. Give this user the right to write in its folder,"
-        " or choose another file with --db."
-    ),
-    Problem.DAMAGED: N_(
-        "{path} is damaged. Put back a copy of it, or move it away to begin a new log."
-    ),
-    Problem.UNUSABLE: N_("{path} cannot be used ({error})."),
-}
 
 _log = logging.getLogger(__name__)
 
@@ -149,16 +123,6 @@ def tune_gc() -> None:
     gc.set_threshold(COLLECT_OBJECTS, 10, 10)
 
 
-def stop_on_signals(stop: asyncio.Event) -> None:
-    """Set `stop` on Ctrl-C and SIGTERM, or what the system has of them."""
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        try:
-            loop.add_signal_handler(number, stop.set)
-        except NotImplementedError:  # Windows
-            signal.signal(number, lambda *_: loop.call_soon_threadsafe(stop.set))
-
-
 def run(program: Coroutine[Any, Any, None]) -> None:
     """Run `program` on uvloop where there is one, else on plain asyncio."""
     try:
@@ -167,8 +131,3 @@ def run(program: Coroutine[Any, Any, None]) -> None:
         asyncio.run(program)
         return
     uvloop.run(program)
-
-
-def explain_log_error(error: LogError) -> str:
-    """Say what is wrong with the log's file, and what to do about it."""
-    return _(LOG_SENTENCES[error.problem]).format(path=error.path or "''", error=error.detail)

@@ -30,6 +30,8 @@ def read_flags(arguments: Sequence[str]) -> Namespace:
         default=100,
         help=_("messages a second from each client, bursts of ten times that; 0: no limit"),
     )
+    add("--backup", help=_("copy the log into this new file and end; a server may be running"))
+    add("--check", action="store_true", default=False, help=_("look for damage in the log and end"))
     add("--quiet", action="store_true", default=False, help=_("do not show the conversation"))
     add("--tls-cert", help=_("certificate chain (PEM): listen with TLS"))
     add("--tls-key", help=_("private key of the certificate (PEM)"))

@@ -31,13 +31,14 @@ class StandardServices:
             health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
         _add_reflection(server, self._services)
 
-    async def start(self) -> None:
-        """Say that every service is SERVING."""
+    async def set_serving(self, is_serving: bool) -> None:
+        """Say that every service is SERVING, or that none is for now."""
         if self._health is not None:
             from grpc_health.v1 import health_pb2
 
+            states = health_pb2.HealthCheckResponse
             for name in self._names:
-                await self._health.set(name, health_pb2.HealthCheckResponse.SERVING)
+                await self._health.set(name, states.SERVING if is_serving else states.NOT_SERVING)
 
     async def stop(self) -> None:
         """Say that none is, from now on and for ever."""

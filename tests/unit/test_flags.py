@@ -32,6 +32,8 @@ SERVER_FLAGS: list[tuple[str, str, Any, Any]] = [
     ("--retain", "1.5", 1.5, 0),
     ("--max-clients", "7", 7, 10_000),
     ("--rate", "0", 0, 100),
+    ("--backup", "copy.db", "copy.db", None),
+    ("--check", "", True, False),
     ("--quiet", "", True, False),
     ("--tls-cert", "cert.pem", "cert.pem", None),
     ("--tls-key", "key.pem", "key.pem", None),

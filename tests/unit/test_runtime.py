@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 import gc
 import logging
 import os
-import signal
 import socket
 import sys
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from rooms import bounded
 
 from chat.server import runtime
 
@@ -96,32 +93,6 @@ def test_cycles_are_looked_for_rarely() -> None:
     finally:
         gc.set_threshold(*before)
         gc.unfreeze()
-
-
-@needs_posix
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-@pytest.mark.parametrize("has_handlers", [True, False], ids=["POSIX", "as on Windows"])
-async def test_signal_stops_the_server(
-    number: signal.Signals, has_handlers: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """By the loop's own handlers, or by Python's where the loop has none."""
-    loop = asyncio.get_running_loop()
-    before = {one: signal.getsignal(one) for one in (signal.SIGINT, signal.SIGTERM)}
-
-    def unsupported(*arguments: object) -> None:
-        raise NotImplementedError
-
-    if not has_handlers:
-        monkeypatch.setattr(loop, "add_signal_handler", unsupported)
-    stop = asyncio.Event()
-    try:
-        runtime.stop_on_signals(stop)
-        os.kill(os.getpid(), number)
-        await bounded(stop.wait())
-    finally:
-        for one, handler in before.items():
-            loop.remove_signal_handler(one)
-            signal.signal(one, handler)
 
 
 def test_port_in_use_and_other_faults_are_told_apart() -> None:

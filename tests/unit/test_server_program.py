@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from argparse import Namespace
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterator
 from typing import Any
 
 import pytest
@@ -13,6 +13,8 @@ import server
 from chat.protocol.errors import ConfigError
 from chat.server import runtime
 from chat.server.settings import read_flags
+from chat.server.shutdown import Shutdown
+from chat.server.supervisor import ServerFailure
 
 
 class FakeServer:
@@ -29,12 +31,23 @@ class FakeServer:
         self.is_running = True
         return 7
 
-    async def wait_failed(self) -> None:
+    async def wait_for_failure(self) -> Exception:
         await asyncio.Event().wait()
+        raise AssertionError("nothing ends this")
 
     async def stop(self) -> None:
         assert self.is_running
         self.is_running = False
+
+
+@pytest.fixture
+def asked_to_stop(monkeypatch: pytest.MonkeyPatch) -> Iterator[Shutdown]:
+    """As after a signal, which this process is spared."""
+    shutdown = Shutdown()
+    monkeypatch.setattr(shutdown, "watch_signals", lambda: None)
+    shutdown.requested.set()
+    yield shutdown
+    shutdown.close()
 
 
 class Console:
@@ -62,14 +75,16 @@ def tuned(monkeypatch: pytest.MonkeyPatch) -> list[object]:
 
 @pytest.mark.parametrize("host", ["localhost", "[::]"])
 async def test_server_runs_until_it_is_told_to_stop(
-    host: str, tuned: list[object], monkeypatch: pytest.MonkeyPatch
+    host: str,
+    tuned: list[object],
+    asked_to_stop: Shutdown,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """It says its port, and what to type on other machines where they can reach it."""
     monkeypatch.setattr(server, "Server", FakeServer)
-    monkeypatch.setattr(runtime, "stop_on_signals", asyncio.Event.set)
     monkeypatch.setattr(runtime, "addresses", lambda: ["192.0.2.7"])
     console: Any = Console()
-    await server.serve(read_flags(["--host", host]), console)
+    await server.serve(read_flags(["--host", host]), console, asked_to_stop)
     elsewhere = ["From another machine: python client.py 192.0.2.7:7"] if host == "[::]" else []
     first, last = "gRPC server running on port 7...", "The server is stopping..."
     assert console.lines == [first, *elsewhere, last]
@@ -83,25 +98,26 @@ async def test_server_that_lost_its_port_ends_and_says_so(
     """It would serve nobody who is not there yet; `main` makes 1 of it."""
 
     class Failing(FakeServer):
-        async def wait_failed(self) -> None:
-            return
+        async def wait_for_failure(self) -> Exception:
+            return ServerFailure("--port")
 
+    shutdown = Shutdown()
     monkeypatch.setattr(server, "Server", Failing)
-    monkeypatch.setattr(runtime, "stop_on_signals", lambda stop: None)
+    monkeypatch.setattr(shutdown, "watch_signals", lambda: None)
     console: Any = Console()
-    with pytest.raises(ConfigError, match="--port"):
-        await server.serve(read_flags(["--host", "localhost"]), console)
+    with pytest.raises(ServerFailure, match="--port"):
+        await server.serve(read_flags(["--host", "localhost"]), console, shutdown)
+    shutdown.close()
     assert not FakeServer.made[-1].is_running
 
 
 async def test_quiet_server_shows_nothing(
-    tuned: list[object], monkeypatch: pytest.MonkeyPatch
+    tuned: list[object], asked_to_stop: Shutdown, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It is not even told."""
     monkeypatch.setattr(server, "Server", FakeServer)
-    monkeypatch.setattr(runtime, "stop_on_signals", asyncio.Event.set)
     console: Any = Console()
-    await server.serve(read_flags(["--quiet", "--host", "localhost"]), console)
+    await server.serve(read_flags(["--quiet", "--host", "localhost"]), console, asked_to_stop)
     assert FakeServer.made[-1].show == ()
 
 
@@ -122,14 +138,18 @@ def test_program_prepares_its_machine_and_ends_with_zero(
     assert said.count("\n") == 1 and "wings" in said
 
 
+@pytest.mark.parametrize("error", [ConfigError("Do this."), ServerFailure("Do this.")])
 def test_what_the_user_must_fix_is_one_sentence_and_one(
-    tuned: list[object], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    error: Exception,
+    tuned: list[object],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     """On standard error; no traceback."""
 
     def run(program: Coroutine[Any, Any, None]) -> None:
         program.close()
-        raise ConfigError("Do this.")
+        raise error
 
     monkeypatch.setattr(runtime, "run", run)
     monkeypatch.setattr(runtime, "optional_features", dict)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import os
 import shutil
 import sqlite3
@@ -18,14 +19,13 @@ import pytest
 from support import DEADLINE_SECONDS
 
 import chat_pb2
-from chat.server.log import group_commit, sqlite
+from chat.server.log import group_commit, sqlite_writer
 from chat.server.log.base import MAX_PAGE_BYTES, Entry, Holder, LogError, Missing, Problem
+from chat.server.log.files import IN_MEMORY
+from chat.server.log.log_clock import DAY as DAY_MICROSECONDS
+from chat.server.log.log_clock import LEAP_LASTS_SECONDS, Clocks
 from chat.server.log.migrations import APPLICATION_ID, SCHEMA_VERSION
-from chat.server.log.sqlite import (
-    DAY_MICROSECONDS,
-    IN_MEMORY,
-    SqliteLog,
-)
+from chat.server.log.sqlite import SqliteLog
 
 ROOM = ""
 NOBODY = 65534  # the user without rights of Linux; on other systems any that owns nothing
@@ -375,7 +375,7 @@ async def test_old_messages_are_trimmed_and_the_gap_is_known(
     db: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """`--retain` days are kept; each room knows from where it still has everything."""
-    monkeypatch.setattr(sqlite, "TRIM_ROWS", 4)  # several portions
+    monkeypatch.setattr(sqlite_writer, "TRIM_ROWS", 4)  # several portions
     async with opened(db) as log:
         for number in range(10):
             log.say(f"{number}")
@@ -396,21 +396,33 @@ async def test_old_messages_are_trimmed_and_the_gap_is_known(
         assert await missing_at(log, "never seen", 0) is Missing.NOTHING
 
 
-async def test_messages_are_kept_for_their_days_to_the_microsecond(
-    db: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+NEWEST_ROW = (
+    "INSERT INTO message (sent_at, room, user, message, sender) VALUES (?, '', 'u', 'newest', 'u')"
+)
+
+
+class FakeClocks:
+    """A clock on the wall (microseconds), as a test says, while no time passes."""
+
+    def __init__(self, wall: int) -> None:
+        self.wall = wall
+        self.clocks = Clocks(lambda: self.wall, lambda: 0.0)
+
+
+async def test_messages_are_kept_for_their_days_to_the_microsecond(db: Path) -> None:
     """What is just as old as is kept stays."""
     now = time.time_ns() // 1000
-    clock = {"microseconds": now - 1}
-    monkeypatch.setattr(time, "time_ns", lambda: clock["microseconds"] * 1000)
-    async with opened(db) as log:
+    clock = FakeClocks(now - 1)
+    async with opened(db, clocks=clock.clocks) as log:
         await log.said("old")
-        clock["microseconds"] = now
+        clock.wall = now
         await log.said("young")
-    clock["microseconds"] = now + int(1.5 * DAY_MICROSECONDS)
-    async with opened(db, retain_days=1.5) as log:
+        clock.wall = now + int(1.5 * DAY_MICROSECONDS)
+    with closing(sqlite3.connect(db)) as connection, connection:
+        connection.execute(NEWEST_ROW, (clock.wall,))
+    async with opened(db, retain_days=1.5, clocks=clock.clocks) as log:
         await trimmed(log, 1)
-        assert await log.texts() == ["young"]
+        assert await log.texts() == ["young", "newest"]
 
 
 class FailingTrim(sqlite3.Connection):
@@ -479,12 +491,18 @@ async def test_without_retain_nothing_is_ever_removed(db: Path) -> None:
         assert await missing_at(log, ROOM, 0) is Missing.NOTHING
 
 
-async def test_trimming_keeps_the_ids_growing(db: Path) -> None:
+async def test_trimming_keeps_the_ids_growing(db: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Also when nothing at all was left, and over a restart."""
+    monkeypatch.setattr(sqlite_writer, "TRIM_INTERVAL_SECONDS", 0.0)
+    monkeypatch.setattr(sqlite_writer, "WATCH_SECONDS", 0.0)
     async with opened(db) as log:
         last = (await log.said("um")).message.id
     age(db, days=3, below=last)
-    async with opened(db, retain_days=1) as log:
+    # Three days have passed since the last message, by a clock that has said so for a day.
+    now = time.time_ns() // 1000
+    passing = itertools.count(0.0, LEAP_LASTS_SECONDS / 10)
+    clocks = Clocks(lambda: now, lambda: next(passing))
+    async with opened(db, retain_days=1, clocks=clocks) as log:
         await emptied(log)
         assert await log.log.last_id() == last
         assert await missing_at(log, ROOM, 0) is Missing.TRIMMED
@@ -788,7 +806,12 @@ async def test_failure_is_told_once_until_it_is_over(
 
 
 class HeldCommit(sqlite3.Connection):
-    """Holds a COMMIT until somebody reads, or cannot read for a moment; then the COMMIT fails."""
+    """Holds a COMMIT until somebody reads, or cannot read for a moment; then the COMMIT fails.
+
+    Once it `is_armed`.
+    """
+
+    is_armed = False
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
@@ -800,7 +823,7 @@ class HeldCommit(sqlite3.Connection):
             rows = super().execute(sql, *arguments)
             self.is_read.set()
             return rows
-        if sql == "COMMIT":
+        if sql == "COMMIT" and self.is_armed:
             self.is_holding.set()
             self.is_read.wait(HELD_SECONDS)
             raise sqlite3.OperationalError("disk I/O error")
@@ -816,6 +839,7 @@ async def test_in_memory_nothing_is_read_before_it_is_committed() -> None:
         return made[-1]
 
     async with opened(IN_MEMORY, connect=connect) as log:
+        made[0].is_armed = True
         entry = log.say("never committed")
         await eventually_async(made[0].is_holding.is_set)
         assert await log.texts() == []
@@ -823,13 +847,29 @@ async def test_in_memory_nothing_is_read_before_it_is_committed() -> None:
         assert entry.is_lost
 
 
-async def test_statements_wait_for_other_programs(db: Path) -> None:
-    """Seconds, on both connections (sqlite.org/pragma.html#pragma_busy_timeout, milliseconds)."""
-    made, connect = connections(Traced)
-    async with opened(db, connect=connect):
-        assert len(made) == 2
-        for connection in made:
-            assert connection.execute("PRAGMA busy_timeout").fetchone()[0] >= 1000
+async def test_writing_waits_for_other_programs(db: Path) -> None:
+    """What is said while somebody else writes is committed when that is over."""
+    async with opened(db) as log:
+        other = sqlite3.connect(db, isolation_level=None, check_same_thread=False)
+        other.execute("BEGIN IMMEDIATE")
+        entry = log.say("waits")
+        asyncio.get_running_loop().call_later(HELD_SECONDS, other.execute, "ROLLBACK")
+        await log.log.flush()
+        assert not entry.is_lost
+        other.close()
+
+
+async def test_writing_that_is_in_a_hurry_does_not_wait_for_other_programs(db: Path) -> None:
+    """The server stops: what cannot be written is lost aloud, and the file is released."""
+    with closing(sqlite3.connect(db, isolation_level=None)) as other:
+        async with opened(db) as log:
+            other.execute("BEGIN IMMEDIATE")
+            entry = log.say("waits")
+            log.log.hurry(1.0)
+            await log.log.flush()
+            assert entry.is_lost
+        other.execute("ROLLBACK")
+    assert rows_of(db) == []
 
 
 async def test_other_programs_may_read_the_file(db: Path) -> None:

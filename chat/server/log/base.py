@@ -18,14 +18,28 @@ class Problem(Enum):
     """What is wrong with the log's home; the value says it in English, for the operator's log."""
 
     IN_USE = "another server has it open"
+    NO_NAME = "it has no name"
     FOLDER = "it is a folder"
     NO_FOLDER = "its folder does not exist"
+    TOO_LONG = "its name is too long"
+    URI = "it is a URI"
     FOREIGN = "it belongs to another program"
     NEWER = "it was written by a later version"
     FULL = "the disk is full"
     READ_ONLY = "it cannot be written"
     DAMAGED = "it is damaged"
+    REMOVED = "it was removed or replaced"
+    SAVED = "it was removed or replaced; all that it held is saved"
+    ABSENT = "there is no such file"
+    EXISTS = "it exists already"
+    SILENT = "the disk does not answer"
+    STOPPED = "its writer ended"
     UNUSABLE = "it cannot be used"
+
+    @property
+    def is_final(self) -> bool:
+        """Whether the log cannot come back while this server runs."""
+        return self in (Problem.REMOVED, Problem.SAVED, Problem.STOPPED)
 
 
 class LogError(Exception):
@@ -36,6 +50,10 @@ class LogError(Exception):
         self.problem = problem
         self.path = path
         self.detail = detail
+
+    def without_frames(self) -> LogError:
+        """Return the same error, to be kept: a raised one keeps all that its frames hold."""
+        return LogError(self.problem, self.path, self.detail)
 
     def __str__(self) -> str:
         detail = f" ({self.detail})" if self.detail else ""
@@ -91,19 +109,29 @@ MAX_PAGE_BYTES = 256 << 10
 
 # Called in the event loop with every group that was tried, in the order of the log.
 Deliver = Callable[[Sequence[Entry]], None]
+# Called in the event loop when the log can no longer be written, and with None when it can again.
+Report = Callable[["LogError | None"], None]
+
+
+def ignore(error: LogError | None) -> None:
+    """Be told of the log's trouble by somebody else: each message that is lost says so."""
 
 
 class Log(Protocol):
     """An ordered, durable list of messages, shared by all rooms; ids grow, with gaps allowed.
 
-    What reads raises `LogError`.
+    What reads raises `LogError`. Of several reads that wait, those that go on where another page
+    ended come last, so that whoever reads the whole log keeps nobody from joining.
     """
 
     epoch: str  # the identity of the log: when it changes, ids seen earlier mean nothing
     generation: str  # the identity of this opening of it
 
-    def start(self, deliver: Deliver) -> None:
-        """Begin to commit; `deliver` gets each group. Call it inside the event loop, once."""
+    def start(self, deliver: Deliver, report: Report = ignore) -> None:
+        """Begin to commit; `deliver` gets each group. Call it inside the event loop, once.
+
+        `report` hears when nothing can be written, even if nobody writes, and when that is over.
+        """
 
     def append(self, entry: Entry) -> None:
         """Take `entry` for the next group. Never blocks; `deliver` tells the outcome.
@@ -115,7 +143,13 @@ class Log(Protocol):
         """Return when less is waiting to be committed than the log likes to hold."""
 
     async def flush(self) -> None:
-        """Return when everything appended so far has been delivered."""
+        """Return when everything appended so far has been delivered.
+
+        After `hurry()`, in any case when the time for it is over.
+        """
+
+    def hurry(self, seconds: float) -> None:
+        """Have what waits for the disk, or for other programs, given up after so long."""
 
     async def read(
         self, room: str, after: int, limit: int, before: int = 0, max_bytes: int = MAX_PAGE_BYTES
@@ -157,4 +191,4 @@ class Log(Protocol):
         """
 
     async def close(self) -> None:
-        """Commit what waits, end the threads and release the file."""
+        """Commit what waits, end the threads and release the file. Raises `LogError`."""

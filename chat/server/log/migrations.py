@@ -13,9 +13,10 @@ import shutil
 import sqlite3
 from contextlib import closing, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from chat.server.log.base import LogError, Problem
+from chat.server.log.files import PRIVATE
 
 SCHEMA_VERSION = 2
 APPLICATION_ID = 0x63686174  # "chat"
@@ -31,6 +32,13 @@ CREATE TABLE holder (             -- who holds a name, over a restart
     name TEXT NOT NULL,
     rooms TEXT NOT NULL           -- a JSON list of their keys
 ) WITHOUT ROWID;
+"""
+
+# Not a version of its own: earlier programs do not look at it.
+OPENING = """
+CREATE TABLE IF NOT EXISTS opening (  -- a row while a server has the log open; of one that was
+    generation TEXT NOT NULL          -- killed it is found by the next
+);
 """
 
 SCHEMA = f"""
@@ -50,7 +58,7 @@ CREATE INDEX message_by_room ON message (room, id);
 CREATE UNIQUE INDEX message_by_key ON message (sender, key) WHERE key IS NOT NULL;
 CREATE TABLE trimmed (room TEXT PRIMARY KEY, id INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE log (epoch TEXT NOT NULL);
-{SINCE_2}INSERT INTO log VALUES (lower(hex(randomblob(16))));
+{SINCE_2}{OPENING}INSERT INTO log VALUES (lower(hex(randomblob(16))));
 PRAGMA application_id = {APPLICATION_ID};
 PRAGMA user_version = {SCHEMA_VERSION};
 COMMIT;
@@ -66,25 +74,25 @@ COMMIT;
 """
 
 
-def prepare(connection: sqlite3.Connection, path: str) -> None:
-    """Make the file a log of ours if it is new.
-
-    Raises `LogError` where it is somebody else's or of a later version, `sqlite3.Error` where it is
-    damaged or cannot be written.
-    """
+def check_is_ours(connection: sqlite3.Connection, path: str) -> None:
+    """Raise `LogError` where the file is somebody else's, or of a later version."""
     is_new = not _value(connection, "SELECT count(*) FROM sqlite_master")
     if not is_new and _value(connection, "PRAGMA application_id") != APPLICATION_ID:
         raise LogError(Problem.FOREIGN, path)
-    version = _value(connection, "PRAGMA user_version")
-    if version > SCHEMA_VERSION:
+    if _value(connection, "PRAGMA user_version") > SCHEMA_VERSION:
         raise LogError(Problem.NEWER, path)
-    # FULL: every commit is fsynced; what anyone has seen is on disk (sqlite.org/pragma.html).
+
+
+def prepare(connection: sqlite3.Connection, path: str) -> None:
+    """Make the file, which is ours, a log if it is new, and bring an older one up to date.
+
+    Raises `sqlite3.Error` where it is damaged or cannot be written.
+    """
+    is_new = not _value(connection, "SELECT count(*) FROM sqlite_master")
+    version = _value(connection, "PRAGMA user_version")
     connection.execute("PRAGMA journal_mode = WAL")
-    connection.execute("PRAGMA synchronous = FULL")
     if is_new:
         connection.executescript(SCHEMA)
-    elif (found := _value(connection, "PRAGMA quick_check(1)")) != "ok":
-        raise LogError(Problem.DAMAGED, path, str(found))
     if not is_new and version == 1:
         _keep_copy(connection, path, version)
         connection.executescript(FROM_1_TO_2)
@@ -95,15 +103,42 @@ def prepare(connection: sqlite3.Connection, path: str) -> None:
     connection.execute("ROLLBACK")
 
 
-def begin_generation(connection: sqlite3.Connection) -> str:
-    """Note this opening of the log, and return its identity."""
+class Opening(NamedTuple):
+    """What a server is told when it opens the log.
+
+    `generation`: the identity of this opening. `is_clean`: the server before this one closed it.
+    """
+
+    generation: str
+    is_clean: bool
+
+
+def begin_opening(connection: sqlite3.Connection) -> Opening:
+    """Note this opening of the log, until `end_opening`."""
     generation = secrets.token_hex(16)
+    known = _value(connection, "SELECT count(*) FROM sqlite_master WHERE name = 'opening'")
+    connection.execute("BEGIN IMMEDIATE")
+    connection.execute(OPENING)
+    is_clean = bool(known) and not _value(connection, "SELECT count(*) FROM opening")
+    connection.execute("DELETE FROM opening")
+    connection.execute("INSERT INTO opening VALUES (?)", (generation,))
     connection.execute(
         "INSERT INTO generation (generation, first_id) VALUES"
         " (?, coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'message'), 0) + 1)",
         (generation,),
     )
-    return generation
+    connection.execute("COMMIT")
+    return Opening(generation, is_clean)
+
+
+def keep_opening(connection: sqlite3.Connection) -> None:
+    """Write as little as can be, to find out whether it can be."""
+    connection.execute("UPDATE opening SET generation = generation")
+
+
+def end_opening(connection: sqlite3.Connection) -> None:
+    """Note that this opening ends, as it should."""
+    connection.execute("DELETE FROM opening")
 
 
 def _keep_copy(connection: sqlite3.Connection, path: str, version: int) -> None:
@@ -113,6 +148,7 @@ def _keep_copy(connection: sqlite3.Connection, path: str, version: int) -> None:
     with suppress(OSError):
         if copy.exists() or shutil.disk_usage(copy.parent).free < 2 * size:
             return
+        copy.touch(PRIVATE)
         with closing(sqlite3.connect(copy)) as target:
             connection.backup(target)
 

@@ -1,0 +1,76 @@
+"""Connections to the log's file, and what SQLite's words mean."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable
+from contextlib import ExitStack, closing
+from pathlib import Path
+
+from chat.server.log.base import LogError, Problem
+from chat.server.log.files import IN_MEMORY
+
+Connect = Callable[..., sqlite3.Connection]
+
+# How long a statement waits by itself for another program that has the file locked. For the writer
+# it is short: that tries again, and can be told to stop.
+BUSY_TIMEOUT_SECONDS = 5.0
+WRITER_TIMEOUT_SECONDS = 0.1
+# What the WAL is cut to when its content is in the file.
+MAX_WAL_BYTES = 4 << 20
+
+
+def open_connection(
+    path: str, connect: Connect = sqlite3.connect, timeout: float = BUSY_TIMEOUT_SECONDS
+) -> sqlite3.Connection:
+    """Return a connection that several threads may use, one at a time."""
+    connection = connect(path, timeout=timeout, isolation_level=None, check_same_thread=False)
+    # FULL: every commit is fsynced; what anyone has seen is on disk (sqlite.org/pragma.html).
+    connection.execute("PRAGMA synchronous = FULL")
+    # On macOS fsync leaves it to the disk when to write; elsewhere these change nothing.
+    connection.execute("PRAGMA fullfsync = 1")
+    connection.execute("PRAGMA checkpoint_fullfsync = 1")
+    connection.execute(f"PRAGMA journal_size_limit = {MAX_WAL_BYTES}")
+    return connection
+
+
+def lock_beside(path: str) -> sqlite3.Connection:
+    """Keep other servers away from `path`, where its file cannot be locked itself.
+
+    The lock is SQLite's own, on an empty database beside the file. It ends with the connection, or
+    with the process. Raises `LogError`.
+    """
+    name = path if path == IN_MEMORY else f"{Path(path).resolve()}-lock"
+    try:
+        with ExitStack() as opened:
+            connection = opened.enter_context(
+                closing(
+                    sqlite3.connect(name, timeout=0, isolation_level=None, check_same_thread=False)
+                )
+            )
+            connection.execute("BEGIN EXCLUSIVE")
+            opened.pop_all()
+    except sqlite3.OperationalError as error:
+        if is_busy(error):
+            raise LogError(Problem.IN_USE, path) from error
+        raise log_error(path, error) from error
+    return connection
+
+
+def is_busy(error: sqlite3.Error) -> bool:
+    """Say whether another program has the file locked."""
+    return "locked" in str(error)
+
+
+def log_error(path: str, error: sqlite3.Error) -> LogError:
+    """Return what SQLite's words mean (sqlite.org/rescode.html)."""
+    text = str(error)
+    if "full" in text:
+        problem = Problem.FULL
+    elif "readonly" in text or "unable to open" in text:
+        problem = Problem.READ_ONLY
+    elif "malformed" in text or "not a database" in text:
+        problem = Problem.DAMAGED
+    else:
+        problem = Problem.UNUSABLE
+    return LogError(problem, path, text)

@@ -1,0 +1,179 @@
+"""The log's file as the system sees it: where it may be, whose it is, whether it is there.
+
+Knows no SQLite. A log is opened by one server at a time, whatever its path: the lock is on the file
+itself, not on its name, so that a hard link or a link leads to the same lock. Used in the thread
+that opens the log, and `check` in the writer's.
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+import stat
+import struct
+import sys
+from contextlib import suppress
+from pathlib import Path
+
+from chat.server.log.base import LogError, Problem
+
+try:
+    import fcntl
+except ImportError:  # Windows: `sqlite.py` locks a file beside the log
+    HAS_FILE_LOCKS = False
+else:
+    HAS_FILE_LOCKS = True
+
+IN_MEMORY = ":memory:"
+URI_MARK = "file:"
+# For its owner alone: whoever can read the file can read all that was said. SQLite gives -wal and
+# -shm the mode of the file.
+PRIVATE = 0o600
+COMPANION_SUFFIXES = ("-wal", "-shm")
+# The longest thing that SQLite appends to the name, and the longest path it takes (os_unix.c).
+LONGEST_SUFFIX = "-journal"
+MAX_PATH_BYTES = 512
+# How every database begins (sqlite.org/fileformat2.html).
+HEADER = b"SQLite format 3\0"
+# The byte that is locked: far beyond any that SQLite locks, or that a file of it can have.
+LOCK_BYTE = 1 << 62
+
+_log = logging.getLogger(__name__)
+
+
+def check_path(path: str) -> None:
+    """Raise `LogError` where no log can be, before anything is made for one."""
+    if path.startswith(URI_MARK):
+        raise LogError(Problem.URI, path)
+    absolute = os.fsencode(os.path.abspath(path + LONGEST_SUFFIX))
+    if len(absolute) > MAX_PATH_BYTES or _is_name_too_long(path):
+        raise LogError(Problem.TOO_LONG, path)
+    if not path or Path(path).is_dir():
+        raise LogError(Problem.FOLDER if path else Problem.NO_NAME, path)
+    if not Path(path).resolve().parent.is_dir():
+        raise LogError(Problem.NO_FOLDER, path)
+    if Path(path).exists() and not Path(path).is_file():
+        raise LogError(Problem.FOREIGN, path)
+
+
+def _is_name_too_long(path: str) -> bool:
+    try:
+        os.lstat(path + LONGEST_SUFFIX)
+    except OSError as error:
+        return error.errno == errno.ENAMETOOLONG
+    return False
+
+
+class LogFile:
+    """The file of one log, created if need be, private, and locked until `close()`.
+
+    `close` it after every connection of SQLite's: closing any descriptor of a file drops all the
+    POSIX locks that the process has on it, SQLite's among them. Raises `LogError`.
+    """
+
+    def __init__(self, path: str) -> None:
+        check_path(path)
+        self._path = path
+        self._descriptor = _open(path)
+        try:
+            self._prepare()
+        except BaseException:
+            self.close()
+            raise
+
+    def _prepare(self) -> None:
+        if _read_header(self._descriptor) not in (b"", HEADER):
+            raise LogError(Problem.FOREIGN, self._path)
+        if HAS_FILE_LOCKS:
+            _lock(self._descriptor, self._path)
+        self._identity = _identity_of(os.fstat(self._descriptor))
+        self._companions: dict[str, tuple[int, int]] = {}
+
+    def make_private(self) -> None:
+        """Take from others the right to read an older file, and say so."""
+        if os.name == "nt" or not _mode_of(self._descriptor) & ~PRIVATE:
+            return
+        for name in (self._path, *(f"{self._path}{suffix}" for suffix in COMPANION_SUFFIXES)):
+            with suppress(OSError):  # not there, or another user's
+                os.chmod(name, PRIVATE)
+        if _mode_of(self._descriptor) & ~PRIVATE:
+            _log.warning("log %s: others can read it; make its mode 0600", self._path)
+        else:
+            _log.warning("log %s: others could read it; from now on only its owner", self._path)
+
+    def note_companions(self) -> None:
+        """Note which files SQLite has made beside this one."""
+        for name in (f"{self._path}{suffix}" for suffix in COMPANION_SUFFIXES):
+            with suppress(OSError):
+                self._companions[name] = _identity_of(os.stat(name))
+
+    def remove_companions(self) -> None:
+        """Remove the files beside this one, which was removed or replaced.
+
+        A WAL that is left behind would be taken for that of the next file of this name, and damage
+        it (sqlite.org/howtocorrupt.html, "Mispairing").
+        """
+        for name, identity in self._companions.items():
+            with suppress(OSError):
+                if _identity_of(os.stat(name)) == identity:
+                    os.unlink(name)
+
+    def check(self) -> None:
+        """Raise `LogError` where the path no longer leads to the file: it was removed or replaced.
+
+        Blocks as long as the disk does.
+        """
+        try:
+            found = _identity_of(os.stat(self._path))
+        except OSError as error:
+            raise LogError(Problem.REMOVED, self._path, error.strerror or "") from error
+        if found != self._identity:
+            raise LogError(Problem.REMOVED, self._path)
+
+    def close(self) -> None:
+        """Release the lock. Does nothing the second time."""
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+
+def _open(path: str) -> int:
+    try:
+        return os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0), PRIVATE)
+    except OSError as error:
+        full = (errno.ENOSPC, errno.EDQUOT)
+        problem = Problem.FULL if error.errno in full else Problem.READ_ONLY
+        raise LogError(problem, path, error.strerror or "") from error
+
+
+def _read_header(descriptor: int) -> bytes:
+    os.lseek(descriptor, 0, os.SEEK_SET)
+    return os.read(descriptor, len(HEADER))
+
+
+def _identity_of(found: os.stat_result) -> tuple[int, int]:
+    return found.st_dev, found.st_ino
+
+
+def _mode_of(descriptor: int) -> int:
+    return stat.S_IMODE(os.fstat(descriptor).st_mode)
+
+
+def _lock(descriptor: int, path: str) -> None:
+    """Lock one byte of the file, for as long as the descriptor is open.
+
+    Not with flock(2): on macOS, the BSDs and over NFS that is a lock of the same sort as SQLite's
+    own, of the whole file, and would shut SQLite out. An open file description's lock (Linux) is
+    not dropped when another descriptor of the file is closed; elsewhere it is the process's.
+    """
+    try:
+        if sys.platform == "linux":
+            whole = struct.pack("hhqqi", fcntl.F_WRLCK, os.SEEK_SET, LOCK_BYTE, 1, 0)
+            fcntl.fcntl(descriptor, fcntl.F_OFD_SETLK, whole)
+        elif sys.platform != "win32":
+            fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, LOCK_BYTE)
+    except OSError as error:
+        if error.errno in (errno.EAGAIN, errno.EACCES):
+            raise LogError(Problem.IN_USE, path) from error
+        raise LogError(Problem.UNUSABLE, path, error.strerror or "") from error

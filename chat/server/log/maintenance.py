@@ -1,0 +1,119 @@
+"""Copies of the log, and what is wrong with it. Called by operators, and when the file is gone.
+
+All of it works while a server has the log open, since it only reads.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing, contextmanager, suppress
+from pathlib import Path
+
+from chat.server.log.base import LogError, Problem
+from chat.server.log.checking import Check
+from chat.server.log.connections import log_error, open_connection
+from chat.server.log.files import PRIVATE, check_path
+from chat.server.log.migrations import check_is_ours
+
+# Pages that are copied between two calls of `progress`: 4 MiB.
+BACKUP_PAGES = 1024
+
+# Called with how many pages are copied, and how many there are.
+Progress = Callable[[int, int], None]
+
+
+def backup(path: str, target: str, progress: Progress = lambda done, total: None) -> None:
+    """Copy the log in `path`, as it is at this moment, into the new file `target`.
+
+    Raises `LogError`; then there is no such file.
+    """
+    with _reading(path) as source:
+        try:
+            _begin_snapshot(source)
+            _copy(source, target, progress)
+        except sqlite3.Error as error:
+            raise log_error(path, error) from error
+
+
+def check(path: str) -> list[str]:
+    """Return what is wrong with the log in `path`, in English, nothing if all is well.
+
+    Reads all of it. Raises `LogError` where that cannot be.
+    """
+    with _reading(path) as connection:
+        try:
+            rows = connection.execute("PRAGMA integrity_check").fetchall()
+            faults = [str(row[0]) for row in rows if row[0] != "ok"]
+            if not faults:
+                checking = Check(connection)
+                while checking.step():
+                    pass
+                faults = checking.faults
+        except sqlite3.Error as error:
+            faults = [str(error)]
+    return faults
+
+
+def save_beside(connection: sqlite3.Connection, error: LogError) -> LogError:
+    """Save what a log holds whose file is no longer in its place; return what is to be said.
+
+    The removed file lives on as long as it is open. `error` says what became of it.
+    """
+    path = Path(error.path).absolute()
+    name = f"{path.name}-rescued-{time.strftime('%Y%m%d-%H%M%S')}"
+    for folder in (path.parent, Path.cwd(), Path(tempfile.gettempdir())):
+        target = str(folder / name)
+        with suppress(LogError, sqlite3.Error):
+            _copy(connection, target, lambda done, total: None)
+            return LogError(Problem.SAVED, error.path, target)
+    return error
+
+
+@contextmanager
+def _reading(path: str) -> Iterator[sqlite3.Connection]:
+    """Open a log that is there, beside the server that may have it open."""
+    check_path(path)
+    if not Path(path).exists():
+        raise LogError(Problem.ABSENT, path)
+    with ExitStack() as opened:
+        try:
+            connection = opened.enter_context(closing(open_connection(path)))
+            check_is_ours(connection, path)
+        except sqlite3.Error as error:
+            raise log_error(path, error) from error
+        yield connection
+
+
+def _begin_snapshot(connection: sqlite3.Connection) -> None:
+    """Let nothing that is written from now on be seen: a backup would begin anew each time."""
+    connection.execute("BEGIN")
+    connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+
+
+def _copy(source: sqlite3.Connection, target: str, progress: Progress) -> None:
+    try:
+        os.close(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, PRIVATE))
+    except FileExistsError as error:
+        raise LogError(Problem.EXISTS, target) from error
+    except FileNotFoundError as error:
+        raise LogError(Problem.NO_FOLDER, target) from error
+    except OSError as error:
+        raise LogError(Problem.READ_ONLY, target, error.strerror or "") from error
+
+    def tell(status: int, remaining: int, total: int) -> None:
+        progress(total - remaining, total)
+
+    try:
+        with closing(sqlite3.connect(target)) as copy:
+            source.backup(copy, pages=BACKUP_PAGES, progress=tell)
+    except BaseException as error:
+        for name in (target, f"{target}-journal"):
+            with suppress(OSError):
+                os.unlink(name)
+        if isinstance(error, sqlite3.Error):
+            raise log_error(target, error) from error
+        raise

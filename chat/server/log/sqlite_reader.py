@@ -1,0 +1,110 @@
+"""What is asked of the log in SQLite: pages, places, keys. It all runs in the reader's thread."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import threading
+from collections.abc import Sequence
+from contextlib import closing
+from typing import Any
+
+from chat.protocol.metadata import MAX_ID
+from chat.server.log.base import Holder, Missing, Place
+from chat.server.log.rows import BY_KEY, COLUMNS, NEWEST_ID
+
+# Names and ids beside the text of a row, in round figures.
+OVERHEAD_BYTES = 64
+
+
+class SqliteReader:
+    """The connection that reads, by short reads alone: a long one keeps the WAL from ending.
+
+    `lock` is held while the connection is in use. All methods raise `sqlite3.Error`.
+    """
+
+    def __init__(self, connection: sqlite3.Connection, lock: threading.Lock) -> None:
+        self._connection = connection
+        self._lock = lock
+
+    def page(
+        self, room: str, after: int, limit: int, before: int, max_bytes: int
+    ) -> tuple[list[Any], bool]:
+        """Return rows of a room with ids between two, and whether there may be more.
+
+        Up to `limit` of them, or `max_bytes`, unless the first is longer.
+        """
+        query = (
+            f"SELECT {COLUMNS} FROM message WHERE room = ? AND id > ? AND id < ?"
+            " ORDER BY id LIMIT ?"
+        )
+        rows: list[Any] = []
+        size = 0
+        parameters = (room, after, before or MAX_ID, limit)
+        with self._lock, closing(self._connection.execute(query, parameters)) as cursor:
+            for row in cursor:
+                size += _size_of(row)
+                if rows and size > max_bytes:
+                    return rows, True
+                rows.append(row)
+        return rows, len(rows) == limit
+
+    def places(
+        self, wishes: Sequence[tuple[str, int | None]], generation: str, count: int
+    ) -> list[Place]:
+        """Return where the readers of rooms begin (`Log.find_places`)."""
+        end = self._end_of(generation)
+        return [self._place(room, after, end, count) for room, after in wishes]
+
+    def by_key(self, sender: str, key: str) -> list[Any]:
+        """Return the row that was appended under a key, in a list that is empty if none was."""
+        return self._fetch(BY_KEY, (sender, key))
+
+    def last_id(self) -> int:
+        """Return the newest id ever given, 0 for an empty log."""
+        return int(self._fetch(NEWEST_ID, ())[0][0])
+
+    def holders(self) -> list[Holder]:
+        """Return who held a name when the server before this one ended."""
+        rows = self._fetch("SELECT session, name, rooms FROM holder", ())
+        return [Holder(session, name, tuple(json.loads(rooms))) for session, name, rooms in rows]
+
+    def start_of_last(self, room: str, count: int, before: int) -> int:
+        """Return the id after which the last `count` messages of a room begin."""
+        query = "SELECT id FROM message WHERE room = ? AND id < ? ORDER BY id DESC LIMIT 1 OFFSET ?"
+        if not count:
+            return self.last_id()
+        rows = self._fetch(query, (room, before or MAX_ID, count))
+        return int(rows[0][0]) if rows else 0
+
+    def _place(self, room: str, after: int | None, end: int, count: int) -> Place:
+        if after is None:
+            return Place(self.start_of_last(room, count, MAX_ID))
+        if after > end:
+            return Place(self.start_of_last(room, count, MAX_ID), Missing.REWOUND)
+        query = "SELECT 1 FROM trimmed WHERE room = ? AND id > ?"
+        is_whole = not self._fetch(query, (room, after))
+        query = "SELECT 1 FROM message WHERE room = ? AND id > ? LIMIT 1"
+        has_more = bool(self._fetch(query, (room, after)))
+        return Place(after, Missing.NOTHING if is_whole else Missing.TRIMMED, has_more)
+
+    def _end_of(self, generation: str) -> int:
+        """Return the last id that was given in `generation`, -1 where the log does not know it."""
+        if generation:
+            query = "SELECT number FROM generation WHERE generation = ?"
+            if not (found := self._fetch(query, (generation,))):
+                return -1
+            query = "SELECT first_id FROM generation WHERE number > ? ORDER BY number LIMIT 1"
+            if following := self._fetch(query, (found[0][0],)):
+                return int(following[0][0]) - 1
+        return self.last_id()
+
+    def _fetch(self, query: str, parameters: Sequence[Any]) -> list[Any]:
+        with self._lock:
+            return self._connection.execute(query, parameters).fetchall()
+
+
+def _size_of(row: Sequence[Any]) -> int:
+    """Return about how many bytes the message of a row takes."""
+    texts = (value for value in row if isinstance(value, str))
+    return OVERHEAD_BYTES + sum(len(text.encode()) for text in texts)

@@ -1,0 +1,204 @@
+"""What is written into the log in SQLite. Everything runs in the group commit's thread."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+from chat.server.log.base import Entry, LogError
+from chat.server.log.checkpoints import Checkpoints
+from chat.server.log.connections import is_busy, log_error
+from chat.server.log.files import LogFile
+from chat.server.log.group_commit import Group, Notes
+from chat.server.log.log_clock import DAY, Clocks, LogClock
+from chat.server.log.maintenance import save_beside
+from chat.server.log.migrations import end_opening, keep_opening
+from chat.server.log.rows import BY_KEY, message_of, stamp
+
+TRIM_INTERVAL_SECONDS = 3600.0
+# Rows that one transaction of the trimming removes: a commit never waits long for it.
+TRIM_ROWS = 1000
+# How long a transaction waits for another program that writes, such as the sqlite3 shell.
+BUSY_SECONDS = 5.0
+# How often it is seen to that the file still is where it was.
+WATCH_SECONDS = 2.0
+INSERT = """
+INSERT INTO message (sent_at, room, user, message, sender, key, kind, addressee)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+ON CONFLICT (sender, key) WHERE key IS NOT NULL DO NOTHING
+"""
+
+
+class SqliteWriter:
+    """The connection that writes, and the time of what it writes.
+
+    `lock` is held while the connection is in use: in memory the reader shares it. `file` and
+    `checkpoints`: None in memory. All methods raise `LogError`.
+    """
+
+    def __init__(
+        self,
+        connection: sqlite3.Connection,
+        lock: threading.Lock,
+        path: str,
+        file: LogFile | None,
+        checkpoints: Checkpoints | None,
+        retain_days: float,
+        clocks: Clocks,
+    ) -> None:
+        self._connection = connection
+        self._lock = lock
+        self._path = path
+        self._file = file
+        self._checkpoints = checkpoints
+        self._retain_microseconds = int(retain_days * DAY)
+        newest = "SELECT sent_at FROM message ORDER BY id DESC LIMIT 1"
+        self._clock = LogClock((connection.execute(newest).fetchone() or (0,))[0], clocks)
+        self._trim_at = time.monotonic()
+        self._give_up_at = float("inf")  # of the monotonic clock; set in the event loop
+
+    def hurry(self, seconds: float) -> None:
+        """Wait for other programs so long at the most, from now on. In any thread."""
+        self._give_up_at = time.monotonic() + seconds
+
+    def commit(self, group: Group) -> None:
+        """Insert the group in one transaction; raises where none of it was written.
+
+        Of an empty one only so much is written that it is known whether writing works.
+        """
+        self.check_file()
+        sent_at = self._clock.stamp()
+        with self._transaction():
+            for entry in group.entries:
+                self._insert(entry, sent_at)
+            self._write_notes(group.notes)
+            if not (group.entries or group.notes):
+                keep_opening(self._connection)
+        if self._checkpoints is not None:
+            with self._lock, suppress(sqlite3.Error):  # the group is committed all the same
+                self._checkpoints.note_commit()
+
+    def check_file(self) -> None:
+        """Raise where the file is no longer in its place: what is written now would be lost."""
+        if self._file is not None:
+            self._file.check()
+
+    def tidy(self) -> float:
+        """Trim, if it is time; return after how many seconds there is more to do."""
+        self.check_file()
+        if time.monotonic() < self._trim_at:
+            self._checkpoint_if_idle()
+            return WATCH_SECONDS
+        # First, so that a trimming that fails does not come between all the next groups.
+        self._trim_at = time.monotonic() + TRIM_INTERVAL_SECONDS
+        if not self._trim():
+            return WATCH_SECONDS
+        self._trim_at = time.monotonic()
+        return 0.0
+
+    def _checkpoint_if_idle(self) -> None:
+        if self._checkpoints is not None:
+            with self._lock, suppress(sqlite3.Error):  # it is tried again
+                self._checkpoints.note_pause()
+
+    def _trim(self) -> bool:
+        """Remove one portion of what is older than is kept; say whether there is more.
+
+        Where each room begins now is noted.
+        """
+        if not self._retain_microseconds:
+            return False
+        before = self._clock.now_for_trimming() - self._retain_microseconds
+        # The ids are in the order of time: no other row can be older than these.
+        query = "SELECT id, room, sent_at FROM message ORDER BY id LIMIT ?"
+        with self._transaction():
+            rows = self._connection.execute(query, (TRIM_ROWS,)).fetchall()
+            old = [(room, row_id) for row_id, room, sent_at in rows if sent_at < before]
+            if old:
+                self._connection.execute("DELETE FROM message WHERE id <= ?", (old[-1][1],))
+                self._connection.executemany("INSERT OR REPLACE INTO trimmed VALUES (?, ?)", old)
+        return len(old) == TRIM_ROWS
+
+    def finish(self) -> None:
+        """Leave a file that is whole by itself; where it is gone, save what it held, and say so."""
+        if self._file is None or self._checkpoints is None:
+            return
+        try:
+            self._file.check()
+        except LogError as error:
+            saved = save_beside(self._connection, error)
+            self._file.remove_companions()
+            raise saved from error
+        # Where this cannot be, nothing is lost: the next opening reads the WAL, checks the file.
+        with suppress(LogError):
+            with self._transaction():
+                end_opening(self._connection)
+            with self._lock, suppress(sqlite3.Error):
+                self._checkpoints.empty()
+
+    def _insert(self, entry: Entry, sent_at: int) -> None:
+        message = entry.message
+        row = (
+            sent_at,
+            entry.room,
+            message.user,
+            message.message,
+            entry.sender,
+            message.key or None,
+            message.kind,
+            message.to,
+        )
+        cursor = self._connection.execute(INSERT, row)
+        if cursor.rowcount == 1:
+            stamp(message, int(cursor.lastrowid or 0), sent_at)
+        else:
+            self._repeat(entry)
+
+    def _repeat(self, entry: Entry) -> None:
+        row = self._connection.execute(BY_KEY, (entry.sender, entry.message.key)).fetchone()
+        entry.room = row[-1]
+        entry.message = message_of(row)
+        entry.is_repeated = True
+
+    def _write_notes(self, notes: Notes) -> None:
+        for session, holder in notes.items():
+            if holder is None:
+                self._connection.execute("DELETE FROM holder WHERE session = ?", (session,))
+            else:
+                row = (session, holder.name, json.dumps(holder.rooms))
+                self._connection.execute("INSERT OR REPLACE INTO holder VALUES (?, ?, ?)", row)
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        """Commit at the end of the block; take everything back where it fails."""
+        with self._lock:
+            try:
+                self._begin()
+                yield
+                self._connection.execute("COMMIT")
+            except BaseException as error:
+                # A failed COMMIT may have ended the transaction already.
+                with suppress(sqlite3.Error):
+                    self._connection.execute("ROLLBACK")
+                if isinstance(error, sqlite3.Error):
+                    raise log_error(self._path, error) from error
+                raise
+
+    def _begin(self) -> None:
+        """Begin a transaction, and wait a while for another program that writes.
+
+        Here and not in SQLite, which could not be told that the server is about to stop.
+        """
+        until = time.monotonic() + BUSY_SECONDS
+        while True:
+            try:
+                self._connection.execute("BEGIN IMMEDIATE")
+                return
+            except sqlite3.OperationalError as error:
+                is_over = time.monotonic() >= min(until, self._give_up_at)
+                if is_over or not is_busy(error):
+                    raise

@@ -1,0 +1,56 @@
+"""What an operator does with the log's file beside running a server on it: --backup and --check.
+
+Called in the main thread, also while a server has the file open. Both return the exit code.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+
+from chat.cli.i18n import _
+from chat.server.log import maintenance
+from chat.server.log.base import LogError
+from chat.server.log_sentences import explain_log_error
+
+PROGRESS_SECONDS = 0.5
+
+
+class _Progress:
+    """Says on standard error how far a copy is, twice a second."""
+
+    def __init__(self) -> None:
+        self._next_at = 0.0
+
+    def __call__(self, done: int, total: int) -> None:
+        is_over = done >= total
+        if not is_over and time.monotonic() < self._next_at:
+            return
+        self._next_at = time.monotonic() + PROGRESS_SECONDS
+        percent = 100 * done // total if total else 100
+        print(f"\r{percent} %", end="\n" if is_over else "", file=sys.stderr, flush=True)
+
+
+def back_up(path: str, target: str) -> int:
+    """Copy the log in `path` into the new file `target`; 0, or 1 with a sentence why not."""
+    try:
+        maintenance.backup(path, target, _Progress())
+    except LogError as error:
+        print(explain_log_error(error), file=sys.stderr)
+        return 1
+    print(_("{target} is a copy of {path}.").format(target=target, path=path))
+    return 0
+
+
+def check(path: str) -> int:
+    """Say whether the log in `path` is sound; 0, or 1 with what is wrong with it."""
+    try:
+        faults = maintenance.check(path)
+    except LogError as error:
+        print(explain_log_error(error), file=sys.stderr)
+        return 1
+    for fault in faults:
+        print(f"{path}: {fault}", file=sys.stderr)
+    if not faults:
+        print(_("{path} is sound.").format(path=path))
+    return 1 if faults else 0

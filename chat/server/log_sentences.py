@@ -1,0 +1,50 @@
+"""What is wrong with the log, for whoever runs the server. The log itself says it in English."""
+
+from __future__ import annotations
+
+from chat.cli.i18n import N_, _
+from chat.server.log.base import LogError, Problem
+
+SENTENCES = {
+    Problem.IN_USE: N_(
+        "Another server has {path} open. Stop it, or choose another file with --db."
+    ),
+    Problem.NO_NAME: N_("--db is empty. Give the path of a file with it."),
+    Problem.FOLDER: N_("{path} is a folder. Give the path of a file with --db."),
+    Problem.NO_FOLDER: N_(
+        "The folder of {path} does not exist. Create it, or choose another file with --db."
+    ),
+    Problem.TOO_LONG: N_("The path {path} is too long. Choose a shorter one with --db."),
+    Problem.URI: N_("{path} is a URI. Give the path of a file with --db, without file: before it."),
+    Problem.FOREIGN: N_("{path} is not a log of this program. Choose another file with --db."),
+    Problem.NEWER: N_(
+        "{path} was written by a later version of this program."
+        " Update the program, or choose another file with --db."
+    ),
+    Problem.FULL: N_("The disk of {path} is full: nothing new is accepted. Make room on it."),
+    Problem.READ_ONLY: N_(
+        "{path} cannot be written. Give this user the right to write in its folder,"
+        " or choose another file with --db."
+    ),
+    Problem.DAMAGED: N_(
+        "{path} is damaged. Put back a copy of it, or move it away to begin a new log."
+    ),
+    Problem.REMOVED: N_(
+        "{path} was removed or replaced while the server ran, and what it held could not be saved."
+        " Start the server again."
+    ),
+    Problem.SAVED: N_(
+        "{path} was removed or replaced while the server ran. All that it held is in {detail}."
+        " Put that back if you need it, and start the server again."
+    ),
+    Problem.ABSENT: N_("{path} does not exist. Choose another file with --db."),
+    Problem.EXISTS: N_("{path} exists already. Choose the name of a new file."),
+    Problem.SILENT: N_("The disk of {path} does not answer: what waited was not stored."),
+    Problem.STOPPED: N_("An error in this program ended the log ({detail}). Please report it."),
+    Problem.UNUSABLE: N_("{path} cannot be used ({detail})."),
+}
+
+
+def explain_log_error(error: LogError) -> str:
+    """Say what is wrong with the log's file, and what to do about it."""
+    return _(SENTENCES[error.problem]).format(path=error.path, detail=error.detail)
