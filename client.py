@@ -26,8 +26,9 @@ SERVER_ADDRESS = "localhost:50051"
 
 try:
     from chat.cli.i18n import _, speak_utf8
-    from chat.client.app import EXIT_OK, EXIT_REFUSED, App, enter, sentence, unexpected
+    from chat.client.app import App, enter
     from chat.client.connection import Metadata
+    from chat.client.ending import EXIT_OK, EXIT_REFUSED, sentence
     from chat.client.identity import Identity
     from chat.client.outbox import Requests
     from chat.client.session import Session
@@ -56,15 +57,9 @@ def request_messages(requests: Requests) -> Iterator[Message]:
 
 def receive_messages(session: Session, app: App) -> None:
     """Hand over what comes in, until the conversation is over: the body of the receive thread."""
-    try:
+    with app.watching():
         for message in session:
             app.receive(message)
-    except (ChatError, ConfigError) as refusal:
-        app.end(refusal)
-    except Exception as error:
-        # Nobody else would see it, and what is typed from now on would go nowhere.
-        session.abort()
-        app.end(unexpected(error))
 
 
 def open_stream(stub: Any, requests: Requests, metadata: Metadata) -> Any:

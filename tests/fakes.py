@@ -40,6 +40,7 @@ class FakeTerminal:
         self.errors: list[str] = []
         self.bells = self.clears = self.refreshes = 0
         self.is_stopped = False
+        self.failure: OSError | None = None
         self.interruption: BaseException | None = None
         self._lines = list(lines)
         self._answers = list(answers)

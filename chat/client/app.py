@@ -9,16 +9,18 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterable
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 
 from chat.cli.i18n import _, _n
 from chat.client import alerts, commands, outbox
 from chat.client.actions import Actions
 from chat.client.alerts import Alerts
 from chat.client.connection_status import ConnectionStatus
+from chat.client.ending import EXIT_NOT_ACKNOWLEDGED, Farewell, sentence, unexpected
 from chat.client.identity import Identity
-from chat.client.incoming import SAID, Incoming
+from chat.client.incoming import Incoming
+from chat.client.outbox import SAID
 from chat.client.rooms import Rooms
 from chat.client.roster import Roster
 from chat.client.sent_lines import SentLines
@@ -41,15 +43,10 @@ from chat_pb2 import (
 
 # How long to wait for the server's word on the name before typing begins.
 GREETING_SECONDS = 1.0
-# How long leaving waits for what is on its way, and the end of a pipe for its acknowledgements.
+# How long leaving waits for what is on its way.
 LEAVE_SECONDS = 1.5
-PIPE_END_SECONDS = 60.0
 # How long another one may have the name before the user is asked for a new one.
 LOST_NAME_SECONDS = 60.0
-
-EXIT_OK = 0
-EXIT_REFUSED = 1
-EXIT_NOT_ACKNOWLEDGED = 3
 
 
 class App:
@@ -58,8 +55,9 @@ class App:
     `session`: takes its `on_state`. `bell`: one of `alerts.MODES`. `identity`: kept up to date, and
     closed at the end.
 
-    `_lock` guards `_refusal`, `_has_started`, `_is_leaving`, `_status` and `_was_name_asked`:
-    exactly one of the two threads sees to a refusal. What else there is has locks of its own.
+    `_lock` guards `_cause`, `_has_started`, `_is_leaving`, `_status` and `_was_name_asked`:
+    exactly one of the two threads sees to the cause of the end. What else there is has locks of its
+    own.
     """
 
     def __init__(
@@ -71,6 +69,7 @@ class App:
         self._rooms = Rooms(session.rooms)
         self._roster = Roster()
         self._sent_lines = SentLines(terminal)
+        self._farewell = Farewell(session, terminal, self._sent_lines, self._as_said)
         ringing = Alerts(bell, render.now())
         self._incoming = Incoming(
             session, terminal, self._rooms, self._roster, ringing, self._sent_lines
@@ -88,7 +87,7 @@ class App:
         self._receive_thread: threading.Thread | None = None
         self._greeted = threading.Event()
         self._lock = threading.Lock()
-        self._refusal: ChatError | ConfigError | None = None
+        self._cause: ChatError | ConfigError | None = None  # of the end
         self._has_started = False  # what happens now is for the terminal, not for `start`
         self._is_leaving = False
         self._was_name_asked = False
@@ -109,8 +108,8 @@ class App:
             receive_thread.start()
             self._greeted.wait(GREETING_SECONDS)
             with self._lock:
-                if self._refusal is not None:
-                    raise self._refusal
+                if self._cause is not None:
+                    raise self._cause
                 self._has_started = True
         except BaseException:
             self._end_session(LEAVE_SECONDS)
@@ -122,18 +121,42 @@ class App:
         A signal, which raises `KeyboardInterrupt` or `SystemExit`, ends it in order too, within
         `LEAVE_SECONDS`; the next one at once.
         """
-        seconds = LEAVE_SECONDS
         try:
-            self._terminal.run(self)
-            if not self._terminal.is_interactive:
-                seconds = PIPE_END_SECONDS
+            with self.watching():
+                self._terminal.run(self)
+                if not self._terminal.is_interactive:
+                    self._farewell.wait_acknowledged()
         finally:
             try:
-                self._end_session(seconds)
+                self._end_session(LEAVE_SECONDS)
             finally:
-                self._terminal.finish()
-                is_anything_lost = self._tell_lost()
+                with self.watching():
+                    self._terminal.finish()
+                is_anything_lost = self._farewell.tell_lost()
         return self._exit_code(is_anything_lost)
+
+    @contextmanager
+    def watching(self) -> Iterator[None]:
+        """Let an error that ends the block end the conversation, in order, and go no further.
+
+        Around what each thread of the client does: nobody else would see how it ended, and what is
+        typed from then on would go nowhere.
+        """
+        try:
+            yield
+        except (ChatError, ConfigError) as refusal:
+            self.end(refusal)
+        except Exception as error:
+            self._session.abort()
+            self.end(unexpected(error))
+
+    def _exit_code(self, is_anything_lost: bool) -> int:
+        with self._lock:
+            cause = self._cause
+        code = self._farewell.exit_code(cause, is_anything_lost)
+        # Who was in and lost the name was not refused: what it says could not be said.
+        has_lost_name = cause is not None and self._present_status.has_lost_name
+        return EXIT_NOT_ACKNOWLEDGED if has_lost_name else code
 
     def _end_session(self, seconds: float) -> None:
         """Half-close, and take what is still owed to us; if even that is interrupted, abort."""
@@ -149,34 +172,6 @@ class App:
             if self._identity is not None:
                 self._identity.close()
 
-    def _tell_lost(self) -> bool:
-        """Print what was said and not acknowledged, line by line; say whether anything was."""
-        lost = [message for message in self._session.pending if message.kind in SAID]
-        if lost:
-            text = _n(
-                "{} message was not acknowledged:", "{} messages were not acknowledged:", len(lost)
-            )
-            lines = [text.format(len(lost)), *map(self._unsent_line, lost)]
-            with suppress(OSError):  # the terminal is gone
-                self._terminal.show_error("\n".join(lines))
-        return bool(lost)
-
-    def _unsent_line(self, message: Message) -> str:
-        return "  " + render.clean(self._as_said(message)).replace("\n", render.LINE_FEED_SIGN)
-
-    def _exit_code(self, is_anything_lost: bool) -> int:
-        with self._lock:
-            refusal = self._refusal
-        if refusal is not None:
-            self._terminal.show_error(sentence(refusal))
-            # Who was in and lost the name was not refused: what it says could not be said.
-            has_lost_name = self._present_status.has_lost_name
-            return EXIT_NOT_ACKNOWLEDGED if has_lost_name else EXIT_REFUSED
-        is_program = not self._terminal.is_interactive
-        has_failed = self._sent_lines.failures > 0 or self._session.unacknowledged > 0
-        is_lost = is_anything_lost or (is_program and has_failed)
-        return EXIT_NOT_ACKNOWLEDGED if is_lost else EXIT_OK
-
     # What comes in; in the receive thread.
 
     def receive(self, message: Message) -> None:
@@ -191,10 +186,10 @@ class App:
             elif message.to and message.id:
                 self._identity.save(self._session.place)
 
-    def end(self, refusal: ChatError | ConfigError) -> None:
-        """End the conversation: nothing more will come in."""
+    def end(self, cause: ChatError | ConfigError) -> None:
+        """End the conversation: nothing more will come in. The first cause is told."""
         with self._lock:
-            self._refusal = refusal
+            self._cause = self._cause or cause
             is_ours = self._has_started and not self._is_leaving
         self._greeted.set()
         if is_ours:
@@ -282,7 +277,7 @@ class App:
 
     def _report_refused(self, line: str, error: ChatError) -> None:
         with self._lock:
-            is_refused = error.reason == "CLOSED" and self._refusal is not None
+            is_refused = error.reason == "CLOSED" and self._cause is not None
         # A refusal makes the terminal stop, and is shown at the end.
         if not is_refused:
             self._sent_lines.report_unsent(line, str(error))
@@ -390,17 +385,3 @@ def _asked_name(terminal: Terminal) -> str:
             return answer
         text = _("Commands work once you are in; give a name, or leave with {usage}.")
         terminal.show_error(text.format(usage=commands.LEAVE.usage))
-
-
-def unexpected(error: Exception) -> ConfigError:
-    """Return what to say of an error that nobody expected."""
-    text = _("Something unexpected ended the conversation ({error}).")
-    return ConfigError(text.format(error=render.one_line(repr(error))))
-
-
-def sentence(error: ChatError | ConfigError) -> str:
-    """Return a refusal as a sentence; what is wrong with the settings is one, as it is written."""
-    text = str(error)
-    if isinstance(error, ConfigError):
-        return text  # it may begin with a host or a path
-    return text[:1].upper() + text[1:] + ("" if text.endswith(".") else ".")

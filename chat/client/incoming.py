@@ -12,6 +12,7 @@ from datetime import datetime
 from chat.cli.i18n import _, _n
 from chat.client.alerts import Alerts
 from chat.client.connection_status import ConnectionStatus
+from chat.client.outbox import SAID
 from chat.client.rooms import Rooms
 from chat.client.roster import Roster
 from chat.client.sent_lines import SentLines, quotation
@@ -24,7 +25,6 @@ from chat.protocol.errors import explain
 from chat.protocol.limits import MAX_HISTORY
 from chat.protocol.names import name_key
 from chat_pb2 import (
-    KIND_ACTION,
     KIND_ENTERED,
     KIND_EXITED,
     KIND_HISTORY,
@@ -42,7 +42,6 @@ from chat_pb2 import (
 # A list longer than this would fill the screen.
 MAX_LISTED_PEOPLE = 100
 MAX_LISTED_ROOMS = 100
-SAID = (KIND_UNSPECIFIED, KIND_ACTION)
 # Notices that something of a room or of the inbox is missing.
 GAPS = ("HISTORY_GONE", "LOG_REWOUND")
 # Notices, about a room, after which the session is not in it.
@@ -64,8 +63,8 @@ class Incoming:
     """Shows what comes in: each message where it belongs, each loss once.
 
     `_lock` guards `_pages` and `_oldest` (the oldest id shown of each room); it is never held while
-    the terminal is called, which may make the receive thread wait for the main thread. `_seen_at`
-    and `_listed_rooms` belong to the receive thread.
+    the terminal is called, which may make the receive thread wait for the main thread. `_seen_at`,
+    `_listed_rooms` and `_is_rewind_told` belong to the receive thread.
     """
 
     def __init__(
@@ -88,6 +87,7 @@ class Incoming:
         self._oldest: dict[str, int] = {}
         self._seen_at: dict[str, datetime] = {}  # by room
         self._listed_rooms: list[Message] = []  # of an answer that is not complete
+        self._is_rewind_told = False  # in the present stream
 
     # Messages.
 
@@ -194,13 +194,20 @@ class Incoming:
             self._show(message)
 
     def _show_notice(self, message: Message) -> None:
-        """Show what the server tells; not that it stops, which the loss of the connection tells."""
+        """Show what the server tells; not that it stops, which the loss of the connection tells.
+
+        That the log was put back is told by it of each place, and by us once.
+        """
         line = self._sent_lines.take_delivered(message.key)
         if line and not self._terminal.is_interactive:
             self._sent_lines.count_failure()
         if message.user in GAPS:
             self.forget_shown()
-        if message.user != "SHUTTING_DOWN":
+        is_told = message.user == "SHUTTING_DOWN" or (
+            message.user == "LOG_REWOUND" and self._is_rewind_told
+        )
+        self._is_rewind_told |= message.user == "LOG_REWOUND"
+        if not is_told:
             self._terminal.show(message, self._rendered_notice(message, line))
         elif not self._terminal.is_interactive:
             self._terminal.show(message, RenderedMessage())
@@ -209,8 +216,11 @@ class Incoming:
         """Say also what it is about: the line that was typed, the room, the time."""
         reason = explain(message.user, render.one_line(message.message))
         text = _("* server: {reason}").format(reason=reason)
-        if message.user in GAPS:
-            text += f" ({self._place_title(message)}{self._gap(_place_of(message))})"
+        if message.user == "LOG_REWOUND":
+            text += f" ({self._gap(min(self._seen_at.values(), default=None))})"
+        elif message.user in GAPS:
+            since = self._seen_at.get(_place_of(message))
+            text += f" ({self._place_title(message)}{self._gap(since)})"
         elif line:
             text += f" ({quotation(line)})"
         elif message.to or message.room:
@@ -224,10 +234,9 @@ class Incoming:
     def _title(self, message: Message) -> str:
         return _("private messages") if message.to else render.room_sign(message.room)
 
-    def _gap(self, place: str) -> str:
-        """Return the time in which something of a room or of the inbox may be missing."""
+    def _gap(self, since: datetime | None) -> str:
+        """Return the time in which something may be missing; `since` None: not known."""
         until = render.now()
-        since = self._seen_at.get(place)
         if since is None:
             return _("until {until}").format(until=until.strftime("%H:%M"))
         is_today = since.date() == until.date()
@@ -347,6 +356,8 @@ class Incoming:
     def tell_change(self, state: State, before: ConnectionStatus) -> None:
         """Tell the user what became of the connection; `before`: how it stood until now."""
         change = state.change
+        if change in (Change.CONNECTED, Change.RESUMED):
+            self._is_rewind_told = False
         if change is Change.PLAIN:
             self._tell_plain(before)
         elif change is Change.SILENT:
@@ -361,7 +372,7 @@ class Incoming:
         elif change is Change.NEW_LOG:
             self.forget_shown()
             text = _("* The server started a new log; messages sent meanwhile may be missing")
-            gap = self._gap(name_key(self._rooms.current))
+            gap = self._gap(self._seen_at.get(name_key(self._rooms.current)))
             self._terminal.show_notice(f"{text} ({gap})")
 
     def _tell_plain(self, before: ConnectionStatus) -> None:

@@ -206,6 +206,12 @@ class Outbox:
                 lambda: self._is_done or (is_woken is not None and is_woken.is_set()), seconds
             )
 
+    def wait_acknowledged(self, seconds: float) -> bool:
+        """Block until everything is acknowledged, or so long; say whether more is to be awaited."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._is_aborted or not self._pending, seconds)
+            return bool(self._pending) and not self._is_aborted
+
     def wake(self) -> None:
         """Let those who wait look again."""
         with self._changed:

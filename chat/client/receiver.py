@@ -48,9 +48,9 @@ class Receiver:
 
     `request`: who joins. `retry_first_connect`, `on_state`: as `Session` has them.
 
-    `_lock` guards `_name` and `_call`. `_was_connected`, `_is_new_log`, `_entering` (the rooms that
-    the present stream enters by itself, by key) belong to the thread that iterates; outbox and
-    cursor have locks of their own.
+    `_lock` guards `_name`, `_call` and `_failure` (of a thread beside the one that iterates).
+    `_was_connected`, `_is_new_log`, `_entering` (the rooms that the present stream enters by
+    itself, by key) belong to the thread that iterates; outbox and cursor have locks of their own.
     """
 
     def __init__(
@@ -76,6 +76,7 @@ class Receiver:
         self._lock = threading.Lock()
         self._name = request.user or ""
         self._call: Any = None
+        self._failure: Exception | None = None
 
     # From any thread.
 
@@ -120,6 +121,7 @@ class Receiver:
                 self._on_state(State(Change.RETRYING, seconds=seconds))
                 self._outbox.wait_until_done(seconds, self._has_new_name)
                 self._has_new_name.clear()
+        self._check_failure()
 
     def _listen(self, backoff: Backoff) -> Generator[Message, None, State | None]:
         """Yield what one stream brings; return how it was lost, None to go on at once."""
@@ -184,9 +186,23 @@ class Receiver:
             timer.cancel()
 
     def _meet_silence(self) -> None:
-        """In a thread of its own, since the one that iterates waits for the server's first word."""
-        if not self._outbox.is_done and self._outbox.meet_silence():
-            self._on_state(State(Change.SILENT))
+        """In a thread of its own, since the one that iterates waits for the server's first word.
+
+        What `on_state` raises is raised by the iteration, where somebody sees it.
+        """
+        try:
+            if not self._outbox.is_done and self._outbox.meet_silence():
+                self._on_state(State(Change.SILENT))
+        except Exception as error:
+            with self._lock:
+                self._failure = error
+            self.abort()
+
+    def _check_failure(self) -> None:
+        with self._lock:
+            failure, self._failure = self._failure, None
+        if failure is not None:
+            raise failure
 
     def _greet(self, greeting: Greeting) -> bool:
         """Take the server's first word; return False if the stream must be opened anew."""

@@ -31,7 +31,7 @@ from chat.client.cursor import Cursor, Place
 from chat.client.outbox import Outbox, Peer
 from chat.client.receiver import PLAIN_FAREWELL_SECONDS, Receiver
 from chat.client.state import State
-from chat.protocol.errors import ChatError, ConfigError
+from chat.protocol.errors import ChatError
 from chat.protocol.limits import DEFAULT_HISTORY
 from chat.protocol.metadata import JoinRequest
 from chat.protocol.names import COMMON_ROOM, check_name, check_room, name_key
@@ -65,7 +65,8 @@ class Session:
     Iterating yields every `chat_pb2.Message`, with the `room` that it belongs to: one's own echoes,
     presence, notices and answers included, each log message once and in order within its room. It
     blocks, ends after `close()`, and raises `ChatError` when the server refuses for good
-    (`reason`), `ConfigError` when no server is there.
+    (`reason`), `ConfigError` when no server is there, and whatever `on_state` or `open_stream`
+    raised, in whichever thread: the session is over by that, and whoever sends learns it (CLOSED).
 
     `_changed` guards `_iterating` and `_has_ended`; outbox, cursor and receiver have locks of their
     own. `on_state` may be replaced before the iteration begins.
@@ -238,6 +239,19 @@ class Session:
         """Whether a server has said, in the present stream, what it is."""
         return self._outbox.peer in (Peer.FULL, Peer.PLAIN)
 
+    @property
+    def is_silent(self) -> bool:
+        """Whether the server has taken the connection, and not said a word for some seconds."""
+        return self._outbox.peer is Peer.SILENT
+
+    def wait_acknowledged(self, timeout: float) -> bool:
+        """Wait until everything is acknowledged; return whether it is worth while to wait on.
+
+        Blocks for `timeout` seconds at most. Somebody else must iterate meanwhile. When the
+        session ends, nothing more is acknowledged.
+        """
+        return self._outbox.wait_acknowledged(timeout)
+
     # The end.
 
     def close(self, timeout: float = DEFAULT_CLOSE_SECONDS) -> int:
@@ -301,7 +315,8 @@ class Session:
             self._iterating = threading.get_ident()
         try:
             yield from self._receiver.messages()
-        except (ChatError, ConfigError):
+        except Exception:
+            # Nobody hears any more: those who send must not wait for ever.
             self._outbox.abort()
             raise
         finally:

@@ -32,8 +32,8 @@ from support import (
 import chat_pb2
 import chat_pb2_grpc
 import client
-from chat.client import app
-from chat.client.ui.plain import EXIT_BROKEN_PIPE
+from chat.client import app, ending
+from chat.client.ending import EXIT_BROKEN_PIPE
 
 OLD_SERVER = str(Path("tests", "peers", "old_server.py"))
 
@@ -111,7 +111,7 @@ def test_unacceptable_line_is_told_and_the_others_go(
     """One line that cannot be sent costs the exit code, and nothing of the rest."""
     arguments = (server.address, "--name", "robo", "--room", "unacceptable", "--history", "0")
     done = talk(*arguments, typed=b"before\n" + line + b"\nafter\n")
-    assert done.returncode == app.EXIT_NOT_ACKNOWLEDGED
+    assert done.returncode == ending.EXIT_NOT_ACKNOWLEDGED
     assert done.stdout.decode() == "[robo]: before\n[robo]: after\n"
     assert done.stderr.decode().startswith("Not sent: ") and reason in done.stderr.decode()
     assert done.stderr.count(b"\n") == 1
@@ -121,7 +121,7 @@ def test_what_is_not_acknowledged_costs_the_exit_code(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """The server dies before the end of input: a sentence on standard error, and not 0."""
-    monkeypatch.setattr(app, "PIPE_END_SECONDS", 1.0)
+    monkeypatch.setattr(ending, "PIPE_END_SECONDS", 1.0)
     with running_server() as dying:
 
         class Dying(io.BytesIO):
@@ -143,7 +143,7 @@ def test_what_is_not_acknowledged_costs_the_exit_code(
 
         monkeypatch.setattr(sys, "stdin", Input())
         code = client.main([dying.address, "--name", "robo", "--lang", "en"])
-    assert code == app.EXIT_NOT_ACKNOWLEDGED
+    assert code == ending.EXIT_NOT_ACKNOWLEDGED
     told = capfd.readouterr().err
     assert "not acknowledged:\n" in told and told.endswith("\n  second\n")
 
@@ -178,7 +178,7 @@ def test_json_that_is_none_is_refused(server: RunningServer) -> None:
     lines += ['{"to": "nobody", "message": "x", "key": "k"}']
     arguments = (server.address, "--name", "robo", "--room", "no-json", "--json")
     done = talk(*arguments, typed="\n".join(lines))
-    assert done.returncode == app.EXIT_NOT_ACKNOWLEDGED
+    assert done.returncode == ending.EXIT_NOT_ACKNOWLEDGED
     assert done.stderr.count(b"Not sent: ") == 3
     notices = [json.loads(line) for line in done.stdout.splitlines() if b"KIND_NOTICE" in line]
     assert [(n["user"], n["key"]) for n in notices] == [("USER_UNKNOWN", "k")]
@@ -257,7 +257,7 @@ def test_two_clients_with_one_name_are_two(server: RunningServer) -> None:
         first.type("one")
         first.wait_for_line("one")
         second = talk(server.address, *flags)
-        assert second.returncode == app.EXIT_REFUSED and b"name is taken" in second.stderr
+        assert second.returncode == ending.EXIT_REFUSED and b"name is taken" in second.stderr
         first.type("two")
         first.wait_for_line("[duas]: two")
 
@@ -310,7 +310,7 @@ def test_no_name_at_all_is_a_sentence(server: RunningServer) -> None:
 def test_refused_name_is_a_sentence(server: RunningServer, name: str) -> None:
     """A name that cannot be ends the program with 1, and says what to do."""
     done = talk(server.address, "--name", name)
-    assert done.returncode == app.EXIT_REFUSED
+    assert done.returncode == ending.EXIT_REFUSED
     assert "choose another one" in done.stderr.decode()
     assert b"Traceback" not in done.stderr
 
@@ -333,7 +333,7 @@ def test_wrong_command_line_is_a_sentence(arguments: list[str], words: str) -> N
 def test_no_server_there_is_a_sentence() -> None:
     """Nobody listens: one sentence on standard error, and 1, within seconds."""
     done = talk(f"localhost:{stable_port()}", "--name", "ana", typed="oi\n")
-    assert done.returncode == app.EXIT_REFUSED
+    assert done.returncode == ending.EXIT_REFUSED
     assert done.stdout == b"" and done.stderr.count(b"\n") == 1
     assert "No chat server answers at" in done.stderr.decode()
 
@@ -417,7 +417,7 @@ def test_final_refusal_ends_a_pipe_that_says_nothing(tmp_path: Path) -> None:
         first.process.wait()
         with running_server("--token-file", str(token), port=port):
             ana.send_signal(signal.SIGCONT)
-            assert ana.wait() == app.EXIT_REFUSED
+            assert ana.wait() == ending.EXIT_REFUSED
         assert "The server asks for a token" in ana.stderr
         assert "Traceback" not in ana.stderr
 
@@ -447,7 +447,7 @@ def test_program_whose_name_was_lost_ends_with_what_it_could_not_say() -> None:
             assert other.epoch
             ana.send_signal(signal.SIGCONT)
             ana.type("never heard")
-            assert ana.wait() == app.EXIT_NOT_ACKNOWLEDGED
+            assert ana.wait() == ending.EXIT_NOT_ACKNOWLEDGED
             assert other.texts == []
         assert "Somebody else is called ana now" in ana.stderr
         assert "1 message was not acknowledged:\n  never heard\n" in ana.stderr
@@ -499,7 +499,7 @@ def test_plain_server_is_told_nothing_private() -> None:
     with old_server() as address:
         typed = "".join(json.dumps(fields) + "\n" for fields in lines)
         done = talk(address, "--name", "robo", "--json", typed=typed)
-    assert done.returncode == app.EXIT_NOT_ACKNOWLEDGED
+    assert done.returncode == ending.EXIT_NOT_ACKNOWLEDGED
     came = [json.loads(line) for line in done.stdout.splitlines()]
     assert [(m["user"], m["key"]) for m in came if m["kind"] == "KIND_NOTICE"] == [
         ("PLAIN_SERVER", "p")
@@ -568,23 +568,75 @@ def test_refusal_that_comes_late_ends_the_client(is_in_background: bool) -> None
         # Twice as long as the client waits for an answer before it lets the user type.
         is_due.wait(2 * app.GREETING_SECONDS)
         is_due.set()
-        assert ana.wait() == app.EXIT_REFUSED
+        assert ana.wait() == ending.EXIT_REFUSED
         assert "This name is taken" in ana.stderr and "Traceback" not in ana.stderr
 
 
-def test_receive_thread_that_fails_ends_the_client_with_a_sentence() -> None:
+# What nobody expects of our own code.
+FAILING = """
+import sys, client
+from chat.client.app import App
+def receive(self, message): raise RuntimeError("odd")
+App.receive = receive
+sys.exit(client.main(sys.argv[1:]))
+"""
+
+
+@pytest.mark.parametrize("mode", [(), ("--listen",), ("--json",)], ids=repr)
+def test_receive_thread_that_fails_ends_the_client_with_a_sentence(
+    server: RunningServer, mode: tuple[str, ...]
+) -> None:
     """Without it the client would read lines for ever, and send none."""
-
-    def chat(requests: Any, context: Any) -> Iterator[chat_pb2.Message]:
-        message = chat_pb2.Message(user="bia", message="from the year 10000")
-        message.sent_at.seconds = 1 << 40
-        yield message
-        yield from ()
-        next(requests, None)
-
+    room = f"failing-{''.join(mode).strip('-')}"
     with (
-        serving(OddServer(chat)) as address,
-        running_client(address, "--name", "ana", "--json") as ana,
+        full_client(server.address, "ana", room=room) as ana,
+        running_program(
+            "-c", FAILING, server.address, "--name", "robo", "--room", room, *mode
+        ) as robo,
     ):
-        assert ana.wait() == app.EXIT_REFUSED
-        assert "Something unexpected" in ana.stderr and "Traceback" not in ana.stderr
+        ana.wait_for_kind(chat_pb2.KIND_JOINED)
+        ana.say("oi")
+        assert robo.wait() == ending.EXIT_REFUSED
+        assert "Something unexpected" in robo.stderr and "Traceback" not in robo.stderr
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+@pytest.mark.parametrize("mode", [(), ("--listen",), ("--json",)], ids=repr)
+def test_output_that_cannot_be_written_is_told(
+    server: RunningServer, mode: tuple[str, ...]
+) -> None:
+    """The disk is full: a sentence, and 1, whoever it is that writes."""
+    room = f"full-{''.join(mode).strip('-')}"
+    command = [sys.executable, "client.py", server.address, "--name", "robo", "--room", room]
+    with open("/dev/full", "wb") as full, full_client(server.address, "ana", room=room) as ana:
+        ana.say("oi", key=room)
+        ana.wait_for_text("oi")
+        done = subprocess.run(
+            [*command, *mode],
+            input=b'{"message": "oi"}\n',
+            stdout=full,
+            stderr=subprocess.PIPE,
+            cwd=ROOT,
+            env=clean_environment(),
+            timeout=DEADLINE_SECONDS,
+        )
+    assert done.returncode == ending.EXIT_REFUSED
+    assert b"could be written to standard output: No space left" in done.stderr
+    assert b"Traceback" not in done.stderr and b"unexpected" not in done.stderr
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_sentences_that_cannot_be_written_stop_nothing(server: RunningServer) -> None:
+    """Standard error is full: the conversation is not about that."""
+    command = [sys.executable, "client.py", server.address, "--room", "mute"]
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run(
+            command,
+            input=b"robo\noi\n",  # the question for the name goes to standard error too
+            stdout=subprocess.PIPE,
+            stderr=full,
+            cwd=ROOT,
+            env=clean_environment(),
+            timeout=DEADLINE_SECONDS,
+        )
+    assert (done.returncode, done.stdout) == (0, b"[robo]: oi\n")

@@ -291,6 +291,34 @@ def test_final_refusal_ends_it_with_a_sentence(tmp_path: Path) -> None:
         assert is_sane(ana)
 
 
+# What nobody expects of our own code, in each of the things that run in the editor's loop.
+FAILING = """
+import sys, client
+from chat.client import app
+from chat.client.ui import output_queue
+def fail(*arguments): raise RuntimeError("odd")
+setattr(*{{
+    "key": (app.App, "handle_line", fail),
+    "tick": (app.App, "tick", fail),
+    "output": (output_queue, "wrapped", fail),
+    "receive": (app.App, "receive", fail),
+}}["{part}"])
+sys.exit(client.main(sys.argv[1:]))
+"""
+
+
+@pytest.mark.parametrize("part", ["key", "tick", "output", "receive"])
+def test_failure_of_any_part_ends_it_with_a_sentence(server: RunningServer, part: str) -> None:
+    """No traceback over the screen, and no editor that goes on without that part."""
+    program = ["-c", FAILING.format(part=part), server.address, "--name", "ana"]
+    with closing(Person([*program, "--room", f"failing-{part}"], 80, 24, None)) as ana:
+        ana.type("oi\r")
+        assert ana.wait() == 1
+        assert "Something unexpected ended the conversation" in ana.screen
+        assert "Traceback" not in ana.screen and "Press ENTER" not in ana.screen
+        assert ana.echoes and ana.is_cursor_shown
+
+
 # As long as a test can wait, instead of a minute.
 IMPATIENT = """
 import sys, client

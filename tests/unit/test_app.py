@@ -11,16 +11,14 @@ from collections.abc import Callable
 import pytest
 from fakes import FakeSession, FakeTerminal
 
-from chat.client import Change, ChatError, ConfigError, commands, outbox, roster
+from chat.client import Change, ChatError, ConfigError, commands, ending, outbox, roster
 from chat.client import app as app_module
-from chat.client.app import (
+from chat.client.app import App, enter
+from chat.client.ending import (
+    EXIT_BROKEN_PIPE,
     EXIT_NOT_ACKNOWLEDGED,
     EXIT_OK,
     EXIT_REFUSED,
-    App,
-    enter,
-    sentence,
-    unexpected,
 )
 from chat.protocol.limits import MAX_PRESENCE_MEMBERS
 from chat_pb2 import (
@@ -84,7 +82,7 @@ class Sitting:
 def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(app_module, "GREETING_SECONDS", 0.0)
     monkeypatch.setattr(app_module, "LEAVE_SECONDS", 0.01)
-    monkeypatch.setattr(app_module, "PIPE_END_SECONDS", 0.01)
+    monkeypatch.setattr(ending, "PIPE_END_SECONDS", 0.01)
 
 
 @pytest.fixture
@@ -553,6 +551,33 @@ def test_refusal_in_the_middle_stops_the_terminal(ana: Sitting) -> None:
     assert len(ana.terminal.errors) == 1
 
 
+def test_failure_of_any_thread_ends_the_conversation(ana: Sitting) -> None:
+    """Else what is typed would go nowhere; the first cause is told, in a sentence."""
+    ana.start()
+    ana.type("kept")
+    with ana.app.watching():
+        raise RuntimeError("in the receive thread")
+    assert ana.terminal.is_stopped
+    with pytest.raises(ChatError, match="over"):
+        ana.session.send("late")
+    ana.terminal.interruption = ValueError("in the terminal")
+    assert ana.app.run() == EXIT_REFUSED
+    assert ana.terminal.errors == [
+        "1 message was not acknowledged:\n  kept",
+        "Something unexpected ended the conversation (RuntimeError('in the receive thread')).",
+    ]
+
+
+def test_output_that_takes_nothing_ends_it(ana: Sitting, pipe: Sitting) -> None:
+    """What was typed is waited for no longer than by somebody who leaves."""
+    for where in (ana, pipe):
+        where.start()
+        where.app.handle_line("oi")
+        where.terminal.failure = BrokenPipeError()
+        assert where.app.run() == EXIT_BROKEN_PIPE
+        assert where.terminal.errors == ["1 message was not acknowledged:\n  oi"]
+
+
 def test_refusal_at_the_beginning_is_raised(ana: Sitting, monkeypatch: pytest.MonkeyPatch) -> None:
     """For whoever asks for another name; the terminal has nothing to do with it."""
     monkeypatch.setattr(app_module, "GREETING_SECONDS", 60.0)
@@ -695,16 +720,3 @@ def test_other_refusals_end_it(
     with pytest.raises(type(refusal)):
         enter(name, terminal, join)
     assert names == ["ana"] and terminal.errors == []
-
-
-def test_unexpected_error_is_a_sentence_on_one_line() -> None:
-    """It may have any text."""
-    text = sentence(unexpected(ValueError("a\n\x1b[2Jb")))
-    assert text.startswith("Something unexpected ended the conversation (ValueError(")
-    assert text.isprintable() and text.endswith(".")
-
-
-def test_refusal_is_a_sentence() -> None:
-    """A host at its beginning stays as it is written."""
-    assert sentence(ChatError("CLOSED")) == "The conversation is over."
-    assert sentence(ConfigError("localhost:1 is no one.")) == "localhost:1 is no one."

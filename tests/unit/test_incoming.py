@@ -126,10 +126,16 @@ def test_server_that_stops_is_told_by_the_loss_alone(room: Room) -> None:
     assert len(room.terminal.shown) == 1
 
 
+def resume(room: Room) -> None:
+    """Let another stream begin."""
+    room.incoming.tell_change(State(Change.RESUMED), ConnectionStatus())
+
+
 @pytest.mark.parametrize("reason", ["HISTORY_GONE", "LOG_REWOUND"])
 def test_gap_is_told_with_its_times(room: Room, reason: str) -> None:
     """From the last message that was seen until now."""
     room.incoming.take(notice(reason))
+    resume(room)
     message = said("oi", id=1)
     message.sent_at.FromDatetime(datetime(2024, 2, 29, 12, tzinfo=timezone.utc))
     room.incoming.take(message)
@@ -138,14 +144,29 @@ def test_gap_is_told_with_its_times(room: Room, reason: str) -> None:
     assert "(until " in first and "(from 2024-02-29 " in second
 
 
-@pytest.mark.parametrize("reason", ["HISTORY_GONE", "LOG_REWOUND"])
-def test_gap_says_what_it_is_in(room: Room, reason: str) -> None:
+def test_log_that_was_put_back_is_told_once_for_all_places(room: Room, pipe: Room) -> None:
+    """It is one thing, and all who read lines are told one; a program that asked gets each."""
+    for where in (room, pipe):
+        message = Message(user="bia", message="oi", id=1, room="aula")
+        message.sent_at.FromDatetime(datetime(2024, 2, 29, 12, tzinfo=timezone.utc))
+        where.incoming.take(message)
+        for place in ({"room": ""}, {"room": "aula"}, {"to": "ana"}):
+            where.incoming.take(notice("LOG_REWOUND", **place))
+        _said, told, *rest = where.terminal.shown
+        assert "(from 2024-02-29 " in told and "aula" not in told
+        assert rest == ([""] * 2 if where is pipe else [])
+        resume(where)
+        where.incoming.take(notice("LOG_REWOUND"))
+        assert "put back" in where.terminal.shown[-1]
+
+
+def test_gap_says_what_it_is_in(room: Room) -> None:
     """In another room, or among the private messages; each has its own time."""
     message = said("oi", id=1)
     message.sent_at.FromDatetime(datetime(2024, 2, 29, 12, tzinfo=timezone.utc))
     room.incoming.take(message)
-    room.incoming.take(notice(reason, room="aula"))
-    room.incoming.take(notice(reason, to="ana"))
+    room.incoming.take(notice("HISTORY_GONE", room="aula"))
+    room.incoming.take(notice("HISTORY_GONE", to="ana"))
     _said, of_room, of_inbox = room.terminal.shown
     assert "(#aula, until " in of_room and "(private messages, until " in of_inbox
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import grpc
 import pytest
 from fakes import FakeCall, FakeError, opening
-from support import DEADLINE_SECONDS
+from support import DEADLINE_SECONDS, eventually
 
 from chat.client import Change, ChatError, ConfigError, Session, State, receiver
 from chat.client import backoff as backoff_module
@@ -429,3 +429,48 @@ def test_name_that_is_taken_when_the_loss_is_told_is_tried_at_once(
     session.on_state = note
     assert texts(session) == []
     assert session.name == "anna"
+
+
+def test_failure_of_a_callback_ends_the_session_and_is_raised() -> None:
+    """Whoever sends learns that nobody hears any more, rather than wait."""
+    session, _states = session_over(FakeCall(epoch="e"))
+
+    def fail(state: State) -> None:
+        raise RuntimeError(state.change.name)
+
+    session.on_state = fail
+    with pytest.raises(RuntimeError, match="CONNECTED"):
+        list(session)
+    with pytest.raises(ChatError, match="over"):
+        session.send("oi")
+
+
+def test_failure_of_a_callback_in_another_thread_is_raised_by_the_iteration(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """That of a server that says nothing is told by a timer."""
+    monkeypatch.setattr(receiver, "SILENT_SECONDS", 0.01)
+    call = FakeCall(before_greeting=lambda: eventually(lambda: call.is_cancelled), end=FakeError())
+    session, _states = session_over(call)
+
+    def fail(state: State) -> None:
+        raise RuntimeError(state.change.name)
+
+    session.on_state = fail
+    with pytest.raises(RuntimeError, match="SILENT"):
+        list(session)
+    with pytest.raises(ChatError, match="over"):
+        session.send("oi")
+
+
+def test_stream_that_cannot_be_opened_is_the_owners_to_see() -> None:
+    """What opens it may be the owner's own."""
+
+    def refuse(stub: object, requests: object, metadata: object) -> object:
+        raise RuntimeError("no stream")
+
+    session = Session(ADDRESS, "ana", open_stream=refuse)
+    with pytest.raises(RuntimeError, match="no stream"):
+        list(session)
+    with pytest.raises(ChatError, match="over"):
+        session.send("oi")

@@ -45,11 +45,17 @@ class Terminal(Protocol):
 
     `is_interactive`: a person types, and commands work. `is_live`: shows who is here as they come
     and go. `has_typed_lines`: what was typed stays visible, so that its echo is not shown.
+    `failure`: why standard output takes nothing any more, None while it does; `run` returns then,
+    and what is shown is lost, which no thread but the one that asks need care about.
     """
 
     is_interactive: bool
     is_live: bool
     has_typed_lines: bool
+
+    @property
+    def failure(self) -> OSError | None:
+        """Why standard output takes nothing any more. From any thread."""
 
     def ask(self, question: str) -> str:
         """Return the answer to `question`; raises `EOFError` at the end of input. Blocks."""

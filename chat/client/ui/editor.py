@@ -14,6 +14,7 @@ import sys
 import textwrap
 import threading
 from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
 from prompt_toolkit import Application
 from prompt_toolkit.completion import CompleteEvent, Completer, Completion
@@ -76,13 +77,22 @@ REFLOWING_VARIABLES = (
 
 
 class EditorApplication(Application[None]):
-    """prompt_toolkit's application, but that it finds its beginning again after a resize."""
+    """prompt_toolkit's application, but that it finds its beginning again after a resize.
+
+    And that an error in what runs in its loop ends it: `run` raises it.
+    """
 
     def _on_resize(self) -> None:
         # A row that the terminal has broken anew stands above where it would be looked for.
         if any(name in os.environ for name in REFLOWING_VARIABLES):
             self.output.cursor_up(self._rows_gained())
         super()._on_resize()
+
+    def _handle_exception(self, _loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        # prompt_toolkit would print a traceback over the screen, and go on without what failed.
+        error = context.get("exception")
+        if self.future is not None and not self.future.done():
+            self.exit(exception=error if isinstance(error, Exception) else RuntimeError(context))
 
     def _rows_gained(self) -> int:
         """Return how many more rows what is drawn above the cursor takes in the new width."""
@@ -111,6 +121,7 @@ class LineEditor:
     is_interactive = True
     is_live = True
     has_typed_lines = False
+    failure = None  # a terminal that is gone ends `run` by an error
 
     def __init__(self) -> None:
         self._queue = OutputQueue(make_output())

@@ -17,7 +17,6 @@ from chat_pb2 import Message
 
 # Of a longer line the rest is not even held in memory. Six bytes of JSON may stand for one.
 MAX_LINE_BYTES = 8 * MAX_MESSAGE_BYTES
-EXIT_BROKEN_PIPE = 141  # 128 and the number of SIGPIPE
 
 
 class PlainTerminal:
@@ -27,7 +26,7 @@ class PlainTerminal:
     is one line. `listen_only`: nothing is read, until `stop()`.
 
     The main thread asks and runs; any thread shows. `_lock` guards standard output, standard error,
-    `_is_reading` and `_is_broken`; what else there is never changes.
+    `_is_reading` and `_failure`; what else there is never changes.
     """
 
     is_live = False
@@ -40,13 +39,13 @@ class PlainTerminal:
         self._lock = threading.RLock()
         self._stopped = threading.Event()
         self._is_reading = False
-        self._is_broken = False  # nobody reads standard output any more
+        self._failure: OSError | None = None  # of standard output
 
     def ask(self, question: str) -> str:
         """Ask on standard error where standard output is for programs."""
         if sys.stdin.isatty() and self._is_screen:
             return input(question)
-        print(question, end="", file=sys.stderr, flush=True)
+        self._print(question, sys.stderr, end="")
         return self._answer()
 
     @staticmethod
@@ -57,15 +56,17 @@ class PlainTerminal:
         return line.decode("utf-8", "replace")
 
     def run(self, controller: TerminalController) -> None:
-        """Hand each line to `controller`; raises `SystemExit` where nobody reads the answers."""
+        """Hand each line to `controller`, until input ends or nobody can read the answers."""
         if self._listen_only:
             self._stopped.wait()
         else:
             self._read_until_stopped(controller)
+
+    @property
+    def failure(self) -> OSError | None:
+        """Why standard output takes nothing any more, None while it does."""
         with self._lock:
-            is_broken = self._is_broken
-        if is_broken:
-            sys.exit(EXIT_BROKEN_PIPE)
+            return self._failure
 
     def _read_until_stopped(self, controller: TerminalController) -> None:
         try:
@@ -125,27 +126,26 @@ class PlainTerminal:
         """Show a sentence on standard error."""
         self._print(sentence, sys.stderr)
 
-    def _print(self, line: str, stream: IO[str] | None = None) -> None:
+    def _print(self, text: str, stream: IO[str] | None = None, end: str = "\n") -> None:
         with self._lock:
             try:
-                print(line, file=stream, flush=True)
-            except BrokenPipeError:
-                self._drop(stream or sys.stdout)
+                print(text, file=stream, end=end, flush=True)
+            except OSError as error:  # nobody reads it, or the disk is full
+                self._drop(stream or sys.stdout, error)
 
-    def _drop(self, stream: IO[str]) -> None:
-        """Print to nowhere from now on, as nobody reads it; end where it is standard output."""
+    def _drop(self, stream: IO[str], error: OSError) -> None:
+        """Print to nowhere from now on; end where it is standard output."""
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, stream.fileno())  # else Python complains at its end ("Note on SIGPIPE")
         os.close(nowhere)
         if stream is sys.stdout:
-            self._is_broken = True
+            self._failure = error
             self.stop()
 
     def ring(self) -> None:
         """Ring, where somebody may hear it."""
         if self.is_interactive and self._is_screen:
-            with self._lock:
-                print("\a", end="", flush=True)
+            self._print("\a", end="")
 
     def clear(self) -> None:
         """Do nothing: what a plain terminal understands is not known."""

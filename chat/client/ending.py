@@ -1,0 +1,138 @@
+"""How a conversation ends: what is waited for, what is told, and the exit code.
+
+Knows no gRPC and no threads but the main one, in which everything here runs once nothing more is
+typed. What made it end is for `App` to know.
+"""
+
+from __future__ import annotations
+
+import errno
+import sys
+import time
+from collections.abc import Callable
+from contextlib import suppress
+
+from chat.cli.i18n import _, _n
+from chat.client.outbox import SAID
+from chat.client.sent_lines import SentLines
+from chat.client.session import Session
+from chat.client.ui import render
+from chat.client.ui.base import Terminal
+from chat.protocol.errors import ChatError, ConfigError
+from chat_pb2 import Message
+
+EXIT_OK = 0
+EXIT_REFUSED = 1
+EXIT_NOT_ACKNOWLEDGED = 3
+EXIT_BROKEN_PIPE = 141  # 128 and the number of SIGPIPE
+
+# The end of a program's input waits for acknowledgements as long as some come: so long for the next
+# one, which outlives a server's restart; and so long with a server that has not said a word.
+PIPE_END_SECONDS = 60.0
+SILENT_END_SECONDS = 15.0
+# When to say what is waited for.
+TELL_WAITING_SECONDS = 5.0
+LOOK_SECONDS = 1.0
+
+
+class Farewell:
+    """What is left to do when nothing more is typed.
+
+    `as_said`: returns a message as the person said it.
+    """
+
+    def __init__(
+        self,
+        session: Session,
+        terminal: Terminal,
+        sent_lines: SentLines,
+        as_said: Callable[[Message], str],
+    ) -> None:
+        self._session = session
+        self._terminal = terminal
+        self._sent_lines = sent_lines
+        self._as_said = as_said
+
+    def wait_acknowledged(self) -> None:
+        """Wait until everything is acknowledged, as long as that goes on; say so after a while.
+
+        Ends as well with the session, and when nobody reads standard output any more. Blocks.
+        """
+        left, since, is_told = self._session.unacknowledged, time.monotonic(), False
+        while self._terminal.failure is None and self._session.wait_acknowledged(
+            min(LOOK_SECONDS, PIPE_END_SECONDS)
+        ):
+            if (now_left := self._session.unacknowledged) < left:
+                left, since = now_left, time.monotonic()
+            waited = time.monotonic() - since
+            if waited >= (SILENT_END_SECONDS if self._session.is_silent else PIPE_END_SECONDS):
+                return
+            if waited >= TELL_WAITING_SECONDS and not is_told:
+                is_told = True
+                self._tell_waiting(left)
+
+    def _tell_waiting(self, left: int) -> None:
+        text = _n(
+            "* Waiting for the server to confirm {} message; Ctrl-C gives up.",
+            "* Waiting for the server to confirm {} messages; Ctrl-C gives up.",
+            left,
+        )
+        self._terminal.show_notice(text.format(left))
+
+    def tell_lost(self) -> bool:
+        """Print what was said and not acknowledged, line by line; say whether anything was."""
+        lost = [message for message in self._session.pending if message.kind in SAID]
+        if lost:
+            text = _n(
+                "{} message was not acknowledged:", "{} messages were not acknowledged:", len(lost)
+            )
+            lines = [text.format(len(lost)), *map(self._unsent_line, lost)]
+            with suppress(OSError):  # the terminal is gone
+                self._terminal.show_error("\n".join(lines))
+        return bool(lost)
+
+    def _unsent_line(self, message: Message) -> str:
+        return "  " + render.clean(self._as_said(message)).replace("\n", render.LINE_FEED_SIGN)
+
+    def exit_code(self, cause: ChatError | ConfigError | None, is_anything_lost: bool) -> int:
+        """Say why it ended, where that was not the user's own will; return the exit code.
+
+        `cause`: what ended it, None for the user or the end of input.
+        """
+        if self._terminal.failure is not None:
+            return self._output_failed(self._terminal.failure)
+        if cause is not None:
+            self._terminal.show_error(sentence(cause))
+            return EXIT_REFUSED
+        is_program = not self._terminal.is_interactive
+        has_failed = self._sent_lines.failures > 0 or self._session.unacknowledged > 0
+        is_lost = is_anything_lost or (is_program and has_failed)
+        return EXIT_NOT_ACKNOWLEDGED if is_lost else EXIT_OK
+
+    def _output_failed(self, error: OSError) -> int:
+        """Say why standard output takes nothing; that nobody reads it any more is no news."""
+        if is_broken_pipe(error):
+            return EXIT_BROKEN_PIPE
+        text = _("Nothing more could be written to standard output: {reason}.")
+        self._terminal.show_error(text.format(reason=error.strerror))
+        return EXIT_REFUSED
+
+
+def is_broken_pipe(error: OSError) -> bool:
+    """Say whether nobody reads any more what was written; Windows has another word for it."""
+    is_other_word = sys.platform == "win32" and error.errno == errno.EINVAL
+    return isinstance(error, BrokenPipeError) or is_other_word
+
+
+def unexpected(error: Exception) -> ConfigError:
+    """Return what to say of an error that nobody expected."""
+    text = _("Something unexpected ended the conversation ({error}).")
+    return ConfigError(text.format(error=render.one_line(repr(error))))
+
+
+def sentence(error: ChatError | ConfigError) -> str:
+    """Return a refusal as a sentence; what is wrong with the settings is one, as it is written."""
+    text = str(error)
+    if isinstance(error, ConfigError):
+        return text  # it may begin with a host or a path
+    return text[:1].upper() + text[1:] + ("" if text.endswith(".") else ".")
