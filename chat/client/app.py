@@ -17,7 +17,13 @@ from chat.client import alerts, commands, outbox
 from chat.client.actions import Actions
 from chat.client.alerts import Alerts
 from chat.client.connection_status import ConnectionStatus
-from chat.client.ending import EXIT_NOT_ACKNOWLEDGED, Farewell, sentence, unexpected
+from chat.client.ending import (
+    EXIT_NOT_ACKNOWLEDGED,
+    PIPE_END_SECONDS,
+    Farewell,
+    sentence,
+    unexpected,
+)
 from chat.client.identity import Identity
 from chat.client.incoming import Incoming
 from chat.client.outbox import SAID
@@ -125,6 +131,8 @@ class App:
             with self.watching():
                 self._terminal.run(self)
                 if not self._terminal.is_interactive:
+                    # Even if it said nothing, whether anybody was there is in its exit code.
+                    self._greeted.wait(PIPE_END_SECONDS)
                     self._farewell.wait_acknowledged()
         finally:
             try:
@@ -203,6 +211,8 @@ class App:
         if state.change in (Change.CONNECTED, Change.RESUMED, Change.PLAIN):
             self._greeted.set()
             self._come_in()
+        elif state.change is Change.SILENT:
+            self._greeted.set()  # somebody is there
         if not is_leaving:
             self._incoming.tell_change(state, before)
             if state.change is Change.NAME_TAKEN:

@@ -14,7 +14,6 @@ import grpc
 from google.protobuf.message import DecodeError
 
 import chat_pb2_grpc
-from chat.cli.i18n import _
 from chat.client.outbox import Requests
 from chat.protocol.errors import REASONS
 from chat.protocol.limits import KEEPALIVE_TIME_MS, KEEPALIVE_TIMEOUT_MS, PING_TIMEOUT_MS
@@ -36,8 +35,10 @@ OPTIONS = [
     ("grpc.http2.lookahead_bytes", LOOKAHEAD_BYTES),
     # gRPC's own retries cannot resume a stream that has had an answer; reconnecting is ours.
     ("grpc.enable_retries", 0),
-    # How long one attempt may take, where an address swallows everything.
-    ("grpc.min_reconnect_backoff_ms", 5_000),
+    # How long one attempt may take: names, and then TCP, TLS and HTTP/2, each of which crosses a
+    # slow network several times. Together they end when `SILENT_SECONDS` and `ANSWER_SECONDS` do.
+    ("grpc.dns_ares_query_timeout", 6_000),
+    ("grpc.min_reconnect_backoff_ms", 8_500),
     # It is held in memory whole, unpacked.
     ("grpc.max_receive_message_length", MAX_ANSWER_BYTES),
     # A fresh channel must not inherit the waiting time of the last one.
@@ -58,6 +59,17 @@ REASON_OF_STATUS = {
 # shown to anybody.
 _REASON = re.compile("[A-Z][A-Z0-9_]{1,62}")
 
+# Which any server answers, if only that it knows no such call.
+HEALTH_CHECK = "/grpc.health.v1.Health/Check"
+# How long the answer to it may take.
+ANSWER_SECONDS = 3.5
+# What gRPC says by itself, where nobody answers.
+NO_ANSWER = (
+    grpc.StatusCode.UNAVAILABLE,
+    grpc.StatusCode.DEADLINE_EXCEEDED,
+    grpc.StatusCode.CANCELLED,
+)
+
 Metadata = Sequence[Pair]
 # What a call raises; it is the call itself.
 StreamError = grpc.RpcError
@@ -68,6 +80,29 @@ OpenStream = Callable[[Any, Requests, Metadata], Any]
 def open_stream(stub: Any, requests: Requests, metadata: Metadata) -> Any:
     """Open the stream; gRPC takes the requests in a thread of its own."""
     return stub.Chat(iter(requests.next, None), metadata=metadata)
+
+
+class Stream:
+    """One stream, on a `channel` of its own; `call` is what gRPC has made of it."""
+
+    def __init__(self, channel: grpc.Channel, call: Any) -> None:
+        self.call = call
+        self._channel = channel
+
+    def is_answered(self) -> bool:
+        """Ask whether anybody is at the other end; from any thread, for `ANSWER_SECONDS` at most.
+
+        The stream itself does not tell an address that swallows all from a plain server, which says
+        nothing before somebody has spoken.
+        """
+        check: Any = self._channel.unary_unary(HEALTH_CHECK)
+        try:
+            check(b"", timeout=ANSWER_SECONDS, wait_for_ready=True)
+        except grpc.RpcError as error:
+            return error.code() not in NO_ANSWER
+        except ValueError:  # the channel was closed before it began
+            return False
+        return True
 
 
 class Connection:
@@ -84,13 +119,13 @@ class Connection:
         self._open_stream = open_stream
 
     @contextmanager
-    def stream(self, requests: Requests, metadata: Metadata) -> Iterator[Any]:
+    def stream(self, requests: Requests, metadata: Metadata) -> Iterator[Stream]:
         """Open a stream, on a channel of its own, for the length of the block. Does not block."""
         with self._channel() as channel:
             stub = chat_pb2_grpc.ChatServiceStub(channel)  # type: ignore[no-untyped-call]
             call = self._open_stream(stub, requests, metadata)
             try:
-                yield call
+                yield Stream(channel, call)
             finally:
                 call.cancel()
 
@@ -129,21 +164,3 @@ def _said_in_details(error: Any) -> Iterator[str]:
             info = error_details_pb2.ErrorInfo()
             if detail.Unpack(info):
                 yield str(info.reason)
-
-
-def explain_unreachable(address: str, error: Any) -> str:
-    """Return a sentence on why no server can be talked to at `address`, and what to do."""
-    details = str(error.details()).lower()
-    if "dns" in details or "resol" in details:
-        text = _("No machine is called {address}. Check the spelling.")
-    elif any(word in details for word in ("ssl", "handshake", "certificate", "verification")):
-        text = _(
-            "{address} does not speak TLS, or its certificate is not trusted."
-            " Check --tls and --tls-ca."
-        )
-    else:
-        text = _(
-            "No chat server answers at {address}. Check the address, that the server is"
-            " running, that a firewall lets its port through, and whether it asks for --tls."
-        )
-    return text.format(address=address)

@@ -14,11 +14,12 @@ from typing import Any
 
 from chat.cli.i18n import _
 from chat.client.backoff import Backoff
-from chat.client.connection import Connection, StreamError, explain_unreachable, reason_of
+from chat.client.connection import Connection, Stream, StreamError, reason_of
 from chat.client.cursor import Cursor
 from chat.client.outbox import Outbox, Peer
 from chat.client.sanitize import unpacked
 from chat.client.state import Change, State
+from chat.client.unreachable import explain_unreachable
 from chat.protocol.errors import ChatError, ConfigError, explain, is_final
 from chat.protocol.metadata import Greeting, JoinRequest
 from chat_pb2 import (
@@ -126,12 +127,12 @@ class Receiver:
     def _listen(self, backoff: Backoff) -> Generator[Message, None, State | None]:
         """Yield what one stream brings; return how it was lost, None to go on at once."""
         try:
-            with self._stream() as call:
-                if not self._greet(self._first_word(call)):
+            with self._stream() as stream:
+                if not self._greet(self._first_word(stream)):
                     return None
                 if self._outbox.peer is Peer.FULL:
                     backoff.reset()
-                for message in call:
+                for message in stream.call:
                     backoff.reset()
                     yield from self._meet_plain()
                     yield from filter(self._is_news, unpacked(message))
@@ -140,18 +141,18 @@ class Receiver:
             return self._judge(error)
 
     @contextmanager
-    def _stream(self) -> Iterator[Any]:
+    def _stream(self) -> Iterator[Stream]:
         """Open a stream for the length of the block."""
         first = self._entries()
         self._is_new_log = False
         metadata = self._join_request().to_metadata()
-        with self._connection.stream(self._outbox.begin_stream(first), metadata) as call:
+        with self._connection.stream(self._outbox.begin_stream(first), metadata) as stream:
             with self._lock:
-                self._call = call
+                self._call = stream.call
             # An abort while it was being opened found no call to cancel.
             self._cancel_if_aborted()
             try:
-                yield call
+                yield stream
             finally:
                 with self._lock:
                     self._call = None
@@ -177,26 +178,37 @@ class Receiver:
         self._entering = {entry.key: entry for entry in entries}
         return entries
 
-    def _first_word(self, call: Any) -> Greeting:
-        """Return what the server says first; if it says nothing for long, that is told."""
-        timer = _after(SILENT_SECONDS, self._meet_silence)
+    def _first_word(self, stream: Stream) -> Greeting:
+        """Return what the server says first; if it says nothing for long, that is looked into."""
+        has_spoken = threading.Event()
+        timer = _after(SILENT_SECONDS, lambda: self._meet_silence(stream, has_spoken))
         try:
-            return Greeting.from_metadata(call.initial_metadata() or ())
+            return Greeting.from_metadata(stream.call.initial_metadata() or ())
         finally:
+            has_spoken.set()
             timer.cancel()
 
-    def _meet_silence(self) -> None:
-        """In a thread of its own, since the one that iterates waits for the server's first word.
+    def _meet_silence(self, stream: Stream, has_spoken: threading.Event) -> None:
+        """Look into a silence, in a thread of its own: the one that iterates waits for its end.
 
         What `on_state` raises is raised by the iteration, where somebody sees it.
         """
         try:
-            if not self._outbox.is_done and self._outbox.meet_silence():
-                self._on_state(State(Change.SILENT))
+            self._look_into_silence(stream, has_spoken)
         except Exception as error:
             with self._lock:
                 self._failure = error
             self.abort()
+
+    def _look_into_silence(self, stream: Stream, has_spoken: threading.Event) -> None:
+        """Tell of a server that says nothing; end the attempt where there is none."""
+        is_answered = stream.is_answered()
+        if has_spoken.is_set() or self._outbox.is_done:
+            return
+        if not is_answered:
+            stream.call.cancel()
+        elif self._outbox.meet_silence():
+            self._on_state(State(Change.SILENT))
 
     def _check_failure(self) -> None:
         with self._lock:

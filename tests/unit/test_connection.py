@@ -1,4 +1,4 @@
-"""What a gRPC error means: its reason, by whatever way it comes, and a sentence."""
+"""What a gRPC error means: its reason, by whatever way it comes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from fakes import FakeError
 from google.protobuf import any_pb2
 from google.rpc import error_details_pb2, status_pb2
 
-from chat.client.connection import explain_unreachable, reason_of
+from chat.client.connection import reason_of
 
 DETAILS = "grpc-status-details-bin"
 
@@ -84,19 +84,3 @@ def test_without_the_rich_error_model_the_metadata_suffice(monkeypatch: pytest.M
     monkeypatch.setitem(sys.modules, "grpc_status", None)
     assert reason_of(FakeError(trailing=[("chat-reason", "SERVER_FULL")])) == "SERVER_FULL"
     assert reason_of(FakeError(trailing=[rich("SHUTTING_DOWN")])) == ""
-
-
-@pytest.mark.parametrize(
-    ("details", "words"),
-    [
-        ("DNS resolution failed for nowhere:1", "No machine is called host:1"),
-        ("Name resolution failure", "No machine is called host:1"),
-        ("Ssl handshake failed: certificate verify failed", "does not speak TLS"),
-        ("failed to connect to all addresses", "No chat server answers at host:1"),
-        ("", "No chat server answers at host:1"),
-    ],
-)
-def test_unreachable_server_is_a_sentence(details: str, words: str) -> None:
-    """It says what to check."""
-    sentence = explain_unreachable("host:1", FakeError(details=details))
-    assert words in sentence and sentence.endswith(".")

@@ -8,9 +8,9 @@ from collections.abc import Callable
 import grpc
 import pytest
 from fakes import FakeCall, FakeError, opening
-from support import DEADLINE_SECONDS, eventually
+from support import DEADLINE_SECONDS, eventually, leftover_threads, serving
 
-from chat.client import Change, ChatError, ConfigError, Session, State, receiver
+from chat.client import Change, ChatError, ConfigError, Session, State, connection, receiver
 from chat.client import backoff as backoff_module
 from chat.protocol.errors import REASONS
 from chat_pb2 import (
@@ -25,6 +25,7 @@ from chat_pb2 import (
     KIND_WHO,
     Message,
 )
+from chat_pb2_grpc import ChatServiceServicer
 
 ADDRESS = "localhost:1"  # nobody connects to it
 
@@ -288,16 +289,64 @@ def test_server_that_says_nothing_is_told_of(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(receiver, "SILENT_SECONDS", 0.01)
     is_told = threading.Event()
     call = FakeCall(end=FakeError(), before_greeting=lambda: is_told.wait(DEADLINE_SECONDS))
-    session, states = session_over(call)
+    states: list[State] = []
 
     def note(state: State) -> None:
         states.append(state)
         if state.change is Change.SILENT:
             is_told.set()
 
-    session.on_state = note
-    texts(session)
+    with serving(ChatServiceServicer()) as address:
+        session = Session(
+            address, "ana", retry_first_connect=True, on_state=note, open_stream=opening(call)
+        )
+        texts(session)
     assert changes(states)[0] is Change.SILENT
+
+
+@pytest.mark.parametrize("retries", [False, True])
+def test_silence_where_nobody_is_ends_the_attempt(
+    retries: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing is told of a server, since there is none."""
+    monkeypatch.setattr(receiver, "SILENT_SECONDS", 0.01)
+    monkeypatch.setattr(connection, "ANSWER_SECONDS", 0.01)
+    call = FakeCall(before_greeting=lambda: eventually(lambda: call.is_cancelled))
+    session, states = session_over(call, retries=retries)
+    if retries:
+        texts(session)
+        assert changes(states)[:2] == [Change.LOST, Change.RETRYING]
+    else:
+        with pytest.raises(ConfigError, match="No chat server answers at localhost:1"):
+            list(session)
+        assert not states
+
+
+def test_first_word_that_comes_while_it_is_waited_for_is_not_cut_off(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """On a slow line it may come before the answer to the question whether anybody is there."""
+    asked, is_spoken = threading.Event(), threading.Event()
+    before = set(threading.enumerate())
+
+    def is_answered(stream: connection.Stream) -> bool:
+        asked.set()
+        assert is_spoken.wait(DEADLINE_SECONDS)
+        return False
+
+    monkeypatch.setattr(receiver, "SILENT_SECONDS", 0.01)
+    monkeypatch.setattr(connection.Stream, "is_answered", is_answered)
+    call = FakeCall(
+        is_spoken.set,
+        lambda: leftover_threads(before),
+        Message(user="bia", message="oi", id=1),
+        epoch="e",
+        end=FakeError(),
+        before_greeting=lambda: asked.wait(DEADLINE_SECONDS),
+    )
+    session, states = session_over(call)
+    assert texts(session) == ["oi"]
+    assert Change.SILENT not in changes(states)
 
 
 def test_name_changes_when_the_server_says_so() -> None:
@@ -451,14 +500,14 @@ def test_failure_of_a_callback_in_another_thread_is_raised_by_the_iteration(
     """That of a server that says nothing is told by a timer."""
     monkeypatch.setattr(receiver, "SILENT_SECONDS", 0.01)
     call = FakeCall(before_greeting=lambda: eventually(lambda: call.is_cancelled), end=FakeError())
-    session, _states = session_over(call)
 
     def fail(state: State) -> None:
         raise RuntimeError(state.change.name)
 
-    session.on_state = fail
-    with pytest.raises(RuntimeError, match="SILENT"):
-        list(session)
+    with serving(ChatServiceServicer()) as address:
+        session = Session(address, "ana", on_state=fail, open_stream=opening(call))
+        with pytest.raises(RuntimeError, match="SILENT"):
+            list(session)
     with pytest.raises(ChatError, match="over"):
         session.send("oi")
 
