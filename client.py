@@ -26,13 +26,14 @@ SERVER_ADDRESS = "localhost:50051"
 
 try:
     from chat.cli.i18n import _, speak_utf8
+    from chat.client.address import parse_address
     from chat.client.app import App, enter
     from chat.client.connection import Metadata
     from chat.client.ending import EXIT_OK, EXIT_REFUSED, sentence
     from chat.client.identity import Identity
     from chat.client.outbox import Requests
     from chat.client.session import Session
-    from chat.client.settings import parse_address, read_flags, session_options
+    from chat.client.settings import read_flags, session_options
     from chat.client.ui.base import Terminal
     from chat.client.ui.choose import choose_terminal
     from chat.client.ui.signals import exit_on_signals

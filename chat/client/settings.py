@@ -11,8 +11,8 @@ from chat.cli import credentials, flags
 from chat.cli.i18n import N_, _
 from chat.client.alerts import MODES
 from chat.client.rooms import typed_room
-from chat.protocol.errors import ChatError, ConfigError
-from chat.protocol.limits import DEFAULT_HISTORY, DEFAULT_PORT, MAX_ROOMS
+from chat.protocol.errors import ChatError
+from chat.protocol.limits import DEFAULT_HISTORY, MAX_ROOMS
 from chat.protocol.names import COMMON_ROOM, name_key
 
 
@@ -91,18 +91,3 @@ def rooms_in(text: str) -> list[str]:
     if len(rooms) > MAX_ROOMS:
         raise ChatError("TOO_MANY_ROOMS")
     return list(rooms.values())
-
-
-def parse_address(text: str) -> str:
-    """Return `HOST[:PORT]` with its port; raises `ConfigError` that says what is wrong with it."""
-    text = text.strip()
-    host, colon, port = text.rpartition(":")
-    if not colon or text.endswith("]") or text.count(":") > 1 and not text.startswith("["):
-        host, port = text, str(DEFAULT_PORT)
-    host = host.strip("[]")
-    is_port = port.isascii() and port.isdigit() and 1 <= int(port) <= 65535
-    if not host or not is_port or any(character in "/@ \t" for character in host):
-        example = "192.168.1.10:50051"
-        wrong = _("{text!r} is not a valid address. Write HOST or HOST:PORT, such as {example}.")
-        raise ConfigError(wrong.format(text=text, example=example))
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

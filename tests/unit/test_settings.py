@@ -1,33 +1,11 @@
-"""The client's settings: addresses, and what a session needs."""
+"""The client's settings: what a session needs."""
 
 from __future__ import annotations
 
 import pytest
 
-from chat.client.settings import parse_address, read_flags, session_options
-from chat.protocol.errors import ChatError, ConfigError
-
-
-@pytest.mark.parametrize(
-    ("text", "address"),
-    [
-        ("192.168.1.10", "192.168.1.10:50051"),
-        (" example.org:7 ", "example.org:7"),
-        ("::1", "[::1]:50051"),
-        ("[::1]:80", "[::1]:80"),
-        ("[::1]", "[::1]:50051"),
-    ],
-)
-def test_address_has_a_port(text: str, address: str) -> None:
-    """A port that is not given is the usual one; IPv6 addresses have brackets."""
-    assert parse_address(text) == address
-
-
-@pytest.mark.parametrize("text", ["", ":", "host:", "host:0", "host:99999", "host:x", "a/b", "a b"])
-def test_wrong_address_is_a_sentence(text: str) -> None:
-    """What is not an address is refused with an example of one."""
-    with pytest.raises(ConfigError, match="192.168.1.10:50051"):
-        parse_address(text)
+from chat.client.settings import read_flags, session_options
+from chat.protocol.errors import ChatError
 
 
 def test_session_gets_what_the_flags_say() -> None:
