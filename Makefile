@@ -28,7 +28,7 @@ endif
 PIP_INSTALL := $(VENV_BIN)/python -m pip install --disable-pip-version-check --no-compile
 
 .DEFAULT_GOAL := help
-.PHONY: help demo server client test test-all check package proto locale documents pictures \
+.PHONY: help demo server client test test-all check package proto lookalikes locale documents pictures \
     lock install-lock soak fuzz mutants bench bench-compare bench-scale new-venv
 
 help: ## list the targets
@@ -57,6 +57,7 @@ check: $(DEV_READY) ## lint, format, types, imports, the contract, catalogues, p
 	$(PYTHON) -m mypy .
 	$(PYTHON) -c "from importlinter.cli import lint_imports_command as run; run()" --no-logo --no-cache
 	$(PYTHON) tools/check_proto.py
+	$(PYTHON) tools/confusables.py --check
 	$(PYTHON) tools/catalogue.py --check
 	$(PYTHON) tools/check_lock.py
 	@$(MAKE) --no-print-directory package
@@ -66,6 +67,9 @@ package: $(DEV_READY) ## build the package, into dist/
 
 proto: $(READY) ## make the generated code anew from chat.proto
 	$(PYTHON) -m grpc_tools.protoc -I . --python_out=. --grpc_python_out=. --pyi_out=. chat.proto
+
+lookalikes: $(DEV_READY) ## make the table of characters that look alike anew
+	@$(PYTHON) tools/confusables.py
 
 locale: $(DEV_READY) ## update and compile the catalogues; NEW=es begins another one
 	@$(PYTHON) tools/catalogue.py $(NEW)

@@ -28,12 +28,14 @@ class Reason:
 
 REASONS = {
     "NAME_TAKEN": Reason(
-        N_("this name is taken or reserved; choose another one"), "ALREADY_EXISTS", is_final=True
+        N_("this name is taken or reserved, or looks like one that is; choose another one"),
+        "ALREADY_EXISTS",
+        is_final=True,
     ),
     "NAME_INVALID": Reason(
         N_(
             "a name has 1 to 32 letters, digits or punctuation marks, with single spaces between"
-            " them; choose another one"
+            " them, and none of [ ] : , *; choose another one"
         ),
         "INVALID_ARGUMENT",
         is_final=True,

@@ -12,14 +12,25 @@ from chat.protocol.errors import ChatError
 from chat.protocol.limits import MAX_NAME_CHARACTERS, MAX_RAW_NAME_CHARACTERS
 
 COMMON_ROOM = ""
-# A message from one of these would look like the server's own word.
-RESERVED_NAMES = frozenset({"servidor", "server"})
-
-# Letters and marks that show nothing (Default_Ignorable_Code_Point outside category Cf, Unicode
-# DerivedCoreProperties.txt): two names that look the same would differ.
-_INVISIBLE = re.compile(
-    "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]"
+ROUND_BRACKETS = "(){}"
+# Marks pile up over the lines above and below; no script needs more of them on one letter.
+MAX_MARKS = 4
+# Letters and marks that show nothing: two names that look the same would differ. Those of
+# Default_Ignorable_Code_Point outside category Cf (Unicode, DerivedCoreProperties.txt), then
+# joiners and blanks of Tifinagh, Khitan, Brahmi and Egyptian.
+_INVISIBLE = (
+    "\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef"
+    "\u2d7f\U00016fe4\U0001107f\U00013441\U00013442"
 )
+# What ends a name where it stands in a sentence, in brackets or before a colon, what stands between
+# two names and what begins an event, with all that looks like it (confusables.txt, UTS 39) but the
+# marks of scripts. `test_lookalikes.py` holds it against the table.
+_SEPARATING = (
+    r"\[\]:,*"
+    "\u02d0\u0589\u05c3\u060d\u066b\u066d\u0703\u0704\u16ec\u1803\u1809\u201a\u204e\u205a"
+    "\ua4f9\ua4fb\ua4fd\ufe30\U0001031f"
+)
+_NOT_IN_NAMES = re.compile(f"[{_INVISIBLE}{_SEPARATING}]")
 
 
 def name_key(name: str) -> str:
@@ -34,8 +45,9 @@ def name_key(name: str) -> str:
 def check_name(name: str, reason: str = "NAME_INVALID") -> str:
     """Return `name` in NFC, or raise `ChatError` with `reason` where it is not acceptable.
 
-    1 to 32 characters: letters, digits, marks, punctuation and inner single spaces, nothing
-    invisible, and no mark at the start, where it would sit on somebody else's character.
+    1 to 32 characters: letters, digits, marks, punctuation and inner single spaces. Nothing
+    invisible; nothing that marks a name's end where it is shown, in any width (`[ ] : , *`); no
+    mark at the start, where it would sit on somebody else's character, and no pile of them.
     """
     if len(name) > MAX_RAW_NAME_CHARACTERS:
         raise ChatError(reason)
@@ -44,8 +56,10 @@ def check_name(name: str, reason: str = "NAME_INVALID") -> str:
         1 <= len(name) <= MAX_NAME_CHARACTERS
         and name == name.strip()
         and "  " not in name
-        and all(character == " " or _is_visible(character) for character in name)
+        and all(character == " " or _is_allowed(character) for character in name)
+        and not _NOT_IN_NAMES.search(name + unicodedata.normalize("NFKC", name))
         and not unicodedata.category(name[0]).startswith("M")
+        and not _has_pile_of_marks(name)
     )
     if not is_acceptable:
         raise ChatError(reason)
@@ -63,12 +77,16 @@ def check_room(room: str) -> str:
     return check_name(room, "ROOM_INVALID")
 
 
-def check_not_reserved(name: str) -> None:
-    """Raise NAME_TAKEN if `name` belongs to the server itself."""
-    if name_key(name) in RESERVED_NAMES:
-        raise ChatError("NAME_TAKEN")
+def _is_allowed(character: str) -> bool:
+    """Say whether it is a letter, a digit, a mark or punctuation of the sort that names have."""
+    category = unicodedata.category(character)
+    if category in ("Ps", "Pe"):  # the other brackets look too much like ours
+        return unicodedata.normalize("NFKC", character) in ROUND_BRACKETS
+    return category[0] in "LNMP"
 
 
-def _is_visible(character: str) -> bool:
-    is_allowed = unicodedata.category(character)[0] in "LNMP"
-    return is_allowed and not _INVISIBLE.match(character)
+def _has_pile_of_marks(name: str) -> bool:
+    """Say whether more than so many marks sit on one letter, be they composed with it or not."""
+    categories = map(unicodedata.category, unicodedata.normalize("NFD", name))
+    marks = "".join("m" if category in ("Mn", "Me") else " " for category in categories)
+    return "m" * (MAX_MARKS + 1) in marks

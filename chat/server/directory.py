@@ -15,7 +15,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from chat.protocol.errors import ChatError
-from chat.protocol.names import check_not_reserved, name_key
+from chat.protocol.lookalikes import looks, looks_reserved
+from chat.protocol.names import name_key
 from chat.server.room import INBOX_MARK
 
 if TYPE_CHECKING:
@@ -79,10 +80,11 @@ class Person:
 
 
 class Directory:
-    """Every person, by name (compared by `name_key`) and by session."""
+    """Every person, by name (compared by `name_key`), by what the name looks like, by session."""
 
     def __init__(self) -> None:
         self._by_name: dict[str, Person] = {}
+        self._by_look: dict[str, Person] = {}
         self._by_identity: dict[str, Person] = {}
 
     def __len__(self) -> int:
@@ -102,16 +104,16 @@ class Directory:
         return self._by_identity.get(identity)
 
     def check_free(self, name: str, person: Person | None = None) -> None:
-        """Raise NAME_TAKEN if the name is reserved, or belongs to another one than `person`."""
-        check_not_reserved(name)
-        if self._by_name.get(name_key(name), person) is not person:
+        """Raise NAME_TAKEN if it looks like a reserved name, or like that of another `person`."""
+        is_taken = any(self._by_look.get(look, person) is not person for look in looks(name))
+        if is_taken or looks_reserved(name):
             raise ChatError("NAME_TAKEN")
 
     def add(self, name: str, identity: str, session: str = "") -> Person:
         """Return a new person with this name. Raises NAME_TAKEN."""
         self.check_free(name)
         person = Person(name, session, identity)
-        self._by_name[name_key(name)] = person
+        self._note_name(person)
         self._by_identity[identity] = person
         return person
 
@@ -120,9 +122,9 @@ class Directory:
         self.check_free(name, person)
         if person.name == name:
             return False
-        del self._by_name[name_key(person.name)]
-        self._by_name[name_key(name)] = person
+        self._forget_name(person)
         person.name = name
+        self._note_name(person)
         return True
 
     def remove(self, person: Person) -> None:
@@ -130,7 +132,16 @@ class Directory:
         person.keep()
         if self._by_identity.get(person.identity) is person:
             del self._by_identity[person.identity]
-            del self._by_name[name_key(person.name)]
+            self._forget_name(person)
+
+    def _note_name(self, person: Person) -> None:
+        self._by_name[name_key(person.name)] = person
+        self._by_look.update(dict.fromkeys(looks(person.name), person))
+
+    def _forget_name(self, person: Person) -> None:
+        del self._by_name[name_key(person.name)]
+        for look in looks(person.name):
+            del self._by_look[look]
 
 
 def identity_of(session: str) -> str:

@@ -679,7 +679,9 @@ def test_name_is_asked_for_until_one_is_free() -> None:
     join, names = joining(ChatError("NAME_TAKEN"), None)
     enter(None, terminal, join)
     assert names == ["bia", "ana"]
-    assert terminal.errors == ["This name is taken or reserved; choose another one."]
+    assert terminal.errors == [
+        "This name is taken or reserved, or looks like one that is; choose another one."
+    ]
 
 
 def test_command_is_no_name() -> None:

@@ -13,6 +13,7 @@ import chat_pb2
 from chat.protocol.errors import ChatError
 from chat.protocol.metadata import JoinRequest
 from chat.server import hub
+from chat.server.directory import identity_of
 from chat.server.log.base import Holder, LogError, Place, Problem
 
 # Broadcast.
@@ -186,7 +187,35 @@ async def test_name_is_unique_without_regard_to_case_in_all_rooms() -> None:
     await chat.join("ANA")
 
 
-@pytest.mark.parametrize("name", ["servidor", "ｓｅｒｖｉｄｏｒ", "Server"])
+@pytest.mark.parametrize("name", ["\u0430na", "ana.", "ana\N{MIDDLE DOT}", "\u0410NA"])
+async def test_nobody_takes_a_name_that_looks_like_anothers(name: str) -> None:
+    """Present or held; whoever has the name may spell it so, and then it is the other one."""
+    chat = await Chat().start()
+    ana = await chat.join("ana", session=SESSION)
+    (bia,) = await chat.full("bia")
+    assert await refusal_of(chat.join(name)) == "NAME_TAKEN"
+    assert await refusal_of(bia.rename(name)) == "NAME_TAKEN"
+    ana.leave(is_lost=True)
+    plain = await chat.join()
+    assert await refusal_of(plain.say("oi", user=name)) == "NAME_TAKEN"
+    await chat.join(name, session=SESSION)
+    assert await refusal_of(chat.join("ana")) == "NAME_TAKEN"
+
+
+async def test_look_of_a_name_is_free_when_its_holder_has_another() -> None:
+    """After a rename, and after leaving."""
+    chat = await Chat().start()
+    ana, bia = await chat.full("ana", "bia")
+    await ana.rename("eva")
+    await bia.rename("\u0430na")
+    assert await refusal_of(ana.rename("ana")) == "NAME_TAKEN"
+    bia.leave()
+    await ana.rename("ana")
+
+
+@pytest.mark.parametrize(
+    "name", ["servidor", "ｓｅｒｖｉｄｏｒ", "Server", "s\u0435rver", "Servidor."]
+)
 async def test_nobody_is_called_like_the_server(name: str) -> None:
     """Not on joining, not by a rename, not as a plain client."""
     chat = await Chat().start()
@@ -534,10 +563,16 @@ class UnreadableLog(FakeLog):
 
 
 async def test_names_that_have_become_the_same_are_held_for_the_first_alone() -> None:
-    """By another version of Unicode, say: a server must start with whatever its file holds."""
+    """By another version of Unicode, say: a server must start with whatever its file holds.
+
+    Also with a name that nobody may have any more; its holder has to choose another one.
+    """
     log = FakeLog()
-    for session, name in (("\x01a", "ana"), ("\x01b", "ANA"), ("\x01c", "servidor")):
-        log.note(session, Holder(session, name))
+    names = ["ana", "ANA", "servidor", "\u0430na", "x]: [y", "*"]
+    for number, name in enumerate(names):
+        log.note(session := identity_of(f"{number:032x}"), Holder(session, name))
     chat = await Chat(log).start()
-    assert list(log.held) == ["\x01a"]
-    assert await refusal_of(chat.join("ana")) == "NAME_TAKEN"
+    assert [holder.name for holder in log.held.values()] == ["ana", "x]: [y", "*"]
+    assert await refusal_of(chat.join("\u0430na")) == "NAME_TAKEN"
+    assert await refusal_of(chat.join("x]: [y", session=f"{4:032x}")) == "NAME_INVALID"
+    await chat.join("y", session=f"{4:032x}")

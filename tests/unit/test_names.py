@@ -7,7 +7,7 @@ import unicodedata
 import pytest
 
 from chat.protocol.errors import ChatError
-from chat.protocol.names import check_name, check_not_reserved, check_room, name_key
+from chat.protocol.names import MAX_MARKS, check_name, check_room, name_key
 
 GOOD_NAMES = [
     "a",
@@ -23,9 +23,12 @@ GOOD_NAMES = [
     "ｓｏｆｉａ",
     "x" * 32,
     "é" * 32,
-    "[bia]:",
+    "Zé (celular)",
+    "José 2.0; o retorno!",
+    "Thầy Đặng",
     "1",
     "...",
+    "e" + "\N{COMBINING DOT BELOW}" * MAX_MARKS,
 ]
 
 BAD_NAMES = {
@@ -71,6 +74,29 @@ BAD_NAMES = {
     "unassigned": "ana\u0378",
     "lone surrogate": "ana\ud800",
     "symbol": "ana+bia",
+    "Khitan filler": "ana\U00016fe4",
+    "Egyptian blank": "ana\U00013441",
+    "pile of marks": "e" + "\N{COMBINING DOT BELOW}" * (MAX_MARKS + 1),
+    "speaker": "ana]: oi [x",
+    "room and speaker": "#x]: [ana",
+    "server's notice": "servidor: reinicie agora",
+    "two events": "Bia saiu. * Caio",
+    "three people": "ana, bia, caio",
+    "full-width bracket": "ana\N{FULLWIDTH RIGHT SQUARE BRACKET}",
+    "full-width colon": "servidor\N{FULLWIDTH COLON} oi",
+    "small colon": "servidor\N{SMALL COLON} oi",
+    "ratio": "servidor\N{RATIO} oi",
+    "modifier letter colon": "servidor\N{MODIFIER LETTER TRIANGULAR COLON} oi",
+    "Hebrew colon": "servidor\N{HEBREW PUNCTUATION SOF PASUQ} oi",
+    "two dots": "servidor\N{PRESENTATION FORM FOR VERTICAL TWO DOT LEADER} oi",
+    "full-width comma": "ana\N{FULLWIDTH COMMA} bia",
+    "low quotation mark": "ana\N{SINGLE LOW-9 QUOTATION MARK} bia",
+    "digit with a comma": "\N{DIGIT ONE COMMA}",
+    "full-width asterisk": "\N{FULLWIDTH ASTERISK} ana",
+    "low asterisk": "\N{LOW ASTERISK} ana",
+    "Arabic star": "\N{ARABIC FIVE POINTED STAR} ana",
+    "lenticular bracket": "\N{LEFT BLACK LENTICULAR BRACKET}ana\N{RIGHT BLACK LENTICULAR BRACKET}",
+    "tortoise shell bracket": "\N{LEFT TORTOISE SHELL BRACKET}ana\N{RIGHT TORTOISE SHELL BRACKET}",
 }
 
 
@@ -82,7 +108,7 @@ def test_good_name_is_kept(name: str) -> None:
 
 @pytest.mark.parametrize("name", BAD_NAMES.values(), ids=BAD_NAMES.keys())
 def test_bad_name_is_refused(name: str) -> None:
-    """Nothing invisible, nothing that steers a terminal, nothing too long."""
+    """Nothing invisible, nothing that steers a terminal or ends a name, nothing too long."""
     with pytest.raises(ChatError) as refusal:
         check_name(name)
     assert refusal.value.reason == "NAME_INVALID"
@@ -130,21 +156,6 @@ def test_name_key_is_stable() -> None:
     letters = [chr(code) for code in range(0x20, 0x30000) if chr(code).isalnum()]
     unstable = [letter for letter in letters if name_key(name_key(letter)) != name_key(letter)]
     assert not unstable
-
-
-@pytest.mark.parametrize(
-    "name", ["servidor", "Servidor", "SERVER", "ｓｅｒｖｉｄｏｒ", "ＳＥＲＶＥＲ"]
-)
-def test_names_of_the_server_are_reserved(name: str) -> None:
-    """In any case and width."""
-    with pytest.raises(ChatError) as refusal:
-        check_not_reserved(check_name(name))
-    assert refusal.value.reason == "NAME_TAKEN"
-
-
-def test_other_names_are_free() -> None:
-    """Only the very names are reserved."""
-    check_not_reserved("servidora")
 
 
 def test_room_without_a_name_is_the_common_one() -> None:
