@@ -42,6 +42,14 @@ def name_key(name: str) -> str:
     return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold())
 
 
+def is_name_character(character: str) -> bool:
+    """Say whether it is a letter, a digit, a mark or punctuation of the sort that names have."""
+    category, plain = unicodedata.category(character), unicodedata.normalize("NFKC", character)
+    if category in ("Ps", "Pe"):  # the other brackets look too much like ours
+        return plain in ROUND_BRACKETS
+    return category[0] in "LNMP" and not _NOT_IN_NAMES.search(character + plain)
+
+
 def check_name(name: str, reason: str = "NAME_INVALID") -> str:
     """Return `name` in NFC, or raise `ChatError` with `reason` where it is not acceptable.
 
@@ -56,8 +64,7 @@ def check_name(name: str, reason: str = "NAME_INVALID") -> str:
         1 <= len(name) <= MAX_NAME_CHARACTERS
         and name == name.strip()
         and "  " not in name
-        and all(character == " " or _is_allowed(character) for character in name)
-        and not _NOT_IN_NAMES.search(name + unicodedata.normalize("NFKC", name))
+        and all(character == " " or is_name_character(character) for character in name)
         and not unicodedata.category(name[0]).startswith("M")
         and not _has_pile_of_marks(name)
     )
@@ -75,14 +82,6 @@ def check_room(room: str) -> str:
         return COMMON_ROOM
     check_name(name_key(room), "ROOM_INVALID")
     return check_name(room, "ROOM_INVALID")
-
-
-def _is_allowed(character: str) -> bool:
-    """Say whether it is a letter, a digit, a mark or punctuation of the sort that names have."""
-    category = unicodedata.category(character)
-    if category in ("Ps", "Pe"):  # the other brackets look too much like ours
-        return unicodedata.normalize("NFKC", character) in ROUND_BRACKETS
-    return category[0] in "LNMP"
 
 
 def _has_pile_of_marks(name: str) -> bool:

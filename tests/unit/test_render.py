@@ -12,7 +12,12 @@ from chat_pb2 import KIND_ACTION, KIND_JOINED, KIND_NOTICE, KIND_WHO, Message
     ("name", "shown"),
     [
         ("ana", "ana"),
-        ("bia]: sim [x", "bia): sim (x"),
+        ("bia]: sim [x", "bia)� sim (x"),
+        ("servidor: oi", "servidor� oi"),
+        ("Bia saiu. * Caio", "Bia saiu. � Caio"),
+        ("ana，bia", "ana�bia"),
+        ("【bia】", "�bia�"),
+        ("\u0301ana", "�\u0301ana"),
         ("［bia］", "(bia)"),
         ("a\nb", "a b"),
         ("a → b", "a � b"),

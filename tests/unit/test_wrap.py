@@ -7,8 +7,9 @@ import sys
 
 import pytest
 
-from chat.client.ui import render, wrap
-from chat.client.ui.wrap import cell_width, cut, text_width, wrapped
+from chat.cli import wrap
+from chat.cli.wrap import cell_width, cut, text_width, wrapped
+from chat.client.ui import render
 from chat_pb2 import Message
 
 

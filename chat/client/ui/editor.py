@@ -42,13 +42,13 @@ from prompt_toolkit.layout.screen import Char
 from prompt_toolkit.widgets import CompletionsToolbar, SearchToolbar
 
 from chat.cli.i18n import _, _n
+from chat.cli.wrap import MIN_COLUMNS, cut, text_width
 from chat.client.ui import render
 from chat.client.ui.base import TerminalController
 from chat.client.ui.line_buffer import LineBuffer
 from chat.client.ui.output_queue import STYLES, OutputQueue, columns_of, make_output, release
 from chat.client.ui.render import RenderedMessage
 from chat.client.ui.signals import ENDING_SIGNALS
-from chat.client.ui.wrap import MIN_COLUMNS, cut, text_width
 from chat_pb2 import Message
 
 TICK_SECONDS = 1.0

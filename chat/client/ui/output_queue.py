@@ -21,9 +21,9 @@ from prompt_toolkit.output import ColorDepth, Output, create_output
 from prompt_toolkit.renderer import print_formatted_text
 from prompt_toolkit.styles import Style
 
+from chat.cli.wrap import cut, wrapped
 from chat.client.ui import render
 from chat.client.ui.render import Fragment, RenderedMessage
-from chat.client.ui.wrap import cut, wrapped
 
 if sys.platform == "win32":
     from prompt_toolkit.output.win32 import NoConsoleScreenBufferError

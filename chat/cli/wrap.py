@@ -10,7 +10,7 @@ import unicodedata
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
 
-from chat.client.ui.render import END_ISOLATE, ISOLATE, Fragment, has_rtl
+from chat.cli.display import END_ISOLATE, ISOLATE, has_rtl
 
 try:
     from wcwidth import wcwidth
@@ -21,6 +21,8 @@ except ImportError:  # it comes with the line editor, which the chat can do with
         return 2 if unicodedata.east_asian_width(wc) in "WF" else 0
 
 
+# A piece of text and its style, a class of `output_queue.STYLES` or a colour.
+Fragment = tuple[str, str]
 # Below this, indenting by the full width is of no use.
 NARROW_COLUMNS = 40
 MIN_COLUMNS = 8
