@@ -19,13 +19,13 @@ sys.path.append(os.path.dirname(os.path.abspath(__file__)))
 # What gRPC itself has to say is said by us, in a sentence. It reads this when it is imported.
 os.environ.setdefault("GRPC_VERBOSITY", "NONE")
 
-from chat.cli.dependencies import explain_import_error
+from chat.cli.startup import importing
 
 # Where the server is. To talk to one on another machine, put its IP here: "192.168.1.10:50051".
 SERVER_ADDRESS = "localhost:50051"
 
-try:
-    from chat.cli.i18n import _, speak_utf8
+with importing():
+    from chat.cli.i18n import _
     from chat.client.address import parse_address
     from chat.client.app import App, enter
     from chat.client.connection import Metadata
@@ -35,13 +35,11 @@ try:
     from chat.client.session import Session
     from chat.client.settings import read_flags, session_options
     from chat.client.ui.base import Terminal
-    from chat.client.ui.choose import choose_terminal
+    from chat.client.ui.choose import check_streams, choose_terminal
     from chat.client.ui.signals import exit_on_signals
     from chat.protocol.errors import ChatError, ConfigError
     from chat.protocol.names import check_name
     from chat_pb2 import Message
-except Exception as error:
-    sys.exit(explain_import_error(error))
 
 EXIT_USAGE = 2
 EXIT_INTERRUPTED = 130  # 128 and the number of SIGINT
@@ -92,11 +90,19 @@ def join(name: str, terminal: Terminal, address: str, bell: str, options: dict[s
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the client; return the exit code (docs/using.md has the table)."""
-    speak_utf8()
+    try:
+        return talk(sys.argv[1:] if arguments is None else arguments)
+    except KeyboardInterrupt:
+        return EXIT_INTERRUPTED
+
+
+def talk(arguments: Sequence[str]) -> int:
+    """Hold one conversation, as the arguments say; return the exit code."""
     exit_on_signals()
-    settings = read_flags(sys.argv[1:] if arguments is None else arguments, SERVER_ADDRESS)
+    settings = read_flags(arguments, SERVER_ADDRESS)
     terminal = choose_terminal(is_json=settings.json, listen_only=settings.listen)
     try:
+        check_streams(settings.listen)
         address, options = parse_address(settings.address), session_options(settings)
     except (ChatError, ConfigError) as error:
         terminal.show_error(sentence(error))
@@ -114,8 +120,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except EOFError:
         terminal.show_error(_("No name was given. Pass it by --name."))
         return EXIT_USAGE
-    except KeyboardInterrupt:
-        return EXIT_INTERRUPTED
 
 
 if __name__ == "__main__":

@@ -21,14 +21,15 @@ sys.path.append(os.path.dirname(os.path.abspath(__file__)))
 # What gRPC itself has to say is not for people. It reads this when it is imported, not later.
 os.environ.setdefault("GRPC_VERBOSITY", "NONE")
 
-from chat.cli.dependencies import explain_import_error, missing_line
+from chat.cli.startup import importing
 
-try:
+with importing():
     import grpc
 
     import chat_pb2
     import chat_pb2_grpc
-    from chat.cli import credentials, i18n
+    from chat.cli import credentials
+    from chat.cli.dependencies import missing_line
     from chat.cli.i18n import _
     from chat.protocol import limits
     from chat.protocol.errors import ChatError, ConfigError
@@ -49,8 +50,6 @@ try:
     from chat.server.shutdown import Shutdown
     from chat.server.standard_services import StandardServices
     from chat.server.supervisor import ServerFailure, Supervisor
-except Exception as error:
-    sys.exit(explain_import_error(error))
 
 SERVICE = chat_pb2.DESCRIPTOR.services_by_name["ChatService"].full_name
 METHOD = f"/{SERVICE}/Chat"
@@ -86,6 +85,8 @@ OPTIONS = [
     # Other people's clients may ping as often as every 10 s before they are disconnected.
     ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
 ]
+
+EXIT_INTERRUPTED = 130  # 128 and the number of SIGINT
 
 EOF: Any = grpc.aio.EOF
 Context = grpc.aio.ServicerContext[bytes, bytes]  # only a type: it cannot be indexed at run time
@@ -379,10 +380,17 @@ async def _first_of(*events: Coroutine[Any, Any, object]) -> object:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the server; return the exit code: 0 after a stop, 1 where it could not run, or go on."""
-    i18n.speak_utf8()
+    """Run the server; return the exit code (docs/operating.md has the table)."""
+    try:
+        return run(sys.argv[1:] if arguments is None else arguments)
+    except KeyboardInterrupt:  # before signals are watched, or after it
+        return EXIT_INTERRUPTED
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run a server as the arguments say, until it is stopped; return the exit code."""
     logging.basicConfig(format="%(levelname)s %(name)s: %(message)s", level=logging.WARNING)
-    flags = read_flags(sys.argv[1:] if arguments is None else arguments)
+    flags = read_flags(arguments)
     if flags.backup is not None:
         return log_care.back_up(flags.db, flags.backup)
     if flags.check:

@@ -27,6 +27,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from chat.cli import i18n as language  # noqa: E402
+from chat.cli import streams  # noqa: E402
 from chat.cli.i18n import _  # noqa: E402
 
 # How long a line may take that somebody should see; a busy machine starts Python slowly.
@@ -243,7 +244,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--lang", choices=language.available(), default=default)
     parser.add_argument("--pace", type=float, default=DEFAULT_PACE_SECONDS, metavar="SECONDS")
     settings = parser.parse_args(arguments)
-    language.speak_utf8()
+    streams.prepare()
     language.use(settings.lang)
     try:
         perform(settings.lang, settings.pace)

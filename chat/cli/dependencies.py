@@ -27,7 +27,6 @@ def explain_import_error(error: Exception) -> str:
     `error`: what importing gRPC, protobuf or the generated modules raised. Raises it again where
     it has another cause, which only a programmer can mend.
     """
-    i18n.speak_utf8()
     i18n.use(i18n.wanted(sys.argv[1:]))
     module = (error.name or "").partition(".")[0] if isinstance(error, ImportError) else ""
     if module in GENERATED:

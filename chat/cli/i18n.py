@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import gettext
 import os
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -54,13 +53,6 @@ def wanted(arguments: Sequence[str]) -> str:
         elif argument == "--lang" and index + 1 < len(arguments):
             language = arguments[index + 1]
     return language if language in available() else DEFAULT_LANGUAGE
-
-
-def speak_utf8() -> None:
-    """Let standard output and error take any character, whatever the console's encoding."""
-    for stream in (sys.stdout, sys.stderr):
-        if reconfigure := getattr(stream, "reconfigure", None):
-            reconfigure(encoding="utf-8", errors="replace")
 
 
 def _(text: str) -> str:

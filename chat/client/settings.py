@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from argparse import Action, ArgumentParser, Namespace
 from collections.abc import Sequence
 from typing import Any
@@ -12,7 +11,7 @@ from chat.cli.i18n import N_, _
 from chat.client.alerts import MODES
 from chat.client.rooms import typed_room
 from chat.protocol.errors import ChatError
-from chat.protocol.limits import DEFAULT_HISTORY, MAX_ROOMS
+from chat.protocol.limits import DEFAULT_HISTORY, MAX_HISTORY, MAX_ROOMS
 from chat.protocol.names import COMMON_ROOM, name_key
 
 
@@ -33,20 +32,27 @@ def read_flags(arguments: Sequence[str], server_address: str) -> Namespace:
     `server_address`: where the server is unless one of the former says so.
     """
     parser = flags.Parser(arguments, N_("A chat client: type, and all read it. /quit leaves."))
-    address = os.environ.get("CHAT_SERVER") or server_address
-    text = _("HOST[:PORT] of the server [CHAT_SERVER; {address}]").format(address=address)
-    parser.add_argument("address", nargs="?", default=address, metavar="ADDRESS", help=text)
     add = parser.flag
-    add("--name", help=_("your name; asked for if missing"))
+    add(
+        "address",
+        "CHAT_SERVER",
+        nargs="?",
+        type=flags.text,
+        default=server_address,
+        metavar="ADDRESS",
+        help=_("HOST[:PORT] of the server"),
+    )
+    add("--name", type=flags.text, help=_("your name; asked for if missing"))
     add(
         "--room",
+        type=flags.text,
         action=EachTime,
         default=COMMON_ROOM,
         help=_("room to talk in, several times for several (commas in the variable)"),
     )
     add(
         "--history",
-        type=flags.at_least(0),
+        type=flags.between(0, MAX_HISTORY),
         default=DEFAULT_HISTORY,
         help=_("how many of the last messages to show first, 1000 at most"),
     )

@@ -11,6 +11,9 @@ from chat.protocol.limits import DEFAULT_PORT
 
 DEFAULT_DB = "chat.db"
 MAX_RETAIN_DAYS = 36_500  # a hundred years
+MAX_CLIENTS = 1_000_000  # more open files than any system allows
+# Messages a second; beyond these a pause, or a burst, is no number to reckon with.
+MIN_RATE, MAX_RATE = 0.01, 1_000_000
 ANY_HOST = ("[::]", "::", "0.0.0.0")
 
 
@@ -18,15 +21,16 @@ def read_flags(arguments: Sequence[str]) -> Namespace:
     """Return the server's settings, from the command line, the environment and the defaults."""
     parser = flags.Parser(arguments, N_("A chat server: everybody hears what anybody says."))
     add = parser.flag
-    add("--host", default="[::]", help=_("address to listen on"))
+    add("--host", type=flags.text, default="[::]", help=_("address to listen on"))
     add("--port", type=flags.port, default=DEFAULT_PORT, help=_("port to listen on; 0: a free one"))
     add("--db", default=DEFAULT_DB, help=_("file of the log; :memory: keeps it only while running"))
-    retain = flags.between(0, MAX_RETAIN_DAYS)
+    retain = flags.between(0, MAX_RETAIN_DAYS, float)
     add("--retain", type=retain, default=0, help=_("days to keep; 0: for ever"))
-    add("--max-clients", type=flags.at_least(1), default=10_000, help=_("most clients at a time"))
+    clients = flags.between(1, MAX_CLIENTS)
+    add("--max-clients", type=clients, default=10_000, help=_("most clients at a time"))
     add(
         "--rate",
-        type=flags.at_least(0, float),
+        type=flags.between(MIN_RATE, MAX_RATE, float, has_zero=True),
         default=100,
         help=_("messages a second from each client, bursts of ten times that; 0: no limit"),
     )

@@ -130,6 +130,18 @@ def test_address_comes_from_argument_variable_or_constant(monkeypatch: pytest.Mo
         (server_settings.read_flags, ["--rate", "-1"]),
         (server_settings.read_flags, ["--rate", "nan"]),
         (server_settings.read_flags, ["--rate", "inf"]),
+        (server_settings.read_flags, ["--rate", "1e-320"]),
+        (server_settings.read_flags, ["--rate", "1e300"]),
+        (server_settings.read_flags, ["--rate", "9" * 5000]),
+        (server_settings.read_flags, ["--rate", "\u0661"]),
+        (server_settings.read_flags, ["--max-clients", "1" + "0" * 24]),
+        (server_settings.read_flags, ["--max-clients", "1_000"]),
+        (server_settings.read_flags, ["--max-clients", " 7"]),
+        (server_settings.read_flags, ["--port", "\u0661"]),
+        (server_settings.read_flags, ["--retain", "1e300"]),
+        (server_settings.read_flags, ["--lang", "x" * 5000]),
+        (server_settings.read_flags, ["--host", "\udcff"]),
+        (server_settings.read_flags, ["two\nlines"]),
         (server_settings.read_flags, ["--retain", "-1"]),
         (server_settings.read_flags, ["--lang", "tlh"]),
         (server_settings.read_flags, ["--por", "1"]),
@@ -137,7 +149,13 @@ def test_address_comes_from_argument_variable_or_constant(monkeypatch: pytest.Mo
         (server_settings.read_flags, ["--unknown"]),
         (read_client_flags, ["--history", "-1"]),
         (read_client_flags, ["--history", "1.5"]),
+        (read_client_flags, ["--history", "1" + "0" * 24]),
+        (read_client_flags, ["--history", "9" * 5000]),
+        (read_client_flags, ["--history", "\u0661"]),
         (read_client_flags, ["--bell", "loud"]),
+        (read_client_flags, ["--name", "\udcff"]),
+        (read_client_flags, ["--room", "a", "--room", "b\udcff"]),
+        (read_client_flags, ["\udcff:50051"]),
         (read_client_flags, ["a", "b"]),
         (read_client_flags, ["--token", "secret"]),
     ],
@@ -153,20 +171,26 @@ def test_wrong_command_line_is_one_sentence(
     said = capsys.readouterr()
     assert said.out == ""
     assert said.err.count("\n") == 1 and "--help" in said.err
+    assert len(said.err) < 500
 
 
 @pytest.mark.parametrize(
-    ("variable", "text"),
+    ("read", "variable", "text"),
     [
-        ("CHAT_PORT", "65536"),
-        ("CHAT_PORT", "x"),
-        ("CHAT_MAX_CLIENTS", "0"),
-        ("CHAT_QUIET", "perhaps"),
-        ("CHAT_RATE", "fast"),
-        ("CHAT_LANG", "tlh"),
+        (read_client_flags, "CHAT_SERVER", "\udcff"),
+        (read_client_flags, "CHAT_NAME", "\udcff"),
+        (read_client_flags, "CHAT_HISTORY", "1001"),
+        (server_settings.read_flags, "CHAT_PORT", "65536"),
+        (server_settings.read_flags, "CHAT_PORT", "x"),
+        (server_settings.read_flags, "CHAT_MAX_CLIENTS", "0"),
+        (server_settings.read_flags, "CHAT_QUIET", "perhaps"),
+        (server_settings.read_flags, "CHAT_RATE", "fast"),
+        (server_settings.read_flags, "CHAT_RATE", "1e-320"),
+        (server_settings.read_flags, "CHAT_LANG", "tlh"),
     ],
 )
 def test_wrong_variable_is_one_sentence_that_names_it(
+    read: Read,
     variable: str,
     text: str,
     monkeypatch: pytest.MonkeyPatch,
@@ -175,10 +199,24 @@ def test_wrong_variable_is_one_sentence_that_names_it(
     """Judged as the flag itself would be."""
     monkeypatch.setenv(variable, text)
     with pytest.raises(SystemExit) as end:
-        server_settings.read_flags([])
+        read([])
     assert end.value.code == 2
     said = capsys.readouterr().err
     assert variable in said and said.count("\n") == 1
+
+
+def test_sentence_says_what_would_be_right(capsys: pytest.CaptureFixture[str]) -> None:
+    """The bounds of a number, where 0 means something else too."""
+    for flag, words in (("--max-clients", "from 1 to 1000000"), ("--rate", "0, or a number from")):
+        with pytest.raises(SystemExit):
+            server_settings.read_flags([flag, "-1"])
+        assert words in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("text", "value"), [(".5", 0.5), ("1e2", 100.0), ("+3.", 3.0)])
+def test_fractions_are_written_as_people_write_them(text: str, value: float) -> None:
+    """Where a number may have one."""
+    assert server_settings.read_flags(["--rate", text]).rate == value
 
 
 @pytest.mark.parametrize(

@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import sys
 
+from chat.cli import streams
 from chat.cli.dependencies import missing_line
 from chat.cli.i18n import _
 from chat.client.ui.base import Terminal
 from chat.client.ui.jsonl import JsonTerminal
 from chat.client.ui.plain import PlainTerminal
+from chat.protocol.errors import ConfigError
 
 # Terminals that can do nothing but append.
 DUMB_TERMINALS = ("", "dumb", "unknown")
@@ -23,6 +25,16 @@ def choose_terminal(is_json: bool, listen_only: bool) -> Terminal:
     is_dumb = sys.platform != "win32" and os.environ.get("TERM", "") in DUMB_TERMINALS
     editor = make_line_editor() if is_person and not is_dumb else None
     return editor or PlainTerminal(listen_only)
+
+
+def check_streams(listen_only: bool) -> None:
+    """Raise `ConfigError` where what the client needs of its standard streams was closed."""
+    if streams.was_closed("stdin") and not listen_only:
+        raise ConfigError(
+            _("Standard input is closed. Give it a terminal, a pipe or a file, or pass --listen.")
+        )
+    if streams.was_closed("stdout"):
+        raise ConfigError(_("Standard output is closed. Give it a terminal, a pipe or a file."))
 
 
 def make_line_editor() -> Terminal | None:
