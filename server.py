@@ -34,7 +34,7 @@ with importing():
     from chat.protocol import limits
     from chat.protocol.errors import ChatError, ConfigError
     from chat.protocol.metadata import JoinRequest
-    from chat.server import interceptors, log_care, runtime, status
+    from chat.server import diagnostics, interceptors, log_care, runtime, status
     from chat.server.acceptor import make_server
     from chat.server.console_log import ConsoleLog
     from chat.server.encoding import decode, key_of
@@ -44,6 +44,7 @@ with importing():
     from chat.server.log.sqlite import SqliteLog
     from chat.server.log_sentences import explain_log_error
     from chat.server.member import Member
+    from chat.server.other_calls import OtherCalls
     from chat.server.posting import Posting
     from chat.server.room import is_inbox
     from chat.server.settings import ANY_HOST, read_flags
@@ -76,8 +77,15 @@ STOP_SECONDS = 0.5
 OPTIONS = [
     # Else a second server takes the same port in silence, and the chat is two.
     ("grpc.so_reuseport", 0),
-    # Unpacked; gRPC refuses more by itself.
+    # gRPC refuses more by itself, and unpacks no more of what is packed.
     ("grpc.max_receive_message_length", limits.MAX_RECEIVE_BYTES),
+    ("grpc.max_metadata_size", limits.MAX_METADATA_BYTES),
+    ("grpc.absolute_max_metadata_size", limits.MAX_METADATA_BYTES),
+    ("grpc.max_concurrent_streams", limits.MAX_STREAMS),
+    # Connections that say nothing: in the handshake, of their settings, and without a call.
+    ("grpc.server_handshake_timeout_ms", 10_000),
+    ("grpc.http2.settings_timeout", 10_000),
+    ("grpc.max_connection_idle_ms", 60_000),
     ("grpc.keepalive_time_ms", limits.KEEPALIVE_TIME_MS),
     ("grpc.keepalive_timeout_ms", limits.KEEPALIVE_TIMEOUT_MS),
     ("grpc.http2.ping_timeout_ms", limits.PING_TIMEOUT_MS),
@@ -90,6 +98,8 @@ EXIT_INTERRUPTED = 130  # 128 and the number of SIGINT
 
 EOF: Any = grpc.aio.EOF
 Context = grpc.aio.ServicerContext[bytes, bytes]  # only a type: it cannot be indexed at run time
+_log = logging.getLogger(__name__)
+
 Show = Callable[[str, Sequence[chat_pb2.Message]], None]
 
 
@@ -111,22 +121,31 @@ class ChatService(chat_pb2_grpc.ChatServiceServicer):
         """Serve one client for as long as its stream lives; ends it with OK or with a status."""
         self._open_calls += 1
         try:
-            client = await self._admit(context)
-            is_lost = True
-            try:
-                await context.send_initial_metadata(self._hub.greeting(client).to_metadata())
-                receiving = asyncio.create_task(self._receive_messages(client, context))
-                sending = asyncio.create_task(self._send_messages(client, context))
-                await self._until_all_is_sent(client, receiving, sending)
-                is_lost = client.error is not None
-            finally:
-                self._hub.leave(client, is_lost)
-            if client.error is not None:
-                await status.abort(context, client.error)
+            await self._serve(context)
         except ChatError as error:
             await status.abort(context, error)
+        except grpc.aio.BaseError:  # it was aborted, or the client is gone
+            raise
+        except Exception as error:
+            _log.error("the stream of %s failed", context.peer(), exc_info=error)
+            await status.abort_unexpected(context)
         finally:
             self._open_calls -= 1
+
+    async def _serve(self, context: Context) -> None:
+        """Serve one client; raises why it is refused, or why its stream ends before it wants."""
+        client = await self._admit(context)
+        is_lost = True
+        try:
+            await context.send_initial_metadata(self._hub.greeting(client).to_metadata())
+            receiving = asyncio.create_task(self._receive_messages(client, context))
+            sending = asyncio.create_task(self._send_messages(client, context))
+            await self._until_all_is_sent(client, receiving, sending)
+            is_lost = client.error is not None
+        finally:
+            self._hub.leave(client, is_lost)
+        if client.error is not None:
+            raise ChatError(client.error.reason)  # the member must not hold these frames
 
     def broadcast(self, entries: Sequence[Entry]) -> None:
         """Put each message that the log has committed into the queue of every client of its room.
@@ -253,8 +272,12 @@ class Server:
             raise ConfigError(explain_log_error(error)) from error
         # What each call goes through, the token first.
         token = [interceptors.TokenCheck(self._token)] if self._token else []
-        others = [interceptors.CallLimit(METHOD), interceptors.SharedBytes(METHOD)]
-        self._interceptors: list[grpc.aio.ServerInterceptor] = [*token, *others]
+        self._interceptors: list[grpc.aio.ServerInterceptor] = [
+            *token,
+            interceptors.MetadataCheck(),
+            OtherCalls(METHOD),
+            interceptors.SharedBytes(METHOD),
+        ]
         self._hub = Hub(self._log, flags.max_clients, flags.rate)
         self._service = ChatService(self._hub, show)
         self._others = StandardServices([SERVICE])
@@ -389,7 +412,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def run(arguments: Sequence[str]) -> int:
     """Run a server as the arguments say, until it is stopped; return the exit code."""
-    logging.basicConfig(format="%(levelname)s %(name)s: %(message)s", level=logging.WARNING)
+    diagnostics.start()
     flags = read_flags(arguments)
     if flags.backup is not None:
         return log_care.back_up(flags.db, flags.backup)

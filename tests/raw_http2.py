@@ -11,7 +11,7 @@ connections that block, with a deadline, and that say whatever a test wants:
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -164,18 +164,27 @@ class RawConnection:
 
     def headers_of(self, got: Frame) -> dict[str, str]:
         """Return the headers in a frame. Each frame of headers must be asked, in its order."""
-        return {str(name): str(value) for name, value in self._decoder.decode(got.payload)}
+        pairs = self._decoder.decode(got.payload, raw=True)
+        return {
+            bytes(name).decode("latin-1"): bytes(value).decode("latin-1") for name, value in pairs
+        }
 
     def wait_for_status(self, stream: int) -> int | None:
         """Return the gRPC status that ends `stream`; None where it has none, or the line went."""
-        status = None
+        return self.wait_for_statuses([stream]).get(stream)
+
+    def wait_for_statuses(self, streams: Collection[int]) -> dict[int, int]:
+        """Return the gRPC statuses of `streams`, of those that have one, when all have ended."""
+        statuses, ended = {}, set()
         for got in self.frames():
             headers = self.headers_of(got) if got.kind == HEADERS else {}
-            if got.stream == stream:
-                status = headers.get("grpc-status", status)
-                if got.ends_stream:
-                    break
-        return None if status is None else int(status)
+            if "grpc-status" in headers:
+                statuses[got.stream] = int(headers["grpc-status"])
+            if got.ends_stream:
+                ended.add(got.stream)
+            if ended.issuperset(streams):
+                break
+        return {stream: statuses[stream] for stream in streams if stream in statuses}
 
     def wait_for_pong(self) -> None:
         """Return when the server has read all that was sent before; streams are not looked at."""

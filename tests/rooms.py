@@ -308,7 +308,8 @@ class FakeContext:
     handler ended the stream, the status and the reason.
     """
 
-    def __init__(self, request: JoinRequest) -> None:
+    def __init__(self, request: JoinRequest, peer: str = "ipv4:192.0.2.1:5") -> None:
+        self._peer = peer
         self._metadata = request.to_metadata() if request.is_full else None
         self.is_greeted = asyncio.Event()
         self.said: asyncio.Queue[Any] = asyncio.Queue()
@@ -319,6 +320,9 @@ class FakeContext:
 
     def invocation_metadata(self) -> list[Any] | None:
         return self._metadata
+
+    def peer(self) -> str:
+        return self._peer
 
     async def send_initial_metadata(self, metadata: object) -> None:
         self.is_greeted.set()

@@ -16,6 +16,10 @@ MAX_KEY_CHARACTERS = 256
 MAX_BROKEN_KEY_BYTES = 1 << 10
 # One gRPC message to the server, unpacked: one `Message` with every field at its longest fits.
 MAX_RECEIVE_BYTES = 64 << 10
+# Streams on one connection at a time.
+MAX_STREAMS = 100
+# All metadata of one request, as HTTP/2 counts them.
+MAX_METADATA_BYTES = 8 << 10
 # A batch from the server. The answer to a ping waits behind what is on its way: on a line of 6 kB/s
 # this takes 5.5 s.
 MAX_BATCH_BYTES = 32 << 10

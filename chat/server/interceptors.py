@@ -1,29 +1,32 @@
-"""What happens to every call before its handler: the token, shared bytes, the counting of calls.
+"""What happens to every call before its handler: token, metadata, shared bytes, other services.
 
 gRPC asks each interceptor once for each call, in the event loop.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+import logging
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import grpc
 
 from chat.cli.credentials import is_authorized
 from chat.protocol.errors import ChatError
+from chat.protocol.limits import MAX_METADATA_BYTES
 from chat.protocol.metadata import AUTHORIZATION
 from chat.server.status import abort
 
-# What whoever watches over the server asks, and has no token for.
-HEALTH_CHECK = "/grpc.health.v1.Health/Check"
-# Calls of the services beside the chat that may be open at a time: each costs memory as it lasts.
-MAX_OTHER_CALLS = 100
+# What load balancers ask, and whoever watches over the server: they have no token.
+HEALTH = "/grpc.health.v1.Health/"
+# HTTP/2 counts so much for each header beside its name and value (RFC 9113, 6.5.2).
+HEADER_OVERHEAD_BYTES = 32
 
 Details = grpc.HandlerCallDetails
 Handler = Any  # an RpcMethodHandler; its type is not public
 Continuation = Callable[[Details], Awaitable[Handler]]
+
+_log = logging.getLogger(__name__)
 
 
 class SharedBytes(grpc.aio.ServerInterceptor):
@@ -45,7 +48,7 @@ class SharedBytes(grpc.aio.ServerInterceptor):
 
 
 class TokenCheck(grpc.aio.ServerInterceptor):
-    """Refuses every call that does not carry `token`, whatever its service; but health's Check."""
+    """Refuses every call that does not carry `token`, whatever its service; but health's."""
 
     def __init__(self, token: str) -> None:
         self._token = token
@@ -54,67 +57,36 @@ class TokenCheck(grpc.aio.ServerInterceptor):
         """Return the handler of a call with the token, else one that refuses."""
         metadata = dict(details.invocation_metadata or ())
         authorization = metadata.get(AUTHORIZATION, "")
-        if details.method == HEALTH_CHECK or is_authorized(authorization, self._token):
+        if details.method.startswith(HEALTH) or is_authorized(authorization, self._token):
             return await continuation(details)
-        return grpc.stream_stream_rpc_method_handler(_refuse)
+        return grpc.stream_stream_rpc_method_handler(_refuse_token)
 
 
-async def _refuse(_requests: object, context: Any) -> None:
+async def _refuse_token(_requests: object, context: Any) -> None:
     await abort(context, ChatError("TOKEN_INVALID"))
 
 
-class CallLimit(grpc.aio.ServerInterceptor):
-    """Lets at most `MAX_OTHER_CALLS` calls be open at a time, not counting those of `exclude`."""
+class MetadataCheck(grpc.aio.ServerInterceptor):
+    """Refuses a call whose metadata are too long, or not ASCII where they must be.
 
-    def __init__(self, exclude: str) -> None:
-        self._exclude = exclude
-        self._open = 0
+    gRPC has a limit of its own, which a client has to know before it counts: one that never
+    acknowledges the server's settings has 16 MiB.
+    """
 
     async def intercept_service(self, continuation: Continuation, details: Details) -> Handler:
-        """Return the handler, counted."""
-        handler = await continuation(details)
-        if handler is None or details.method == self._exclude:
-            return handler
-        return _with_behaviour(handler, self._counted(_behaviour_of(handler)))
-
-    def _counted(self, behaviour: Callable[..., Any]) -> Callable[..., Awaitable[Any]]:
-        async def counted(request: Any, context: Any) -> Any:
-            if self._open >= MAX_OTHER_CALLS:
-                code = grpc.StatusCode.RESOURCE_EXHAUSTED
-                await context.abort(code, "too many calls are open; try again later")
-            with self._place():
-                answer = behaviour(request, context)
-                if not hasattr(answer, "__aiter__"):
-                    return await answer
-                async for message in answer:
-                    await context.write(message)
-
-        return counted
-
-    @contextmanager
-    def _place(self) -> Iterator[None]:
-        self._open += 1
-        try:
-            yield
-        finally:
-            self._open -= 1
+        """Return the handler of a call with sound metadata, else one that refuses."""
+        pairs = details.invocation_metadata or ()
+        size = sum(len(key) + len(value) + HEADER_OVERHEAD_BYTES for key, value in pairs)
+        if size <= MAX_METADATA_BYTES and all(_is_sound(*pair) for pair in pairs):
+            return await continuation(details)
+        return grpc.stream_stream_rpc_method_handler(_refuse_metadata)
 
 
-_FACTORIES: dict[tuple[bool, bool], Callable[..., Handler]] = {
-    (False, False): grpc.unary_unary_rpc_method_handler,
-    (False, True): grpc.unary_stream_rpc_method_handler,
-    (True, False): grpc.stream_unary_rpc_method_handler,
-    (True, True): grpc.stream_stream_rpc_method_handler,
-}
+def _is_sound(key: str, value: str | bytes) -> bool:
+    """Say whether a pair is as gRPC's protocol has it: binary values come as bytes."""
+    return key.isascii() and (isinstance(value, bytes) or value.isascii())
 
 
-def _behaviour_of(handler: Handler) -> Callable[..., Any]:
-    """Return the function that a handler calls: it has exactly one of the four sorts."""
-    sorts = (handler.unary_unary, handler.unary_stream, handler.stream_unary, handler.stream_stream)
-    return next(behaviour for behaviour in sorts if behaviour is not None)  # type: ignore[no-any-return]
-
-
-def _with_behaviour(handler: Handler, behaviour: Callable[..., Any]) -> Handler:
-    """Return a handler of the same sort that calls `behaviour`."""
-    make = _FACTORIES[bool(handler.request_streaming), bool(handler.response_streaming)]
-    return make(behaviour, handler.request_deserializer, handler.response_serializer)
+async def _refuse_metadata(_requests: object, context: Any) -> None:
+    _log.warning("%s sent metadata that are too long, or no text", context.peer())
+    await abort(context, ChatError("REQUEST_INVALID"))

@@ -7,6 +7,7 @@ trailing metadata `chat-reason`, for clients that do not know it. Called in the 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -21,6 +22,8 @@ ERROR_DOMAIN = "chat"
 ABORT_SECONDS = 2.0
 # When a client may try again that was refused for want of room.
 RETRY_SECONDS = 5
+# Of what the server did not expect, a client is told no more.
+UNEXPECTED = "the server failed; connect again in a moment"
 DETAILS = "grpc-status-details-bin"  # github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md
 
 
@@ -33,9 +36,20 @@ async def abort(context: Any, error: ChatError) -> None:
     row = REASONS[error.reason]
     code = grpc.StatusCode[row.status]
     trailing = ((REASON, error.reason), *_rich_details(code, error))
-    # A reader that does not read would hold the status back for ever.
+    await bounded_abort(context, code, row.text, trailing)
+
+
+async def abort_unexpected(context: Any) -> None:
+    """End the stream after a failure that is none of the client's business."""
+    await bounded_abort(context, grpc.StatusCode.INTERNAL, UNEXPECTED)
+
+
+async def bounded_abort(
+    context: Any, code: grpc.StatusCode, text: str, trailing: Sequence[tuple[str, Any]] = ()
+) -> None:
+    """End the stream with a status; a reader that does not read cannot hold that up for ever."""
     with suppress(asyncio.TimeoutError):
-        await asyncio.wait_for(context.abort(code, row.text, trailing), ABORT_SECONDS)
+        await asyncio.wait_for(context.abort(code, text, tuple(trailing)), ABORT_SECONDS)
 
 
 def _rich_details(code: grpc.StatusCode, error: ChatError) -> tuple[tuple[str, bytes], ...]:

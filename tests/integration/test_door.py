@@ -2,11 +2,28 @@
 
 from __future__ import annotations
 
-from raw_http2 import raw_connection
+import gzip
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+
+import pytest
+from http2 import DATA, END_STREAM, HEADERS, frame
+from raw_http2 import Frame, RawConnection, raw_connection
 from support import RunningServer, full_client, running_server
 
-UNIMPLEMENTED = 12
+INVALID_ARGUMENT, RESOURCE_EXHAUSTED, UNIMPLEMENTED, INTERNAL = 3, 8, 12, 13
 
+
+def is_well(server: RunningServer) -> None:
+    """Check that a newcomer is let in and heard, and that nobody was told of anything."""
+    with full_client(server.address, "newcomer") as client:
+        client.say("oi", key="k")
+        client.wait_for_key("k")
+    assert server.errors == [], server.report()
+
+
+# What nobody knows.
 
 METHODS = {
     "no utf-8": b"/\xff",
@@ -40,9 +57,114 @@ def test_many_unknown_methods_at_once() -> None:
         assert server.stop() == 0
 
 
-def is_well(server: RunningServer) -> None:
-    """Check that a newcomer is let in and heard, and that nobody was told of anything."""
-    with full_client(server.address, "newcomer") as client:
-        client.say("oi", key="k")
-        client.wait_for_key("k")
-    assert server.errors == [], server.report()
+# What is no text.
+
+
+PAIRS = [(b"plain", b"\xff" * 7000), (b"plain", b"\xc3\x28"), (b"k\xff\xfey", b"value")]
+
+
+def test_metadata_of_any_bytes_are_a_refusal_and_few_lines() -> None:
+    """With the peer's address; how many more there were is a number."""
+    with running_server() as server:
+        started = time.monotonic()
+        with raw_connection(server.port) as raw:
+            streams = [raw.open_stream(metadata=[pair], is_last=True) for pair in PAIRS * 30]
+            statuses = raw.wait_for_statuses(streams)
+        assert len(statuses) == 90 and set(statuses.values()) == {INVALID_ARGUMENT, INTERNAL}
+        with full_client(server.address, "newcomer") as client:
+            client.say("oi", key="k")
+            client.wait_for_key("k")
+        assert server.stop() == 0
+        seconds = int(time.monotonic() - started) + 1
+        assert 10 < len(server.errors) <= 10 * (seconds + 1)
+        assert all("127.0.0.1" in line or "left out" in line for line in server.errors)
+        assert "left out" in server.errors[-1] and "Traceback" not in server.stderr
+
+
+@pytest.mark.parametrize("acknowledges", [True, False])
+def test_long_metadata_are_a_refusal(acknowledges: bool) -> None:
+    """Also of a client that has not read how much is allowed: then gRPC itself takes 16 MiB."""
+    with running_server() as server:
+        with raw_connection(server.port) as raw:
+            if acknowledges:
+                raw.wait_for_pong()
+            pairs = [(b"k%d" % number, b"x" * 1000) for number in range(20)]
+            stream = raw.open_stream(metadata=pairs, is_last=True)
+            assert raw.wait_for_status(stream) in (INVALID_ARGUMENT, RESOURCE_EXHAUSTED)
+        assert "xxx" not in server.stderr
+        assert len(server.errors) <= 1
+
+
+def test_request_of_health_that_is_garbage_is_refused_in_our_words() -> None:
+    """No text of an exception reaches the peer, and no line is said of it."""
+    with running_server() as server:
+        for method in ("Check", "Watch"):
+            with raw_connection(server.port) as raw:
+                stream = raw.open_stream(f"/grpc.health.v1.Health/{method}".encode())
+                raw.say(stream, b"\x0a\x01\xff")
+                last = [raw.headers_of(got) for got in until_end(raw, stream)][-1]
+                assert last["grpc-status"] == str(INVALID_ARGUMENT)
+                assert last["grpc-message"] == "the request is not understood"
+        is_well(server)
+
+
+# Small packets, large contents.
+
+
+def test_packed_message_is_unpacked_as_far_as_the_limit() -> None:
+    """64 kB of gzip would be 64 MB: a hundred of them at a time, and hardly any memory."""
+    bomb = gzip.compress(bytes(60 << 20))
+    with running_server() as server:
+        before = server.resident_bytes()
+        with raw_connection(server.port) as raw:
+            streams = [raw.open_stream(metadata=[(b"grpc-encoding", b"gzip")]) for _ in range(50)]
+            for stream in streams:
+                raw.say(stream, bomb, is_compressed=True)
+            statuses = raw.wait_for_statuses(streams)
+        assert statuses == dict.fromkeys(streams, RESOURCE_EXHAUSTED)
+        assert server.resident_bytes() - before < 50 << 20
+        is_well(server)
+
+
+def test_message_above_the_limit_ends_the_stream() -> None:
+    """Before it is read: its length comes first."""
+    with running_server() as server:
+        with raw_connection(server.port) as raw:
+            stream = raw.open_stream()
+            raw.send(frame(DATA, 0, stream, b"\0" + (65_537).to_bytes(4, "big")))
+            assert raw.wait_for_status(stream) == RESOURCE_EXHAUSTED
+        is_well(server)
+
+
+# Health and reflection.
+
+
+def test_watches_are_few_and_check_goes_on() -> None:
+    """One more takes the place of the longest; whoever looks after the server is answered."""
+    with running_server() as server:
+        with ExitStack() as stack:
+            raws = [stack.enter_context(raw_connection(server.port)) for _ in range(3)]
+            streams = [(raw, watch(raw)) for raw in raws for _ in range(40)]
+            for raw, stream in streams[:20]:
+                assert raw.wait_for_status(stream) == RESOURCE_EXHAUSTED
+            raw = stack.enter_context(raw_connection(server.port))
+            stream = raw.open_stream(b"/grpc.health.v1.Health/Check")
+            raw.say(stream, b"")
+            assert raw.wait_for_status(stream) == 0
+        is_well(server)
+
+
+def watch(raw: RawConnection) -> int:
+    """Watch the health of the server as a whole, without reading what comes of it."""
+    stream = raw.open_stream(b"/grpc.health.v1.Health/Watch")
+    raw.say(stream, b"", flags=END_STREAM)
+    return stream
+
+
+def until_end(raw: RawConnection, stream: int) -> Iterator[Frame]:
+    """Yield the frames of headers of one stream, the last one with its status."""
+    for got in raw.frames():
+        if got.kind == HEADERS and got.stream == stream:
+            yield got
+        if got.stream == stream and got.ends_stream:
+            return

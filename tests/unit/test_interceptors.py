@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator
 from types import SimpleNamespace
 from typing import Any
 
 import grpc
 import pytest
-from rooms import FakeContext, bounded, quiet
+from rooms import FakeContext
 
+from chat.protocol.limits import MAX_METADATA_BYTES
 from chat.protocol.metadata import JoinRequest
-from chat.server import interceptors
-from chat.server.interceptors import HEALTH_CHECK, CallLimit, SharedBytes, TokenCheck
+from chat.server.interceptors import MetadataCheck, SharedBytes, TokenCheck
 
 METHOD = "/ChatService/Chat"
-OTHER = "/grpc.health.v1.Health/Watch"
+OTHER = "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo"
 DECODE: Any = str
 ENCODE: Any = repr
-FULL = (grpc.StatusCode.RESOURCE_EXHAUSTED, "")
 
 
-async def intercepted(interceptor: Any, handler: Any, method: str, **metadata: str) -> Any:
+async def intercepted(interceptor: Any, handler: Any, method: str, **metadata: Any) -> Any:
     """Return what an interceptor makes of `handler` for a call."""
 
     async def go_on(details: object) -> Any:
@@ -58,13 +55,14 @@ async def test_bytes_of_the_chat_are_handed_on_as_they_are() -> None:
         (METHOD, "Bearer other", False),
         (METHOD, None, False),
         (OTHER, None, False),
-        (HEALTH_CHECK, None, True),
+        ("/grpc.health.v1.Health/Check", None, True),
+        ("/grpc.health.v1.Health/Watch", None, True),
     ],
 )
 async def test_token_opens_every_service(
     method: str, authorization: str | None, is_let_in: bool
 ) -> None:
-    """Health's Check alone needs none."""
+    """Health alone needs none."""
     made: Any = grpc.stream_stream_rpc_method_handler(behaviour)
     metadata = {} if authorization is None else {"authorization": authorization}
     handler = await intercepted(TokenCheck("secret"), made, method, **metadata)
@@ -76,60 +74,30 @@ async def test_token_opens_every_service(
         assert call.status == (grpc.StatusCode.UNAUTHENTICATED, "TOKEN_INVALID")
 
 
-async def test_calls_beside_the_chat_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    """One that ends, well or by an exception, makes room; those of the chat are not counted."""
-    monkeypatch.setattr(interceptors, "MAX_OTHER_CALLS", 2)
-    gates = {number: asyncio.Event() for number in range(3)}
-
-    async def hold(request: Any, context: Any) -> Any:
-        await gates[request].wait()
-        return 1 / request  # the first one fails
-
-    limit = CallLimit(METHOD)
-    made: Any = grpc.unary_unary_rpc_method_handler(hold, DECODE, ENCODE)
-    assert await intercepted(limit, made, METHOD) is made
-    assert await intercepted(limit, None, OTHER) is None
-    handler = await intercepted(limit, made, OTHER)
-    assert (handler.request_deserializer, handler.response_serializer) == (DECODE, ENCODE)
-
-    async def is_refused() -> bool:
+@pytest.mark.parametrize(
+    ("metadata", "is_let_in"),
+    [
+        ({}, True),
+        ({"plain": "ascii", "raw-bin": b"\xff"}, True),
+        ({"plain": "\xff"}, False),
+        ({"k\xffy": "value"}, False),
+        ({"k": "x" * (MAX_METADATA_BYTES - 33)}, True),
+        ({"k": "x" * (MAX_METADATA_BYTES - 32)}, False),
+        ({"k-bin": b"x" * MAX_METADATA_BYTES}, False),
+        ({str(number): "" for number in range(300)}, False),
+    ],
+)
+async def test_metadata_are_text_and_not_long(
+    metadata: dict[str, Any], is_let_in: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Each pair costs, also an empty one; a refusal is a line with who it was, and not what."""
+    made: Any = grpc.stream_stream_rpc_method_handler(behaviour)
+    handler = await intercepted(MetadataCheck(), made, METHOD, **metadata)
+    assert (handler is made) is is_let_in
+    if not is_let_in:
         call = context()
-        gates[9] = asyncio.Event()
-        gates[9].set()
-        await asyncio.wait({asyncio.create_task(handler.unary_unary(9, call))})
-        assert call.status in (None, FULL)
-        return call.status == FULL
-
-    calls = [asyncio.create_task(handler.unary_unary(number, context())) for number in (0, 1)]
-    await quiet()
-    assert await is_refused()
-    gates[0].set()
-    await bounded(asyncio.wait({calls[0]}))
-    assert isinstance(calls[0].exception(), ZeroDivisionError)
-    assert not await is_refused()
-    calls[0] = asyncio.create_task(handler.unary_unary(2, context()))
-    await quiet()
-    assert await is_refused()
-    for gate in gates.values():
-        gate.set()
-    assert await bounded(asyncio.gather(*calls)) == [0.5, 1.0]
-
-
-@pytest.mark.parametrize("is_request_stream", [False, True])
-async def test_streams_stay_what_they_are(is_request_stream: bool) -> None:
-    """A handler that yields is written out; one that writes by itself is awaited."""
-
-    async def count(request: Any, context: Any) -> AsyncIterator[bytes]:
-        for number in range(3):
-            yield b"%d" % number
-
-    async def write(request: Any, context: Any) -> None:
-        await context.write(b"0")
-
-    sort = "stream_stream" if is_request_stream else "unary_stream"
-    make = getattr(grpc, f"{sort}_rpc_method_handler")
-    for way, written in ((count, [b"0", b"1", b"2"]), (write, [b"0"])):
-        handler = await intercepted(CallLimit(METHOD), make(way), OTHER)
-        call = context()
-        await getattr(handler, sort)(None, call)
-        assert call.writes == written
+        with pytest.raises(grpc.aio.AbortError):
+            await handler.stream_stream(None, call)
+        assert call.status == (grpc.StatusCode.INVALID_ARGUMENT, "REQUEST_INVALID")
+        (line,) = caplog.messages
+        assert call.peer() in line and len(line) < 200

@@ -116,14 +116,28 @@ async def test_word_to_a_stopping_server_ends_the_stream_and_is_not_refused() ->
         assert ana.notices == []
 
 
-async def test_reading_that_fails_ends_the_stream_at_once() -> None:
-    """By the very exception, so that gRPC logs it; a stream that nobody reads is no stream."""
+async def test_unexpected_failure_ends_the_stream_and_is_told_to_the_log_alone(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """At once, and with a status; a stream that nobody reads is no stream."""
     chat = await Chat().start()
     async with stream(chat, "ana") as ana:
-        ana.context.said.put_nowait(ZeroDivisionError())
-        with pytest.raises(ZeroDivisionError):
+        ana.context.said.put_nowait(ZeroDivisionError("what somebody said"))
+        assert await ana.ends() == (Code.INTERNAL, "")
+        assert not chat.hub.members
+    (line,) = caplog.messages
+    assert ana.context.peer() in line
+
+
+async def test_end_of_the_connection_is_no_failure(caplog: pytest.LogCaptureFixture) -> None:
+    """However gRPC tells of it."""
+    chat = await Chat().start()
+    async with stream(chat, "ana") as ana:
+        ana.context.said.put_nowait(grpc.aio.InternalError())
+        with pytest.raises(grpc.aio.InternalError):
             await ana.ends()
         assert not chat.hub.members
+    assert caplog.messages == []
 
 
 async def test_log_that_cannot_be_read_ends_the_stream_with_its_reason(
