@@ -260,7 +260,7 @@ class Hub:
         for identity, key, _when in person.unread:
             sender = self.directory.of_identity(identity)
             if sender is not None and sender.member is not None:
-                self.notice(sender.member, "NOT_READ", key)
+                self.notice(sender.member, "NOT_READ", key, is_answer=False)
 
     def _vanish(self, person: Person) -> None:
         """Tell the rooms where a person is still seen, but no longer expected, that it has left."""
@@ -367,8 +367,18 @@ class Hub:
         elif message.id <= place.seen_id:
             member.queue.put_answer(echo)
 
-    def notice(self, member: Member, reason: str, key: str = "", room: Room | None = None) -> None:
-        """Tell a full member why something is not as it wished; a plain one is never told."""
+    def notice(
+        self,
+        member: Member,
+        reason: str,
+        key: str = "",
+        room: Room | None = None,
+        is_answer: bool = True,
+    ) -> None:
+        """Tell a full member why something is not as it wished; a plain one is never told.
+
+        `is_answer`: it has asked just now; else, where its queue is full, it is not told.
+        """
         if member.is_full:
             notice = chat_pb2.Message(user=reason, kind=chat_pb2.KIND_NOTICE, key=key)
             notice.message = explain(reason, reason)
@@ -376,7 +386,8 @@ class Hub:
                 notice.to = member.name
             elif room is not None:
                 notice.room = room.key
-            member.queue.put_answer(Delivery([notice]))
+            put = member.queue.put_answer if is_answer else member.queue.put_event
+            put(Delivery([notice]))
 
     # The end.
 

@@ -6,7 +6,8 @@ Knows no gRPC and no SQL. The stream's receive task calls `post`; everything run
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
+from heapq import nsmallest
 
 import chat_pb2
 from chat.protocol.errors import ChatError
@@ -29,6 +30,8 @@ from chat.server.subscription import Subscription
 MAX_UNCOMMITTED = 1024
 # Of the answer to ROOMS: those with the most people.
 MAX_LISTED_ROOMS = 1000
+# And so many of them are one part of it: less than a batch, however long they are.
+ROOMS_IN_PART = 100
 MOVES = (chat_pb2.KIND_ENTERED, chat_pb2.KIND_EXITED)
 SAYS = (chat_pb2.KIND_UNSPECIFIED, chat_pb2.KIND_ACTION)
 
@@ -204,27 +207,23 @@ class Posting:
         asked = name_key(check_room(message.room))
         key = asked or _place_of(member, "").room.key
         room = self._hub.rooms.get(key)
-        kind = chat_pb2.KIND_PRESENT
-        names = room.names() if room is not None else []
-        answer = [Message(user=name, kind=kind, room=key) for name in names]
+        if room is not None:
+            await _answer(member, room.list_names())
         if message.key:  # the echo is the acknowledgement, and the end of the list
             end = Message(user=member.name, kind=chat_pb2.KIND_WHO, key=message.key, room=key)
-            answer.append(end)
-        if answer:
-            member.queue.put_answer(Delivery(answer))
+            member.queue.put_answer(Delivery([end]))
 
     async def _tell_rooms(self, member: Member, message: Message) -> None:
-        rooms = [
-            (room.key, len(room.names())) for room in self._hub.rooms.values() if not room.is_inbox
-        ]
-        rooms.sort(key=lambda pair: (-pair[1], pair[0]))
+        rooms = [(-room.people, room.key) for room in self._hub.rooms.values() if not room.is_inbox]
         kind = chat_pb2.KIND_ROOMS
         answer = [
-            Message(kind=kind, room=key, message=str(people))
-            for key, people in rooms[:MAX_LISTED_ROOMS]
+            Message(kind=kind, room=key, message=str(-people))
+            for people, key in nsmallest(MAX_LISTED_ROOMS, rooms)
             if people
         ]
-        member.queue.put_answer(Delivery([*answer, Message(kind=kind, key=message.key)]))
+        starts = range(0, len(answer), ROOMS_IN_PART)
+        await _answer(member, (Delivery(answer[start : start + ROOMS_IN_PART]) for start in starts))
+        member.queue.put_answer(Delivery([Message(kind=kind, key=message.key)]))
 
     async def _tell_history(self, member: Member, message: Message) -> None:
         key = _place_of(member, message.room).room.key
@@ -234,6 +233,15 @@ class Posting:
         before = min(message.id or self._hub.last_id + 1, self._hub.last_id + 1)
         start = await readable(self._hub.log.start_of_last(key, count, before))
         member.replay.begin_history(History(key, message.key, start, before))
+
+
+async def _answer(member: Member, parts: Iterable[Delivery]) -> None:
+    """Answer in parts, each when the one before has been written: there is never more of it."""
+    for part in parts:
+        await member.queue.wait_answered()
+        if member.is_closing:
+            return
+        member.queue.put_answer(part)
 
 
 def _place_of(member: Member, room: str, is_exact: bool = False) -> Subscription:

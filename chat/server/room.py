@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import chat_pb2
 from chat.protocol.limits import MAX_PRESENCE_MEMBERS
 from chat.server.encoding import Delivery
+from chat.server.presence import Presence
 from chat.server.subscription import Subscription
 
 if TYPE_CHECKING:
     from chat.server.directory import Person
     from chat.server.member import Member
+
+# So many names are one part of the answer to WHO: less than a batch, however long they are.
+NAMES_IN_PART = 100
 
 # No room's name can begin so: what an inbox is called is out of everybody's reach.
 INBOX_MARK = "\x01"
@@ -30,13 +36,16 @@ class Room:
     and who are still expected back.
     """
 
-    __slots__ = ("absent", "key", "last_id", "members")
+    __slots__ = ("_listed", "_presence", "absent", "key", "last_id", "members")
 
     def __init__(self, key: str, last_id: int) -> None:
         self.key = key
         self.last_id = last_id
         self.members: dict[Member, Subscription] = {}  # in the order of their coming
         self.absent: dict[Person, None] = {}
+        self._presence: Presence[Member] | None = None
+        # Parts of a long list of names, encoded: most are the same when it is asked for again.
+        self._listed: OrderedDict[tuple[str, ...], Delivery] = OrderedDict()
 
     @property
     def is_inbox(self) -> bool:
@@ -53,14 +62,52 @@ class Room:
         here = [member.name for member in self.members if member.name]
         return here + [person.name for person in self.absent]
 
+    @property
+    def people(self) -> int:
+        """How many are here: everybody who has a name, those expected back included."""
+        nameless = 0
+        if not self.key:  # elsewhere nobody is without
+            nameless = sum(member.person is None for member in self.members)
+        return len(self.members) + len(self.absent) - nameless
+
+    def list_names(self) -> Iterator[Delivery]:
+        """Yield one PRESENT for each who is here now, in parts, each made when it is asked for."""
+        names = self.names()
+        for start in range(0, len(names), NAMES_IN_PART):
+            yield self._list_part(tuple(names[start : start + NAMES_IN_PART]))
+
+    def _list_part(self, names: tuple[str, ...]) -> Delivery:
+        part = self._listed.pop(names, None)
+        if part is None:
+            kind = chat_pb2.KIND_PRESENT
+            part = Delivery([chat_pb2.Message(user=n, kind=kind, room=self.key) for n in names])
+        if len(names) == NAMES_IN_PART:
+            self._listed[names] = part
+            if len(self._listed) > (len(self.members) + len(self.absent)) / NAMES_IN_PART:
+                self._listed.popitem(last=False)
+        return part
+
+    @property
+    def _is_large(self) -> bool:
+        return len(self.members) + len(self.absent) > MAX_PRESENCE_MEMBERS
+
     def announce(self, event: chat_pb2.Message, exclude: Member | None = None) -> None:
-        """Tell an event outside the log to every full client but `exclude`.
+        """Have JOINED, LEFT or RENAMED told to every full client but `exclude`.
 
         Not in a room that is so large that comings and goings would drown the conversation.
         """
-        if len(self.members) + len(self.absent) > MAX_PRESENCE_MEMBERS:
+        if self._presence is None:
+            self._presence = Presence(self._tell)
+        if self._is_large:
+            self._presence.forget()
+        else:
+            event.room = self.key
+            self._presence.announce(event, exclude)
+
+    def _tell(self, event: chat_pb2.Message, exclude: Member | None) -> None:
+        """Tell an event outside the log."""
+        if self._is_large:
             return
-        event.room = self.key
         delivery = Delivery([event])
         for member in self.members:
             if member.is_full and member is not exclude:
