@@ -195,10 +195,11 @@ class Chat:
         log: FakeLog | None = None,
         max_clients: int = 1000,
         limits: RateLimits | None = None,
+        max_per_address: int = 0,
     ) -> None:
         self.log = log or FakeLog()
         self.shown: list[tuple[str, str]] = []
-        self.hub = Hub(self.log, max_clients, 0, limits or UNLIMITED)
+        self.hub = Hub(self.log, max_clients, 0, limits or UNLIMITED, max_per_address)
         self.posting = Posting(self.hub)
         self.service = ChatService(self.hub, self._show)
 

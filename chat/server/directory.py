@@ -29,14 +29,16 @@ MAX_UNREAD = 1000
 class Person:
     """Somebody with a name. `identity`: who that is for the log, and the key of the inbox.
 
-    `session`: empty for a client that gave none, whose identity ends with its stream. `member`: the
-    present stream, None while it is lost. `rooms`: while it is lost, or back and not there again
-    yet, the rooms where the others still see the name. `inbox_seen_id`: the last private message
-    that was handed to a stream. `unread`: private messages that may not have been read, each as
-    the sender's identity, the message's key and when (monotonic seconds); the oldest go first.
+    `session`: empty for a client that gave none, whose identity ends with its stream. `address`: of
+    the last stream; empty: not known, or of no account. `member`: the present stream, None while it
+    is lost. `rooms`: while it is lost, or back and not there again yet, the rooms where the others
+    still see the name. `inbox_seen_id`: the last private message that was handed to a stream.
+    `unread`: private messages that may not have been read, each as the sender's identity, the
+    message's key and when (monotonic seconds); the oldest go first.
     """
 
     __slots__ = (
+        "address",
         "expiry",
         "identity",
         "inbox_seen_id",
@@ -51,6 +53,7 @@ class Person:
         self.name = name
         self.session = session
         self.identity = identity
+        self.address = ""
         self.member: Member | None = None
         self.rooms: set[str] = set()
         self.inbox_seen_id = 0

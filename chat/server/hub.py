@@ -11,11 +11,17 @@ from collections.abc import Iterator, Sequence
 
 import chat_pb2
 from chat.protocol.errors import ChatError, explain
-from chat.protocol.limits import HELD_SECONDS, KEEPALIVE_TIME_MS, PING_TIMEOUT_MS
+from chat.protocol.limits import (
+    HELD_SECONDS,
+    KEEPALIVE_TIME_MS,
+    MAX_ROOMS,
+    PING_TIMEOUT_MS,
+)
 from chat.protocol.metadata import Greeting, JoinRequest
 from chat.protocol.names import check_name, check_room, name_key
 from chat.server.directory import Directory, Person, identity_of, new_identity
 from chat.server.encoding import Backlog, Delivery, cut
+from chat.server.held_names import HeldNames
 from chat.server.log.base import Entry, Holder, Log, Missing, Place
 from chat.server.member import Member
 from chat.server.rate_limit import RateLimits
@@ -25,17 +31,26 @@ from chat.server.subscription import Subscription
 
 # What was written to a connection so long before its loss was noticed may not have arrived.
 UNCERTAIN_SECONDS = (KEEPALIVE_TIME_MS + PING_TIMEOUT_MS) / 1000
+# Even a small server lets a class come through one address.
+MIN_PER_ADDRESS = 50
 
 
 class Hub:
     """The rooms, their members, and the answers to those who spoke.
 
     `rate`: messages a second for each person, 0 for no limit; `limits`: all of them, where others
-    than the usual ones are wanted. `rooms`: by key, inboxes among them; empty ones are forgotten.
+    than the usual ones are wanted. `max_per_address`: names that are held for one address; 0: a
+    tenth of `max_clients`, 50 at least. `rooms`: by key, inboxes among them; empty ones are
+    forgotten.
     """
 
     def __init__(
-        self, log: Log, max_clients: int, rate: float, limits: RateLimits | None = None
+        self,
+        log: Log,
+        max_clients: int,
+        rate: float,
+        limits: RateLimits | None = None,
+        max_per_address: int = 0,
     ) -> None:
         self.log = log
         self.directory = Directory()
@@ -45,6 +60,8 @@ class Hub:
         self.last_id = 0  # the newest log message that was broadcast
         self._max_clients = max_clients
         self._limits = limits or RateLimits(rate)
+        share = max_per_address or max(max_clients // 10, MIN_PER_ADDRESS)
+        self._held = HeldNames(max_clients, share)
         self._backlog = Backlog()
         self._page_budget = PageBudget()
 
@@ -104,6 +121,8 @@ class Hub:
         if person.name != name:
             self._vanish(person)
             self.directory.rename(person, name)
+        self._held.discard(person)
+        person.address = member.address
         person.member = member
         person.unread.clear()
         member.person = person
@@ -200,7 +219,7 @@ class Hub:
         place.owed_id = place.room.last_id
         del place.room.members[member]
         del member.rooms[place.room.key]
-        member.left.add(place.room.key)
+        member.remember_left(place.room.key)
         if member.person is not None:
             place.room.announce(_presence(member.person, chat_pb2.KIND_LEFT))
             self._note(member.person)
@@ -241,10 +260,19 @@ class Hub:
         person.member = None
         person.inbox_seen_id = inbox_seen_id
         person.forget_read(time.monotonic() - UNCERTAIN_SECONDS)
+        if len(person.rooms.union(rooms)) > MAX_ROOMS:
+            self._vanish(person)  # from where it was expected before, and has not come
         for key in rooms:
             person.rooms.add(key)
             self._room(key).absent[person] = None
         person.expire_in(HELD_SECONDS, self._expire)
+        self._held.add(person)
+        self._free_names(person.address)
+
+    def _free_names(self, address: str) -> None:
+        """Where more names are held than there are places for them, give up the oldest."""
+        while (person := self._held.surplus(address)) is not None:
+            self._expire(person)
 
     def _expire(self, person: Person) -> None:
         """The time to come back is over: tell the rooms, and who wrote in vain."""
@@ -286,6 +314,7 @@ class Hub:
 
     def _remove(self, person: Person) -> None:
         self._vanish(person)
+        self._held.discard(person)
         person.member = None  # else the two would keep each other until cycles are collected
         self.directory.remove(person)
         if person.session:
@@ -347,8 +376,10 @@ class Hub:
         if entry.room != member.person.identity:
             member.queue.put_answer(Delivery([entry.message]).without_ids())
         if reader := self.directory.of_identity(entry.room):
-            sent = (member.person.identity, entry.message.key, time.monotonic())
-            reader.unread.append(sent)
+            now = time.monotonic()
+            if not reader.is_lost:
+                reader.forget_read(now - UNCERTAIN_SECONDS)
+            reader.unread.append((member.person.identity, entry.message.key, now))
 
     def echo_again(self, member: Member, room: str, message: chat_pb2.Message) -> None:
         """Answer a key that was appended before with its first result, for the sender alone.

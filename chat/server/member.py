@@ -20,6 +20,9 @@ from chat.server.replay import PageBudget, Replay
 from chat.server.send_queue import SendQueue, wake
 from chat.server.subscription import Subscription
 
+# Rooms that a stream has left, and of which it is known how far it has seen.
+MAX_LEFT = 1000
+
 
 class Member:
     """One client, for as long as its stream.
@@ -67,7 +70,7 @@ class Member:
         self.person: Person | None = None
         self.rooms: dict[str, Subscription] = {}
         self.inbox: Subscription | None = None
-        self.left: set[str] = set()
+        self.left: dict[str, None] = {}
         self.queue = SendQueue()
         self.replay = Replay(log, self.queue, budget)
         self.error: ChatError | None = None  # how the stream ends; None: with OK
@@ -99,6 +102,12 @@ class Member:
         for place in self.places():
             place.owed_id = place.room.last_id
         self.queue.close()
+
+    def remember_left(self, room_key: str) -> None:
+        """Note that it has left a room; of very many the first are forgotten."""
+        self.left[room_key] = None
+        if len(self.left) > MAX_LEFT:
+            del self.left[next(iter(self.left))]
 
     def places(self) -> Iterable[Subscription]:
         """Return its rooms and its inbox."""
