@@ -8,17 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
-from typing import Any
 
-from google.protobuf import empty_pb2, unknown_fields
 from google.protobuf.message import DecodeError
 
 import chat_pb2
 from chat.protocol.errors import ChatError
 from chat.protocol.limits import MAX_BATCH_BYTES, MAX_BROKEN_KEY_BYTES
+from chat.server import wire
 
-WIRE_TYPE_LEN = 2
-_BATCH_TAG = bytes([chat_pb2.Message.BATCH_FIELD_NUMBER << 3 | WIRE_TYPE_LEN])
+_BATCH_TAG = bytes([chat_pb2.Message.BATCH_FIELD_NUMBER << 3 | wire.LEN])
+# Whatever so few bytes hold is made quickly.
+MAX_SMALL_BYTES = 1 << 10
 # What a message in memory takes beside its own bytes, in round figures.
 OVERHEAD_BYTES = 64
 # What all queues of a server together hold of what the log has: it is not needed in memory.
@@ -128,23 +128,34 @@ def cut(messages: Sequence[chat_pb2.Message], backlog: Backlog) -> Iterator[Deli
 
 
 def decode(raw: bytes) -> chat_pb2.Message:
-    """Return the message; raises MESSAGE_INVALID for what is not one, or not UTF-8."""
+    """Return the message without its batch; raises MESSAGE_INVALID for what is none in UTF-8.
+
+    The server ignores the batch of what comes, of which 64 KiB would be 32,000 messages.
+    """
     try:
-        return chat_pb2.Message.FromString(raw)
-    except DecodeError:
+        return chat_pb2.Message.FromString(_without_batch(raw))
+    except (DecodeError, wire.WireError):
         raise ChatError("MESSAGE_INVALID") from None
+
+
+def _without_batch(raw: bytes) -> bytes:
+    if len(raw) <= MAX_SMALL_BYTES:
+        return raw
+    number = chat_pb2.Message.BATCH_FIELD_NUMBER
+    fields = list(wire.fields(raw))
+    if all(field.number != number for field in fields):
+        return raw
+    return b"".join(raw[field.start : field.end] for field in fields if field.number != number)
 
 
 def key_of(raw: bytes) -> str:
     """Return the key of a message that cannot be decoded as a whole, as far as it has one."""
-    with suppress(DecodeError, UnicodeDecodeError):
-        fields: Any = unknown_fields.UnknownFieldSet(empty_pb2.Empty.FromString(raw))
-        for field in fields:
-            is_key = field.field_number == chat_pb2.Message.KEY_FIELD_NUMBER
-            # Of another wire type the data is a number, of which bytes() would make so many zeros.
-            is_text = is_key and field.wire_type == WIRE_TYPE_LEN
-            if is_text and len(field.data) <= MAX_BROKEN_KEY_BYTES:
-                return str(field.data.decode())
+    with suppress(wire.WireError, UnicodeDecodeError):
+        for field in wire.fields(raw):
+            is_key = field.number == chat_pb2.Message.KEY_FIELD_NUMBER
+            is_text = is_key and field.wire_type == wire.LEN
+            if is_text and field.end - field.value <= MAX_BROKEN_KEY_BYTES:
+                return raw[field.value : field.end].decode()
     return ""
 
 
