@@ -10,7 +10,7 @@ import asyncio
 import sqlite3
 import threading
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, nullcontext
 from typing import TypeVar
 
 import chat_pb2
@@ -44,6 +44,10 @@ from chat.server.log.sqlite_writer import SqliteWriter
 CLOSE_SECONDS = 0.3
 # The check beside the serving rests for so many times what a step took.
 CHECK_REST_FACTOR = 4.0
+
+# Pages of those who read on that are read, or made messages of, at a time: the event loop has more
+# to do with a page than the thread that reads it.
+MAX_NEXT_PAGES = 4
 
 _Result = TypeVar("_Result")
 
@@ -105,6 +109,7 @@ class SqliteLog:
         self._reader = SqliteReader(self._reading, self._read_lock)
         self._read_thread = ReadThread()
         self._page_ends = PageEnds()
+        self._next_pages = asyncio.Semaphore(MAX_NEXT_PAGES)
         self.append = self._writer.append
         self.note = self._writer.note
         self.wait_for_space = self._writer.wait_for_space
@@ -120,10 +125,11 @@ class SqliteLog:
         """Return a page of `room`: ids above `after`, below `before` if that is given, in order."""
         where = (room, after, limit, before, max_bytes)
         urgency = self._page_ends.urgency(room, after, is_history=before > 0)
-        rows, has_more = await self._run(urgency, self._reader.page, *where)
-        if has_more:
-            self._page_ends.add(room, rows[-1][0])
-        return [message_of(row) for row in rows]
+        async with self._next_pages if urgency is Urgency.NEXT_PAGE else nullcontext():
+            rows, has_more = await self._run(urgency, self._reader.page, *where)
+            if has_more:
+                self._page_ends.add(room, rows[-1][0])
+            return [message_of(row) for row in rows]
 
     async def find_places(
         self, wishes: Sequence[tuple[str, int | None]], generation: str, count: int

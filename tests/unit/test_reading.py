@@ -1,0 +1,114 @@
+"""Whose turn it is to read the log."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Iterator
+
+import pytest
+from rooms import bounded
+from support import DEADLINE_SECONDS
+
+from chat.server.log import reading
+from chat.server.log.reading import PageEnds, ReadThread, Urgency
+
+
+class HeldThread:
+    """A thread whose first read takes until it is let go, so that others wait meanwhile."""
+
+    def __init__(self) -> None:
+        self.thread = ReadThread()
+        self.done: list[str] = []
+        self.gate = threading.Event()
+        self._first = asyncio.ensure_future(self.thread.run(Urgency.LOOK_UP, self._wait))
+
+    def _wait(self) -> None:
+        assert self.gate.wait(DEADLINE_SECONDS)
+
+    def ask(self, urgency: Urgency, name: str) -> asyncio.Task[None]:
+        """Ask for a read, which notes its name when it is done."""
+        return asyncio.ensure_future(self.thread.run(urgency, self.done.append, name))
+
+
+@pytest.fixture
+async def held() -> Iterator[HeldThread]:  # type: ignore[misc]
+    """It ends with the test."""
+    thread = HeldThread()
+    await asyncio.sleep(0)
+    yield thread
+    thread.gate.set()
+    assert thread.thread.close(DEADLINE_SECONDS)
+
+
+async def test_most_urgent_read_is_the_first(held: HeldThread) -> None:
+    """Of those that wait; among equals, in the order in which they were asked for."""
+    order = [Urgency.NEXT_PAGE, Urgency.HISTORY, Urgency.FIRST_PAGE, Urgency.LOOK_UP]
+    tasks = [held.ask(urgency, urgency.name) for urgency in order]
+    tasks.append(held.ask(Urgency.LOOK_UP, "second"))
+    await asyncio.sleep(0)
+    held.gate.set()
+    await bounded(asyncio.gather(*tasks))
+    assert held.done[:2] == ["LOOK_UP", "second"]
+    assert held.done.index("FIRST_PAGE") < held.done.index("HISTORY")
+
+
+async def test_least_urgent_read_is_not_kept_waiting_for_good(held: HeldThread) -> None:
+    """Now and then it is its turn, however many others come."""
+    late = held.ask(Urgency.NEXT_PAGE, "late")
+    many = [held.ask(Urgency.LOOK_UP, str(number)) for number in range(50)]
+    await asyncio.sleep(0)
+    held.gate.set()
+    await bounded(asyncio.gather(late, *many))
+    assert held.done.index("late") < reading.LAST_TURN_EVERY
+
+
+async def test_read_that_nobody_waits_for_is_left_out(held: HeldThread) -> None:
+    """Its client has gone meanwhile."""
+    gone, here = held.ask(Urgency.LOOK_UP, "gone"), held.ask(Urgency.LOOK_UP, "here")
+    await asyncio.sleep(0)
+    gone.cancel()
+    await asyncio.sleep(0)
+    held.gate.set()
+    await bounded(here)
+    assert held.done == ["here"]
+
+
+async def test_what_a_read_raises_is_its_own() -> None:
+    """The thread goes on."""
+    thread = ReadThread()
+    with pytest.raises(ZeroDivisionError):
+        await bounded(thread.run(Urgency.LOOK_UP, divmod, 1, 0))
+    assert await bounded(thread.run(Urgency.LOOK_UP, divmod, 7, 2)) == (3, 1)
+    assert thread.close(DEADLINE_SECONDS)
+
+
+async def test_thread_that_does_not_end_keeps_nobody_waiting(held: HeldThread) -> None:
+    """A disk that does not answer, say."""
+    assert not held.thread.close(0.0)
+
+
+def test_closing_a_thread_that_never_read() -> None:
+    """There is none."""
+    assert ReadThread().close(0.0)
+
+
+def test_who_goes_on_where_a_page_ended_is_least_urgent() -> None:
+    """But not elsewhere, nor in a history that somebody asked for."""
+    ends = PageEnds()
+    assert ends.urgency("", 500, is_history=False) is Urgency.FIRST_PAGE
+    ends.add("", 500)
+    assert ends.urgency("", 500, is_history=False) is Urgency.NEXT_PAGE
+    assert ends.urgency("", 501, is_history=False) is Urgency.FIRST_PAGE
+    assert ends.urgency("sala", 500, is_history=False) is Urgency.FIRST_PAGE
+    assert ends.urgency("", 500, is_history=True) is Urgency.HISTORY
+
+
+def test_ends_of_pages_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The oldest are forgotten."""
+    monkeypatch.setattr(reading, "MAX_PAGE_ENDS", 2)
+    ends = PageEnds()
+    for last_id in (1, 2, 1, 3):
+        ends.add("", last_id)
+    found = [ends.urgency("", last_id, is_history=False) for last_id in (1, 2, 3)]
+    assert found == [Urgency.NEXT_PAGE, Urgency.FIRST_PAGE, Urgency.NEXT_PAGE]
