@@ -15,7 +15,7 @@ from support import DEADLINE_SECONDS
 
 import chat_pb2
 from chat.server.log import group_commit
-from chat.server.log.base import Deliver, Entry, Holder
+from chat.server.log.base import Deliver, Entry, Holder, LogError, Problem
 from chat.server.log.group_commit import Group, GroupCommit, Notes
 
 
@@ -298,3 +298,124 @@ async def noted(storage: Storage, sessions: set[str]) -> None:
     """Return when something has been noted of each session."""
     while not sessions <= {session for notes in storage.notes for session in notes}:
         await asyncio.sleep(0)
+
+
+# What becomes of trouble.
+
+
+class Reports:
+    """What was said of the log's trouble, in order; None: its end."""
+
+    def __init__(self) -> None:
+        self.problems: list[Problem | None] = []
+
+    def __call__(self, trouble: LogError | None) -> None:
+        self.problems.append(trouble and trouble.problem)
+
+    async def become(self, *problems: Problem | None) -> None:
+        """Return when it was said what is expected."""
+
+        async def poll() -> None:
+            while self.problems != list(problems):
+                await asyncio.sleep(0)
+
+        await bounded(poll())
+
+
+async def test_trouble_is_reported_once_and_its_end_too_though_nobody_writes(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Whether writing works again is tried by itself."""
+    monkeypatch.setattr(group_commit, "TRY_AGAIN_SECONDS", 0.0)
+    storage, reports = Storage(), Reports()
+    writer = GroupCommit(storage.commit, lambda: 3600.0)
+    writer.start(lambda entries: None, reports)
+    storage.error = LogError(Problem.FULL, "chat.db")
+    for _ in range(2):
+        writer.append(entry())
+        await bounded(writer.flush())
+    await reports.become(Problem.FULL)
+    storage.error = None
+    await reports.become(Problem.FULL, None)
+    storage.error = LogError(Problem.UNUSABLE, "chat.db")
+    writer.append(entry())
+    await reports.become(Problem.FULL, None, Problem.UNUSABLE)
+    storage.error = None
+    await bounded(writer.close())
+    assert len(caplog.records) <= 2
+
+
+async def test_trouble_that_tidying_finds_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file that was removed, say: there nothing comes back."""
+    monkeypatch.setattr(group_commit, "TRY_AGAIN_SECONDS", 0.0)
+    storage, reports = Storage(), Reports()
+
+    def tidy() -> float:
+        raise LogError(Problem.REMOVED, "chat.db")
+
+    writer = GroupCommit(storage.commit, tidy)
+    writer.start(lambda entries: None, reports)
+    await reports.become(Problem.REMOVED)
+    writer.append(entry())
+    await bounded(writer.flush())
+    await bounded(writer.close())
+    assert reports.problems == [Problem.REMOVED]
+
+
+async def test_group_that_is_wrong_is_no_trouble_of_the_log() -> None:
+    """Only its senders hear of it."""
+    storage, reports = Storage(), Reports()
+    writer = GroupCommit(storage.commit)
+    writer.start(lambda entries: None, reports)
+    storage.error = KeyError("bug")
+    one = entry()
+    writer.append(one)
+    await bounded(writer.flush())
+    storage.error = None
+    await bounded(writer.close())
+    assert one.is_lost and reports.problems == []
+
+
+async def test_disk_that_does_not_answer_is_reported_and_given_up(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Nobody waits for it once the log is in a hurry; it may answer yet."""
+    monkeypatch.setattr(group_commit, "SILENT_SECONDS", 0.0)
+    storage, reports = Storage(), Reports()
+    writer = GroupCommit(storage.commit)
+    storage.gate.clear()
+    writer.start(lambda entries: None, reports)
+    writer.append(entry())
+    await reports.become(Problem.SILENT)
+    writer.hurry(0.0)
+    await bounded(writer.flush())
+    with pytest.raises(LogError) as trouble:
+        await bounded(writer.close())
+    assert trouble.value.problem is Problem.SILENT
+    storage.gate.set()
+    await reports.become(Problem.SILENT, None)
+
+
+def end_thread(group: Group) -> None:
+    """Commit by ending the writer's thread, as only a bug could."""
+    raise SystemExit
+
+
+async def test_thread_that_ends_loses_what_waits_aloud() -> None:
+    """And what comes later; it is reported, and closing says so."""
+    reports = Reports()
+    delivered: list[Entry] = []
+    writer = GroupCommit(end_thread)
+    writer.start(delivered.extend, reports)
+    entries = [entry() for _ in range(group_commit.MAX_GROUP + 1)]
+    for one in entries:
+        writer.append(one)
+    await reports.become(Problem.STOPPED)
+    late = entry()
+    writer.append(late)
+    await bounded(writer.flush())
+    assert delivered == [*entries, late]
+    assert all(one.is_lost for one in delivered)
+    with pytest.raises(LogError) as trouble:
+        await bounded(writer.close())
+    assert trouble.value.problem is Problem.STOPPED

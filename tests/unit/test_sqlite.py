@@ -19,7 +19,7 @@ import pytest
 from support import DEADLINE_SECONDS
 
 import chat_pb2
-from chat.server.log import group_commit, sqlite_writer
+from chat.server.log import checkpoints, group_commit, maintenance, sqlite, sqlite_writer
 from chat.server.log.base import MAX_PAGE_BYTES, Entry, Holder, LogError, Missing, Problem
 from chat.server.log.files import IN_MEMORY
 from chat.server.log.log_clock import DAY as DAY_MICROSECONDS
@@ -1021,3 +1021,237 @@ async def test_file_of_version_1_is_read_on_where_there_is_no_room_for_a_copy(
     async with opened(db) as log:
         assert await log.texts() == ["from version 1"]
     assert not (tmp_path / "chat.db-v1").exists()
+
+
+# Large logs.
+
+
+def fill(db: Path, rows: int) -> None:
+    """Append so many messages to a log, faster than by saying them."""
+    SqliteLog(str(db)).abandon()
+    text = "message number {} with some words"
+    values = ((n + 1, f"user{n % 7}", text.format(n), f"s{n % 7}", f"k{n}") for n in range(rows))
+    with closing(sqlite3.connect(db)) as connection, connection:
+        connection.executemany(
+            "INSERT INTO message (sent_at, room, user, message, sender, key)"
+            " VALUES (?, '', ?, ?, ?, ?)",
+            values,
+        )
+        connection.execute("DELETE FROM opening")  # as after a clean end
+
+
+class Counted(sqlite3.Connection):
+    """Counts the instructions of SQLite's machine, in hundreds."""
+
+    steps = 0
+
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        self.set_progress_handler(self._count, 100)
+
+    def _count(self) -> int:
+        self.steps += 1
+        return 0
+
+
+def test_opening_costs_the_same_whatever_the_size(tmp_path: Path) -> None:
+    """Nothing in it goes through the rows; neither a clean end nor a kill before changes that."""
+    cost = {}
+    for rows in (10, 10_000):
+        db = tmp_path / f"{rows}.db"
+        fill(db, rows)
+        for is_clean in (True, False):  # the first opening is abandoned, as if killed
+            made, connect = connections(Counted)
+            log = SqliteLog(str(db), connect=connect)
+            cost[rows, is_clean] = sum(connection.steps for connection in made)
+            assert log.is_clean is is_clean
+            log.abandon()
+    for is_clean in (True, False):
+        assert cost[10_000, is_clean] <= cost[10, is_clean] + 5
+
+
+async def test_joining_does_not_wait_for_those_who_read_the_whole_log(db: Path) -> None:
+    """However many they are: only what is being read already comes first."""
+    fill(db, 2000)
+    async with opened(db) as log:
+        await log.log.read(ROOM, 0, 500)
+        readers = [asyncio.ensure_future(log.log.read(ROOM, 500, 500)) for _ in range(100)]
+        await asyncio.sleep(0)
+        await log.log.find_places([(ROOM, None)], "", 20)
+        await log.log.read(ROOM, 1980, 500)
+        done = sum(reader.done() for reader in readers)
+        assert done <= 3 * sqlite.MAX_NEXT_PAGES
+        pages = await asyncio.gather(*readers)
+        assert {len(page) for page in pages} == {500}
+
+
+async def test_wal_stays_small_though_somebody_always_reads(
+    db: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SQLite alone finds no moment to begin it anew."""
+    monkeypatch.setattr(checkpoints, "LARGE_WAL_BYTES", 1 << 18)
+    wal = db.with_name("chat.db-wal")
+    async with opened(db) as log:
+        await log.said("first")
+        is_over = False
+
+        async def read_on() -> None:
+            while not is_over:
+                await log.log.read(ROOM, 0, 500)
+
+        readers = [asyncio.ensure_future(read_on()) for _ in range(3)]
+        largest = 0
+        for _ in range(40):
+            for _ in range(10):
+                log.say("x" * 4000)
+            await log.log.flush()
+            largest = max(largest, wal.stat().st_size)
+        is_over = True
+        await asyncio.gather(*readers)
+    # 1.6 MB of text, and some more in pages and indexes.
+    assert largest < 1 << 20
+
+
+async def test_wal_is_emptied_when_nothing_is_written(
+    db: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The file alone is the log then."""
+    monkeypatch.setattr(checkpoints, "IDLE_SECONDS", 0.0)
+    monkeypatch.setattr(sqlite_writer, "WATCH_SECONDS", 0.0)
+    wal = db.with_name("chat.db-wal")
+    async with opened(db) as log:
+        await log.said("oi")
+        await eventually_async(lambda: wal.stat().st_size == 0)
+        assert not (await log.said("goes on")).is_lost
+
+
+async def test_time_in_the_log_is_that_of_its_clocks(db: Path) -> None:
+    """One that leaps for a moment is not believed, nor makes it anything older."""
+    clock = FakeClocks(10**15)
+    async with opened(db, retain_days=30, clocks=clock.clocks) as log:
+        await log.said("um")
+        clock.wall += 40 * DAY_MICROSECONDS
+        dois = await log.said("dois")
+        assert dois.message.sent_at.ToMicroseconds() == 10**15
+        assert await log.texts() == ["um", "dois"]
+    async with opened(db, retain_days=30, clocks=clock.clocks) as log:
+        await log.said("três")
+        assert await log.texts() == ["um", "dois", "três"]
+
+
+# What is wrong with it, and copies.
+
+
+async def test_whole_log_is_checked_in_steps(db: Path) -> None:
+    """A sound one has no fault; what an index would not find is one."""
+    fill(db, 1200)
+    async with opened(db) as log:
+        assert await log.log.check() == []
+    break_index(db, 700)
+    async with opened(db) as log:
+        (fault,) = await log.log.check()
+        assert fault == "messages 501 to 1000: 1 not indexed"
+    assert any("missing from index" in fault for fault in maintenance.check(str(db)))
+
+
+def break_index(db: Path, message_id: int) -> None:
+    """Take one message out of the index of rooms, as a disk might."""
+    with closing(sqlite3.connect(db)) as connection, connection:
+        connection.execute("PRAGMA writable_schema = ON")
+        (sql,) = connection.execute(
+            "SELECT sql FROM sqlite_master WHERE name = 'message_by_room'"
+        ).fetchone()
+        partial = f"{sql} WHERE id <> {message_id}"
+        connection.execute("DROP INDEX message_by_room")
+        connection.execute(partial)
+        update = "UPDATE sqlite_master SET sql = ? WHERE name = 'message_by_room'"
+        connection.execute(update, (sql,))
+
+
+async def test_check_says_what_sqlite_finds(db: Path) -> None:
+    """Pages that are no longer what they were, in the middle of the file."""
+    fill(db, 3000)
+    with db.open("r+b") as file:
+        file.seek(db.stat().st_size // 2)
+        file.write(b"\xff" * 3 * 4096)
+    async with opened(db) as log:
+        assert await log.log.check()
+    assert maintenance.check(str(db))
+
+
+async def test_backup_ends_while_much_is_written(db: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is the log of one moment; each page that is written meanwhile would begin it anew."""
+    monkeypatch.setattr(maintenance, "BACKUP_PAGES", 1)
+    copy = db.with_name("copy.db")
+    fill(db, 2000)
+    loop = asyncio.get_running_loop()
+    async with opened(db) as log:
+        seen: list[tuple[int, int]] = []
+
+        def progress(done: int, total: int) -> None:
+            seen.append((done, total))
+            if len(seen) < 20:
+                asyncio.run_coroutine_threadsafe(log.said("meanwhile"), loop).result(
+                    DEADLINE_SECONDS
+                )
+
+        await loop.run_in_executor(None, maintenance.backup, str(db), str(copy), progress)
+    assert len(rows_of(copy)) == 2000 and len(rows_of(db)) == 2019
+    assert seen == sorted(seen) and seen[-1][0] == seen[-1][1] == len(seen)
+    assert maintenance.check(str(copy)) == []
+    assert {path.name for path in db.parent.iterdir()} == {"chat.db", "copy.db"}
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "problem"),
+    [
+        ("absent.db", "copy.db", Problem.ABSENT),
+        ("chat.db", "chat.db", Problem.EXISTS),
+        ("chat.db", "no/copy.db", Problem.NO_FOLDER),
+        ("chat.db", "", Problem.NO_FOLDER),
+        ("contacts.db", "copy.db", Problem.FOREIGN),
+    ],
+)
+def test_backup_that_cannot_be_leaves_nothing(
+    source: str, target: str, problem: Problem, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And says why."""
+    monkeypatch.chdir(tmp_path)
+    fill(tmp_path / "chat.db", 10)
+    with closing(sqlite3.connect("contacts.db")) as connection, connection:
+        connection.execute("CREATE TABLE contact (name TEXT)")
+    before = sorted(tmp_path.iterdir())
+    with pytest.raises(LogError) as refusal:
+        maintenance.backup(source, target)
+    assert refusal.value.problem is problem
+    assert sorted(tmp_path.iterdir()) == before
+
+
+@pytest.mark.skipif(os.name == "nt", reason="an open file can be removed on POSIX")
+async def test_log_whose_file_is_gone_is_saved_when_it_is_closed(db: Path) -> None:
+    """All that was committed; what is said after it was noticed is lost aloud."""
+    log = OpenLog(SqliteLog(str(db)))
+    log.log.start(log.delivered)
+    await log.said("kept")
+    db.unlink()
+    assert (await log.said("lost")).is_lost
+    with pytest.raises(LogError) as trouble:
+        await log.log.close()
+    log.log.abandon()
+    assert trouble.value.problem is Problem.SAVED
+    assert rows_of(Path(trouble.value.detail)) == ["kept"]
+    assert sorted(db.parent.iterdir()) == [Path(trouble.value.detail)]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="an open file can be removed on POSIX")
+async def test_log_that_cannot_be_saved_says_so(db: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where no folder takes it."""
+    log = OpenLog(SqliteLog(str(db)))
+    log.log.start(log.delivered)
+    await log.said("gone")
+    db.unlink()
+    monkeypatch.setattr(maintenance.time, "strftime", lambda form: "no/such/folder")
+    with pytest.raises(LogError) as trouble:
+        await log.log.close()
+    log.log.abandon()
+    assert trouble.value.problem is Problem.REMOVED

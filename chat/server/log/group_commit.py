@@ -252,7 +252,7 @@ class GroupCommit:
         try:
             self._commit_groups()
             self._finish()
-        except Exception as error:
+        except BaseException as error:
             trouble = _trouble_of(error) or LogError(Problem.STOPPED, self._path, repr(error))
         self._call(self._see_end, trouble)
 
@@ -314,6 +314,6 @@ class GroupCommit:
             self._tidy_at = min(self._tidy_at, time.monotonic() + TRY_AGAIN_SECONDS)
 
 
-def _trouble_of(error: Exception) -> LogError | None:
+def _trouble_of(error: BaseException) -> LogError | None:
     """Return what is wrong with the log, None where only a group of messages was."""
     return error.without_frames() if isinstance(error, LogError) else None
