@@ -310,7 +310,7 @@ class Reports:
         self.problems: list[Problem | None] = []
 
     def __call__(self, trouble: LogError | None) -> None:
-        self.problems.append(trouble and trouble.problem)
+        self.problems.append(trouble.problem if trouble else None)
 
     async def become(self, *problems: Problem | None) -> None:
         """Return when it was said what is expected."""

@@ -19,7 +19,7 @@ import pytest
 from support import DEADLINE_SECONDS
 
 import chat_pb2
-from chat.server.log import checkpoints, group_commit, maintenance, sqlite, sqlite_writer
+from chat.server.log import checkpoints, files, group_commit, maintenance, sqlite, sqlite_writer
 from chat.server.log.base import MAX_PAGE_BYTES, Entry, Holder, LogError, Missing, Problem
 from chat.server.log.files import IN_MEMORY
 from chat.server.log.log_clock import DAY as DAY_MICROSECONDS
@@ -1244,13 +1244,62 @@ async def test_log_whose_file_is_gone_is_saved_when_it_is_closed(db: Path) -> No
 
 
 @pytest.mark.skipif(os.name == "nt", reason="an open file can be removed on POSIX")
+async def test_log_whose_folder_is_gone_is_saved_where_the_server_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was beside it cannot be reached any more."""
+    monkeypatch.chdir(tmp_path)
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    log = OpenLog(SqliteLog(str(folder / "chat.db")))
+    log.log.start(log.delivered)
+    await log.said("kept")
+    folder.rename("elsewhere")
+    with pytest.raises(LogError) as trouble:
+        await log.log.close()
+    log.log.abandon()
+    saved = Path(trouble.value.detail)
+    assert saved.parent == tmp_path and rows_of(saved) == ["kept"]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="modes of POSIX")
+async def test_files_are_their_owners_alone(db: Path) -> None:
+    """The log's, what SQLite puts beside it, and copies."""
+    before = os.umask(0)
+    try:
+        async with opened(db) as log:
+            await log.said("oi")
+            maintenance.backup(str(db), str(db.with_name("copy.db")))
+            modes = {path.name: path.stat().st_mode & 0o777 for path in db.parent.iterdir()}
+    finally:
+        os.umask(before)
+    assert set(modes) == {"chat.db", "chat.db-wal", "chat.db-shm", "copy.db"}
+    assert set(modes.values()) == {0o600}
+
+
+async def test_second_server_is_refused_where_files_have_no_locks(
+    db: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By a lock on another file beside it, as on Windows; none is made for others' files."""
+    monkeypatch.setattr(files, "HAS_FILE_LOCKS", False)
+    monkeypatch.setattr(sqlite, "HAS_FILE_LOCKS", False)
+    async with opened(db):
+        assert problem_of(db) is Problem.IN_USE
+    contacts = db.with_name("contacts.db")
+    with closing(sqlite3.connect(contacts)) as connection, connection:
+        connection.execute("CREATE TABLE contact (name TEXT)")
+    assert problem_of(contacts) is Problem.FOREIGN
+    assert not db.with_name("contacts.db-lock").exists()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="an open file can be removed on POSIX")
 async def test_log_that_cannot_be_saved_says_so(db: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where no folder takes it."""
     log = OpenLog(SqliteLog(str(db)))
     log.log.start(log.delivered)
     await log.said("gone")
     db.unlink()
-    monkeypatch.setattr(maintenance.time, "strftime", lambda form: "no/such/folder")
+    monkeypatch.setattr(time, "strftime", lambda form: "no/such/folder")
     with pytest.raises(LogError) as trouble:
         await log.log.close()
     log.log.abandon()
