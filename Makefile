@@ -90,7 +90,8 @@ soak: $(DEV_READY) ## kill the server a hundred times under load; catch up over 
 		tests/system/test_slow_lines.py
 
 fuzz: $(DEV_READY) ## try the properties that must hold ten times as long as the tests do
-	CHAT_FUZZ=10 $(PYTHON) -m pytest tests/integration/test_properties.py
+	CHAT_FUZZ=10 $(PYTHON) -m pytest tests/integration/test_properties.py \
+	    tests/integration/test_hostile_server.py
 
 mutants: $(DEV_READY) ## change the programs in a hundred places, and see whether tests notice
 	@$(PYTHON) tools/mutants.py

@@ -221,5 +221,5 @@ async def readable(reading: Awaitable[_Result]) -> _Result:
     try:
         return await reading
     except LogError as error:
-        _log.error("%s", error)
+        _log.error("%s", str(error))
         raise ChatError("LOG_UNREADABLE") from error
