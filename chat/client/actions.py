@@ -243,14 +243,14 @@ class Actions:
     def _ask_page(self, room: str, count: int) -> None:
         """Ask for the messages before the oldest one that was shown."""
         key = secrets.token_hex(12)
-        before = self._incoming.begin_page(room, key)
+        before = self._incoming.pages.begin(room, key)
         if before is None:
             self._notify(_("Earlier messages are on their way already."))
             return
         try:
             self._session.history(count, room, before, key)
         except ChatError:
-            self._incoming.end_page(key)
+            self._incoming.pages.end(key)
             raise
 
     def _ignore(self, argument: str) -> None:
@@ -272,7 +272,7 @@ class Actions:
 
     def _clear(self, _argument: str) -> None:
         self._terminal.clear()
-        self._incoming.forget_shown()
+        self._incoming.pages.forget_shown()
 
 
 def _typed(command: Command, argument: str) -> str:

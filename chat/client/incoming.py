@@ -5,14 +5,13 @@ Called by the receive thread, but for the pages of history, which the main threa
 
 from __future__ import annotations
 
-import threading
-from dataclasses import dataclass, field
 from datetime import datetime
 
 from chat.cli.i18n import _, _n
 from chat.client.alerts import Alerts
 from chat.client.connection_status import ConnectionStatus
 from chat.client.outbox import SAID
+from chat.client.pages import Page, Pages
 from chat.client.rooms import Rooms
 from chat.client.roster import Roster
 from chat.client.sent_lines import SentLines, quotation
@@ -22,7 +21,6 @@ from chat.client.ui import render
 from chat.client.ui.base import Terminal
 from chat.client.ui.render import RenderedMessage
 from chat.protocol.errors import explain
-from chat.protocol.limits import MAX_HISTORY
 from chat.protocol.names import name_key
 from chat_pb2 import (
     KIND_ENTERED,
@@ -48,23 +46,12 @@ GAPS = ("HISTORY_GONE", "LOG_REWOUND")
 REFUSED_ENTRIES = ("TOO_MANY_ROOMS", "ROOM_INVALID")
 
 
-@dataclass
-class Page:
-    """A page of history that was asked for: `room`, and its messages by id, as far as they came.
-
-    By id, since a page that the loss of the connection cut off begins anew.
-    """
-
-    room: str
-    messages: dict[int, Message] = field(default_factory=dict)
-
-
 class Incoming:
     """Shows what comes in: each message where it belongs, each loss once.
 
-    `_lock` guards `_pages` and `_oldest` (the oldest id shown of each room); it is never held while
-    the terminal is called, which may make the receive thread wait for the main thread. `_seen_at`,
-    `_listed_rooms` and `_is_rewind_told` belong to the receive thread.
+    `pages`: of history, for whoever asks for them. `_seen_at`, `_listed_rooms` and
+    `_is_rewind_told` belong to the receive thread, what else there is has locks of its own; none is
+    held while the terminal is called, which may make the receive thread wait for the main thread.
     """
 
     def __init__(
@@ -82,9 +69,7 @@ class Incoming:
         self._roster = roster
         self._alerts = alerts
         self._sent_lines = sent_lines
-        self._lock = threading.Lock()
-        self._pages: dict[str, Page] = {}  # by the key of what asked for them
-        self._oldest: dict[str, int] = {}
+        self.pages = Pages()
         self._seen_at: dict[str, datetime] = {}  # by room
         self._listed_rooms: list[Message] = []  # of an answer that is not complete
         self._is_rewind_told = False  # in the present stream
@@ -154,12 +139,7 @@ class Incoming:
         if rendered is not None or not self._terminal.is_interactive:
             self._terminal.show(message, rendered or RenderedMessage())
         if message.id and not message.to:
-            self._note_shown(message.room, message.id)
-
-    def _note_shown(self, room: str, message_id: int) -> None:
-        key = name_key(room)
-        with self._lock:
-            self._oldest[key] = min(message_id, self._oldest.get(key, message_id))
+            self.pages.note_shown(message.room, message.id)
 
     def _note_news(self, message: Message) -> None:
         """Ring and count, where somebody says something now."""
@@ -174,7 +154,7 @@ class Incoming:
     # Notices.
 
     def _take_notice(self, message: Message, typed: str | None) -> None:
-        self.end_page(message.key)
+        self.pages.end(message.key)
         is_moved = self._rooms.refuse_entry(message.key)
         if message.user in REFUSED_ENTRIES and message.room:
             is_moved |= self._rooms.leave(message.room)
@@ -202,7 +182,7 @@ class Incoming:
         if line and not self._terminal.is_interactive:
             self._sent_lines.count_failure()
         if message.user in GAPS:
-            self.forget_shown()
+            self.pages.forget_shown()
         is_told = message.user == "SHUTTING_DOWN" or (
             message.user == "LOG_REWOUND" and self._is_rewind_told
         )
@@ -304,38 +284,10 @@ class Incoming:
 
     # Pages of history.
 
-    def begin_page(self, room: str, key: str) -> int | None:
-        """Note that a page of `room` is being asked for with this key; from the main thread.
-
-        Returns the oldest id shown, before which it is to end, 0 for none. None: a page of the room
-        is on its way already.
-        """
-        with self._lock:
-            if any(name_key(page.room) == name_key(room) for page in self._pages.values()):
-                return None
-            self._pages[key] = Page(room)
-            return self._oldest.get(name_key(room), 0)
-
-    def end_page(self, key: str) -> Page | None:
-        """Return the page with this key, of which nothing more will come; None if there is none."""
-        with self._lock:
-            return self._pages.pop(key, None)
-
-    def forget_shown(self) -> None:
-        """Begin the pages at the newest message again: the screen is empty, or the log another."""
-        with self._lock:
-            self._oldest.clear()
-
     def _take_page(self, message: Message) -> None:
         """Gather a page, and show it when it is complete."""
         self._pass_on(message)
-        if message.batch:
-            with self._lock:
-                page = self._pages.get(message.key)
-                left = MAX_HISTORY - len(page.messages) if page is not None else 0
-                if page is not None and left > 0:
-                    page.messages.update((m.id, m) for m in message.batch[:left])
-        elif (page := self.end_page(message.key)) is not None:
+        if (page := self.pages.take(message)) is not None:
             self._show_page(page)
 
     def _show_page(self, page: Page) -> None:
@@ -348,7 +300,7 @@ class Incoming:
         for _id, message in sorted(page.messages.items()):
             if not self._roster.is_ignored(message.user):
                 self._show(message)
-            self._note_shown(message.room, message.id)
+            self.pages.note_shown(message.room, message.id)
         self._terminal.show_separator(_("back to the present"))
 
     # The connection.
@@ -370,7 +322,7 @@ class Incoming:
         elif change is Change.RESUMED and before.is_lost:
             self._terminal.show_notice(_("* Reconnected."))
         elif change is Change.NEW_LOG:
-            self.forget_shown()
+            self.pages.forget_shown()
             text = _("* The server started a new log; messages sent meanwhile may be missing")
             gap = self._gap(self._seen_at.get(name_key(self._rooms.current)))
             self._terminal.show_notice(f"{text} ({gap})")

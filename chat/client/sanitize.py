@@ -24,8 +24,9 @@ from chat_pb2 import (
     Message,
 )
 
-# Eight times what the contract allows: a server that knows two fields may allow more.
-MAX_TEXT_CHARACTERS = 64 << 10
+# Twice what the contract allows: a server that knows two fields may allow more. The line editor
+# holds five thousand of them while the terminal takes nothing.
+MAX_TEXT_CHARACTERS = 16 << 10
 # The sentence of a notice.
 MAX_SENTENCE_CHARACTERS = 1024
 # What google.protobuf.Timestamp can be: of the years 1 to 9999 (timestamp.proto).
