@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from chat.protocol.errors import REASONS
 from chat.protocol.limits import MAX_KEY_CHARACTERS, MAX_RAW_NAME_CHARACTERS
 from chat.protocol.text import REPLACEMENT, clean_message
 from chat_pb2 import (
@@ -118,6 +119,8 @@ def _says_something(message: Message) -> bool:
         return True
     if message.kind in _SAID:
         return bool(message.message)
+    if message.kind == KIND_NOTICE:
+        return bool(message.message) or message.user in REASONS
     if message.kind in _ABOUT_PEOPLE:
         return bool(message.user) and (message.kind != KIND_RENAMED or bool(message.message))
     return True

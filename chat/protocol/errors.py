@@ -131,7 +131,8 @@ class ChatError(Exception):
         self.reason = reason
 
     def __str__(self) -> str:
-        return explain(self.reason, self.reason)
+        unknown = _("the server refuses, for a reason that is not known here ({reason})")
+        return explain(self.reason, unknown.format(reason=self.reason))
 
 
 class ConfigError(Exception):

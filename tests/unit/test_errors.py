@@ -14,7 +14,8 @@ def test_every_reason_has_a_sentence() -> None:
     for reason, row in REASONS.items():
         assert str(ChatError(reason)) == row.text == explain(reason, "")
     assert explain("TEAPOT", "a word of the server") == "a word of the server"
-    assert str(ChatError("TEAPOT")) == "TEAPOT"
+    unknown = "the server refuses, for a reason that is not known here (TEAPOT)"
+    assert str(ChatError("TEAPOT")) == unknown
 
 
 def test_config_error_is_its_sentence() -> None:

@@ -73,6 +73,7 @@ def test_unknown_kind_is_dropped(kind: int) -> None:
         Message(kind=KIND_LEFT, message="x"),
         Message(kind=KIND_PRESENT),
         Message(kind=KIND_RENAMED, user="bia"),
+        Message(kind=KIND_NOTICE, user="WHATEVER"),
     ],
     ids=repr,
 )

@@ -25,8 +25,9 @@ class PlainTerminal:
     A person sees each line as it was typed, and its echo is not shown again. For pipes each message
     is one line. `listen_only`: nothing is read, until `stop()`.
 
-    The main thread asks and runs; any thread shows. `_lock` guards standard output, standard error,
-    `_is_reading` and `_failure`; what else there is never changes.
+    The main thread asks and runs; any thread shows. `_printing` guards standard output and standard
+    error, and is held for as long as their reader takes nothing. `_lock` guards `_is_reading` and
+    `_failure`, and is never held for long; what else there is never changes.
     """
 
     is_live = False
@@ -36,6 +37,7 @@ class PlainTerminal:
         self.has_typed_lines = self.is_interactive
         self._is_screen = sys.stdout.isatty()
         self._listen_only = listen_only
+        self._printing = threading.RLock()
         self._lock = threading.RLock()
         self._stopped = threading.Event()
         self._is_reading = False
@@ -127,7 +129,7 @@ class PlainTerminal:
         self._print(sentence, sys.stderr)
 
     def _print(self, text: str, stream: IO[str] | None = None, end: str = "\n") -> None:
-        with self._lock:
+        with self._printing:
             try:
                 print(text, file=stream, end=end, flush=True)
             except OSError as error:  # nobody reads it, or the disk is full
@@ -139,7 +141,8 @@ class PlainTerminal:
         os.dup2(nowhere, stream.fileno())  # else Python complains at its end ("Note on SIGPIPE")
         os.close(nowhere)
         if stream is sys.stdout:
-            self._failure = error
+            with self._lock:
+                self._failure = error
             self.stop()
 
     def ring(self) -> None:
