@@ -195,13 +195,13 @@ class Actions:
         if not argument:
             self._show_usage(commands.RENAME)
             return
-        self._check_full_server()
         if self._status().has_lost_name:
             # Not a wish to be sent: without a name there is no stream to send it by.
             self._session.take_name(argument)
             text = _("Trying to come in as {name}.")
             self._notify(text.format(name=render.shown_name(argument)))
             return
+        self._check_full_server()
         with self._remembered(_typed(commands.RENAME, argument)) as key:
             self._session.rename(argument, key)
 

@@ -61,9 +61,8 @@ class App:
     `session`: takes its `on_state`. `bell`: one of `alerts.MODES`. `identity`: kept up to date, and
     closed at the end.
 
-    `_lock` guards `_cause`, `_has_started`, `_is_leaving`, `_status` and `_was_name_asked`:
-    exactly one of the two threads sees to the cause of the end. What else there is has locks of its
-    own.
+    `_lock` guards `_cause`, `_has_started`, `_is_leaving`, `_status` and `_asked_name`: exactly one
+    of the two threads sees to the cause of the end. What else there is has locks of its own.
     """
 
     def __init__(
@@ -96,7 +95,7 @@ class App:
         self._cause: ChatError | ConfigError | None = None  # of the end
         self._has_started = False  # what happens now is for the terminal, not for `start`
         self._is_leaving = False
-        self._was_name_asked = False
+        self._asked_name = ""  # the taken one for which the user was asked for another
         self._status = ConnectionStatus()
         session.on_state = self.connection_changed
 
@@ -113,6 +112,9 @@ class App:
         try:
             receive_thread.start()
             self._greeted.wait(GREETING_SECONDS)
+            if self._terminal.is_interactive:
+                # Whose word comes late finds the user typing, and what was typed is kept.
+                self._session.wait_for_name()
             with self._lock:
                 if self._cause is not None:
                     raise self._cause
@@ -222,7 +224,7 @@ class App:
     def _come_in(self) -> None:
         """Begin anew with what is known of people and of the name."""
         with self._lock:
-            self._was_name_asked = False
+            self._asked_name = ""
         self._roster.forget()
         self._ask_who_is_here()
         if self._identity is not None:
@@ -246,23 +248,26 @@ class App:
                 self._session.ask_who(room)
 
     def _see_to_lost_name(self) -> None:
-        """After a minute ask a person for another name; a program ends."""
-        status = self._present_status
-        if time.monotonic() - status.name_lost_at < LOST_NAME_SECONDS:
+        """After a minute ask a person for another name; a program ends.
+
+        Who never had the name is asked at once.
+        """
+        status, name = self._present_status, self._session.name
+        if status.is_known and time.monotonic() - status.name_lost_at < LOST_NAME_SECONDS:
             return
         if not self._terminal.is_interactive:
             self._session.abort()
             self.end(ChatError("NAME_TAKEN"))
             return
         with self._lock:
-            was_asked, self._was_name_asked = self._was_name_asked, True
+            was_asked, self._asked_name = self._asked_name == name, name
         if not was_asked:
             text = _(
-                "* The name {name} is still taken. Choose another one with {usage}; what you typed"
+                "* The name {name} is taken. Choose another one with {usage}; what you typed"
                 " and what is not confirmed is kept, and sent then."
             )
-            name = render.shown_name(self._session.name)
-            self._terminal.show_notice(text.format(name=name, usage=commands.RENAME.usage))
+            usage = commands.RENAME.usage
+            self._terminal.show_notice(text.format(name=render.shown_name(name), usage=usage))
 
     # What a terminal asks and hands over (`TerminalController`); `handle_…` in the main thread.
 

@@ -317,7 +317,7 @@ class Incoming:
             self._terminal.show_notice(text)
         elif change is Change.LOST and not before.is_lost:
             self._terminal.show_notice(_("* Connection lost: {cause}").format(cause=state.cause))
-        elif change is Change.NAME_TAKEN and not before.has_lost_name:
+        elif change is Change.NAME_TAKEN and before.is_known and not before.has_lost_name:
             self._tell_name_taken()
         elif change is Change.RESUMED and before.is_lost:
             self._terminal.show_notice(_("* Reconnected."))

@@ -50,8 +50,9 @@ class Receiver:
     `request`: who joins. `retry_first_connect`, `on_state`: as `Session` has them.
 
     `_lock` guards `_name`, `_call` and `_failure` (of a thread beside the one that iterates).
-    `_was_connected`, `_is_new_log`, `_entering` (the rooms that the present stream enters by
-    itself, by key) belong to the thread that iterates; outbox and cursor have locks of their own.
+    `_was_connected`, `_retry_first_connect`, `_is_new_log`, `_entering` (the rooms that the present
+    stream enters by itself, by key) belong to the thread that iterates; outbox and cursor have
+    locks of their own.
     """
 
     def __init__(
@@ -74,6 +75,7 @@ class Receiver:
         self._entering: dict[str, Message] = {}
         self._is_new_log = False
         self._has_new_name = threading.Event()
+        self._waits_for_name = threading.Event()
         self._lock = threading.Lock()
         self._name = request.user or ""
         self._call: Any = None
@@ -93,6 +95,10 @@ class Receiver:
             self._name = name
         self._has_new_name.set()
         self._outbox.wake()
+
+    def wait_for_name(self) -> None:
+        """Try a name that is taken again, also before the first connection."""
+        self._waits_for_name.set()
 
     def abort(self) -> None:
         """End at once, whatever is on its way."""
@@ -300,7 +306,8 @@ class Receiver:
         if self._outbox.is_aborted:
             return None
         reason = reason_of(error)
-        if reason == "NAME_TAKEN" and self._was_connected:
+        if reason == "NAME_TAKEN" and (self._was_connected or self._waits_for_name.is_set()):
+            self._retry_first_connect = True  # somebody is there
             return State(Change.NAME_TAKEN, cause=explain(reason, ""))
         is_first = not self._was_connected and not self._retry_first_connect
         if is_final(reason) or (is_first and reason):

@@ -160,6 +160,14 @@ class Session:
         """Come in under another name, where the old one was lost (`Change.NAME_TAKEN`)."""
         self._receiver.take_name(check_name(name))
 
+    def wait_for_name(self) -> None:
+        """From now on a name that is taken is no refusal, though it was never ours.
+
+        It is told by `on_state` (`Change.NAME_TAKEN`) and tried again, until it is free or
+        `take_name` gives another one.
+        """
+        self._receiver.wait_for_name()
+
     def ask_who(self, room: str | None = None, key: str = "") -> str:
         """Ask who is in a room (None: the first); one PRESENT each, then the echo. The key."""
         return self._put(Message(kind=KIND_WHO, room=self._checked(room), key=key))

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from slow_proxy import slow_proxy
 from support import (
     ROOT,
     RunningServer,
@@ -28,6 +29,7 @@ from support import (
 
 import chat_pb2
 import chat_pb2_grpc
+from chat.client import app
 
 if sys.platform == "win32":
     pytest.skip("Windows has no pseudo-terminals", allow_module_level=True)
@@ -355,6 +357,25 @@ def test_lost_name_is_waited_for_and_another_one_asked_for() -> None:
                 ana.wait_until_gone("1 not confirmed")
                 ana.type(CTRL_D)
                 assert ana.wait() == 0
+
+
+def test_name_that_is_found_taken_late_is_asked_for_anew(server: RunningServer) -> None:
+    """Over a long line typing has begun by then; what was typed is said under the next name."""
+    with (
+        full_client(server.address, "ana") as other,
+        slow_proxy(server.address, delay_seconds=app.GREETING_SECONDS) as line,
+        person(line.address, "ana") as ana,
+    ):
+        assert other.epoch
+        ana.wait_for("connecting")
+        ana.type("typed early\r")
+        ana.wait_for("The name ana is taken. Choose another one with /nick NAME")
+        ana.wait_for("1 not confirmed")
+        ana.type("/nome bea\r")
+        assert other.wait_for_text("typed early").user == "bea"
+        ana.wait_for("[bea]: typed early")
+        ana.type(CTRL_D)
+        assert ana.wait() == 0
 
 
 def test_killed_client_is_back_at_once(server: RunningServer) -> None:

@@ -497,13 +497,29 @@ def test_lost_name_is_told_once_and_asked_for_after_a_minute(
     ana.change(Change.NAME_TAKEN)
     ana.change(Change.NAME_TAKEN)
     [question] = ana.terminal.notices[2:]
-    assert "ana is still taken" in question and "/nick NAME" in question
+    assert "ana is taken" in question and "/nick NAME" in question
     ana.type("/nome bea")
     assert ana.session.names_taken == ["bea"] and ana.sent == [("oi", "")] and ana.asked == []
     ana.change(Change.RESUMED)
     ana.type("/nome bia")
     assert ana.session.names_taken == ["bea"] and ana.asked == [(KIND_RENAMED, "")]
     assert not ana.terminal.is_stopped
+
+
+def test_name_that_is_found_taken_late_is_asked_for_anew_at_once(newcomer: Sitting) -> None:
+    """As often as another one is taken too; nobody had it before who lost it."""
+    newcomer.type("typed early")
+    for name in ("ana", "bea", "bea", "bia"):
+        if name != newcomer.session.name:
+            newcomer.type(f"/nome {name}")
+        newcomer.change(Change.NAME_TAKEN)
+        newcomer.change(Change.RETRYING, seconds=3.0)
+    said = [text for text in newcomer.terminal.notices if "Choose another one" in text]
+    assert [text.partition(" is taken")[0] for text in said] == [
+        f"* The name {name}" for name in ("ana", "bea", "bia")
+    ]
+    assert not any("Somebody else is called" in text for text in newcomer.terminal.notices)
+    assert newcomer.sent == [("typed early", "")] and not newcomer.terminal.is_stopped
 
 
 def test_program_that_lost_its_name_ends_after_a_minute(

@@ -284,6 +284,21 @@ def test_lost_name_is_tried_on_for_and_another_one_may_be_taken() -> None:
     assert [message.message for message in sent] == ["kept"]
 
 
+def test_name_that_was_never_ours_is_waited_for_only_where_that_is_asked() -> None:
+    """Else it is a refusal; and a server that says so is there, and may be lost and found again."""
+    taken = FakeError(grpc.StatusCode.ALREADY_EXISTS)
+    session, states = session_over(FakeCall(end=taken), retries=False)
+    with pytest.raises(ChatError) as refusal:
+        list(session)
+    assert refusal.value.reason == "NAME_TAKEN" and not states
+    streams = [FakeCall(end=taken), FakeCall(end=FakeError()), FakeCall(epoch="e")]
+    session, states = session_over(*streams, retries=False)
+    session.wait_for_name()
+    texts(session)
+    told = [change for change in changes(states) if change is not Change.RETRYING]
+    assert told[:3] == [Change.NAME_TAKEN, Change.LOST, Change.CONNECTED]
+
+
 def test_server_that_says_nothing_is_told_of(monkeypatch: pytest.MonkeyPatch) -> None:
     """It may have no place for us; what is said goes out nevertheless."""
     monkeypatch.setattr(receiver, "SILENT_SECONDS", 0.01)
