@@ -174,6 +174,31 @@ async def test_only_a_client_that_is_written_to_can_be_stuck(
         assert await idle.ends() is None
 
 
+async def test_slow_reader_is_not_a_stuck_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Time begins anew with each write that was taken, however much was waiting at once."""
+    loop = asyncio.get_running_loop()
+    now = loop.time()
+    monkeypatch.setattr(loop, "time", lambda: now)
+    monkeypatch.setattr(server, "STUCK_CHECK_SECONDS", 0.0)
+    chat = await Chat().start()
+    async with stream(chat, "ana") as ana, stream(chat, "bia") as slow:
+        taken = asyncio.Semaphore(0)
+        monkeypatch.setattr(slow.context.gate, "wait", taken.acquire)
+        for number in range(6):
+            ana.context.say(Message(message=f"{number}"))
+        await come_true(lambda: len(ana.context.writes) == 7)  # bia came
+        watch = loop.create_task(chat.service.disconnect_stuck_readers())
+        for _write in range(6):
+            await quiet()
+            now += 0.9 * server.STUCK_SECONDS
+            await quiet()
+            taken.release()
+        await quiet()
+        assert slow.context.status is None and len(slow.context.writes) == 6
+        monkeypatch.undo()
+        watch.cancel()
+
+
 @pytest.mark.parametrize(
     ("takes_batches", "factor", "max_seconds"),
     [(True, 1e9, 0.0), (True, 1.0, 1e9), (False, 1e9, 1e9)],
