@@ -59,7 +59,7 @@ class FakeTerminal:
 
     def show(self, message: Message, rendered: RenderedMessage) -> None:
         self.messages.append(message)
-        self.shown.append(rendered.text)
+        self.shown.append(rendered.rows(None))
 
     def show_notice(self, line: str) -> None:
         self.notices.append(line)

@@ -6,11 +6,15 @@ the start of a row, and look there like a line of somebody else's.
 
 from __future__ import annotations
 
+import os
 import unicodedata
-from collections.abc import Iterable, Iterator
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
+from itertools import accumulate
+from typing import IO, Any
 
-from chat.cli.display import END_ISOLATE, ISOLATE, has_rtl
+from chat.cli.display import END_ISOLATE, INDENT, ISOLATE, has_rtl, isolated
 
 try:
     from wcwidth import wcwidth
@@ -27,8 +31,6 @@ Fragment = tuple[str, str]
 NARROW_COLUMNS = 40
 MIN_COLUMNS = 8
 WITHOUT_WIDTH = frozenset({ISOLATE, END_ISOLATE, "\u200c", "\u200d"})
-
-Cell = tuple[str, str, int]  # style, character, columns
 
 
 @lru_cache(maxsize=65536)
@@ -65,6 +67,32 @@ def indent_for(columns: int) -> int:
     return 2 if columns < NARROW_COLUMNS else 6
 
 
+def columns_of(stream: IO[Any]) -> int | None:
+    """Return how wide the terminal is that a stream goes to; None where that is not known."""
+    try:
+        return os.get_terminal_size(stream.fileno()).columns or None
+    except (AttributeError, OSError, ValueError):  # a pipe, or nothing at all
+        return None
+
+
+def rows_of(lead: str, body: str, columns: int | None) -> str:
+    """Return `lead` and `body` without styles as `wrapped` has them, but for the last line feed.
+
+    Where the width is not known, only the later lines of the body are indented.
+    """
+    if columns is None:
+        return lead + body.replace("\n", "\n" + INDENT)
+    columns = max(columns, MIN_COLUMNS)
+    indent = indent_for(columns)
+    if text_width(lead) > columns - indent:
+        lead, body = "", lead + body
+    breaks = Rows(body, columns, indent).breaks(text_width(lead))
+    rows = (body[begin:end] for begin, end in breaks)
+    return lead + ("\n" + " " * indent).join(
+        row if ISOLATE in row else isolated(row) for row in rows
+    )
+
+
 def wrapped(lead: list[Fragment], body: list[Fragment], columns: int) -> Iterator[Fragment]:
     """Yield `lead` and `body` in rows of at most `columns`, each ended by a line feed.
 
@@ -72,92 +100,103 @@ def wrapped(lead: list[Fragment], body: list[Fragment], columns: int) -> Iterato
     fit. What is written from right to left is isolated on each row.
     """
     columns = max(columns, MIN_COLUMNS)
-    if _fits(lead, body, columns):
-        yield from lead
-        yield from body
-        yield "", "\n"
-        return
     indent = indent_for(columns)
-    start = 0
-    for _style, text in lead:
-        start += text_width(text)
+    start = sum(text_width(text) for _style, text in lead)
     if start > columns - indent:
         # So narrow that the lead itself needs more than one row.
         lead, body, start = [], [*lead, *body], 0
     yield from lead
-    for number, row in enumerate(_rows(_cells(body), columns, start, indent)):
+    rows = Rows("".join(text for _style, text in body), columns, indent)
+    fragments = Fragments(body)
+    for number, (begin, end) in enumerate(rows.breaks(start)):
         if number:
             yield "", " " * indent
-        yield from _joined(row)
+        yield from _isolated(fragments.between(begin, end))
         yield "", "\n"
 
 
-def _fits(lead: Iterable[Fragment], body: Iterable[Fragment], columns: int) -> bool:
-    """Say whether it is one row as it is; for the sake of speed, of ASCII alone."""
-    width = 0
-    for _style, text in (*lead, *body):
-        if not text.isascii() or "\n" in text:
-            return False
-        width += len(text)
-    return width <= columns
+class Rows:
+    """Where a text is broken: rows of at most `columns`, later ones of `columns` less `indent`."""
+
+    def __init__(self, text: str, columns: int, indent: int) -> None:
+        self._text = text
+        self._columns = columns
+        self._indent = indent
+        # How many columns the text takes up to each character; line feeds take none.
+        widths = map(cell_width, text.replace("\n", ISOLATE))
+        self._widths: Sequence[int] = (
+            range(len(text) + 1) if text.isascii() else [*accumulate(widths, initial=0)]
+        )
+
+    def breaks(self, start: int) -> Iterator[tuple[int, int]]:
+        """Yield the beginning and the end of each row; the first begins at column `start`."""
+        begin = 0
+        while True:
+            end = self._text.find("\n", begin)
+            yield from self._rows_of_line(begin, len(self._text) if end < 0 else end, start)
+            if end < 0:
+                return
+            begin, start = end + 1, self._indent
+
+    def _rows_of_line(self, begin: int, stop: int, start: int) -> Iterator[tuple[int, int]]:
+        """Yield the rows of one line; a space at which it is broken is on neither row."""
+        while (full := self._full_row(begin, stop, self._columns - start)) < stop:
+            # The first word after the lead is moved if it is short.
+            movable = self._columns // 2 if start > self._indent else 0
+            end = self._last_word(begin, full, movable)
+            yield begin, end
+            begin = end + 1 if end == full and self._text[end] == " " else end
+            start = self._indent
+        yield begin, stop
+
+    def _full_row(self, begin: int, stop: int, columns: int) -> int:
+        """Return where a row ends that takes as many characters as fit."""
+        limit = self._widths[begin] + max(columns, 0)
+        return min(bisect_right(self._widths, limit, begin, stop + 1) - 1, stop)
+
+    def _last_word(self, begin: int, end: int, movable: int) -> int:
+        """Return where a full row ends if its last word goes to the next one.
+
+        A word that is most of the row is broken rather than moved, unless it is the first one and
+        takes at most `movable` columns.
+        """
+        if self._text[end] == " ":
+            return end
+        width = self._widths[end] - self._widths[begin]
+        space = self._text.rfind(" ", begin + 1, end)
+        if space < 0:
+            return begin if width <= movable else end
+        word = self._widths[end] - self._widths[space + 1]
+        return space + 1 if word <= max(width // 2, movable) else end
 
 
-def _cells(fragments: Iterable[Fragment]) -> Iterator[Cell]:
-    for style, text in fragments:
-        for character in text:
-            yield style, character, 0 if character == "\n" else cell_width(character)
+class Fragments:
+    """A styled text of which one part after the other is taken."""
+
+    def __init__(self, fragments: Iterable[Fragment]) -> None:
+        self._rest = iter(fragments)
+        self._style, self._text = "", ""
+        self._begin = 0  # of the present fragment, in the whole text
+
+    def between(self, begin: int, end: int) -> Iterator[Fragment]:
+        """Yield the fragments of a part; no part may begin before the end of the last one."""
+        while True:
+            piece = self._text[max(begin - self._begin, 0) : end - self._begin]
+            if piece:
+                yield self._style, piece
+            if end <= self._begin + len(self._text):
+                return
+            self._begin += len(self._text)
+            self._style, self._text = next(self._rest)
 
 
-def _rows(cells: Iterable[Cell], columns: int, start: int, indent: int) -> Iterator[list[Cell]]:
-    """Yield the rows; the first begins at column `start`, the others at `indent`."""
-    row: list[Cell] = []
-    width = start
-    for cell in cells:
-        if cell[1] == "\n":
-            yield row
-            row, width = [], indent
-            continue
-        if width + cell[2] > columns:
-            is_after_lead = width - sum(cells for _style, _character, cells in row) > indent
-            kept, row = _broken(row, cell, columns // 2 if is_after_lead else 0)
-            yield kept
-            width = indent + sum(cells for _style, _character, cells in row)
-            if cell[1] == " " and not row:
-                continue
-        row.append(cell)
-        width += cell[2]
-    yield row
-
-
-def _broken(row: list[Cell], cell: Cell, movable: int) -> tuple[list[Cell], list[Cell]]:
-    """Return what stays on a full row, and the beginning of a word that goes to the next one.
-
-    A word that is most of the row is broken rather than moved; the first word after the lead is
-    moved if it has at most `movable` characters.
-    """
-    if cell[1] == " ":
-        return row, []
-    for index in range(len(row) - 1, 0, -1):
-        if row[index][1] == " ":
-            is_short = len(row) - index <= max(len(row) // 2, movable)
-            return (row[: index + 1], row[index + 1 :]) if is_short else (row, [])
-    return ([], row) if len(row) <= movable else (row, [])
-
-
-def _joined(row: list[Cell]) -> Iterator[Fragment]:
-    """Yield the cells of a row as few fragments, isolated where they run from right to left."""
-    characters = "".join(character for _style, character, _cells in row)
-    is_rtl = ISOLATE not in characters and has_rtl(characters)
+def _isolated(row: Iterable[Fragment]) -> Iterator[Fragment]:
+    """Yield a row, isolated where it runs from right to left."""
+    fragments = list(row)
+    characters = "".join(text for _style, text in fragments)
+    is_rtl = has_rtl(characters) and ISOLATE not in characters
     if is_rtl:
         yield "", ISOLATE
-    style, text = "", ""
-    for cell_style, character, _cells in row:
-        if cell_style != style and text:
-            yield style, text
-            text = ""
-        style = cell_style
-        text += character
-    if text:
-        yield style, text
+    yield from fragments
     if is_rtl:
         yield "", END_ISOLATE

@@ -1,4 +1,8 @@
-"""The conversation on the server's standard output. Any thread may print; one thread writes."""
+"""The conversation on the server's standard output. Any thread may print; one thread writes.
+
+No row of a message can begin like another one's: for a terminal it is broken into rows here, of
+which the later ones are indented; elsewhere its later lines are.
+"""
 
 from __future__ import annotations
 
@@ -9,14 +13,20 @@ from collections.abc import Sequence
 from typing import Any
 
 import chat_pb2
+from chat.cli.display import clean, isolated, shown_name
 from chat.cli.i18n import _n
+from chat.cli.wrap import columns_of, rows_of
 from chat.protocol.names import COMMON_ROOM
+from chat.server.encoding import said
 
 # Lines that may wait for standard output.
 MAX_LINES = 4096
 # The pause before a full pipe is tried again, where somebody made it non-blocking.
 FULL_PIPE_SECONDS = 0.05
 CLOSE_SECONDS = 1.0
+
+# One of the program's own, or a room and what was said there.
+Line = str | tuple[str, chat_pb2.Message]
 
 
 class ConsoleLog:
@@ -27,7 +37,7 @@ class ConsoleLog:
     """
 
     def __init__(self) -> None:
-        self._lines: list[str] = []
+        self._lines: list[Line] = []
         self._left_out = 0
         self._is_closing = False
         self._changed = threading.Condition()
@@ -35,12 +45,14 @@ class ConsoleLog:
         self._thread.start()
 
     def show(self, room: str, messages: Sequence[chat_pb2.Message]) -> None:
-        """Show `[user]: message`, its later lines indented, the room before it if it has a name."""
-        place = f"#{room} " if room != COMMON_ROOM else ""
-        self.print(*(f"{place}[{m.user}]: " + m.message.replace("\n", "\n    ") for m in messages))
+        """Show `[user]: message`, the room before it if it has a name; what is done as `*does*`."""
+        self._put([(room, message) for message in messages])
 
     def print(self, *lines: str) -> None:
         """Show the lines, or leave out those for which there is no room."""
+        self._put(lines)
+
+    def _put(self, lines: Sequence[Line]) -> None:
         with self._changed:
             taken = lines[: MAX_LINES - len(self._lines)]
             self._lines += taken
@@ -63,7 +75,7 @@ class ConsoleLog:
             except (OSError, ValueError):
                 is_read = False  # the chat goes on without it
 
-    def _next_lines(self) -> list[str]:
+    def _next_lines(self) -> list[Line]:
         """Wait for lines, and return all there are by now; none: the end."""
         with self._changed:
             self._changed.wait_for(lambda: self._lines or self._is_closing)
@@ -74,13 +86,26 @@ class ConsoleLog:
         return lines
 
 
-def _write(lines: list[str]) -> None:
+def _shown(line: Line, columns: int | None) -> str:
+    """Return a line as it is shown: to a terminal in rows that fit, elsewhere as it was said."""
+    if isinstance(line, str):
+        return rows_of("", line, columns)
+    room, message = line
+    place = f"#{room} " if room != COMMON_ROOM else ""
+    if columns is None:
+        return rows_of(f"{place}[{message.user}]: ", said(message), None)
+    lead = f"{isolated(place)}[{isolated(shown_name(message.user))}]: "
+    return rows_of(lead, clean(said(message)), columns)
+
+
+def _write(lines: list[Line]) -> None:
     """Write past Python's own buffer, which would want to be emptied before the program ends.
 
     A stopped pager, or one that is gone, would keep it from ending, or from ending with 0.
     """
     buffer: Any = sys.stdout.buffer
-    rest = "".join(f"{line}\n" for line in lines).encode(errors="replace")
+    columns = columns_of(sys.stdout)
+    rest = "".join(f"{_shown(line, columns)}\n" for line in lines).encode(errors="replace")
     while rest:
         written = getattr(buffer, "raw", buffer).write(rest)
         if written is None:  # somebody made it non-blocking, and it is full

@@ -166,9 +166,13 @@ def encode(message: chat_pb2.Message) -> bytes:
 
 def encode_plain(message: chat_pb2.Message) -> bytes:
     """Return `user` and `message` alone."""
+    return chat_pb2.Message(user=message.user, message=said(message)).SerializeToString()
+
+
+def said(message: chat_pb2.Message) -> str:
+    """Return the text of a message for those who know no kinds: what is done is `*done*`."""
     is_action = message.kind == chat_pb2.KIND_ACTION
-    text = f"*{message.message}*" if is_action else message.message
-    return chat_pb2.Message(user=message.user, message=text).SerializeToString()
+    return f"*{message.message}*" if is_action else message.message
 
 
 def varint(number: int) -> bytes:

@@ -13,6 +13,7 @@ from support import DEADLINE_SECONDS
 
 from chat.server import console_log
 from chat.server.console_log import ConsoleLog
+from chat_pb2 import KIND_ACTION
 
 
 class Pipe:
@@ -55,6 +56,24 @@ def test_room_is_named_and_later_lines_are_indented(pipe: Pipe) -> None:
     console.show("sala", [Message(user="ana", message="oi")])
     console.close()
     assert pipe.text == "[ana]: oi\n[bia]: a\n    [ana]: b\n#sala [ana]: oi\n"
+
+
+def test_rows_of_a_terminal_are_broken_and_indented(
+    pipe: Pipe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the terminal did it, what stands after the padding would begin a row."""
+    monkeypatch.setattr(console_log, "columns_of", lambda stream: 40)
+    console = ConsoleLog()
+    padded = "a" + " " * 32 + "[ana]: b"
+    console.show("", [Message(user="bia", message=padded), Message(user="bia", message="a\tb")])
+    console.show("sala", [Message(user="ana", message="waves", kind=KIND_ACTION)])
+    console.close()
+    assert pipe.text.splitlines() == [
+        "[bia]: a" + " " * 32,
+        "      [ana]: b",
+        "[bia]: a    b",
+        "#sala [ana]: *waves*",
+    ]
 
 
 def test_what_does_not_fit_is_counted(pipe: Pipe, monkeypatch: pytest.MonkeyPatch) -> None:

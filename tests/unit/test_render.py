@@ -54,7 +54,7 @@ def test_action_is_shown_as_what_somebody_does() -> None:
     message = Message(user="ana", message="waves at Bia\n* server: x", kind=KIND_ACTION)
     rendered = render.render_message(message, "bia")
     assert rendered is not None and rendered.when is not None
-    assert rendered.text == "* ana waves at Bia\n    * server: x"
+    assert rendered.rows(None) == "* ana waves at Bia\n    * server: x"
     assert (render.name_style("ana"), "ana") in rendered.lead
     assert ("class:mention", "Bia") in rendered.body
 
@@ -72,7 +72,7 @@ def test_room_stands_before_what_was_said_there(room: str, sign: str) -> None:
     """As it is typed, and without anything that could deceive."""
     said = render.render_message(Message(user="ana", message="oi"))
     assert said is not None
-    assert render.in_room(said, room).text == f"{sign} [ana]: oi"
+    assert render.in_room(said, room).rows(None) == f"{sign} [ana]: oi"
 
 
 def luminance(colour: str) -> float:
@@ -110,7 +110,7 @@ def test_line_for_pipes_is_one_line() -> None:
     rendered = render.render_message(Message(user="ana", message="um\ndois"))
     assert rendered is not None
     assert rendered.line == "[ana]: um \u23ce dois"
-    assert rendered.text == "[ana]: um\n    dois"
+    assert rendered.rows(None) == "[ana]: um\n    dois"
 
 
 @pytest.mark.parametrize(
@@ -125,7 +125,7 @@ def test_line_for_pipes_is_one_line() -> None:
 def test_kind_has_its_line(message: Message, text: str) -> None:
     """What is said between brackets, what happens behind a star."""
     rendered = render.render_message(message)
-    assert rendered is not None and rendered.text == text
+    assert rendered is not None and rendered.rows(None) == text
 
 
 def test_kind_without_a_line_is_not_shown() -> None:

@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from chat.cli import wrap
-from chat.cli.wrap import cell_width, cut, text_width, wrapped
+from chat.cli.wrap import cell_width, cut, rows_of, text_width, wrapped
 from chat.client.ui import render
 from chat_pb2 import Message
 
@@ -48,6 +48,21 @@ def test_later_rows_are_indented(text: str) -> None:
     """Only the first row begins where lines of the conversation begin."""
     for columns in (20, 80):
         assert all(row.startswith("  ") or not row for row in rows(text, columns, "[mal]: ")[1:])
+
+
+@pytest.mark.parametrize("text", ["oi", "a b " * 90, "um\ndois", "\u05e9\u05dc\u05d5\u05dd " * 30])
+def test_bare_text_has_the_same_rows(text: str) -> None:
+    """As one with styles; where the width is not known, only its own lines are broken."""
+    for columns in (8, 20, 80):
+        assert rows_of("[ana]: ", text, columns).split("\n") == rows(text, columns, "[ana]: ")
+    assert rows_of("[ana]: ", "um\ndois " + "x" * 300, None).count("\n    dois") == 1
+
+
+def test_word_wider_than_the_rest_of_the_row_is_moved_if_it_is_short() -> None:
+    """Whole, as far as it does not take most of the row; and not by its number of characters."""
+    assert rows("a" * 15 + " " + "b" * 9, 20) == ["a" * 15 + " ", "  " + "b" * 9]
+    assert rows("a" * 5 + " " + "b" * 30, 20) == ["a" * 5 + " " + "b" * 14, "  " + "b" * 16]
+    assert rows("\u6f22" * 8, 20, "[ana]: ") == ["[ana]: " + "\u6f22" * 6, "  " + "\u6f22" * 2]
 
 
 def test_right_to_left_text_is_isolated() -> None:

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from typing import IO
 
 from chat.cli.i18n import _
+from chat.cli.wrap import columns_of, rows_of
 from chat.client.ui.base import TerminalController
 from chat.client.ui.render import RenderedMessage
 from chat.client.ui.signals import interrupt_main_thread, wakeable
@@ -113,12 +114,13 @@ class PlainTerminal:
 
     def show(self, message: Message, rendered: RenderedMessage) -> None:
         """Show one message, if it has anything to show; on one line, to a pipe."""
-        if text := rendered.text if self._is_screen else rendered.line:
-            self._print(text)
+        if rendered.line:
+            columns = columns_of(sys.stdout)
+            self._print(rendered.line if columns is None else rendered.rows(columns))
 
     def show_notice(self, line: str) -> None:
         """Show a line of the program's own, apart from the messages."""
-        self._print(line, sys.stdout if self.is_interactive else sys.stderr)
+        self._print_rows(line, sys.stdout if self.is_interactive else sys.stderr)
 
     def show_separator(self, title: str) -> None:
         """Show a line between two parts."""
@@ -126,7 +128,17 @@ class PlainTerminal:
 
     def show_error(self, sentence: str) -> None:
         """Show a sentence on standard error."""
-        self._print(sentence, sys.stderr)
+        self._print_rows(sentence, sys.stderr)
+
+    def _print_rows(self, text: str, stream: IO[str]) -> None:
+        """Print lines of the program's own; what they quote begins no row of a terminal."""
+        columns = columns_of(stream)
+        lines = (
+            text
+            if columns is None
+            else "\n".join(rows_of("", line, columns) for line in text.split("\n"))
+        )
+        self._print(lines, stream)
 
     def _print(self, text: str, stream: IO[str] | None = None, end: str = "\n") -> None:
         with self._printing:

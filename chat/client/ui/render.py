@@ -14,13 +14,13 @@ from datetime import datetime
 from functools import lru_cache
 
 import chat_pb2
-from chat.cli.display import INDENT
 from chat.cli.display import clean as clean
 from chat.cli.display import isolated as isolated
 from chat.cli.display import one_line as one_line
 from chat.cli.display import shown_name as shown_name
 from chat.cli.i18n import N_, _
 from chat.cli.wrap import Fragment as Fragment
+from chat.cli.wrap import rows_of
 from chat.protocol.errors import explain
 from chat.protocol.names import name_key
 
@@ -68,11 +68,10 @@ class RenderedMessage:
     body: list[Fragment] = field(default_factory=list)
     when: datetime | None = None
 
-    @property
-    def text(self) -> str:
-        """The bare text, without time and style; later lines are indented."""
-        text = "".join(text for _style, text in [*self.lead, *self.body])
-        return text.replace("\n", "\n" + INDENT)
+    def rows(self, columns: int | None) -> str:
+        """Return the bare text, without time and style, in rows that fit, see `wrap.rows_of`."""
+        lead = "".join(text for _style, text in self.lead)
+        return rows_of(lead, "".join(text for _style, text in self.body), columns)
 
     @property
     def line(self) -> str:
