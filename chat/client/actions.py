@@ -15,7 +15,7 @@ from chat.client.connection_status import ConnectionStatus
 from chat.client.incoming import Incoming
 from chat.client.rooms import Rooms, typed_room
 from chat.client.roster import Roster
-from chat.client.sent_lines import SentLines
+from chat.client.sent_lines import SentLines, quotation
 from chat.client.session import Session
 from chat.client.ui import render
 from chat.client.ui.base import Terminal
@@ -144,8 +144,10 @@ class Actions:
         self._notify(_("Usage: {usage}").format(usage=command.usage))
 
     def _tell_unknown(self, line: str) -> None:
-        text = _("There is no command {word}. Did you mean {usage}? {help} shows them all.")
-        word, usage = render.one_line(line.split()[0]), commands.nearest(line)
+        text = _("There is no command {word}. {help} shows them all.")
+        if usage := commands.nearest(line):
+            text = _("There is no command {word}. Did you mean {usage}? {help} shows them all.")
+        word = quotation(line.split()[0])
         self._notify(text.format(word=word, usage=usage, help=commands.HELP.usage))
 
     # One for each command.

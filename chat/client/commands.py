@@ -14,6 +14,8 @@ from chat.cli import i18n
 from chat.cli.i18n import N_, _
 
 PREFIX = "/"
+# To what a mistyped command may have been meant for (`difflib`): two letters out of three.
+MIN_LIKENESS = 0.65
 
 
 @dataclass(frozen=True)
@@ -133,10 +135,10 @@ def parse(line: str) -> tuple[Command | None, str]:
 
 
 def nearest(line: str) -> str:
-    """Return the command, as it is typed, that an unknown one may have been meant for."""
+    """Return the command, as it is typed, that an unknown one may have been meant for, or ""."""
     word = _folded(line.removeprefix(PREFIX).partition(" ")[0])
-    names = difflib.get_close_matches(word, _BY_NAME, 1, 0.5)
-    return PREFIX + names[0] if names else HELP.typed
+    names = difflib.get_close_matches(word, _BY_NAME, 1, MIN_LIKENESS)
+    return PREFIX + names[0] if names else ""
 
 
 def _folded(word: str) -> str:

@@ -154,6 +154,15 @@ def test_unknown_command_is_told_with_the_nearest(ana: Sitting) -> None:
     assert ana.sent == []
 
 
+def test_unknown_command_that_is_near_to_nothing_is_no_guess(ana: Sitting) -> None:
+    """However long it is."""
+    ana.app.handle_line("/xyz")
+    assert ana.terminal.notices == ["* There is no command /xyz. /help shows them all."]
+    ana.app.handle_line("/" + "q" * 8000)
+    assert len(ana.terminal.notices[1]) < 200
+    assert ana.sent == []
+
+
 @pytest.mark.parametrize(
     "line",
     [

@@ -24,12 +24,17 @@ def test_commands_are_found_whatever_their_case_and_accents() -> None:
         ("/qem", "/quem"),
         ("/hlep", "/help"),
         ("/quitt", "/quit"),
-        ("/zzz", "/help"),
         ("/sala1", "/sala"),
+        ("/histroy 5", "/history"),
+        ("/xyz", ""),
+        ("/zzz", ""),
+        ("/etc/passwd", ""),
+        ("/", ""),
+        ("/" + "q" * 8000, ""),
     ],
 )
 def test_nearest_command(typed: str, meant: str) -> None:
-    """A mistyped command is taken for the nearest one, and for the help if none is near."""
+    """A mistyped command is taken for the nearest one, and for none if none is near."""
     assert commands.nearest(typed) == meant
 
 
