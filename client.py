@@ -37,7 +37,7 @@ with importing():
     from chat.client.ui.base import Terminal
     from chat.client.ui.choose import check_streams, choose_terminal
     from chat.client.ui.signals import exit_on_signals
-    from chat.protocol.errors import ChatError, ConfigError
+    from chat.protocol.errors import ChatError, ConfigError, UsageError
     from chat.protocol.names import check_name
     from chat_pb2 import Message
 
@@ -116,7 +116,7 @@ def talk(arguments: Sequence[str]) -> int:
         return EXIT_OK if app is None else app.run()
     except (ChatError, ConfigError) as refusal:
         terminal.show_error(sentence(refusal))
-        return EXIT_REFUSED
+        return EXIT_USAGE if isinstance(refusal, UsageError) else EXIT_REFUSED
     except EOFError:
         terminal.show_error(_("No name was given. Pass it by --name."))
         return EXIT_USAGE

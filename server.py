@@ -32,7 +32,7 @@ with importing():
     from chat.cli.dependencies import missing_line
     from chat.cli.i18n import _
     from chat.protocol import limits
-    from chat.protocol.errors import ChatError, ConfigError
+    from chat.protocol.errors import ChatError, ConfigError, UsageError
     from chat.protocol.metadata import JoinRequest
     from chat.server import diagnostics, interceptors, log_care, runtime, status
     from chat.server.acceptor import make_server
@@ -95,6 +95,8 @@ OPTIONS = [
     ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
 ]
 
+EXIT_CANNOT_RUN = 1
+EXIT_USAGE = 2
 EXIT_INTERRUPTED = 130  # 128 and the number of SIGINT
 
 EOF: Any = grpc.aio.EOF
@@ -428,7 +430,7 @@ def run(arguments: Sequence[str]) -> int:
         runtime.run(serve(flags, console, Shutdown()))
     except (ConfigError, ServerFailure) as error:
         print(error, file=sys.stderr)
-        return 1
+        return EXIT_USAGE if isinstance(error, UsageError) else EXIT_CANNOT_RUN
     finally:
         console.close()
     return 0

@@ -5,37 +5,69 @@ For server and client; knows nothing of rooms or messages.
 
 from __future__ import annotations
 
+import codecs
 import hmac
 import ipaddress
+import logging
 import os
 import ssl
+import stat
+import sys
+from contextlib import suppress
 from pathlib import Path
 
 import grpc
 
 from chat.cli.i18n import _
-from chat.protocol.errors import ConfigError
+from chat.protocol.errors import UsageError
 from chat.protocol.metadata import bearer
 
 TOKEN_VARIABLE = "CHAT_TOKEN"
 MIN_TOKEN_CHARACTERS = 8
 
+_log = logging.getLogger(__name__)
+
 
 def read_token(path: str | None) -> str:
     """Return the token in the file `path`, else in `CHAT_TOKEN`; empty where there is none.
 
-    Raises `ConfigError` for a file that cannot be read and for a token that no header can carry.
+    Raises `UsageError` for a file that cannot be read and for a token that no header can carry.
     """
-    token = _read(path).decode("utf-8", "replace") if path else os.environ.get(TOKEN_VARIABLE, "")
+    token = _text_in(path) if path else os.environ.get(TOKEN_VARIABLE, "")
     token = token.strip()
     if path and not token:
-        raise ConfigError(_("{path} is empty: write the token into it.").format(path=path))
+        raise UsageError(_("{path} is empty: write the token into it.").format(path=path))
     is_sendable = token.isascii() and token.isprintable() and " " not in token
     if token and (len(token) < MIN_TOKEN_CHARACTERS or not is_sendable):
-        raise ConfigError(
+        raise UsageError(
             _("A token has 8 or more ASCII characters, without spaces. Choose another one.")
         )
+    if path:
+        _warn_if_others_can_read(path)
     return token
+
+
+def _text_in(path: str) -> str:
+    """Return a file's text, in UTF-8 or, as PowerShell writes it, in UTF-16; both with marks."""
+    content = _read(path)
+    is_utf16 = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    return content.decode("utf-16" if is_utf16 else "utf-8-sig", "replace")
+
+
+def _warn_if_others_can_read(path: str) -> None:
+    """Say so of a secret that more than its owner can read.
+
+    The group of a file that root owns may, as PostgreSQL allows it for keys ("Secure TCP/IP
+    Connections with SSL"). Windows has no such bits.
+    """
+    if sys.platform == "win32":
+        return
+    with suppress(OSError):
+        found = os.stat(path)
+        allowed = stat.S_IRWXU | (stat.S_IRGRP if found.st_uid == 0 else 0)
+        if found.st_mode & (stat.S_IRGRP | stat.S_IROTH) & ~allowed:
+            text = _("Other users of this machine can read {path}. Type: chmod 600 {path}")
+            _log.warning(text.format(path=path))
 
 
 def is_authorized(authorization: str | bytes, token: str) -> bool:
@@ -50,11 +82,12 @@ def server_credentials(cert: str | None, key: str | None) -> grpc.ServerCredenti
     if not cert and not key:
         return None
     if not cert or not key:
-        raise ConfigError(_("--tls-cert and --tls-key belong together: give both."))
+        raise UsageError(_("--tls-cert and --tls-key belong together: give both."))
     pair = (_read(key), _read(cert))
     for path, content in zip((key, cert), pair, strict=True):
         _check_pem(path, content)
     _check_pair(cert, key)
+    _warn_if_others_can_read(key)
     return grpc.ssl_server_credentials([pair])
 
 
@@ -68,9 +101,9 @@ def channel_credentials(ca: str | None) -> grpc.ChannelCredentials:
 
 
 def check_token_stays_safe(host: str, token: str, is_encrypted: bool) -> None:
-    """Raise `ConfigError` if the token would cross a network that others can read."""
+    """Raise `UsageError` if the token would cross a network that others can read."""
     if token and not is_encrypted and not is_loopback(host):
-        raise ConfigError(
+        raise UsageError(
             _(
                 "The token would be sent in the clear. Use --tls,"
                 " or leave the token out if the server asks for none."
@@ -93,22 +126,22 @@ def _read(path: str) -> bytes:
         return Path(path).read_bytes()
     except OSError as error:
         text = _("{path} cannot be read ({error}). Give the path of a file that can.")
-        raise ConfigError(text.format(path=path, error=error.strerror)) from error
+        raise UsageError(text.format(path=path, error=error.strerror)) from error
 
 
 def _check_pair(cert: str, key: str) -> None:
-    """Raise `ConfigError` for a pair that gRPC would refuse without a word about it."""
+    """Raise `UsageError` for a pair that gRPC would refuse without a word about it."""
     try:
         # An encrypted key, which gRPC cannot read either, must not make OpenSSL ask for a password.
         ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(cert, key, password="")
     except ssl.SSLError as error:
         text = _("The key {key} does not fit the certificate {cert}, or one of them is damaged.")
-        raise ConfigError(text.format(key=key, cert=cert)) from error
+        raise UsageError(text.format(key=key, cert=cert)) from error
 
 
 def _check_pem(path: str, content: bytes) -> None:
     if b"-----BEGIN " not in content:
-        raise ConfigError(
+        raise UsageError(
             _("{path} is not a PEM file: it has no line that starts with -----BEGIN.").format(
                 path=path
             )

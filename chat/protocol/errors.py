@@ -139,6 +139,10 @@ class ConfigError(Exception):
     """A configuration error that the user must fix; `str()` is the whole sentence, translated."""
 
 
+class UsageError(ConfigError):
+    """A wrong flag or variable, or a file that one of them names: the program ends with 2."""
+
+
 def explain(reason: str, otherwise: str) -> str:
     """Return what `reason` means in the user's language, or `otherwise` for an unknown one."""
     return _(REASONS[reason].text) if reason in REASONS else otherwise

@@ -406,6 +406,7 @@ def test_final_refusal_ends_a_pipe_that_says_nothing(tmp_path: Path) -> None:
     port, token = stable_port(), tmp_path / "token"
     token.write_text("secret-secret-secret")
     token.chmod(0o600)
+    token.chmod(0o600)
     with (
         running_server(port=port) as first,
         running_client(first, "--name", "ana", "--room", "x") as ana,

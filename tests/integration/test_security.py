@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import ipaddress
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -62,6 +63,7 @@ def make_certificates(folder: Path, host: str = "localhost") -> Certificates:
     folder.mkdir(exist_ok=True)
     (folder / "ca.pem").write_bytes(ca.public_bytes(serialization.Encoding.PEM))
     (folder / "cert.pem").write_bytes(cert.public_bytes(serialization.Encoding.PEM))
+    (folder / "key.pem").touch(0o600)
     (folder / "key.pem").write_bytes(
         key.private_bytes(
             serialization.Encoding.PEM,
@@ -112,6 +114,7 @@ def token_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A file with the token, and the line feed that editors put behind it."""
     path = tmp_path_factory.mktemp("token") / "token"
     path.write_text(TOKEN + "\n")
+    path.chmod(0o600)
     return path
 
 
@@ -207,7 +210,7 @@ def refuses_to_start(*flags: str) -> str:
     """Return the one sentence by which a server refuses its settings."""
     arguments = ("--host", "localhost", "--port", "0", "--db", ":memory:", *flags)
     with running_program("server.py", *arguments) as server:
-        assert server.wait() == 1
+        assert server.wait() == 2
         assert len(server.errors) == 1 and server.lines == [], server.report()
         return server.stderr
 
@@ -322,6 +325,7 @@ def test_token_is_never_sent_in_the_clear() -> None:
     """To another machine: the client says so, and does not even connect."""
     with running_client("192.0.2.1:50051", "--name", "a", env={"CHAT_TOKEN": TOKEN}) as client:
         complains(client, "in the clear", "--tls")
+        assert client.wait() == 2
 
 
 def test_token_is_in_no_output(token_server: RunningServer, token_file: Path) -> None:
@@ -371,6 +375,38 @@ def test_client_with_a_bad_token_file_does_not_connect(
         token_server, "--name", "ana", "--token-file", str(tmp_path / "none")
     ) as client:
         complains(client, "cannot be read")
+        assert client.wait() == 2
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16-le", "utf-16-be"])
+def test_token_file_may_be_written_by_powershell(tmp_path: Path, encoding: str) -> None:
+    """Its `>` writes UTF-16 with a mark before it, other programs of Windows UTF-8 with one."""
+    path = tmp_path / "token"
+    mark = "\ufeff" if encoding.startswith("utf-16") else ""
+    path.write_bytes(f"{mark}{TOKEN}\r\n".encode(encoding))
+    assert security.read_token(str(path)) == TOKEN
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such bits")
+@pytest.mark.parametrize(
+    ("mode", "is_told"), [(0o600, False), (0o400, False), (0o604, True), (0o644, True)]
+)
+def test_secret_that_others_can_read_is_told(
+    ours: Certificates, tmp_path: Path, mode: int, is_told: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A token as well as a key, with what to type; they are used all the same."""
+    token, key = tmp_path / "token", tmp_path / "key.pem"
+    token.write_text(TOKEN)
+    key.write_bytes(Path(ours.key).read_bytes())
+    for path in (token, key):
+        path.chmod(mode)
+    assert security.read_token(str(token)) == TOKEN
+    assert security.server_credentials(ours.cert, str(key)) is not None
+    told = [
+        f"chmod 600 {path}" in text
+        for path, text in zip((token, key), caplog.messages, strict=False)
+    ]
+    assert told == [True, True] if is_told else caplog.messages == []
 
 
 def test_token_comes_from_the_file_before_the_variable(
