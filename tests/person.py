@@ -34,7 +34,8 @@ TAKE_THE_TERMINAL = (
     "fcntl.ioctl(0, termios.TIOCSCTTY, 0);"
     "os.execv(sys.argv[1], sys.argv[1:])"
 )
-CTRL_C, CTRL_D, CTRL_R, TAB, UP, LEFT = "\x03", "\x04", "\x12", "\t", "\x1b[A", "\x1b[D"
+CTRL_C, CTRL_D, CTRL_R, TAB = "\x03", "\x04", "\x12", "\t"
+UP, LEFT, RIGHT = "\x1b[A", "\x1b[D", "\x1b[C"
 
 
 class Person:
@@ -94,8 +95,8 @@ class Person:
     # Doing.
 
     def type(self, text: str) -> None:
-        """Press these keys."""
-        os.write(self.terminal, text.encode())
+        """Press these keys; a lone surrogate is a byte that is not UTF-8."""
+        os.write(self.terminal, text.encode(errors="surrogateescape"))
 
     def paste(self, text: str) -> None:
         """Paste as terminals with bracketed paste do."""

@@ -34,13 +34,14 @@ from chat.client import app
 if sys.platform == "win32":
     pytest.skip("Windows has no pseudo-terminals", allow_module_level=True)
 
-from person import CTRL_C, CTRL_D, CTRL_R, LEFT, TAB, UP, Person, person
+from person import CTRL_C, CTRL_D, CTRL_R, LEFT, RIGHT, TAB, UP, Person, person
 
 Message = chat_pb2.Message
 BURST = 5000
 MAX_KEYS = 60  # what fits into the row
 # How much of the burst may be printed between a key press and what it shows, half of the times.
 MAX_MEDIAN_LINES = BURST // 10
+DELETE, ALT_B, ALT_D, CTRL_W = "\x1b[3~", "\x1bb", "\x1bd", "\x17"
 ALPHABET = "abcdefghijklmnopqrstuvwxyz"
 
 
@@ -135,6 +136,60 @@ def test_paste_is_one_message(server: RunningServer) -> None:
         assert b.texts == []
         ana.type("\r")
         b.wait_for_text("one\ntwo\nthree")
+
+
+def test_last_line_feed_of_a_paste_is_no_line(server: RunningServer) -> None:
+    """A copied line has one; without bracketed paste it is Enter, and sends the line once."""
+    with (
+        seated(server, "ana", room="line-feed") as ana,
+        full_client(server.address, "b", room="line-feed") as b,
+    ):
+        ana.paste("one\r\ntwo\n")
+        ana.wait_for("two")
+        ana.type("!\r")
+        b.wait_for_text("one\ntwo!")
+        ana.type("three\nfour\r\n")
+        b.wait_for_text("four")
+        ana.wait_for_line("[ana]:")
+        assert b.texts == ["one\ntwo!", "three", "four"]
+
+
+FAMILY = "\U0001f468\u200d\U0001f469\u200d\U0001f467"
+BRAZIL = "\U0001f1e7\U0001f1f7"
+
+
+def test_keys_go_by_what_a_person_sees(server: RunningServer) -> None:
+    """Backspace, Delete, the arrows, the keys for words; what is left arrives as it was typed."""
+    with (
+        seated(server, "ana", room="graphemes") as ana,
+        full_client(server.address, "b", room="graphemes") as b,
+    ):
+        ana.type(f"{FAMILY}a{FAMILY}\x7f{BRAZIL}{LEFT}{LEFT}{DELETE}\r")
+        b.wait_for_text(FAMILY + BRAZIL)
+        ana.type(f"e\u0301\u2764\ufe0f{LEFT}{LEFT}x{RIGHT}y\r")
+        b.wait_for_text("xe\u0301y\u2764\ufe0f")
+        ana.type(f"ação e cafe\u0301{ALT_B}{ALT_B}um {CTRL_W}{ALT_D}\r")
+        b.wait_for_text("ação  cafe\u0301")
+
+
+@pytest.mark.parametrize("term", ["xterm-256color", "dumb"])
+def test_byte_that_is_not_utf8_is_a_sign(server: RunningServer, term: str) -> None:
+    """Typed or pasted, under a locale without UTF-8 too; there is no traceback."""
+    environment = {"TERM": term, "LC_ALL": "C", "PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"}
+    room = f"bytes-{term}"
+    with (
+        full_client(server.address, "b", room=room) as b,
+        person(server.address, "ana", "--room", room, env=environment) as ana,
+    ):
+        b.wait_for_kind(chat_pb2.KIND_JOINED)
+        ana.type("a\udcffb\udce9\r")
+        b.wait_for_text("a\ufffdb\ufffd")
+        ana.paste("ação\udcff")
+        ana.type("\r")
+        assert b.wait_for(lambda message: "ação\ufffd" in message.message)
+        ana.type("/sair\r")
+        assert ana.wait() == 0
+        assert "Traceback" not in "\n".join(ana.scrollback)
 
 
 def test_long_paste_is_asked_about(server: RunningServer) -> None:

@@ -22,7 +22,9 @@ from prompt_toolkit.document import Document
 from prompt_toolkit.filters import Condition, is_searching
 from prompt_toolkit.formatted_text import StyleAndTextTuples
 from prompt_toolkit.history import InMemoryHistory
+from prompt_toolkit.input import Input, create_input
 from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
+from prompt_toolkit.keys import Keys
 from prompt_toolkit.layout import (
     BufferControl,
     Dimension,
@@ -50,6 +52,10 @@ from chat.client.ui.output_queue import STYLES, OutputQueue, columns_of, make_ou
 from chat.client.ui.render import RenderedMessage
 from chat.client.ui.signals import ENDING_SIGNALS
 from chat_pb2 import Message
+
+if sys.platform != "win32":
+    from prompt_toolkit.input.posix_utils import PosixStdinReader
+    from prompt_toolkit.input.vt100 import Vt100Input
 
 TICK_SECONDS = 1.0
 # A paste of more lines is asked about.
@@ -263,6 +269,7 @@ class Draft:
         add("escape", "enter")(lambda _event: self.buffer.insert_text("\n"))
         add("c-c", filter=~is_searching)(lambda _event: self._interrupt())
         add("<sigint>")(lambda _event: self._interrupt())
+        add(Keys.BracketedPaste)(lambda event: event.current_buffer.insert_text(pasted(event.data)))
         add("c-d", filter=is_empty & ~is_searching)(lambda _event: self._leave())
         add("tab", filter=~is_searching)(complete)
         add("s-tab", filter=~is_searching)(lambda _event: self.buffer.complete_previous())
@@ -369,12 +376,26 @@ def make_app(draft: Draft, controller: TerminalController, queue: OutputQueue) -
         EditorLayout(draft, controller, queue).layout(),
         style=STYLES,
         key_bindings=draft.bindings(),
+        input=make_input(),
         output=queue.output,
         erase_when_done=True,
     )
     app.before_render += lambda _app: release(queue.output)
     app.ttimeoutlen = 0.1
     return app
+
+
+def make_input() -> Input:
+    """Return where keys come from; a byte that is not UTF-8 is U+FFFD, which can be sent."""
+    keys = create_input()
+    if sys.platform != "win32" and isinstance(keys, Vt100Input):
+        keys.stdin_reader = PosixStdinReader(keys.fileno(), errors="replace")
+    return keys
+
+
+def pasted(text: str) -> str:
+    """Return pasted text without its last line feeds: a copied line has one, and is one line."""
+    return text.replace("\r\n", "\n").replace("\r", "\n").rstrip("\n")
 
 
 def complete(event: KeyPressEvent) -> None:
