@@ -42,6 +42,8 @@ MAX_KEYS = 60  # what fits into the row
 # How much of the burst may be printed between a key press and what it shows, half of the times.
 MAX_MEDIAN_LINES = BURST // 10
 DELETE, ALT_B, ALT_D, CTRL_W = "\x1b[3~", "\x1bb", "\x1bd", "\x17"
+RESIZES = 20
+WIDTHS = (100, 60, 90, 35, 120, 50, 70)
 ALPHABET = "abcdefghijklmnopqrstuvwxyz"
 
 
@@ -236,25 +238,58 @@ def test_no_rest_is_left_where_the_terminal_breaks_rows_anew(server: RunningServ
     start = [*tmux, "new-session", "-d", "-s", "chat", "-x", "90", "-y", "24", command]
     subprocess.run(start, check=True, cwd=ROOT, env=clean_environment({"TERM": "xterm"}))
 
+    def rows(*flags: str) -> list[str]:
+        show = [*tmux, "capture-pane", "-p", "-t", "chat", *flags]
+        done = subprocess.run(show, check=True, capture_output=True, encoding="utf-8")
+        return done.stdout.splitlines()
+
     def screen() -> str:
-        show = [*tmux, "capture-pane", "-p", "-t", "chat"]
-        return subprocess.run(show, check=True, capture_output=True, encoding="utf-8").stdout
+        return "\n".join(rows())
 
     def wait_for(text: str) -> None:
         eventually(lambda: text in screen().replace("\n", ""), what=screen)
 
+    def resize(columns: int) -> None:
+        size = ("-x", str(columns), "-y", "24")
+        subprocess.run([*tmux, "resize-window", "-t", "chat", *size], check=True)
+
     try:
         wait_for("connected")
-        subprocess.run([*tmux, "send-keys", "-t", "chat", draft.strip()], check=True)
-        wait_for(draft.strip())
-        subprocess.run([*tmux, "resize-window", "-t", "chat", "-x", "40", "-y", "24"], check=True)
-        eventually(lambda: max(map(len, screen().splitlines())) <= 40, what=screen)
-        with full_client(server.address, "b", room="tmux"):
-            wait_for("* b joined")
-        eventually(lambda: screen().count("[ana]:") == 1, what=screen)
-        wait_for(draft.strip())
+        with full_client(server.address, "b", room="tmux") as b:
+            for number in range(30):
+                b.say(f"number {number}", key=f"tmux{number}")
+            wait_for("number 29")
+            subprocess.run([*tmux, "send-keys", "-t", "chat", draft.strip()], check=True)
+            wait_for(draft.strip())
+            resize(40)
+            wait_for("[ana]: " + draft.strip())
+            b.say("said in between", key="tmux-between")
+            wait_for("said in between")
+        wait_for("* b left")
+        for number in range(RESIZES):
+            resize(WIDTHS[number % len(WIDTHS)])
+        wait_for("[ana]: " + draft.strip())
+        # Nothing is left in the scrollback either.
+        kept = "\n".join(rows("-S", "-"))
+        assert kept.count("[ana]:") == kept.count("connected \N{MIDDLE DOT}") == 1, kept
+        assert [kept.count(f"number {number}\n") for number in range(30)] == [1] * 30, kept
     finally:
         subprocess.run([*tmux, "kill-server"], check=True)
+
+
+def test_no_rest_is_left_after_many_resizes(server: RunningServer) -> None:
+    """Where the terminal cuts rows rather than breaking them."""
+    draft = "draft " * 40 + "end"
+    with seated(server, "ana", room="resizes") as ana:
+        ana.type(draft)
+        ana.wait_for("end")
+        for number in range(RESIZES):
+            ana.resize(WIDTHS[number % len(WIDTHS)], 24)
+        eventually(lambda: draft in ana.screen.replace("\n", ""), what=lambda: ana.screen)
+        assert "\n".join(ana.scrollback).count("[ana]:") == 1, ana.scrollback
+        assert ana.screen.count("connected") == 1, ana.screen
+        ana.type(CTRL_C + "oi\r")
+        ana.wait_for("[ana]: oi")
 
 
 # Ways out.

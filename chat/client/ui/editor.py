@@ -18,6 +18,7 @@ from typing import Any
 
 from prompt_toolkit import Application
 from prompt_toolkit.completion import CompleteEvent, Completer, Completion
+from prompt_toolkit.data_structures import Size
 from prompt_toolkit.document import Document
 from prompt_toolkit.filters import Condition, is_searching
 from prompt_toolkit.formatted_text import StyleAndTextTuples
@@ -58,6 +59,10 @@ if sys.platform != "win32":
     from prompt_toolkit.input.vt100 import Vt100Input
 
 TICK_SECONDS = 1.0
+# How long after the last of several resizes the line being typed is drawn again. tmux has another
+# size at once, and tells it up to 0.25 s later (`server_client_check_pane_resize`).
+SETTLE_SECONDS = 0.15
+TMUX_SETTLE_SECONDS = 0.5
 # A paste of more lines is asked about.
 MAX_UNASKED_LINES = 20
 # How much of the screen the line being typed, and what is on its way, may take.
@@ -83,15 +88,50 @@ REFLOWING_VARIABLES = (
 
 
 class EditorApplication(Application[None]):
-    """prompt_toolkit's application, but that it finds its beginning again after a resize.
+    """prompt_toolkit's application, but that it finds its beginning again after resizes.
 
-    And that an error in what runs in its loop ends it: `run` raises it.
+    While the terminal is resized what it draws is away: what was drawn for one width, and arrives
+    at another one, could not be found again. An error in what runs in its loop ends it: `run` raises it.
     """
 
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._drawn_size: Size | None = None
+        self._settling: asyncio.TimerHandle | None = None
+        self._settled = asyncio.Event()
+        self._settled.set()
+
+    async def wait_settled(self) -> None:
+        """Return when the terminal has the size for which the line being typed was drawn."""
+        self._look_for_resize()
+        await self._settled.wait()
+
+    def _look_for_resize(self) -> None:
+        """Find out what the signal has not told yet."""
+        is_drawn = self._drawn_size is not None and self._settling is None
+        if is_drawn and self.output.get_size() != self._drawn_size:
+            self._on_resize()
+
     def _on_resize(self) -> None:
+        if self._settling is not None:
+            self._settling.cancel()
+        else:
+            self._settled.clear()
+            self._erase_drawn()
+        self._settling = asyncio.get_running_loop().call_later(settle_seconds(), self._settle)
+
+    def _erase_drawn(self) -> None:
         # A row that the terminal has broken anew stands above where it would be looked for.
         if any(name in os.environ for name in REFLOWING_VARIABLES):
             self.output.cursor_up(self._rows_gained())
+        self.renderer.erase(leave_alternate_screen=False)
+
+    def _settle(self) -> None:
+        """Draw again: there were no more resizes for a while, or the end has come."""
+        assert self._settling is not None
+        self._settling.cancel()
+        self._settling = self._drawn_size = None
+        self._settled.set()
         super()._on_resize()
 
     def _handle_exception(self, _loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
@@ -99,6 +139,14 @@ class EditorApplication(Application[None]):
         error = context.get("exception")
         if self.future is not None and not self.future.done():
             self.exit(exception=error if isinstance(error, Exception) else RuntimeError(context))
+
+    def _redraw(self, render_as_done: bool = False) -> None:
+        if render_as_done and self._settling is not None:
+            self._settle()
+        self._look_for_resize()
+        if self._settling is None or render_as_done:
+            super()._redraw(render_as_done)
+            self._drawn_size = self.output.get_size()
 
     def _rows_gained(self) -> int:
         """Return how many more rows what is drawn above the cursor takes in the new width."""
@@ -109,6 +157,11 @@ class EditorApplication(Application[None]):
         cursor = drawn.get_cursor_position(self.layout.current_window)
         widths = [row_width(drawn.data_buffer[y]) for y in range(cursor.y)]
         return sum(max(0, width - 1) // columns for width in widths) + cursor.x // columns
+
+
+def settle_seconds() -> float:
+    """Return how long no resize may come before this terminal is drawn to again."""
+    return TMUX_SETTLE_SECONDS if "TMUX" in os.environ else SETTLE_SECONDS
 
 
 def row_width(row: Mapping[int, Char]) -> int:
@@ -172,7 +225,8 @@ class LineEditor:
         """Start what runs beside the editor; in its loop."""
         assert self._app is not None
         self._queue.attach(asyncio.get_running_loop())
-        self._app.create_background_task(self._queue.print_entries(self._app))
+        printing = self._queue.print_entries(self._app, self._app.wait_settled)
+        self._app.create_background_task(printing)
         self._app.create_background_task(tick(controller))
         if sys.platform != "win32":
             loop = asyncio.get_running_loop()

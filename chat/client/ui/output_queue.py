@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from datetime import date
 from typing import Any
 
@@ -137,11 +137,17 @@ class OutputQueue:
             self._loop = None
             self._changed.notify_all()
 
-    async def print_entries(self, app: Application[None]) -> None:
-        """Print what is put, above what `app` draws, until this is cancelled as the loop ends."""
+    async def print_entries(
+        self, app: Application[None], wait_settled: Callable[[], Awaitable[None]]
+    ) -> None:
+        """Print what is put, above what `app` draws, until this is cancelled as the loop ends.
+
+        `wait_settled` returns when the terminal is not being resized.
+        """
         try:
             while True:
                 await self._news.wait()
+                await wait_settled()
                 self._news.clear()
                 with self._changed:
                     self._is_woken = False
@@ -249,6 +255,17 @@ if sys.platform != "win32":
         @property
         def responds_to_cpr(self) -> bool:
             return False
+
+        def erase_down(self) -> None:
+            """Erase from the cursor, which is at the beginning of a row, to the end.
+
+            tmux keeps what it erases from the top left corner, in its scrollback
+            (`scroll-on-clear`): there the first column is erased by itself.
+            """
+            self.erase_end_of_line()
+            self.cursor_forward(1)
+            super().erase_down()
+            self.cursor_backward(1)
 
         def flush(self) -> None:
             """Write what was drawn, unless more belongs to it."""
