@@ -168,6 +168,10 @@ class App:
         has_lost_name = cause is not None and self._present_status.has_lost_name
         return EXIT_NOT_ACKNOWLEDGED if has_lost_name else code
 
+    def last_words(self) -> int:
+        """Say why the conversation ends and what is lost; return the exit code. From any thread."""
+        return self._exit_code(self._farewell.tell_lost())
+
     def _end_session(self, seconds: float) -> None:
         """Half-close, and take what is still owed to us; if even that is interrupted, abort."""
         with self._lock:

@@ -147,6 +147,15 @@ def test_nothing_is_told_of_a_line_after_the_refusal(ana: Sitting) -> None:
     assert ana.terminal.errors == []
 
 
+def test_last_words_say_the_refusal_and_what_is_lost(ana: Sitting) -> None:
+    """Where the main thread cannot be woken to say them."""
+    ana.app.handle_line("too late")
+    ana.app.end(REFUSAL)
+    assert ana.app.last_words() == 1
+    said = "\n".join(ana.terminal.errors)
+    assert "too late" in said and sentence(REFUSAL) in said
+
+
 def test_unknown_command_is_told_with_the_nearest(ana: Sitting) -> None:
     """It is never sent."""
     ana.app.handle_line("/qeum")

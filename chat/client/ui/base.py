@@ -39,6 +39,9 @@ class TerminalController(Protocol):
     def tick(self) -> None:
         """Do what is due now and then; called once a second by live terminals."""
 
+    def last_words(self) -> int:
+        """Say why the conversation ends and what is lost; return the exit code. From any thread."""
+
 
 class Terminal(Protocol):
     """One user's, or program's, end of the conversation.

@@ -73,7 +73,7 @@ class PlainTerminal:
 
     def _read_until_stopped(self, controller: TerminalController) -> None:
         try:
-            with wakeable():
+            with wakeable(controller.last_words):
                 self._read(controller)
         except KeyboardInterrupt:
             if not self._stopped.is_set():

@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 # They end a program that is asked to end, or whose terminal is gone.
@@ -15,6 +15,9 @@ ENDING_SIGNALS = tuple(
 )
 # Wakes the main thread. Not SIGINT, which is ignored in what a shell started in the background.
 WAKE_SIGNAL: signal.Signals | None = getattr(signal, "SIGUSR1", None)
+EXIT_FAILED = 1  # where even the last words fail
+
+_last_words: Callable[[], int] | None = None
 
 
 def exit_on_signals() -> None:
@@ -24,8 +27,14 @@ def exit_on_signals() -> None:
 
 
 @contextmanager
-def wakeable() -> Iterator[None]:
-    """Let `interrupt_main_thread` work for the length of the block; in the main thread."""
+def wakeable(last_words: Callable[[], int]) -> Iterator[None]:
+    """Let `interrupt_main_thread` work for the length of the block; in the main thread.
+
+    `last_words` says what is to be said at the end, and returns the exit code: where the main
+    thread cannot be woken to do so, the thread that ends the program does.
+    """
+    global _last_words
+    _last_words = last_words
     if WAKE_SIGNAL is None:
         yield
         return
@@ -37,10 +46,18 @@ def wakeable() -> Iterator[None]:
 
 
 def interrupt_main_thread() -> None:
-    """Make the main thread stop waiting for a line; it sees a `KeyboardInterrupt`."""
+    """Make the main thread stop waiting for a line; it sees a `KeyboardInterrupt`.
+
+    On Windows, where nothing but a key can wake it, end the program, having said why.
+    """
     if WAKE_SIGNAL is not None:
         signal.pthread_kill(threading.main_thread().ident or 0, WAKE_SIGNAL)
-    else:  # Windows can wake it by nothing but a key
+        return
+    code = EXIT_FAILED
+    try:
+        if _last_words is not None:
+            code = _last_words()
         sys.stdout.flush()
         sys.stderr.flush()
-        os._exit(1)
+    finally:
+        os._exit(code)
