@@ -19,6 +19,7 @@ from chat.client.ending import (
     EXIT_NOT_ACKNOWLEDGED,
     EXIT_OK,
     EXIT_REFUSED,
+    sentence,
 )
 from chat.protocol.limits import MAX_PRESENCE_MEMBERS
 from chat_pb2 import (

@@ -91,7 +91,8 @@ class EditorApplication(Application[None]):
     """prompt_toolkit's application, but that it finds its beginning again after resizes.
 
     While the terminal is resized what it draws is away: what was drawn for one width, and arrives
-    at another one, could not be found again. An error in what runs in its loop ends it: `run` raises it.
+    at another one, could not be found again. An error in what runs in its loop ends it: `run`
+    raises it.
     """
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
