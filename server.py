@@ -36,6 +36,8 @@ with importing():
     from chat.protocol.metadata import JoinRequest
     from chat.server import diagnostics, interceptors, log_care, runtime, status
     from chat.server.acceptor import make_server
+    from chat.server.address import address_of
+    from chat.server.admission import Admission, UnnamedMembers
     from chat.server.console_log import ConsoleLog
     from chat.server.encoding import decode, key_of
     from chat.server.hub import Hub
@@ -110,11 +112,19 @@ class ChatService(chat_pb2_grpc.ChatServiceServicer):
     """The service of `chat.proto`: a queue for each client, and a broadcast into all of them.
 
     It gets and gives messages as bytes (`interceptors.SharedBytes`), so that one is encoded once
-    for all. `show` is called with a room and what was said there.
+    for all. `show` is called with a room and what was said there. `admission`: who may come in;
+    everybody, where there is none.
     """
 
-    def __init__(self, hub: Hub, show: Show = lambda room, messages: None) -> None:
+    def __init__(
+        self,
+        hub: Hub,
+        show: Show = lambda room, messages: None,
+        admission: Admission | None = None,
+    ) -> None:
         self._hub = hub
+        self._admission = admission or Admission(sys.maxsize)
+        self._unnamed = UnnamedMembers()
         self._posting = Posting(hub)
         self._show = show
         self._open_calls = 0
@@ -124,7 +134,9 @@ class ChatService(chat_pb2_grpc.ChatServiceServicer):
         """Serve one client for as long as its stream lives; ends it with OK or with a status."""
         self._open_calls += 1
         try:
-            await self._serve(context)
+            address = address_of(context.peer())
+            async with self._admission.place(address):
+                await self._serve(context, address)
         except ChatError as error:
             await status.abort(context, error)
         except grpc.aio.BaseError:  # it was aborted, or the client is gone
@@ -135,9 +147,9 @@ class ChatService(chat_pb2_grpc.ChatServiceServicer):
         finally:
             self._open_calls -= 1
 
-    async def _serve(self, context: Context) -> None:
+    async def _serve(self, context: Context, address: str) -> None:
         """Serve one client; raises why it is refused, or why its stream ends before it wants."""
-        client = await self._admit(context)
+        client = await self._admit(context, address)
         is_lost = True
         try:
             await context.send_initial_metadata(self._hub.greeting(client).to_metadata())
@@ -146,6 +158,7 @@ class ChatService(chat_pb2_grpc.ChatServiceServicer):
             await self._until_all_is_sent(client, receiving, sending)
             is_lost = client.error is not None
         finally:
+            self._unnamed.discard(client)
             self._hub.leave(client, is_lost)
         if client.error is not None:
             raise ChatError(client.error.reason)  # the member must not hold these frames
@@ -165,8 +178,21 @@ class ChatService(chat_pb2_grpc.ChatServiceServicer):
         for entry in entries:
             self._hub.answer(entry)
 
-    async def _admit(self, context: Context) -> Member:
-        return await self._hub.join(JoinRequest.from_metadata(context.invocation_metadata() or ()))
+    async def _admit(self, context: Context, address: str) -> Member:
+        """Return the new member; in a full server one that has never said its name gives way."""
+        request = JoinRequest.from_metadata(context.invocation_metadata() or ())
+        while True:
+            try:
+                client = await self._hub.join(request, self._admission.account_of(address))
+            except ChatError as refusal:
+                longest = self._unnamed.take_longest() if refusal.reason == "SERVER_FULL" else None
+                if longest is None:
+                    raise
+                longest.close(refusal)
+                self._hub.leave(longest)
+            else:
+                self._unnamed.add(client)
+                return client
 
     async def _receive_messages(self, client: Member, context: Context) -> None:
         """Post what the client says; a client above its rate is not read from for a while.
@@ -281,8 +307,10 @@ class Server:
             OtherCalls(METHOD),
             interceptors.SharedBytes(METHOD),
         ]
-        self._hub = Hub(self._log, flags.max_clients, flags.rate)
-        self._service = ChatService(self._hub, show)
+        per_address = flags.max_per_address
+        self._hub = Hub(self._log, flags.max_clients, flags.rate, max_per_address=per_address)
+        self._admission = Admission(flags.max_clients, per_address)
+        self._service = ChatService(self._hub, show, self._admission)
         self._others = StandardServices([SERVICE])
         address = _host_and_port(flags.host, flags.port)
         self._listener = Listener(self._make_grpc_server, address, self._credentials)
@@ -356,6 +384,7 @@ class Server:
         """
         is_lost = self._trouble is not None and self._trouble.problem.is_final
         await self._others.stop()
+        self._admission.close()
         self._log.hurry(COMMIT_SECONDS)
         await self._hub.stop("LOG_LOST" if is_lost else "SHUTTING_DOWN")
         await self._service.drain()

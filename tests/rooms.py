@@ -309,7 +309,7 @@ class FakeContext:
     handler ended the stream, the status and the reason.
     """
 
-    def __init__(self, request: JoinRequest, peer: str = "ipv4:192.0.2.1:5") -> None:
+    def __init__(self, request: JoinRequest, peer: str = "ipv4:127.0.0.1:5") -> None:
         self._peer = peer
         self._metadata = request.to_metadata() if request.is_full else None
         self.is_greeted = asyncio.Event()

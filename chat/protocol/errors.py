@@ -65,6 +65,9 @@ REASONS = {
         is_final=True,
     ),
     "SERVER_FULL": Reason(N_("the server is full; try again later"), "RESOURCE_EXHAUSTED"),
+    "ADDRESS_FULL": Reason(
+        N_("too many clients are here from this address; try again later"), "RESOURCE_EXHAUSTED"
+    ),
     "READER_STUCK": Reason(
         N_("nothing was read for a minute; connect again"), "RESOURCE_EXHAUSTED"
     ),

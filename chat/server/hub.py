@@ -19,6 +19,7 @@ from chat.protocol.limits import (
 )
 from chat.protocol.metadata import Greeting, JoinRequest
 from chat.protocol.names import check_name, check_room, name_key
+from chat.server.admission import places_of_address
 from chat.server.directory import Directory, Person, identity_of, new_identity
 from chat.server.encoding import Backlog, Delivery, cut
 from chat.server.held_names import HeldNames
@@ -31,17 +32,14 @@ from chat.server.subscription import Subscription
 
 # What was written to a connection so long before its loss was noticed may not have arrived.
 UNCERTAIN_SECONDS = (KEEPALIVE_TIME_MS + PING_TIMEOUT_MS) / 1000
-# Even a small server lets a class come through one address.
-MIN_PER_ADDRESS = 50
 
 
 class Hub:
     """The rooms, their members, and the answers to those who spoke.
 
     `rate`: messages a second for each person, 0 for no limit; `limits`: all of them, where others
-    than the usual ones are wanted. `max_per_address`: names that are held for one address; 0: a
-    tenth of `max_clients`, 50 at least. `rooms`: by key, inboxes among them; empty ones are
-    forgotten.
+    than the usual ones are wanted. `max_per_address`: names that are held for one address, as in
+    `admission.places_of_address`. `rooms`: by key, inboxes among them; empty ones are forgotten.
     """
 
     def __init__(
@@ -60,8 +58,7 @@ class Hub:
         self.last_id = 0  # the newest log message that was broadcast
         self._max_clients = max_clients
         self._limits = limits or RateLimits(rate)
-        share = max_per_address or max(max_clients // 10, MIN_PER_ADDRESS)
-        self._held = HeldNames(max_clients, share)
+        self._held = HeldNames(max_clients, places_of_address(max_clients, max_per_address))
         self._backlog = Backlog()
         self._page_budget = PageBudget()
 

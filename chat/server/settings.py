@@ -29,6 +29,12 @@ def read_flags(arguments: Sequence[str]) -> Namespace:
     clients = flags.between(1, MAX_CLIENTS)
     add("--max-clients", type=clients, default=10_000, help=_("most clients at a time"))
     add(
+        "--max-per-address",
+        type=flags.at_least(0),
+        default=0,
+        help=_("most clients from one address; 0: a tenth of all, 50 at least, any from here"),
+    )
+    add(
         "--rate",
         type=flags.between(MIN_RATE, MAX_RATE, float, has_zero=True),
         default=100,

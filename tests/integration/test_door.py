@@ -7,10 +7,13 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 
+import grpc
 import pytest
 from http2 import DATA, END_STREAM, HEADERS, frame
 from raw_http2 import Frame, RawConnection, raw_connection
-from support import RunningServer, full_client, running_server
+from support import RunningServer, full_client, plain_client, running_server
+
+from chat_pb2 import KIND_ROOMS
 
 INVALID_ARGUMENT, RESOURCE_EXHAUSTED, UNIMPLEMENTED, INTERNAL = 3, 8, 12, 13
 
@@ -168,3 +171,33 @@ def until_end(raw: RawConnection, stream: int) -> Iterator[Frame]:
             yield got
         if got.stream == stream and got.ends_stream:
             return
+
+
+# Places.
+
+
+def test_address_that_has_its_share_is_refused_until_one_leaves() -> None:
+    """With when to try again; a plain client as well."""
+    full = (grpc.StatusCode.RESOURCE_EXHAUSTED, "ADDRESS_FULL")
+    with running_server("--max-per-address", "2") as server:
+        with full_client(server.address, "ana"), plain_client(server.address, "p") as plain:
+            plain.say("oi")
+            plain.wait_for_text("oi")
+            with full_client(server.address, "bia") as bia:
+                assert bia.wait_for_end() == full
+        is_well(server)
+
+
+def test_streams_on_one_connection_are_bounded() -> None:
+    """A hundred at a time; what is more waits, or is refused, and nobody else notices."""
+    with running_server() as server:
+        with raw_connection(server.port) as raw:
+            raw.wait_for_pong()
+            for _ in range(150):
+                raw.open_stream()
+            raw.wait_for_pong()
+            with full_client(server.address, "ana") as ana:
+                ana.ask_rooms()
+                rooms = ana.wait_for(lambda m: m.kind == KIND_ROOMS and bool(m.message))
+            assert int(rooms.message) <= 101
+        is_well(server)

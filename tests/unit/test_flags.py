@@ -31,6 +31,7 @@ SERVER_FLAGS: list[tuple[str, str, Any, Any]] = [
     ("--db", "other.db", "other.db", "chat.db"),
     ("--retain", "1.5", 1.5, 0),
     ("--max-clients", "7", 7, 10_000),
+    ("--max-per-address", "7", 7, 0),
     ("--rate", "0", 0, 100),
     ("--backup", "copy.db", "copy.db", None),
     ("--check", "", True, False),

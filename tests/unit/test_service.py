@@ -14,6 +14,8 @@ from rooms import Chat, FakeContext, FakeLog, Message, bounded, come_true, quiet
 import chat_pb2
 import server
 from chat.protocol.metadata import JoinRequest
+from chat.server import admission
+from chat.server.admission import Admission
 from chat.server.rate_limit import RateLimits
 
 Code = grpc.StatusCode
@@ -252,3 +254,24 @@ async def test_draining_takes_no_time_where_nobody_is(monkeypatch: pytest.Monkey
     monkeypatch.setattr(server, "DRAIN_CHECK_SECONDS", 1e9)
     chat = await Chat().start()
     await bounded(chat.service.drain())
+
+
+async def test_unnamed_client_gives_way_in_a_full_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that has listened for long and said nothing; its stream ends as if it came now."""
+    monkeypatch.setattr(admission, "UNNAMED_SECONDS", 0.0)
+    chat = await Chat(max_clients=2).start()
+    async with stream(chat) as listener, stream(chat, "ana"), stream(chat, "bia"):
+        assert await listener.ends() == (Code.RESOURCE_EXHAUSTED, "SERVER_FULL")
+        caio = Stream(chat, JoinRequest(user="caio"))
+        assert await caio.ends() == (Code.RESOURCE_EXHAUSTED, "SERVER_FULL")
+
+
+async def test_address_without_a_place_is_refused() -> None:
+    """By its reason; the hub is not asked."""
+    chat = await Chat().start()
+    chat.service = server.ChatService(chat.hub, admission=Admission(10, 1))
+    async with stream(chat, "ana"):
+        bia = Stream(chat, JoinRequest(user="bia"))
+        assert await bia.ends() == (Code.RESOURCE_EXHAUSTED, "ADDRESS_FULL")
+    async with stream(chat, "bia"):
+        pass

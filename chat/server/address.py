@@ -1,0 +1,35 @@
+"""Which machine a call comes from, as far as that can be told. Knows no gRPC but how it spells it.
+
+gRPC's peers (grpc.io's naming.md): `ipv4:192.0.2.1:5000`, `ipv6:%5B2001:db8::1%5D:5000`, `unix:…`.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from urllib.parse import unquote
+
+# Whoever has an address of IPv6 mostly has the other 2^64 of its network too (RFC 6177).
+IPV6_PREFIX_BITS = 64
+LOOPBACK = "loopback"
+
+
+def address_of(peer: str) -> str:
+    """Return what counts as one address: the host of IPv4, the network of IPv6, or `LOOPBACK`.
+
+    `LOOPBACK` are this machine's own programs: proxies, and sockets without an address too. What is
+    none of gRPC's spellings counts as it is.
+    """
+    scheme, _colon, rest = peer.partition(":")
+    if scheme in ("unix", "unix-abstract"):
+        return LOOPBACK
+    host = unquote(rest).rpartition(":")[0].strip("[]").partition("%")[0]  # without a zone
+    try:
+        ip = ipaddress.ip_address(host)
+    except ValueError:
+        return peer
+    ip = getattr(ip, "ipv4_mapped", None) or ip
+    if ip.is_loopback:
+        return LOOPBACK
+    if ip.version == 4:
+        return str(ip)
+    return str(ipaddress.ip_network((ip, IPV6_PREFIX_BITS), strict=False))

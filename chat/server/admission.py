@@ -1,0 +1,147 @@
+"""Who may come in, before it is anybody: how many from one address, and how fast; who gives way.
+
+Knows no gRPC and no rooms. `server.py` asks it for a place for each stream; all in the event loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from chat.protocol.errors import ChatError
+from chat.server.address import LOOPBACK
+from chat.server.member import Member
+
+# Of one address, unless a flag says otherwise: this share of all places, and not fewer than that,
+# since a class, an office or a family often has one address.
+SHARE = 10
+MIN_PER_ADDRESS = 50
+# Joins of one address: so many a second, and so many at once. Those above wait.
+JOINS_A_SECOND = 10.0
+JOIN_BURST = 100.0
+# How long a plain client keeps its place in a full server without having said its name.
+UNNAMED_SECONDS = 60.0
+# Addresses without a stream are forgotten when there are so many, and their joins long ago.
+MAX_IDLE_ADDRESSES = 1000
+
+
+def places_of_address(max_clients: int, max_per_address: int = 0) -> int:
+    """Return how many places one address has; `max_per_address` 0: its share of all of them."""
+    return max_per_address or max(max_clients // SHARE, MIN_PER_ADDRESS)
+
+
+@dataclass
+class _Address:
+    """One address: its streams, waiting ones among them; when its next burst is whole again."""
+
+    streams: int = 0
+    full_at: float = 0.0  # seconds of the clock
+
+
+class Admission:
+    """The places of each address. `max_per_address` 0: a share of `max_clients`.
+
+    Then this machine's own programs are not counted: they may be proxies, with everybody behind
+    them. `clock`: seconds.
+    """
+
+    def __init__(
+        self,
+        max_clients: int,
+        max_per_address: int = 0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._max_clients = max_clients
+        self._max_per_address = places_of_address(max_clients, max_per_address)
+        self._counts_loopback = bool(max_per_address)
+        self._clock = clock
+        self._addresses: dict[str, _Address] = {}
+        self._waiting = 0
+        self._closed = asyncio.Event()
+
+    def account_of(self, address: str) -> str:
+        """Return whose account a stream goes on: the address's, or nobody's (empty)."""
+        return "" if address == LOOPBACK and not self._counts_loopback else address
+
+    @asynccontextmanager
+    async def place(self, address: str) -> AsyncIterator[None]:
+        """Hold a place for the length of the block; enter it when it is this address's turn.
+
+        Raises `ChatError`: ADDRESS_FULL; SERVER_FULL, where as many wait as there are places;
+        SHUTTING_DOWN, also to those who wait.
+        """
+        if not self.account_of(address):
+            yield
+            return
+        entry = self._entry(address)
+        if entry.streams >= self._max_per_address:
+            raise ChatError("ADDRESS_FULL")
+        entry.streams += 1
+        try:
+            await self._wait(self._seconds_to_wait(entry))
+            yield
+        finally:
+            entry.streams -= 1
+
+    def _entry(self, address: str) -> _Address:
+        """Return what is known of an address."""
+        if len(self._addresses) >= MAX_IDLE_ADDRESSES and address not in self._addresses:
+            now = self._clock()
+            used = [(a, e) for a, e in self._addresses.items() if e.streams or e.full_at > now]
+            if len(used) < len(self._addresses):
+                self._addresses = dict(used)
+        return self._addresses.setdefault(address, _Address())
+
+    def _seconds_to_wait(self, entry: _Address) -> float:
+        """Count one join, and return in how many seconds it may go on."""
+        now = self._clock()
+        entry.full_at = max(entry.full_at, now) + 1 / JOINS_A_SECOND
+        return max(0.0, entry.full_at - now - JOIN_BURST / JOINS_A_SECOND)
+
+    async def _wait(self, seconds: float) -> None:
+        if not seconds:
+            return
+        if self._waiting >= self._max_clients:
+            raise ChatError("SERVER_FULL")
+        self._waiting += 1
+        try:
+            await asyncio.wait_for(self._closed.wait(), seconds)
+        except asyncio.TimeoutError:
+            return
+        finally:
+            self._waiting -= 1
+        raise ChatError("SHUTTING_DOWN")
+
+    def close(self) -> None:
+        """Let nobody wait any more: the server stops."""
+        self._closed.set()
+
+
+class UnnamedMembers:
+    """The plain members that have not said their name, the longest here first."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._since: dict[Member, float] = {}
+
+    def add(self, member: Member) -> None:
+        """Note that it is here, if it is one."""
+        if member.person is None:
+            self._since[member] = self._clock()
+
+    def discard(self, member: Member) -> None:
+        """Forget it: it is gone."""
+        self._since.pop(member, None)
+
+    def take_longest(self) -> Member | None:
+        """Return, and forget, the one that is here the longest, if that is long enough."""
+        for member, since in list(self._since.items()):
+            if member.person is None and self._clock() - since < UNNAMED_SECONDS:
+                break
+            del self._since[member]
+            if member.person is None:
+                return member
+        return None
