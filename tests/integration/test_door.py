@@ -5,7 +5,6 @@ from __future__ import annotations
 import gzip
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack
 
 import grpc
 import pytest
@@ -145,23 +144,32 @@ def test_message_above_the_limit_ends_the_stream() -> None:
 def test_watches_are_few_and_check_goes_on() -> None:
     """One more takes the place of the longest; whoever looks after the server is answered."""
     with running_server() as server:
-        with ExitStack() as stack:
-            raws = [stack.enter_context(raw_connection(server.port)) for _ in range(3)]
-            streams = [(raw, watch(raw)) for raw in raws for _ in range(40)]
-            for raw, stream in streams[:20]:
-                assert raw.wait_for_status(stream) == RESOURCE_EXHAUSTED
-            raw = stack.enter_context(raw_connection(server.port))
-            stream = raw.open_stream(b"/grpc.health.v1.Health/Check")
-            raw.say(stream, b"")
-            assert raw.wait_for_status(stream) == 0
+        with raw_connection(server.port) as first, raw_connection(server.port) as second:
+            longest = watch(first, 60)
+            watch(second, 60)
+            assert first.wait_for_statuses(longest[:20]) == dict.fromkeys(
+                longest[:20], RESOURCE_EXHAUSTED
+            )
+            check = second.open_stream(b"/grpc.health.v1.Health/Check")
+            second.say(check, b"")
+            assert second.wait_for_status(check) == 0
         is_well(server)
 
 
-def watch(raw: RawConnection) -> int:
-    """Watch the health of the server as a whole, without reading what comes of it."""
-    stream = raw.open_stream(b"/grpc.health.v1.Health/Watch")
-    raw.say(stream, b"", flags=END_STREAM)
-    return stream
+def watch(raw: RawConnection, count: int) -> list[int]:
+    """Watch the health of the server as a whole, so many times; return the streams."""
+    streams = [raw.open_stream(b"/grpc.health.v1.Health/Watch") for _ in range(count)]
+    for stream in streams:
+        raw.say(stream, b"", flags=END_STREAM)
+    answered = set()
+    for got in raw.frames():
+        if got.kind == HEADERS:
+            raw.headers_of(got)
+        elif got.kind == DATA:
+            answered.add(got.stream)
+        if answered.issuperset(streams):
+            break
+    return streams
 
 
 def until_end(raw: RawConnection, stream: int) -> Iterator[Frame]:
