@@ -30,7 +30,7 @@ def read_flags(arguments: Sequence[str]) -> Namespace:
     add("--max-clients", type=clients, default=10_000, help=_("most clients at a time"))
     add(
         "--max-per-address",
-        type=flags.at_least(0),
+        type=flags.between(0, MAX_CLIENTS),
         default=0,
         help=_("most clients from one address; 0: a tenth of all, 50 at least, any from here"),
     )

@@ -15,7 +15,7 @@ import time
 from chat.server.log.connections import MAX_WAL_BYTES
 
 # What the WAL may grow to before it is emptied.
-LARGE_WAL_BYTES = 4 * MAX_WAL_BYTES
+LARGE_WAL_BYTES = 2 * MAX_WAL_BYTES
 # When nothing was written for so long it is emptied as well: `chat.db` alone is the log then.
 IDLE_SECONDS = 30.0
 # How soon it is tried again where another program reads on and on.

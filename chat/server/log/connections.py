@@ -16,8 +16,9 @@ Connect = Callable[..., sqlite3.Connection]
 # it is short: that tries again, and can be told to stop.
 BUSY_TIMEOUT_SECONDS = 5.0
 WRITER_TIMEOUT_SECONDS = 0.1
-# What the WAL is cut to when its content is in the file.
-MAX_WAL_BYTES = 4 << 20
+# What the WAL is cut to when it begins anew: more than it is by then, if nobody keeps it from that
+# (a thousand pages and a group), since a file that grows again costs each commit.
+MAX_WAL_BYTES = 8 << 20
 
 
 def open_connection(
