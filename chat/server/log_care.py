@@ -14,6 +14,8 @@ from chat.server.log.base import LogError
 from chat.server.log_sentences import explain_log_error
 
 PROGRESS_SECONDS = 0.5
+# As the shell says it of a program that was ended by Ctrl-C.
+INTERRUPTED = 130
 
 
 class _Progress:
@@ -38,6 +40,8 @@ def back_up(path: str, target: str) -> int:
     except LogError as error:
         print(explain_log_error(error), file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        return INTERRUPTED
     print(_("{target} is a copy of {path}.").format(target=target, path=path))
     return 0
 
@@ -49,6 +53,8 @@ def check(path: str) -> int:
     except LogError as error:
         print(explain_log_error(error), file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        return INTERRUPTED
     for fault in faults:
         print(f"{path}: {fault}", file=sys.stderr)
     if not faults:

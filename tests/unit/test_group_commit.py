@@ -14,9 +14,10 @@ from rooms import bounded
 from support import DEADLINE_SECONDS
 
 import chat_pb2
-from chat.server.log import group_commit
+from chat.server.log import group_commit, writer_thread
 from chat.server.log.base import Deliver, Entry, Holder, LogError, Problem
-from chat.server.log.group_commit import Group, GroupCommit, Notes
+from chat.server.log.group_commit import GroupCommit
+from chat.server.log.writer_thread import Group, Notes
 
 
 def entry(text: str = "oi") -> Entry:
@@ -188,7 +189,7 @@ async def test_tidying_that_fails_is_tried_again_later(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It ends neither the thread nor itself."""
-    monkeypatch.setattr(group_commit, "TRY_AGAIN_SECONDS", 0.0)
+    monkeypatch.setattr(writer_thread, "TRY_AGAIN_SECONDS", 0.0)
     is_done = threading.Event()
     calls = 0
 
@@ -326,7 +327,7 @@ async def test_trouble_is_reported_once_and_its_end_too_though_nobody_writes(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Whether writing works again is tried by itself."""
-    monkeypatch.setattr(group_commit, "TRY_AGAIN_SECONDS", 0.0)
+    monkeypatch.setattr(writer_thread, "TRY_AGAIN_SECONDS", 0.0)
     storage, reports = Storage(), Reports()
     writer = GroupCommit(storage.commit, lambda: 3600.0)
     writer.start(lambda entries: None, reports)
@@ -347,7 +348,7 @@ async def test_trouble_is_reported_once_and_its_end_too_though_nobody_writes(
 
 async def test_trouble_that_tidying_finds_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     """A file that was removed, say: there nothing comes back."""
-    monkeypatch.setattr(group_commit, "TRY_AGAIN_SECONDS", 0.0)
+    monkeypatch.setattr(writer_thread, "TRY_AGAIN_SECONDS", 0.0)
     storage, reports = Storage(), Reports()
 
     def tidy() -> float:

@@ -1,22 +1,17 @@
 """Group commit: one transaction for everything that waits. Knows no storage.
 
 While one group of messages is on its way to the disk the next one gathers, so that a commit costs
-one fsync however many messages are in it. Two threads: `append` and what waits run in the event
-loop, `commit`, `tidy` and `finish` are called in the writer's own thread.
+one fsync however many messages are in it. Everything here runs in the event loop; the thread that
+commits is in `writer_thread.py`.
 """
 
 from __future__ import annotations
 
 import asyncio
-import logging
-import queue
-import threading
-import time
 from collections.abc import Callable
-from contextlib import suppress
-from dataclasses import dataclass, field
 
 from chat.server.log.base import Deliver, Entry, Holder, LogError, Problem, Report, ignore
+from chat.server.log.writer_thread import Group, Notes, WriterThread
 
 # Beyond this many uncommitted messages those who append are asked to wait.
 MAX_WAITING = 4096
@@ -27,40 +22,18 @@ MAX_GROUP = 1024
 # each. When idle nothing waits.
 GATHER_FACTOR = 10.0
 MAX_GATHER_SECONDS = 0.01
-# When it is tried after a failure whether writing works again.
-TRY_AGAIN_SECONDS = 2.0
 # A commit that takes so long is one that may never end: the disk does not answer.
 SILENT_SECONDS = 3.0
-
 # Notes wait so long for a group of messages to go with; then they are committed alone.
 NOTE_SECONDS = 1.0
-
-Notes = dict[str, "Holder | None"]
-_log = logging.getLogger(__name__)
-
-
-@dataclass(slots=True)
-class Group:
-    """What one transaction writes: entries, and the latest note on each session."""
-
-    entries: list[Entry]
-    notes: Notes = field(default_factory=dict)
-    is_lost: bool = False
-    trouble: LogError | None = None  # why it is lost, if that is the log's fault
 
 
 class GroupCommit:
     """The writer of a log: entries go in, groups are committed in order, and are delivered.
 
-    `commit(group)`: writes one group in one transaction; any exception means that all of it is
-    lost, and each entry says so; its notes are written with the next one. An empty group is to be
-    written too: whether that works is tried after a failure. `tidy()`: what is to be done between
-    the groups (trimming); returns after how many seconds it wants to be called again, None for
-    never. Neither can end the thread by an exception; what they raise is logged, once until a group
-    is committed again. `finish()` is called at the end. `path`: of the log, for what is reported.
-
-    Every attribute belongs to the event loop, but for `_groups`, which is a queue, and
-    `_is_failing`, `_is_told` and `_tidy_at`, which belong to the writer's thread.
+    `commit`, `tidy` and `finish` are called in the writer's thread: see `WriterThread`. A group
+    that was not committed is lost as a whole, and each entry says so; its notes are written with
+    the next one. `path`: of the log, for what is reported.
     """
 
     def __init__(
@@ -70,10 +43,9 @@ class GroupCommit:
         finish: Callable[[], None] = lambda: None,
         path: str = "",
     ) -> None:
-        self._commit = commit
-        self._tidy = tidy
-        self._finish = finish
         self._path = path
+        self._thread = WriterThread(commit, tidy, finish, path)
+        self._is_started = False
         # The next group; bounded by MAX_WAITING through wait_for_space().
         self._gathering: list[Entry] = []
         self._under_way: Group | None = None
@@ -87,14 +59,6 @@ class GroupCommit:
         self._is_closing = False
         self._is_given_up = False  # nobody waits for the disk any more
         self._trouble: LogError | None = None  # as it was reported
-        self._thread: threading.Thread | None = None
-        # One group at the most, for the writer. None ends it.
-        self._groups: queue.SimpleQueue[Group | None] = queue.SimpleQueue()
-        self._is_failing = False
-        self._is_told = False
-        self._tidy_at: float | None = time.monotonic()
-
-    # In the event loop.
 
     def start(self, deliver: Deliver, report: Report = ignore) -> None:
         """Begin to commit; `deliver` gets each group in the running event loop.
@@ -105,9 +69,8 @@ class GroupCommit:
         self._report = report
         self._loop = asyncio.get_running_loop()
         self._ended: asyncio.Future[LogError | None] = self._loop.create_future()
-        # A daemon, so that a program that failed before `close` ends nevertheless.
-        self._thread = threading.Thread(target=self._run, name="log-writer", daemon=True)
-        self._thread.start()
+        self._is_started = True
+        self._thread.start(self._take_back, self._tell, self._see_end)
 
     def append(self, entry: Entry) -> None:
         """Take `entry` for the next group. Never blocks."""
@@ -161,14 +124,14 @@ class GroupCommit:
 
         Raises `LogError`: what ended the thread, or that the disk does not answer.
         """
-        if self._thread is None:
+        if not self._is_started:
             return
         await self.flush()
         self._is_closing = True
         if self._note_timer is not None:
             self._note_timer.cancel()
-        self._groups.put(Group([], self._notes))  # what nobody will hand over any more
-        self._groups.put(None)
+        self._thread.put(Group([], self._notes))  # what nobody will hand over any more
+        self._thread.put(None)
         if self._is_given_up and self._under_way is not None:
             raise LogError(Problem.SILENT, self._path)
         if (trouble := await self._ended) is not None:
@@ -180,7 +143,7 @@ class GroupCommit:
         notes, self._notes = self._notes, {}
         self._under_way = Group(entries, notes)
         self._silence_timer = self._loop.call_later(SILENT_SECONDS, self._tell_silence)
-        self._groups.put(self._under_way)
+        self._thread.put(self._under_way)
 
     def _tell_silence(self) -> None:
         self._tell(LogError(Problem.SILENT, self._path))
@@ -243,77 +206,3 @@ class GroupCommit:
             entry.is_lost = True
         if entries:
             self._give_back(entries)
-
-    # In the writer's thread.
-
-    def _run(self) -> None:
-        """Commit until the end; the one place that sees however this thread ends."""
-        trouble = None
-        try:
-            self._commit_groups()
-            self._finish()
-        except BaseException as error:
-            trouble = _trouble_of(error) or LogError(Problem.STOPPED, self._path, repr(error))
-        self._call(self._see_end, trouble)
-
-    def _call(self, function: Callable[..., None], *arguments: object) -> None:
-        """Have the event loop call this; it is gone only when nobody waits any more."""
-        with suppress(RuntimeError):
-            self._loop.call_soon_threadsafe(function, *arguments)
-
-    def _commit_groups(self) -> None:
-        while (group := self._next_group()) is not None:
-            if group.entries or group.notes:
-                self._commit_and_report(group)
-            if self._tidy_at is not None and time.monotonic() >= self._tidy_at:
-                self._tidy_up()
-
-    def _next_group(self) -> Group | None:
-        """Block until the loop hands over a group; None: the end. Empty: time to tidy up."""
-        timeout = None
-        if self._tidy_at is not None:
-            timeout = max(0.0, self._tidy_at - time.monotonic())
-        try:
-            return self._groups.get(timeout=timeout)
-        except queue.Empty:
-            return Group([])
-
-    def _commit_and_report(self, group: Group) -> None:
-        started = time.monotonic()
-        try:
-            self._commit(group)
-            self._is_failing = self._is_told = False
-        except Exception as error:
-            group.is_lost = True
-            group.trouble = _trouble_of(error)
-            for entry in group.entries:
-                entry.is_lost = True
-            self._note_failure(error)
-        self._call(self._take_back, group, time.monotonic() - started)
-
-    def _tidy_up(self) -> None:
-        """Do what is to be done between the groups; after a failure, try to write first."""
-        try:
-            if self._is_failing:
-                self._commit(Group([]))
-                self._is_failing = False
-                self._call(self._tell, None)
-            wait_seconds = self._tidy()
-        except Exception as error:
-            self._note_failure(error)
-            wait_seconds = TRY_AGAIN_SECONDS
-            if (trouble := _trouble_of(error)) is not None:
-                self._call(self._tell, trouble)
-        self._tidy_at = None if wait_seconds is None else time.monotonic() + wait_seconds
-
-    def _note_failure(self, error: Exception) -> None:
-        if not self._is_told:
-            _log.error("%s", str(error))  # a record may be kept, the frames of an error must not
-        self._is_failing = self._is_told = True
-        if self._tidy_at is not None:
-            self._tidy_at = min(self._tidy_at, time.monotonic() + TRY_AGAIN_SECONDS)
-
-
-def _trouble_of(error: BaseException) -> LogError | None:
-    """Return what is wrong with the log, None where only a group of messages was."""
-    return error.without_frames() if isinstance(error, LogError) else None

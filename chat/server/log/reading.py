@@ -80,7 +80,7 @@ class ReadThread:
                 return
             try:
                 result = read(*arguments)
-            except Exception as error:
+            except BaseException as error:  # it is the asker's, whatever it is
                 _settle(loop, answer, answer.set_exception, error)
             else:
                 _settle(loop, answer, answer.set_result, result)

@@ -13,11 +13,11 @@ from chat.server.log.base import Entry, LogError
 from chat.server.log.checkpoints import Checkpoints
 from chat.server.log.connections import is_busy, log_error
 from chat.server.log.files import LogFile
-from chat.server.log.group_commit import Group, Notes
 from chat.server.log.log_clock import DAY, Clocks, LogClock
 from chat.server.log.maintenance import save_beside
 from chat.server.log.migrations import end_opening, keep_opening
 from chat.server.log.rows import BY_KEY, message_of, stamp
+from chat.server.log.writer_thread import Group, Notes
 
 TRIM_INTERVAL_SECONDS = 3600.0
 # Rows that one transaction of the trimming removes: a commit never waits long for it.
