@@ -18,6 +18,9 @@ from typing import Any
 sys.path.append(os.path.dirname(os.path.abspath(__file__)))
 # What gRPC itself has to say is said by us, in a sentence. It reads this when it is imported.
 os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+# Names are looked up as every other program does it: with the hosts file, mDNS (`name.local`), and
+# all the addresses that a name has. gRPC's own resolver asks name servers alone.
+os.environ.setdefault("GRPC_DNS_RESOLVER", "native")
 
 from chat.cli.startup import importing
 

@@ -15,7 +15,8 @@ from chat.cli.i18n import N_, _
 # brings it about.
 _SENTENCES = (
     (
-        r"timeout while contacting dns|dns query cancelled|could not contact dns",
+        r"timeout while contacting dns|dns query cancelled|could not contact dns"
+        r"|temporary failure in name resolution",
         N_(
             "The address of {host} could not be looked up: no name server answers."
             " Check the network."

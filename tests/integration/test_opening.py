@@ -88,9 +88,9 @@ def swallowing() -> Iterator[str]:
 
 @pytest.fixture
 def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Wait a tenth as long where nobody answers."""
-    monkeypatch.setattr(receiver, "SILENT_SECONDS", 0.5)
-    monkeypatch.setattr(connection, "ANSWER_SECONDS", 0.4)
+    """Wait a twentieth as long where nobody answers."""
+    monkeypatch.setattr(receiver, "SILENT_SECONDS", 0.25)
+    monkeypatch.setattr(connection, "ANSWER_SECONDS", 0.2)
 
 
 def sentence_from(address: str, credentials: grpc.ChannelCredentials | None) -> str:

@@ -23,6 +23,8 @@ TLS = "Tls handshake failed (TSI_PROTOCOL_FAILURE): SSL_ERROR_SSL: error:1: OPEN
         ("DNS resolution failed for h:1: UNKNOWN", "No machine is called host."),
         ("errors resolving h:1: Timeout while contacting DNS servers", "no name server answers"),
         ("errors resolving h:1: [DNS query cancelled]", "no name server answers"),
+        ("errors resolving h:1: Temporary failure in name resolution", "no name server answers"),
+        ("errors resolving h:1: os_error: Name or service not known", "No machine is called host."),
         (f"{ALL}UNKNOWN: ipv4:1.2.3.4:1: tcp handshaker shutdown", "No chat server answers at"),
         (f"{ALL}UNKNOWN: ipv4:1.2.3.4:1: connect() timed out", "No chat server answers at"),
         (f"{ALL}connection attempt timed out before receiving SETTINGS frame", "No chat server"),
