@@ -44,8 +44,7 @@ class Delivery:
 
     `is_logged`: they come in the order of the log, and can be read from it. Otherwise they are
     presence, which comes now or never, or answers: notices, echoes to the sender alone.
-    `full`: each message with all its fields, where that is known already. `backlog`: where it
-    counts for as long as it exists.
+    `backlog`: where it counts for as long as it exists.
     """
 
     __slots__ = ("_backlog", "_batch", "_full", "_plain", "is_logged", "messages", "size_bytes")
@@ -54,15 +53,14 @@ class Delivery:
         self,
         messages: Sequence[chat_pb2.Message],
         is_logged: bool = False,
-        full: list[bytes] | None = None,
         backlog: Backlog | None = None,
     ) -> None:
         self._backlog = None
         self.messages = messages
         self.is_logged = is_logged
-        self._full = [encode(message) for message in messages] if full is None else full
-        self.size_bytes = sum(map(len, self._full)) + OVERHEAD_BYTES * len(messages)
+        self.size_bytes = sum(map(size_of, messages))
         self._plain: list[bytes] | None = None
+        self._full: list[bytes] | None = None
         self._batch: list[bytes] | None = None
         if backlog is not None:
             self._backlog = backlog
@@ -87,7 +85,7 @@ class Delivery:
         if not self.is_logged or self.messages[0].id > message_id:
             return self
         count = sum(message.id <= message_id for message in self.messages)
-        return Delivery(self.messages[count:], is_logged=True, full=self._full[count:])
+        return Delivery(self.messages[count:], is_logged=True)
 
     def without_ids(self) -> Delivery:
         """Return the same messages with no place in the log."""
@@ -106,6 +104,8 @@ class Delivery:
 
     def full(self) -> list[bytes]:
         """Return each message with all its fields."""
+        if self._full is None:
+            self._full = [encode(message) for message in self.messages]
         return self._full
 
     def batch(self) -> list[bytes]:
@@ -117,14 +117,18 @@ class Delivery:
 
 def cut(messages: Sequence[chat_pb2.Message], backlog: Backlog) -> Iterator[Delivery]:
     """Yield what the log has committed in one room in deliveries that are a batch at most."""
-    full = [encode(message) for message in messages]
     start = size = 0
-    for end, raw in enumerate(full):
-        size += len(raw) + OVERHEAD_BYTES
+    for end, message in enumerate(messages):
+        size += size_of(message)
         if size > MAX_BATCH_BYTES and end > start:
-            yield Delivery(messages[start:end], True, full[start:end], backlog)
-            start, size = end, len(raw) + OVERHEAD_BYTES
-    yield Delivery(messages[start:], True, full[start:], backlog)
+            yield Delivery(messages[start:end], True, backlog)
+            start, size = end, size_of(message)
+    yield Delivery(messages[start:], True, backlog)
+
+
+def size_of(message: chat_pb2.Message) -> int:
+    """Return about how many bytes a message takes, more than it has when it is encoded."""
+    return message.ByteSize() + OVERHEAD_BYTES
 
 
 def decode(raw: bytes) -> chat_pb2.Message:
