@@ -22,7 +22,7 @@ MAX_SMALL_BYTES = 1 << 10
 # What a message in memory takes beside its own bytes, in round figures.
 OVERHEAD_BYTES = 64
 # What all queues of a server together hold of what the log has: it is not needed in memory.
-MAX_BACKLOG_BYTES = 16 << 20
+MAX_BACKLOG_BYTES = 8 << 20
 
 
 class Backlog:
