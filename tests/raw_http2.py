@@ -69,8 +69,15 @@ def request_headers(
 def header_frames(
     stream: int, headers: Headers, flags: int = 0, frame_bytes: int = MAX_FRAME_BYTES
 ) -> bytes:
-    """Return a header block in frames of at most `frame_bytes`; `flags`: END_STREAM, or none."""
+    """Return the frames of headers, each of at most `frame_bytes`; `flags`: END_STREAM, or none."""
     block = b"".join(header(name, value) for name, value in headers)
+    return block_frames(stream, block, flags, frame_bytes)
+
+
+def block_frames(
+    stream: int, block: bytes, flags: int = 0, frame_bytes: int = MAX_FRAME_BYTES
+) -> bytes:
+    """Return the frames of a block of packed headers (RFC 9113, 4.3)."""
     pieces = [block[at : at + frame_bytes] for at in range(0, len(block), frame_bytes)]
     frames = []
     for number, piece in enumerate(pieces):

@@ -18,8 +18,10 @@ MAX_BROKEN_KEY_BYTES = 1 << 10
 MAX_RECEIVE_BYTES = 64 << 10
 # Streams on one connection at a time.
 MAX_STREAMS = 100
-# All metadata of one request, as HTTP/2 counts them.
+# All metadata of one request. HTTP/2 counts so much for each pair beside its name and value
+# (RFC 9113, 6.5.2).
 MAX_METADATA_BYTES = 8 << 10
+HEADER_OVERHEAD_BYTES = 32
 # A batch from the server. The answer to a ping waits behind what is on its way: on a line of 6 kB/s
 # this takes 5.5 s.
 MAX_BATCH_BYTES = 32 << 10

@@ -1,15 +1,20 @@
-"""gRPC's own server, but for one thing: no method name, of whatever bytes, stops it.
+"""gRPC's own server, but for two things: neither a method's name nor metadata can stop it.
 
 grpcio (1.85) decodes as UTF-8 the name of each method that nobody registered, in the very loop
 that accepts calls: one request for `/\\xff`, and the loop is gone, the port closed, the process
 alive. Here such calls never get to that loop: they are all answered UNIMPLEMENTED, and their names
 not looked at. This goes by grpcio's inner parts; where another version has them no more,
 `make_server` returns grpcio's server as it is, and `listener.py` starts another for each that died.
+
+And its limit of metadata binds only clients that have acknowledged the server's settings: others
+may send 16 MiB, or 500,000 pairs in as many bytes, of which it makes objects before anybody is
+asked, and nobody is served for a second. Here that stops after some hundreds.
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
@@ -17,46 +22,112 @@ from typing import Any
 import grpc
 from grpc._cython import cygrpc  # type: ignore[attr-defined]
 
+from chat.protocol.limits import HEADER_OVERHEAD_BYTES, MAX_METADATA_BYTES
+
 # A peer that takes nothing in would hold its answer back for ever.
 ANSWER_SECONDS = 2.0
-TEXT = "unknown method"
+
+# In one step of a task: in that of a call grpcio and we make them of all metadata, each once.
+MAX_PAIRS = 4 * MAX_METADATA_BYTES // HEADER_OVERHEAD_BYTES
+
+_log = logging.getLogger(__name__)
 
 _CoreServer: Any = cygrpc.AioServer
+_Pair: Any = getattr(cygrpc, "_Metadatum", tuple)
 # Without them every method, the registered ones too, comes by the way that is closed here.
 _HAS_REGISTERED_METHODS = hasattr(_CoreServer, "_request_registered_call")
 
 
-class _AnyMethodServer(_CoreServer):  # type: ignore[misc]
-    """Answers the calls of unknown methods itself; everything runs in the event loop."""
+class _ToughServer(_CoreServer):  # type: ignore[misc]
+    """Answers some calls itself, before grpcio's loop sees them; all in the event loop."""
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self._refusals: set[asyncio.Task[None]] = set()  # the loop keeps tasks by weak references
 
     async def _request_call(self) -> Any:
-        """Wait for calls of methods that are not registered; never hand one on to the loop.
+        """Wait for calls of methods that are not registered; never hand one on.
 
         Ends only with the server: by an exception, or cancelled.
         """
-        answers: set[asyncio.Task[None]] = set()  # the loop itself keeps tasks by weak references
         while True:
             call = await super()._request_call()
-            task = asyncio.create_task(_answer_unknown(call), name="unknown-method")
-            answers.add(task)
-            task.add_done_callback(answers.discard)
+            self._refuse(call, grpc.StatusCode.UNIMPLEMENTED, "unknown method")
+
+    async def _request_registered_call(self, method: bytes) -> Any:
+        """Return the next call of a method whose metadata are not too long."""
+        while True:
+            call = await super()._request_registered_call(method)
+            if _is_short(call):
+                return call
+            _log.warning("%s sent too much metadata", _context_of(call).peer())
+            self._refuse(call, grpc.StatusCode.RESOURCE_EXHAUSTED, "too much metadata")
+            del call  # megabytes, perhaps, while the next one is waited for
+
+    def _refuse(self, call: Any, code: grpc.StatusCode, text: str) -> None:
+        refusal = asyncio.create_task(_end(call, code, text), name="refusal")
+        self._refusals.add(refusal)
+        refusal.add_done_callback(self._refusals.discard)
 
 
-async def _answer_unknown(call: Any) -> None:
-    """End a call with UNIMPLEMENTED (grpc.io's statuscodes.md asks for it)."""
-    context: Any = cygrpc._ServicerContext(call, None, None, asyncio.get_running_loop())
-    # The peer is gone, does not read, or the server stops: nobody is left to be told.
-    with suppress(cygrpc.BaseError, cygrpc.AbortError, asyncio.TimeoutError):
-        answering = context.abort(grpc.StatusCode.UNIMPLEMENTED, TEXT)
-        await asyncio.wait_for(answering, ANSWER_SECONDS)
+def _is_short(call: Any) -> bool:
+    """Say whether all metadata are within the limit."""
+    try:
+        pairs = _context_of(call).invocation_metadata()
+    except TooManyHeaders:
+        return False
+    size = sum(len(key) + len(value) + HEADER_OVERHEAD_BYTES for key, value in pairs)
+    return size <= MAX_METADATA_BYTES
+
+
+async def _end(call: Any, code: grpc.StatusCode, text: str) -> None:
+    """End a call with a status, if anybody is left to be told."""
+    ending = _context_of(call).abort(code, text)
+    # The exceptions in which this ends keep these frames, and the call keeps them, until Python
+    # looks for cycles: that is rare, and does not go by megabytes.
+    del call
+    # The peer may be gone, or not read, or the server stop.
+    with suppress(cygrpc.BaseError, asyncio.TimeoutError):
+        await asyncio.wait_for(ending, ANSWER_SECONDS)
+
+
+def _context_of(call: Any) -> Any:
+    return cygrpc._ServicerContext(call, None, None, asyncio.get_running_loop())
+
+
+class TooManyHeaders(Exception):
+    """More pairs of metadata than any client needs."""
+
+
+class _BoundedPair(_Pair):  # type: ignore[misc]
+    """A pair of metadata, the making of which fails when a call's task makes too many.
+
+    Counts in the event loop only; other threads are clients.
+    """
+
+    __slots__ = ()
+    _task: asyncio.Task[Any] | None = None  # that made the last one
+    _made = 0  # by that one, since it was its turn
+
+    def __new__(cls, key: str, value: str | bytes) -> _BoundedPair:
+        """Return the pair; raises `TooManyHeaders`."""
+        with suppress(RuntimeError):  # no loop runs in this thread
+            task = asyncio.current_task()
+            if task is not _BoundedPair._task:
+                _BoundedPair._task, _BoundedPair._made = task, 0
+            _BoundedPair._made += 1
+            if _BoundedPair._made > MAX_PAIRS:
+                raise TooManyHeaders
+        return super().__new__(cls, key, value)  # type: ignore[no-any-return]
 
 
 def make_server(
     options: Sequence[tuple[str, Any]], interceptors: Sequence[grpc.aio.ServerInterceptor]
 ) -> grpc.aio.Server:
     """Return a server that listens nowhere yet. To be called in the event loop."""
+    cygrpc._Metadatum = _BoundedPair
     if _HAS_REGISTERED_METHODS:
-        cygrpc.AioServer = _AnyMethodServer
+        cygrpc.AioServer = _ToughServer
     try:
         return grpc.aio.server(options=options, interceptors=interceptors)
     finally:

@@ -13,14 +13,11 @@ import grpc
 
 from chat.cli.credentials import is_authorized
 from chat.protocol.errors import ChatError
-from chat.protocol.limits import MAX_METADATA_BYTES
 from chat.protocol.metadata import AUTHORIZATION
 from chat.server.status import abort
 
 # What load balancers ask, and whoever watches over the server: they have no token.
 HEALTH = "/grpc.health.v1.Health/"
-# HTTP/2 counts so much for each header beside its name and value (RFC 9113, 6.5.2).
-HEADER_OVERHEAD_BYTES = 32
 
 Details = grpc.HandlerCallDetails
 Handler = Any  # an RpcMethodHandler; its type is not public
@@ -67,17 +64,11 @@ async def _refuse_token(_requests: object, context: Any) -> None:
 
 
 class MetadataCheck(grpc.aio.ServerInterceptor):
-    """Refuses a call whose metadata are too long, or not ASCII where they must be.
-
-    gRPC has a limit of its own, which a client has to know before it counts: one that never
-    acknowledges the server's settings has 16 MiB.
-    """
+    """Refuses a call whose metadata are not ASCII where they must be."""
 
     async def intercept_service(self, continuation: Continuation, details: Details) -> Handler:
         """Return the handler of a call with sound metadata, else one that refuses."""
-        pairs = details.invocation_metadata or ()
-        size = sum(len(key) + len(value) + HEADER_OVERHEAD_BYTES for key, value in pairs)
-        if size <= MAX_METADATA_BYTES and all(_is_sound(*pair) for pair in pairs):
+        if all(_is_sound(*pair) for pair in details.invocation_metadata or ()):
             return await continuation(details)
         return grpc.stream_stream_rpc_method_handler(_refuse_metadata)
 
@@ -88,5 +79,5 @@ def _is_sound(key: str, value: str | bytes) -> bool:
 
 
 async def _refuse_metadata(_requests: object, context: Any) -> None:
-    _log.warning("%s sent metadata that are too long, or no text", context.peer())
+    _log.warning("%s sent metadata that are no text", context.peer())
     await abort(context, ChatError("REQUEST_INVALID"))
