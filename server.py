@@ -77,7 +77,13 @@ DRAIN_CHECK_SECONDS = 0.02
 # And gRPC, for the streams that have not ended by then.
 STOP_SECONDS = 0.5
 
-OPTIONS = [
+# Connections beside one for each client: health checks, and those about to be refused. More are
+# closed at once, since each takes one of the files that the process may have open.
+SPARE_CONNECTIONS = 50
+# A small server has room for more: macOS lets a process have 256 files, unless it asks for more.
+MIN_CONNECTIONS = 200
+
+OPTIONS: list[tuple[str, Any]] = [
     # Else a second server takes the same port in silence, and the chat is two.
     ("grpc.so_reuseport", 0),
     # gRPC refuses more by itself, and unpacks no more of what is packed.
@@ -319,7 +325,9 @@ class Server:
 
     def _make_grpc_server(self) -> grpc.aio.Server:
         """Return a server of gRPC with all services, each call through the interceptors."""
-        server = make_server(OPTIONS, self._interceptors)
+        connections = max(self._flags.max_clients + SPARE_CONNECTIONS, MIN_CONNECTIONS)
+        options = [*OPTIONS, ("grpc.max_allowed_incoming_connections", connections)]
+        server = make_server(options, self._interceptors)
         register: Any = chat_pb2_grpc.add_ChatServiceServicer_to_server  # generated, without types
         register(self._service, server)
         self._others.add_to(server)

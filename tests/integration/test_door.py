@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack, suppress
 
 import grpc
 import pytest
@@ -225,3 +226,18 @@ def test_streams_on_one_connection_are_bounded() -> None:
                 rooms = ana.wait_for(lambda m: m.kind == KIND_ROOMS and bool(m.message))
             assert int(rooms.message) <= 101
         is_well(server)
+
+
+def test_connections_that_say_nothing_are_bounded() -> None:
+    """Each takes a file; those that are too many are closed, and whoever is in goes on talking."""
+    with running_server("--max-clients", "5") as server, ExitStack() as stack:
+        ana = stack.enter_context(full_client(server.address, "ana"))
+        closed = 0
+        for _ in range(250):
+            with suppress(OSError):
+                raw = stack.enter_context(raw_connection(server.port))
+                closed += raw.read_frame() is None
+        assert closed >= 50
+        ana.say("oi", key="k")
+        ana.wait_for_key("k")
+        assert server.errors == []
