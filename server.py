@@ -14,6 +14,7 @@ import os
 import sys
 from argparse import Namespace
 from collections.abc import Callable, Coroutine, Sequence
+from contextlib import suppress
 from typing import Any
 
 # Python looks beside the script, unless it is told not to (-I, PYTHONSAFEPATH).
@@ -347,7 +348,8 @@ class Server:
             await self._hub.start()
         except LogError as error:
             await self._listener.stop(0)
-            self._log.abandon()
+            with suppress(LogError):
+                await self._log.close()
             raise ConfigError(explain_log_error(error)) from error
         await self._listener.start()
         self._supervisor.run(self._watch_port(port), "port")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import stat
@@ -126,6 +127,24 @@ def test_file_that_is_not_in_its_place_any_more_is_noticed(how: str, tmp_path: P
         with pytest.raises(LogError) as trouble:
             file.check()
     assert trouble.value.problem is Problem.REMOVED and trouble.value.problem.is_final
+
+
+@needs_posix
+def test_disk_that_fails_for_a_moment_has_not_lost_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing is written meanwhile, and then it goes on."""
+    db = tmp_path / "chat.db"
+    with closing(LogFile(str(db))) as file:
+        with monkeypatch.context() as patch, pytest.raises(LogError) as trouble:
+            patch.setattr(os, "stat", fail_to_read)
+            file.check()
+        file.check()
+    assert trouble.value.problem is Problem.UNUSABLE and not trouble.value.problem.is_final
+
+
+def fail_to_read(path: str) -> os.stat_result:
+    raise OSError(errno.EIO, "Input/output error")
 
 
 @needs_posix

@@ -12,6 +12,7 @@ import pytest
 import server
 from chat.protocol.errors import ConfigError
 from chat.server import runtime
+from chat.server.log.base import LogError, Problem
 from chat.server.settings import read_flags
 from chat.server.shutdown import Shutdown
 from chat.server.supervisor import ServerFailure
@@ -109,6 +110,21 @@ async def test_server_that_lost_its_port_ends_and_says_so(
         await server.serve(read_flags(["--host", "localhost"]), console, shutdown)
     shutdown.close()
     assert not FakeServer.made[-1].is_running
+
+
+async def test_server_whose_log_is_gone_says_where_it_was_saved(
+    tuned: list[object], asked_to_stop: Shutdown, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where that is found by the stop itself."""
+
+    class Failing(FakeServer):
+        async def stop(self) -> None:
+            raise LogError(Problem.SAVED, "chat.db", "chat.db-rescued")
+
+    monkeypatch.setattr(server, "Server", Failing)
+    console: Any = Console()
+    with pytest.raises(ServerFailure, match=r"chat\.db was removed .* is in chat\.db-rescued\."):
+        await server.serve(read_flags(["--host", "localhost"]), console, asked_to_stop)
 
 
 async def test_quiet_server_shows_nothing(

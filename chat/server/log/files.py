@@ -30,6 +30,8 @@ URI_MARK = "file:"
 # For its owner alone: whoever can read the file can read all that was said. SQLite gives -wal and
 # -shm the mode of the file.
 PRIVATE = 0o600
+# What says for good that a file is not where it was; other errors of the disk may pass.
+GONE = (errno.ENOENT, errno.ENOTDIR, errno.ESTALE, errno.ENODEV, errno.ENXIO)
 COMPANION_SUFFIXES = ("-wal", "-shm")
 # The longest thing that SQLite appends to the name, and the longest path it takes (os_unix.c).
 LONGEST_SUFFIX = "-journal"
@@ -122,12 +124,13 @@ class LogFile:
     def check(self) -> None:
         """Raise `LogError` where the path no longer leads to the file: it was removed or replaced.
 
-        Blocks as long as the disk does.
+        Or where that cannot be found out just now. Blocks as long as the disk does.
         """
         try:
             found = _identity_of(os.stat(self._path))
         except OSError as error:
-            raise LogError(Problem.REMOVED, self._path, error.strerror or "") from error
+            problem = Problem.REMOVED if error.errno in GONE else Problem.UNUSABLE
+            raise LogError(problem, self._path, error.strerror or "") from error
         if found != self._identity:
             raise LogError(Problem.REMOVED, self._path)
 
