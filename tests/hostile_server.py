@@ -27,6 +27,8 @@ import chat_pb2
 Message = chat_pb2.Message
 Metadata = Sequence[tuple[str, "str | bytes"]]
 
+# Of a script at random, beside its greeting and its end.
+MAX_STEPS = 6
 FULL_GREETING = (("chat-epoch", "e"), ("chat-generation", "g"), ("chat-after", "0"))
 # The server does what a test wants, so more than gRPC's 4 MiB, and headers of any size.
 OPTIONS = [
@@ -77,6 +79,14 @@ class Answer:
 
 
 @dataclass(frozen=True)
+class Garble:
+    """Take one message, and answer it by this one: under its key, with its kind or another one."""
+
+    answer: Message
+    keeps_kind: bool = True
+
+
+@dataclass(frozen=True)
 class Echo:
     """Confirm all that comes, each with the next id from `first_id` on, until the half-close.
 
@@ -101,7 +111,7 @@ class End:
     trailing: Metadata = ()
 
 
-Step = Greet | Say | Flood | Take | Answer | Echo | Hang | End
+Step = Greet | Say | Flood | Take | Answer | Garble | Echo | Hang | End
 Script = Sequence[Step]
 REFUSED = End(grpc.StatusCode.UNAUTHENTICATED, trailing=(("chat-reason", "TOKEN_INVALID"),))
 
@@ -165,6 +175,9 @@ def _play(step: Step, taken: Iterator[Message], context: Any) -> Iterator[bytes]
     elif isinstance(step, Answer):
         for message in _one(taken):
             yield from map(Message.SerializeToString, step.answer(message))
+    elif isinstance(step, Garble):
+        for message in _one(taken):
+            yield _garbled(step, message).SerializeToString()
     elif isinstance(step, Echo):
         yield from _echoes(step, taken)
     elif isinstance(step, Hang):
@@ -184,6 +197,15 @@ def _one(taken: Iterator[Message]) -> Iterator[Message]:
     message = next(taken, None)
     if message is not None:
         yield message
+
+
+def _garbled(step: Garble, asked: Message) -> Message:
+    answer = Message()
+    answer.CopyFrom(step.answer)
+    answer.key = asked.key
+    if step.keeps_kind:
+        answer.kind = asked.kind
+    return answer
 
 
 def _echoes(step: Echo, taken: Iterator[Message]) -> Iterator[bytes]:
@@ -306,12 +328,12 @@ def scripts() -> strategies.SearchStrategy[list[Step]]:
     """Make the script of one stream: a greeting or none, messages, garbage, and an end."""
     steps: strategies.SearchStrategy[Step] = strategies.one_of(
         strategies.builds(Say, messages(), strategies.integers(1, 3)),
+        strategies.builds(Garble, messages(), strategies.booleans()),
         strategies.builds(Say, strategies.binary(max_size=50)),
-        strategies.builds(Take, strategies.just(0)),
     )
     return strategies.builds(
         lambda greeting, middle, end: [*greeting, *middle, end],
         strategies.lists(greetings(), max_size=1),
-        strategies.lists(steps, max_size=6),
+        strategies.lists(steps, max_size=MAX_STEPS),
         ends(),
     )

@@ -11,7 +11,7 @@ from chat.protocol.names import COMMON_ROOM, check_room, name_key
 # What people may type for the common room; no room of that name can be entered.
 COMMON_WORDS = frozenset({"comum", "common"})
 
-# Of the rooms that were told of, so many can be completed by Tab: the last ones.
+# So many rooms that were told of can be completed by Tab; a server may name as many as it likes.
 MAX_KNOWN_ROOMS = 1000
 
 
@@ -136,7 +136,5 @@ class Rooms:
         """Note that there are these rooms."""
         with self._lock:
             for room in rooms:
-                if room:
+                if room and len(self._known) < MAX_KNOWN_ROOMS:
                     self._known.setdefault(name_key(room), room)
-            while len(self._known) > MAX_KNOWN_ROOMS:
-                del self._known[next(iter(self._known))]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import defaultdict
+from collections.abc import Mapping, Sized
 
 from chat.client.ui.render import shown_name
 from chat.protocol.limits import MAX_PRESENCE_MEMBERS
@@ -12,7 +13,7 @@ from chat_pb2 import KIND_JOINED, KIND_LEFT, KIND_PRESENT, KIND_RENAMED, Message
 
 # A larger room tells nobody who comes and goes: we ask again, so often.
 WHO_SECONDS = 60.0
-# Of more people in one room the others are not remembered: a server may name as many as it likes.
+# Of more people in all rooms the others are not remembered: a server may name as many as it likes.
 MAX_PEOPLE = 10_000
 
 
@@ -99,7 +100,7 @@ class Roster:
     def _replace(self, room: str, old: str, new: str) -> None:
         people = self._people.setdefault(name_key(room), {})
         people.pop(name_key(old), None)
-        if new and len(people) < MAX_PEOPLE:
+        if new and _count(self._people) < MAX_PEOPLE:
             people[name_key(new)] = shown_name(new)
 
     def _rename(self, message: Message) -> None:
@@ -166,11 +167,18 @@ class Roster:
         room = name_key(message.room)
         with self._lock:
             if message.kind == KIND_PRESENT:
-                if len(self._present[room]) < MAX_PEOPLE:
+                if _count(self._present) < MAX_PEOPLE:
                     self._present[room].append(message.user)
                 return False, False
             present = self._present.pop(room, [])
-            self._people[room] = {name_key(name): shown_name(name) for name in present}
+            self._people.pop(room, None)
+            known = present[: MAX_PEOPLE - _count(self._people)]
+            self._people[room] = {name_key(name): shown_name(name) for name in known}
             was_requested = message.key in self._requested
             self._requested.discard(message.key)
             return True, was_requested
+
+
+def _count(people: Mapping[str, Sized]) -> int:
+    """Return how many there are in all rooms."""
+    return sum(map(len, people.values()))

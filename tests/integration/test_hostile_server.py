@@ -1,5 +1,7 @@
 """Servers that mean no good: nothing that they say stops a client, fills it, or steers a terminal.
 
+Beside what they say unasked, they answer what was asked with nonsense.
+
 `make fuzz` sets CHAT_FUZZ, how many times as many scripts are tried.
 """
 
@@ -15,6 +17,7 @@ import grpc
 import pytest
 from fakes import FakeTerminal
 from hostile_server import (
+    MAX_STEPS,
     REFUSED,
     Answer,
     Echo,
@@ -59,6 +62,7 @@ TIMES = int(os.environ.get("CHAT_FUZZ", "1"))
 STEERING = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2028\u2029]|\n(?!    )")
 # What a client holds by itself is 40 MB with its libraries; with each name kept it was a gigabyte.
 MAX_RESIDENT_BYTES = 200 << 20
+MAX_SCRIPTS = 3
 PLAIN_NOTICE = "* This server keeps no history and confirms nothing."
 
 
@@ -243,8 +247,22 @@ class Hearer:
         self.app = App(self.session, self.terminal, "all")
         self.heard: list[Message] = []
 
+    def _ask(self) -> None:
+        session = self.session
+        session.ask_who()
+        session.ask_rooms()
+        session.history(20)
+        session.enter("cozinha")
+        session.leave("aula")
+        session.rename("anna")
+        session.send("psst", to="bia")
+        # A plain or silent server is told nothing but this, and takes one for each of its steps.
+        for _step in range(MAX_SCRIPTS * MAX_STEPS):
+            session.send("oi", room="")
+
     def hear(self) -> None:
-        """Take all that comes, until the refusal that ends the last script."""
+        """Ask for all there is, and take all that comes, until the refusal that ends it."""
+        self._ask()
         for message in self.session:
             self.heard.append(Message.FromString(message.SerializeToString()))
             self.app.receive(message)
@@ -265,11 +283,11 @@ def check_bounded(message: Message) -> None:
 
 
 @settings(
-    max_examples=15 * TIMES,
+    max_examples=10 * TIMES,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
 )
-@given(played=st.lists(scripts(), min_size=1, max_size=3), is_interactive=st.booleans())
+@given(played=st.lists(scripts(), min_size=1, max_size=MAX_SCRIPTS), is_interactive=st.booleans())
 def test_no_script_stops_or_steers_a_client(
     monkeypatch: pytest.MonkeyPatch, played: list[list[Step]], is_interactive: bool
 ) -> None:

@@ -7,6 +7,7 @@ server met, or a silent one, close, abort.
 from __future__ import annotations
 
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from support import DEADLINE_SECONDS
@@ -14,7 +15,15 @@ from support import DEADLINE_SECONDS
 from chat.client import outbox as outbox_module
 from chat.client.outbox import Outbox, Peer, Requests
 from chat.protocol.errors import ChatError
-from chat_pb2 import KIND_ENTERED, KIND_EXITED, KIND_RENAMED, KIND_WHO, Message
+from chat_pb2 import (
+    KIND_ENTERED,
+    KIND_EXITED,
+    KIND_RENAMED,
+    KIND_ROOMS,
+    KIND_UNSPECIFIED,
+    KIND_WHO,
+    Message,
+)
 
 # How long somebody must have waited to be seen waiting.
 WAITING_SECONDS = 0.1
@@ -389,3 +398,27 @@ def test_wishes_are_what_enters_or_leaves_a_room_until_it_is_answered(
     assert [wish.key for wish in outbox.wishes] == ["out"]
     outbox.meet_plain()
     assert outbox.wishes == []
+
+
+def test_request_is_awaited_until_it_is_answered(outbox: Outbox) -> None:
+    """By its kind, since the parts of an answer carry no key; what is said asks for nothing."""
+    outbox.meet_full()
+    outbox.put(Message(kind=KIND_WHO, key="w"))
+    outbox.put(Message(message="oi", key="m"))
+    assert outbox.awaits(KIND_WHO) and not outbox.awaits(KIND_ROOMS)
+    assert not outbox.awaits(KIND_UNSPECIFIED)
+    outbox.acknowledge("w")
+    assert not outbox.awaits(KIND_WHO)
+
+
+@pytest.mark.parametrize("how", ["acknowledge", "abort"])
+def test_wait_for_acknowledgements_ends_with_the_last_one_or_the_session(
+    outbox: Outbox, how: str
+) -> None:
+    """Or when its time is over: then there is more to wait for."""
+    outbox.put(Message(message="oi", key="m"))
+    assert outbox.wait_acknowledged(0.001)
+    with ThreadPoolExecutor() as pool:
+        waiting = pool.submit(outbox.wait_acknowledged, DEADLINE_SECONDS)
+        outbox.acknowledge("m") if how == "acknowledge" else outbox.abort()
+        assert not waiting.result(DEADLINE_SECONDS)

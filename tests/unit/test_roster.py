@@ -185,3 +185,8 @@ def test_no_more_people_are_remembered_than_there_can_be(
     assert roster.names == ["bea", "caio"]
     answer(roster, "eva", "fabio", "gil")
     assert roster.names == ["eva", "fabio"]
+    answer(roster, "gil", room="aula")
+    assert roster.names == ["eva", "fabio"]
+    answer(roster, "eva")
+    answer(roster, "gil", "hugo", room="aula")
+    assert roster.names == ["eva", "gil"]
