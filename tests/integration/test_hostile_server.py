@@ -62,7 +62,7 @@ TIMES = int(os.environ.get("CHAT_FUZZ", "1"))
 STEERING = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2028\u2029]|\n(?!    )")
 # What a client holds by itself is 40 MB with its libraries; with each name kept it was a gigabyte.
 MAX_RESIDENT_BYTES = 200 << 20
-MAX_SCRIPTS = 3
+MAX_SCRIPTS = 2
 PLAIN_NOTICE = "* This server keeps no history and confirms nothing."
 
 
