@@ -19,6 +19,9 @@ from chat_pb2 import KIND_ACTION, KIND_ENTERED, KIND_EXITED, KIND_UNSPECIFIED, M
 MAX_PENDING = 1000
 # Where whoever sends cannot wait, since it is the one who hears the echoes.
 MAX_UNWAITED = 10_000
+# What a full server has been sent and has not echoed; the rest waits here. More would only wait on
+# a slow line, with the answers to the server's pings behind it; less would slow down a long one.
+MAX_IN_FLIGHT_BYTES = 32 << 10
 WISHES = (KIND_ENTERED, KIND_EXITED)
 SAID = (KIND_UNSPECIFIED, KIND_ACTION)
 
@@ -35,9 +38,10 @@ class Peer(Enum):
 class Outbox:
     """Messages in the order in which they were said, until they are acknowledged.
 
-    A full server gets them in that order. As long as it is not known what the server is, what only
-    a full one understands waits, and what is said to the common room goes past it; but not where
-    the last one was a full one, which is about to say so.
+    A full server gets them in that order, no more than `MAX_IN_FLIGHT_BYTES` ahead of its echoes.
+    As long as it is not known what the server is, what only a full one understands waits, and what
+    is said to the common room goes past it; but not where the last one was a full one, which is
+    about to say so.
 
     Bounded: `put` waits while `MAX_PENDING` messages are unacknowledged. `_changed` guards every
     attribute; any thread may call anything.
@@ -48,6 +52,9 @@ class Outbox:
         self._pending: dict[str, Message] = {}  # unacknowledged, by key
         self._requests: dict[str, Message] = {}  # those of them that say nothing to anybody
         self._untaken: deque[Message] = deque()  # what the stream has not taken
+        # What the stream has taken and is unacknowledged, in bytes, by key.
+        self._in_flight: dict[str, int] = {}
+        self._in_flight_bytes = 0
         self._stream = 0  # counts streams: the generator of an earlier one must end
         self._peer = Peer.UNKNOWN
         self._was_full = False  # the last server that said what it is
@@ -91,6 +98,8 @@ class Outbox:
         with self._changed:
             self._peer = Peer.UNKNOWN
             self._untaken = deque([*first, *self._pending.values()])
+            self._in_flight.clear()
+            self._in_flight_bytes = 0
             return Requests(self, self._stream)
 
     def end_stream(self) -> None:
@@ -149,6 +158,7 @@ class Outbox:
             message = self._next_understood()
             assert message is not None
             self._untaken.remove(message)
+            self._note_in_flight(message)
             if self._peer is Peer.PLAIN:
                 # Handed over is all there is to know.
                 self._pending.pop(message.key, None)
@@ -160,7 +170,19 @@ class Outbox:
             return True
         if not self._untaken:
             return self._is_closing
+        may_echo = self._peer in (Peer.UNKNOWN, Peer.FULL)
+        if may_echo and self._in_flight_bytes >= MAX_IN_FLIGHT_BYTES:
+            return False
         return self._next_understood() is not None
+
+    def _note_in_flight(self, message: Message) -> None:
+        if message.key in self._pending:
+            self._land(message.key)  # a program may have used the key before
+            self._in_flight[message.key] = message.ByteSize()
+            self._in_flight_bytes += self._in_flight[message.key]
+
+    def _land(self, key: str) -> None:
+        self._in_flight_bytes -= self._in_flight.pop(key, 0)
 
     def _next_understood(self) -> Message | None:
         """Return the next message that the server will understand, as far as is known."""
@@ -183,6 +205,7 @@ class Outbox:
         with self._changed:
             self._pending.pop(key, None)
             self._requests.pop(key, None)
+            self._land(key)
             self._changed.notify_all()
 
     # The end.

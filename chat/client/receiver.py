@@ -225,6 +225,7 @@ class Receiver:
     def _greet(self, greeting: Greeting) -> bool:
         """Take the server's first word; return False if the stream must be opened anew."""
         if not greeting.epoch:
+            self._outbox.meet_silence()
             return True  # a plain server, or a refusal: what comes next will tell
         if not self._cursor.meet_log(greeting):
             self._is_new_log = True

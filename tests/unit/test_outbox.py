@@ -422,3 +422,49 @@ def test_wait_for_acknowledgements_ends_with_the_last_one_or_the_session(
         waiting = pool.submit(outbox.wait_acknowledged, DEADLINE_SECONDS)
         outbox.acknowledge("m") if how == "acknowledge" else outbox.abort()
         assert not waiting.result(DEADLINE_SECONDS)
+
+
+# How far ahead of its echoes a full server is sent messages.
+
+
+def test_only_so_much_is_on_its_way_to_a_full_server(
+    full: Requests, outbox: Outbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The rest waits for the echoes; a single message is never too large."""
+    size = said("0").ByteSize()
+    monkeypatch.setattr(outbox_module, "MAX_IN_FLIGHT_BYTES", 2 * size)
+    for number in range(4):
+        outbox.put(said(str(number)))
+    assert taken(full) == ["0", "1"]
+    outbox.acknowledge("0")
+    assert taken(full) == ["2"]
+    outbox.acknowledge("somebody else's")
+    assert not full.is_ready
+    outbox.put(said("2"))  # the same key once more
+    outbox.acknowledge("1")
+    outbox.acknowledge("2")
+    assert taken(full) == ["3", "2"]
+    for key in ("2", "3"):
+        outbox.acknowledge(key)
+    outbox.put(said("x" * 10 * size))
+    outbox.put(said("later"))
+    assert taken(full) == ["x" * 10 * size]
+    outbox.end_stream()
+    again = outbox.begin_stream()
+    outbox.meet_full()
+    assert taken(again) == ["x" * 10 * size]
+
+
+def test_who_confirms_nothing_is_sent_all(outbox: Outbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A plain server, or one that says nothing: there is no echo to wait for."""
+    monkeypatch.setattr(outbox_module, "MAX_IN_FLIGHT_BYTES", 1)
+    requests = outbox.begin_stream()
+    for number in range(3):
+        outbox.put(said(str(number)))
+    assert taken(requests) == ["0"]
+    assert outbox.meet_silence()
+    assert taken(requests) == ["1", "2"]
+    outbox.meet_plain()
+    for number in range(3, 6):
+        outbox.put(said(str(number)))
+    assert taken(requests) == ["3", "4", "5"]
