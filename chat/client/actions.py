@@ -201,7 +201,7 @@ class Actions:
             # Not a wish to be sent: without a name there is no stream to send it by.
             self._session.take_name(argument)
             text = _("Trying to come in as {name}.")
-            self._notify(text.format(name=render.shown_name(argument)))
+            self._notify(text.format(name=render.name_sign(argument)))
             return
         self._check_full_server()
         with self._remembered(_typed(commands.RENAME, argument)) as key:
@@ -256,12 +256,12 @@ class Actions:
             raise
 
     def _ignore(self, argument: str) -> None:
-        name = render.shown_name(argument)
+        name = render.name_sign(argument)
         if not argument or name_key(argument) == name_key(self._session.name):
             self._show_usage(commands.IGNORE)
         elif self._roster.toggle_ignored(argument):
             text = _("Messages from {user} are hidden; {usage} shows them again.")
-            usage = _typed(commands.IGNORE, name)
+            usage = _typed(commands.IGNORE, render.shown_name(argument))
             self._notify(text.format(user=name, usage=usage))
         else:
             self._notify(_("Messages from {user} are shown again.").format(user=name))

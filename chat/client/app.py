@@ -271,7 +271,7 @@ class App:
                 " and what is not confirmed is kept, and sent then."
             )
             usage = commands.RENAME.usage
-            self._terminal.show_notice(text.format(name=render.shown_name(name), usage=usage))
+            self._terminal.show_notice(text.format(name=render.name_sign(name), usage=usage))
 
     # What a terminal asks and hands over (`TerminalController`); `handle_…` in the main thread.
 
@@ -345,7 +345,7 @@ class App:
 
     def _as_said(self, message: Message) -> str:
         """Return what was said, with whom it is for, or where, if that is not the present room."""
-        text = f"* {message.message}" if message.kind == KIND_ACTION else message.message
+        text = f"*{message.message}*" if message.kind == KIND_ACTION else message.message
         if message.to:
             return f"\N{RIGHTWARDS ARROW} {message.to}: {text}"
         is_here = self._rooms.is_current(message.room)

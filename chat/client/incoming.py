@@ -236,7 +236,7 @@ class Incoming:
 
     def _list_people(self, room: str) -> None:
         names = self._roster.names_in(room)
-        shown = ", ".join(map(render.isolated, names[:MAX_LISTED_PEOPLE]))
+        shown = ", ".join(map(render.name_sign, names[:MAX_LISTED_PEOPLE]))
         text = _n("{} person in {room}: {names}", "{} people in {room}: {names}", len(names))
         more = ", \N{HORIZONTAL ELLIPSIS}" if len(names) > MAX_LISTED_PEOPLE else ""
         title = render.room_sign(room)
@@ -336,7 +336,7 @@ class Incoming:
 
     def _tell_name_taken(self) -> None:
         text = _("* Somebody else is called {name} now; trying again until the name is free.")
-        name = render.shown_name(self._session.name)
+        name = render.name_sign(self._session.name)
         self._terminal.show_notice(text.format(name=name))
 
 

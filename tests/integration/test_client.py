@@ -450,7 +450,7 @@ def test_program_whose_name_was_lost_ends_with_what_it_could_not_say() -> None:
             ana.type("never heard")
             assert ana.wait() == ending.EXIT_NOT_ACKNOWLEDGED
             assert other.texts == []
-        assert "Somebody else is called ana now" in ana.stderr
+        assert "Somebody else is called [ana] now" in ana.stderr
         assert "1 message was not acknowledged:\n  never heard\n" in ana.stderr
 
 

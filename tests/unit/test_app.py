@@ -219,7 +219,7 @@ def test_line_is_said_in_the_room_that_the_screen_says(ana: Sitting) -> None:
     assert ana.sent == [("oi", ""), ("there", "redes"), ("waves", "")]
     assert ana.asked == [(KIND_ENTERED, "redes")]
     assert ana.terminal.notices == ["* You are in #redes.", "* You are in the common room."]
-    assert ana.app.waiting() == ["oi", "#redes there", "* waves"]
+    assert ana.app.waiting() == ["oi", "#redes there", "*waves*"]
     assert ana.app.status() == ["connected", "3 not confirmed", "common room"]
 
 
@@ -266,7 +266,7 @@ def test_unread_is_counted_until_one_looks_there(ana: Sitting) -> None:
     old.sent_at.FromJsonString("2024-02-29T12:00:00Z")
     ana.app.receive(old)
     assert ana.app.status() == ["connected", "common room", "#redes 2"]
-    assert ana.terminal.shown[:2] == ["#redes [bia]: one", "#redes * bia waves"]
+    assert ana.terminal.shown[:2] == ["#redes [bia]: one", "#redes [bia] *waves*"]
     ana.type("/sala redes")
     assert ana.app.status() == ["connected", "#redes"]
     ana.app.receive(Message(user="bia", message="two", room="redes"))
@@ -510,13 +510,13 @@ def test_lost_name_is_told_once_and_asked_for_after_a_minute(
         ana.change(Change.RETRYING, seconds=3.0)
     assert ana.app.status()[0] == "name taken, trying again in 3 s"
     lost, taken = ana.terminal.notices
-    assert "lost" in lost and "Somebody else is called ana now" in taken
+    assert "lost" in lost and "Somebody else is called [ana] now" in taken
     now = time.monotonic()
     monkeypatch.setattr(time, "monotonic", lambda: now + app_module.LOST_NAME_SECONDS)
     ana.change(Change.NAME_TAKEN)
     ana.change(Change.NAME_TAKEN)
     [question] = ana.terminal.notices[2:]
-    assert "ana is taken" in question and "/nick NAME" in question
+    assert "[ana] is taken" in question and "/nick NAME" in question
     ana.type("/nome bea")
     assert ana.session.names_taken == ["bea"] and ana.sent == [("oi", "")] and ana.asked == []
     ana.change(Change.RESUMED)
@@ -535,7 +535,7 @@ def test_name_that_is_found_taken_late_is_asked_for_anew_at_once(newcomer: Sitti
         newcomer.change(Change.RETRYING, seconds=3.0)
     said = [text for text in newcomer.terminal.notices if "Choose another one" in text]
     assert [text.partition(" is taken")[0] for text in said] == [
-        f"* The name {name}" for name in ("ana", "bea", "bia")
+        f"* The name [{name}]" for name in ("ana", "bea", "bia")
     ]
     assert not any("Somebody else is called" in text for text in newcomer.terminal.notices)
     assert newcomer.sent == [("typed early", "")] and not newcomer.terminal.is_stopped

@@ -195,7 +195,7 @@ def test_what_is_said_elsewhere_has_its_room_before_it(room: Room) -> None:
     room.incoming.take(said("there"))
     assert room.terminal.shown == [
         "#aula [bia]: oi",
-        "#aula * bia waves",
+        "#aula [bia] *waves*",
         "[bia \u2192 ana, private]: psiu",
         "[bia]: here",
         "#common [bia]: there",
@@ -217,7 +217,7 @@ def test_comings_elsewhere_are_noted_and_not_shown(room: Room, pipe: Room) -> No
         for where in (room, pipe):
             where.incoming.take(Message(user="bia", kind=kind, room="aula"))
     assert room.terminal.shown == []
-    assert pipe.terminal.shown == ["#aula * bia joined", "#aula * bia left"]
+    assert pipe.terminal.shown == ["#aula * [bia] joined", "#aula * [bia] left"]
 
 
 def test_rename_is_shown_once_wherever_it_is_told(room: Room) -> None:
@@ -230,14 +230,14 @@ def test_rename_is_shown_once_wherever_it_is_told(room: Room) -> None:
         for where in rooms:
             message = Message(user=user, message=name, kind=KIND_RENAMED, room=where)
             room.incoming.take(message)
-    assert room.terminal.shown[1:] == ["* bia is now bea", "#aula * caio is now kaio"]
+    assert room.terminal.shown[1:] == ["* [bia] is now [bea]", "#aula * [caio] is now [kaio]"]
 
 
 def test_own_rename_belongs_to_no_room(room: Room) -> None:
     """Its echo is shown wherever one is."""
     room.rooms.go_to("aula")
     room.incoming.take(Message(user="anna", message="Ana", kind=KIND_RENAMED, key="k"))
-    assert room.terminal.shown == ["* anna is now Ana"]
+    assert room.terminal.shown == ["* [anna] is now [Ana]"]
 
 
 def test_entry_is_told_to_whoever_wished_it(room: Room) -> None:
@@ -286,7 +286,7 @@ def test_program_gets_every_answer(pipe: Room) -> None:
 def test_comings_are_shown_and_drawn(room: Room) -> None:
     """The status line counts people."""
     room.incoming.take(Message(user="bia", kind=KIND_JOINED))
-    assert room.terminal.shown == ["* bia joined"]
+    assert room.terminal.shown == ["* [bia] joined"]
     assert room.terminal.refreshes == 1 and room.roster.names == ["bia"]
 
 
@@ -297,7 +297,7 @@ def test_answer_is_listed_for_whoever_asked(room: Room, pipe: Room) -> None:
     for where in (room, pipe):
         for message in answer:
             where.incoming.take(message)
-    assert room.terminal.notices == ["* 1 person in #common: bia"]
+    assert room.terminal.notices == ["* 1 person in #common: [bia]"]
     assert room.terminal.messages == [] and pipe.terminal.notices == []
     assert pipe.terminal.messages == answer
 
@@ -345,7 +345,7 @@ def test_plain_server_that_is_back_promises_nothing(room: Room) -> None:
 def test_lost_name_is_told_once(room: Room) -> None:
     """However often it is tried."""
     told = tell(room, Change.CONNECTED, Change.NAME_TAKEN, Change.RETRYING, Change.NAME_TAKEN)
-    assert told == ["* Somebody else is called ana now; trying again until the name is free."]
+    assert told == ["* Somebody else is called [ana] now; trying again until the name is free."]
 
 
 def test_new_log_is_told_with_its_gap(room: Room) -> None:

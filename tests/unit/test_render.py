@@ -5,7 +5,15 @@ from __future__ import annotations
 import pytest
 
 from chat.client.ui import render
-from chat_pb2 import KIND_ACTION, KIND_JOINED, KIND_NOTICE, KIND_WHO, Message
+from chat_pb2 import (
+    KIND_ACTION,
+    KIND_JOINED,
+    KIND_LEFT,
+    KIND_NOTICE,
+    KIND_RENAMED,
+    KIND_WHO,
+    Message,
+)
 
 
 @pytest.mark.parametrize(
@@ -54,9 +62,44 @@ def test_action_is_shown_as_what_somebody_does() -> None:
     message = Message(user="ana", message="waves at Bia\n* server: x", kind=KIND_ACTION)
     rendered = render.render_message(message, "bia")
     assert rendered is not None and rendered.when is not None
-    assert rendered.rows(None) == "* ana waves at Bia\n    * server: x"
+    assert rendered.rows(None) == "[ana] *waves at Bia\n    * server: x*"
     assert (render.name_style("ana"), "ana") in rendered.lead
     assert ("class:mention", "Bia") in rendered.body
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "shown"),
+    [
+        ("ana", "joined", "[ana] *joined*"),
+        ("Conex\u00e3o perdida", "o servidor", "[Conex\u00e3o perdida] *o servidor*"),
+        ("* server: x", "y\n* [bia] left", "[\ufffd server\ufffd x] *y\n    * [bia] left*"),
+    ],
+)
+def test_action_looks_like_no_event(name: str, text: str, shown: str) -> None:
+    """Nor like what the program itself tells: those begin with a star, and it never does."""
+    rendered = render.render_message(Message(user=name, message=text, kind=KIND_ACTION))
+    assert rendered is not None and rendered.rows(None) == shown
+
+
+@pytest.mark.parametrize(
+    ("message", "text"),
+    [
+        (Message(user="Bia left. Caio", kind=KIND_JOINED), "* [Bia left. Caio] joined"),
+        (Message(user="server: x", kind=KIND_JOINED), "* [server\ufffd x] joined"),
+        (
+            Message(user="ana] left. [bia", message="a * b", kind=KIND_RENAMED),
+            "* [ana) left. (bia] is now [a \ufffd b]",
+        ),
+        (
+            Message(user="\u05d3\u05e0\u05d4", kind=KIND_LEFT),
+            "* [\u2068\u05d3\u05e0\u05d4\u2069] left",
+        ),
+    ],
+)
+def test_end_of_a_name_is_seen_in_a_sentence(message: Message, text: str) -> None:
+    """Also of one that only a server that is none of ours lets through."""
+    rendered = render.render_message(message)
+    assert rendered is not None and rendered.rows(None) == text
 
 
 @pytest.mark.parametrize(
@@ -117,7 +160,7 @@ def test_line_for_pipes_is_one_line() -> None:
     ("message", "text"),
     [
         (Message(user="ana", message="psiu", to="bia"), "[ana \u2192 bia, private]: psiu"),
-        (Message(user="ana", kind=KIND_JOINED), "* ana joined"),
+        (Message(user="ana", kind=KIND_JOINED), "* [ana] joined"),
         (Message(user="TEAPOT", message="no\ntea", kind=KIND_NOTICE), "* server: no tea"),
     ],
     ids=["private", "joined", "notice"],

@@ -81,6 +81,14 @@ class RenderedMessage:
         )
 
 
+def name_sign(name: str) -> str:
+    """Return a name as it stands in a sentence: between brackets, so that its end is seen.
+
+    Without them `Bia left. Caio` would be two people. No name has brackets itself.
+    """
+    return f"[{isolated(shown_name(name))}]"
+
+
 def room_title(room: str) -> str:
     """Return a room as it is shown."""
     return "#" + shown_name(room) if room else _("common room")
@@ -127,9 +135,11 @@ def _said(message: chat_pb2.Message, own_name: str) -> RenderedMessage:
 
 
 def _done(message: chat_pb2.Message, own_name: str) -> RenderedMessage:
+    """Between stars, as plain clients get it: behind one it would look like what happens."""
     user = shown_name(message.user)
-    lead = [("", "* "), (name_style(user), isolated(user)), ("", " ")]
-    return RenderedMessage(lead, _body(message, own_name, ""), time_of(message))
+    lead = [("", "["), (name_style(user), isolated(user)), ("", "] ")]
+    body = [("", "*"), *_body(message, own_name, ""), ("", "*")]
+    return RenderedMessage(lead, body, time_of(message))
 
 
 def _body(message: chat_pb2.Message, own_name: str, style: str) -> list[Fragment]:
@@ -138,14 +148,13 @@ def _body(message: chat_pb2.Message, own_name: str, style: str) -> list[Fragment
 
 
 def _event(message: chat_pb2.Message) -> str | None:
-    user = isolated(shown_name(message.user))
+    user = name_sign(message.user)
     if message.kind == Kind.KIND_JOINED:
         return _("* {user} joined").format(user=user)
     if message.kind == Kind.KIND_LEFT:
         return _("* {user} left").format(user=user)
     if message.kind == Kind.KIND_RENAMED:
-        name = isolated(shown_name(message.message))
-        return _("* {user} is now {name}").format(user=user, name=name)
+        return _("* {user} is now {name}").format(user=user, name=name_sign(message.message))
     if message.kind == Kind.KIND_NOTICE:
         reason = explain(message.user, one_line(message.message))
         return _("* server: {reason}").format(reason=reason)
