@@ -23,23 +23,30 @@ RTL_CLASSES = frozenset({"R", "AL", "AN"})
 # What shows nothing: soft hyphen, fillers, word joiners, invisible operators, variation selectors
 # of other scripts, interlinear marks and tags (Default_Ignorable_Code_Point).
 _INVISIBLE = re.compile(
+    "(\U0001f3f4[\U000e0030-\U000e0039\U000e0061-\U000e007a]{3,6}\U000e007f)|"  # England's flag
     "[\u00ad\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b\u2060-\u206f\u3164\ufe00-\ufe0e\ufeff"
     "\uffa0\ufff0-\uffff\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff]"
 )
 # A (non-)joiner belongs between two characters of a script or emoji that knows it.
 _STRAY_JOINER = re.compile("(?<![^\x00-\x7f])[\u200c\u200d]|[\u200c\u200d](?![^\x00-\x7f])")
 _JOINERS = re.compile("[\u200c\u200d]{2,}")
-# What makes emoji of other characters, or one of several: terminals do not agree on the width of
-# the result, and where they think otherwise than we the rows break at the wrong place.
-_EMOJI_SIGN = re.compile("\ufe0f|(?<=[\u2190-\u2bff\U0001f000-\U0001fbff])\u200d")
+# U+FE0F asks for the emoji of a character that has one; after others it is but invisible, as are a
+# joiner with no emoji after it, and the tags of a flag but those of a region.
+EMOJI_STYLE = "\ufe0f"
+_EMOJI = (
+    "\u00a9\u00ae\u203c\u2049\u2122\u2139\u2190-\u2bff\u3030\u303d\u3297\u3299\U0001f000-\U0001fbff"
+)
+_STRAY_EMOJI_SIGN = re.compile(
+    f"(?<![{_EMOJI}0-9#*])\ufe0f|(?<=[0-9#*])\ufe0f(?!\u20e3)|(?<=[{_EMOJI}\ufe0f])\u200d(?![{_EMOJI}])"
+)
 
 
 def clean(text: str) -> str:
     """Return `text` without anything that steers, reorders, hides or piles up; tabs are spaces."""
     if text.isascii():
         return clean_message(text).replace("\t", INDENT)
-    text = _EMOJI_SIGN.sub("", clean_message(text)).replace("\t", INDENT)
-    text = _INVISIBLE.sub(REPLACEMENT, text)
+    text = _STRAY_EMOJI_SIGN.sub("", clean_message(text)).replace("\t", INDENT)
+    text = _INVISIBLE.sub(lambda found: found[1] or REPLACEMENT, text)
     text = _STRAY_JOINER.sub(REPLACEMENT, _JOINERS.sub(REPLACEMENT, text))
     return "".join(_with_few_marks(text))
 

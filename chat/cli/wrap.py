@@ -11,10 +11,11 @@ import unicodedata
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
-from itertools import accumulate
+from itertools import accumulate, repeat
 from typing import IO, Any
 
-from chat.cli.display import END_ISOLATE, INDENT, ISOLATE, has_rtl, isolated
+from chat.cli.display import EMOJI_STYLE, END_ISOLATE, INDENT, ISOLATE, has_rtl, isolated
+from chat.cli.graphemes import graphemes
 
 try:
     from wcwidth import wcwidth
@@ -44,9 +45,15 @@ def cell_width(character: str) -> int:
     return max(0, wcwidth(character)) or int(not is_mark and character not in WITHOUT_WIDTH)
 
 
+def grapheme_width(grapheme: str) -> int:
+    """Return how many columns a grapheme takes at most: as if none of its parts were joined."""
+    width = sum(map(cell_width, grapheme))
+    return max(width, 2) if EMOJI_STYLE in grapheme else width
+
+
 def text_width(text: str) -> int:
     """Return how many columns a text takes at most."""
-    return len(text) if text.isascii() else sum(map(cell_width, text))
+    return len(text) if text.isascii() else sum(map(grapheme_width, graphemes(text)))
 
 
 def cut(text: str, columns: int) -> str:
@@ -54,11 +61,11 @@ def cut(text: str, columns: int) -> str:
     if text_width(text) <= columns:
         return text
     width, kept = 1, []
-    for character in text:
-        width += cell_width(character)
+    for grapheme in graphemes(text):
+        width += grapheme_width(grapheme)
         if width > columns:
             break
-        kept.append(character)
+        kept.append(grapheme)
     return "".join(kept) + "\N{HORIZONTAL ELLIPSIS}"
 
 
@@ -123,7 +130,7 @@ class Rows:
         self._columns = columns
         self._indent = indent
         # How many columns the text takes up to each character; line feeds take none.
-        widths = map(cell_width, text.replace("\n", ISOLATE))
+        widths = _widths(text.replace("\n", ISOLATE), columns - indent)
         self._widths: Sequence[int] = (
             range(len(text) + 1) if text.isascii() else [*accumulate(widths, initial=0)]
         )
@@ -168,6 +175,20 @@ class Rows:
             return begin if width <= movable else end
         word = self._widths[end] - self._widths[space + 1]
         return space + 1 if word <= max(width // 2, movable) else end
+
+
+def _widths(text: str, columns: int) -> Iterator[int]:
+    """Yield how many columns each character takes; the first of a grapheme takes all of them.
+
+    So no row ends inside of it, unless even a row of its own (`columns`) has no room for it.
+    """
+    for grapheme in graphemes(text):
+        width = grapheme_width(grapheme)
+        if width > columns:
+            yield from map(cell_width, grapheme)
+        else:
+            yield width
+            yield from repeat(0, len(grapheme) - 1)
 
 
 class Fragments:

@@ -172,6 +172,9 @@ def test_keys_go_by_what_a_person_sees(server: RunningServer) -> None:
         b.wait_for_text("xe\u0301y\u2764\ufe0f")
         ana.type(f"ação e cafe\u0301{ALT_B}{ALT_B}um {CTRL_W}{ALT_D}\r")
         b.wait_for_text("ação  cafe\u0301")
+        said = f"{FAMILY}\u2764\ufe0f{BRAZIL}"
+        b.say(said, key="graphemes")
+        eventually(lambda: f"]: {said}".encode() in ana.bytes, what=lambda: ana.bytes)
 
 
 @pytest.mark.parametrize("term", ["xterm-256color", "dumb"])

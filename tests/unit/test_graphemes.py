@@ -7,8 +7,8 @@ import sys
 
 import pytest
 
-from chat.client.ui import graphemes as module
-from chat.client.ui.graphemes import end_of, graphemes, start_of, words_of
+from chat.cli import graphemes as module
+from chat.cli.graphemes import end_of, graphemes, start_of, words_of
 
 FAMILY = "\U0001f468\u200d\U0001f469\u200d\U0001f467"
 BRAZIL, ARGENTINA = "\U0001f1e7\U0001f1f7", "\U0001f1e6\U0001f1f7"

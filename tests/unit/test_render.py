@@ -15,6 +15,9 @@ from chat_pb2 import (
     Message,
 )
 
+# The tags of a region are the only ones that are shown, as its flag.
+ENGLAND = "\U0001f3f4\U000e0067\U000e0062\U000e0065\U000e006e\U000e0067\U000e007f"
+
 
 @pytest.mark.parametrize(
     ("name", "shown"),
@@ -43,8 +46,16 @@ def test_name_cannot_leave_its_brackets(name: str, shown: str) -> None:
     [
         ("tab\there", "tab    here"),
         ("soft\u00adhyphen", "soft�hyphen"),
-        ("❤\ufe0f", "❤"),
-        ("👩\u200d💻", "👩💻"),
+        ("❤\ufe0f!", "❤\ufe0f!"),
+        ("👩\u200d💻", "👩\u200d💻"),
+        ("\U0001f3f3\ufe0f\u200d\U0001f308", "\U0001f3f3\ufe0f\u200d\U0001f308"),
+        ("1\ufe0f\u20e3", "1\ufe0f\u20e3"),
+        (ENGLAND, ENGLAND),
+        ("❤\ufe0f\ufe0f", "❤\ufe0f"),
+        ("a\ufe0f1\ufe0f2", "a12"),
+        ("👩\u200d", "👩"),
+        ("👩\u200d\u200d👩", "👩\u200d👩"),
+        ("👩\u200dé", "👩é"),
         ("می\u200cخواهم", "می\u200cخواهم"),
         ("a\u200db", "a�b"),
         ("é\u200c\u200cé", "é��é".replace("��", "�")),

@@ -43,6 +43,27 @@ def test_no_row_is_wider_than_the_terminal(text: str, columns: int) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    "grapheme", ["🇧🇷", "👨\u200d👩\u200d👧", "👍🏽", "❤\ufe0f", "e\u0301", "1\ufe0f\u20e3"]
+)
+@pytest.mark.parametrize("columns", [20, 21, 22, 23, 80])
+def test_no_grapheme_is_cut_at_the_end_of_a_row(grapheme: str, columns: int) -> None:
+    """Each row has whole ones."""
+    fitted = rows(render.clean(grapheme * 60), columns, "[ana]: ")
+    counts = [row.removeprefix("[ana]: ").strip().count(grapheme) for row in fitted]
+    assert sum(counts) == 60
+    assert all(text_width(row) <= columns for row in fitted)
+    assert cut(grapheme * 60, columns).removesuffix("…").replace(grapheme, "") == ""
+
+
+def test_grapheme_that_no_row_has_room_for_is_cut() -> None:
+    """A hundred people are joined to one; no terminal draws them so."""
+    crowd = "\u200d".join("👨" * 100)
+    fitted = rows(render.clean(crowd), 20)
+    assert all(text_width(row) <= 20 for row in fitted)
+    assert "".join(row.strip() for row in fitted) == crowd
+
+
 @pytest.mark.parametrize("text", ["x" * 300, "a b " * 90, "oi\n[bia]: sim", "漢" * 99])
 def test_later_rows_are_indented(text: str) -> None:
     """Only the first row begins where lines of the conversation begin."""

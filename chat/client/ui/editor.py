@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import signal
 import sys
 import textwrap
@@ -71,6 +72,8 @@ MAX_WAITING_ROWS = 3
 # Below this the prompt is not the name.
 NARROW_COLUMNS = 40
 SEPARATOR = " \N{MIDDLE DOT} "
+# What makes an emoji of another character, or one of several.
+EMOJI_JOINT = re.compile("\ufe0f|(?<=[\u2190-\u2bff\ufe0f\U0001f000-\U0001fbff])\u200d")
 
 # Terminals that break long rows anew when they become narrower, by the variables that they set.
 # Over ssh they are not seen: then one row too few is cleared, rather than one too many.
@@ -404,7 +407,7 @@ class EditorLayout:
     def _waiting_rows(self) -> StyleAndTextTuples:
         """Return what is on its way, dim, the newest last."""
         waiting = self._controller.waiting()
-        rows = [render.one_line(line) for line in waiting[:MAX_WAITING_ROWS]]
+        rows = [apart(render.one_line(line)) for line in waiting[:MAX_WAITING_ROWS]]
         left = len(waiting) - len(rows)
         if left:
             more = _n("and {} more", "and {} more", left).format(left)
@@ -484,7 +487,7 @@ class Visible(Processor):
         """Replace each such character by one sign, so that the cursor stays where it is."""
         return Transformation(
             [
-                (fragment[0], "".join(map(_visible, fragment[1])))
+                (fragment[0], apart("".join(map(_visible, fragment[1]))))
                 for fragment in transformation_input.fragments
             ]
         )
@@ -494,6 +497,15 @@ def _visible(character: str) -> str:
     # Between two letters that a joiner may join.
     shown = character if character.isascii() else render.clean(f"é{character}é")[1:-1]
     return shown if len(shown) == 1 else character
+
+
+def apart(text: str) -> str:
+    """Return `text` with each part of an emoji for itself, in as many characters.
+
+    Terminals do not agree on the width of the whole: where one drew it in another one than
+    prompt_toolkit reckons with, the cursor would be at the wrong place.
+    """
+    return text if text.isascii() else EMOJI_JOINT.sub("\N{ZERO WIDTH SPACE}", text)
 
 
 def rows_of(text: Callable[[], StyleAndTextTuples]) -> Window:

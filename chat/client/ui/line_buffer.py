@@ -13,7 +13,7 @@ from prompt_toolkit.cache import FastDictCache
 from prompt_toolkit.document import Document
 from prompt_toolkit.selection import SelectionState
 
-from chat.client.ui.graphemes import end_of, start_of, words_of
+from chat.cli.graphemes import end_of, start_of, words_of
 
 
 class LineDocument(Document):
