@@ -23,9 +23,7 @@ import grpc
 from grpc._cython import cygrpc  # type: ignore[attr-defined]
 
 from chat.protocol.limits import HEADER_OVERHEAD_BYTES, MAX_METADATA_BYTES
-
-# A peer that takes nothing in would hold its answer back for ever.
-ANSWER_SECONDS = 2.0
+from chat.server.status import bounded_abort
 
 # In one step of a task: in that of a call grpcio and we make them of all metadata, each once.
 MAX_PAIRS = 4 * MAX_METADATA_BYTES // HEADER_OVERHEAD_BYTES
@@ -82,13 +80,13 @@ def _is_short(call: Any) -> bool:
 
 async def _end(call: Any, code: grpc.StatusCode, text: str) -> None:
     """End a call with a status, if anybody is left to be told."""
-    ending = _context_of(call).abort(code, text)
-    # The exceptions in which this ends keep these frames, and the call keeps them, until Python
-    # looks for cycles: that is rare, and does not go by megabytes.
+    context = _context_of(call)
+    # Neither this frame nor the exception in which it ends may keep the call and all it brought
+    # until Python looks for cycles: that is rare, and does not go by megabytes.
     del call
-    # The peer may be gone, or not read, or the server stop.
-    with suppress(cygrpc.BaseError, asyncio.TimeoutError):
-        await asyncio.wait_for(ending, ANSWER_SECONDS)
+    # The peer may be gone, or not read, or the server stop: nobody is left to be told.
+    with suppress(cygrpc.BaseError, cygrpc.AbortError):
+        await bounded_abort(context, code, text)
 
 
 def _context_of(call: Any) -> Any:

@@ -10,6 +10,8 @@ from typing import Any
 
 import grpc
 
+from chat.server.status import bounded_abort
+
 
 class StandardServices:
     """Health (grpc.health.v1) for the server as a whole and for each of `services`; reflection.
@@ -56,7 +58,7 @@ def _make_health(names: tuple[str, ...]) -> Any:
         async def Watch(self, request: Any, context: Any) -> None:
             """Tell the state of a service, and each change of it, until the caller goes."""
             if request.service not in names:
-                await context.abort(grpc.StatusCode.NOT_FOUND, "unknown service")
+                await bounded_abort(context, grpc.StatusCode.NOT_FOUND, "unknown service")
             await super().Watch(request, context)
 
     return Health()

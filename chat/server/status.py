@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from contextlib import suppress
 from typing import Any
 
 import grpc
@@ -48,8 +47,28 @@ async def bounded_abort(
     context: Any, code: grpc.StatusCode, text: str, trailing: Sequence[tuple[str, Any]] = ()
 ) -> None:
     """End the stream with a status; a reader that does not read cannot hold that up for ever."""
-    with suppress(asyncio.TimeoutError):
+    try:
         await asyncio.wait_for(context.abort(code, text, tuple(trailing)), ABORT_SECONDS)
+    except asyncio.TimeoutError:
+        pass
+    except (grpc.aio.BaseError, asyncio.CancelledError) as end:
+        _forget_frames_of(end)
+        raise
+
+
+def _forget_frames_of(end: BaseException) -> None:
+    """Let go, when the call has ended, of the frames by which its end refers to the call itself.
+
+    gRPC keeps the exception as long as the call: a cycle that would hold all that the call brought
+    until the collector looks for cycles, which is rare (`runtime.tune_gc`).
+    """
+
+    def forget(_task: object) -> None:
+        end.__traceback__ = end.__context__ = None
+
+    handler = asyncio.current_task()
+    if handler is not None:
+        handler.add_done_callback(forget)
 
 
 def _rich_details(code: grpc.StatusCode, error: ChatError) -> tuple[tuple[str, bytes], ...]:
