@@ -1,0 +1,105 @@
+"""What others notice of one stranger's attacks; a row for each of `tests/attacks.py`.
+
+    python bench/attack_table.py [SCALE SECONDS [NAME…]]
+
+At full size unless SCALE says less. `docs/security.md` says what stops each. Exit code 1: one of
+them went above what others may notice. On Linux it goes into a network of its own, where the
+attacker has another address than everybody else.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
+
+from attacks import ATTACKS
+from hostile_client import STRANGE_ADDRESSES, strange_address
+from siege import MAX_GROWTH, MAX_MEMORY_BYTES, Outcome, besiege
+
+MAX_SLOWDOWN = 3.0
+SET_UP = f"ip link set lo up && ip address add {STRANGE_ADDRESSES[0]}/32 dev lo"
+HEAD = (
+    "attack", "quiet ms", "p95", "attacked ms", "p95", "times", "other p95", "stall s", "join ms",
+    "MB before", "peak", "after", "again", "files", "lines", "stop s", "what it did",
+)  # fmt: skip
+
+
+def row(cells: Sequence[str]) -> str:
+    """Return one row of the table."""
+    return f"| {' | '.join(cells)} |"
+
+
+def cells_of(outcome: Outcome) -> list[str]:
+    """Return what stands in an attack's row."""
+    before, after, again = outcome.before, outcome.after, outcome.again
+    return [
+        outcome.name,
+        *(f"{seconds * 1e3:.1f}" for seconds in (outcome.quiet, outcome.quiet_p95)),
+        *(f"{seconds * 1e3:.1f}" for seconds in (outcome.attacked, outcome.attacked_p95)),
+        f"{outcome.slowdown:.1f}",
+        f"{outcome.machine_p95 * 1e3:.1f}",
+        f"{outcome.stall:.2f}",
+        f"{outcome.join * 1e3:.0f}",
+        f"{before.memory_bytes / 1e6:.0f}",
+        f"{again.peak_bytes / 1e6:.0f}",
+        *(f"{use.memory_bytes / 1e6:.0f}" for use in (after, again)),
+        f"{before.files}/{again.files}",
+        f"{len(outcome.errors)}{' with a traceback' if outcome.has_traceback else ''}",
+        f"{outcome.stop:.1f}",
+        outcome.did + (f"; lost: {outcome.lost[0]}" if outcome.lost else ""),
+    ]
+
+
+def is_good(outcome: Outcome) -> bool:
+    """Say whether others noticed no more than they may."""
+    return (
+        outcome.slowdown <= MAX_SLOWDOWN
+        and outcome.again.peak_bytes <= MAX_MEMORY_BYTES
+        and outcome.again.memory_bytes <= MAX_GROWTH * outcome.after.memory_bytes
+        and not outcome.has_traceback
+        and not outcome.lost
+        and outcome.exit_code == 0
+    )
+
+
+def enter_own_network() -> None:
+    """Go on in a network namespace with one address more, where that can be had (unshare(1))."""
+    if strange_address() == STRANGE_ADDRESSES[0] or shutil.which("unshare") is None:
+        return
+    enter = ["unshare", "--user", "--map-root-user", "--net", "sh", "-c", f'{SET_UP} && exec "$@"']
+    is_possible = subprocess.run([*enter, "sh", "true"], check=False, capture_output=True)
+    if is_possible.returncode == 0:
+        os.execvp(enter[0], [*enter, "sh", sys.executable, *sys.argv])
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run the attacks that are named, or all."""
+    enter_own_network()
+    scale = float(arguments[0]) if arguments else 1.0
+    seconds = float(arguments[1]) if len(arguments) > 1 else 8.0
+    print(row(HEAD))
+    print(row(["---"] * len(HEAD)), flush=True)
+    all_good = True
+    for name in arguments[2:] or ATTACKS:
+        with tempfile.TemporaryDirectory(prefix="chat-attack-") as folder:
+            try:
+                outcome = besiege(name, Path(folder), scale, seconds)
+            except AssertionError as error:  # nobody was let in any more, or the like
+                print(row([name, ascii(str(error)[-600:])]), flush=True)
+                all_good = False
+                continue
+        print(row(cells_of(outcome)), flush=True)
+        all_good = all_good and is_good(outcome)
+    return 0 if all_good else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
