@@ -27,9 +27,14 @@ endif
 # Nothing is compiled in advance: what is used is compiled when it is used.
 PIP_INSTALL := $(VENV_BIN)/python -m pip install --disable-pip-version-check --no-compile
 
+SEED := $(shell date +%s)
+FUZZ_TESTS := tests/integration/test_properties.py tests/integration/test_fuzz_files.py \
+    tests/integration/test_hostile_server.py tests/system/test_fuzz_server.py \
+    tests/system/test_fuzz_client.py
+
 .DEFAULT_GOAL := help
 .PHONY: help demo server client test test-all check package proto lookalikes locale documents pictures \
-    lock install-lock soak fuzz mutants bench bench-compare bench-scale new-venv
+    lock install-lock soak fuzz attacks mutants bench bench-compare bench-scale new-venv
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' Makefile | \
@@ -89,9 +94,12 @@ soak: $(DEV_READY) ## kill the server a hundred times under load; catch up over 
 	CHAT_SOAK=100 $(PYTHON) -m pytest -s tests/system/test_ledger.py tests/system/test_rooms_ledger.py \
 		tests/system/test_slow_lines.py
 
-fuzz: $(DEV_READY) ## try the properties that must hold ten times as long as the tests do
-	CHAT_FUZZ=10 $(PYTHON) -m pytest tests/integration/test_properties.py \
-	    tests/integration/test_hostile_server.py
+fuzz: $(DEV_READY) ## try ten thousand cases of what comes from outside; SEED=n tries the same again
+	@echo "Trying ten thousand cases; SEED=$(SEED) makes the same ones."
+	CHAT_FUZZ=20 $(PYTHON) -m pytest -n 2 --dist loadfile --hypothesis-seed=$(SEED) $(FUZZ_TESTS)
+
+attacks: $(DEV_READY) ## attack a server in every known way, and measure what others notice
+	@$(PYTHON) bench/attack_table.py
 
 mutants: $(DEV_READY) ## change the programs in a hundred places, and see whether tests notice
 	@$(PYTHON) tools/mutants.py
