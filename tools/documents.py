@@ -30,6 +30,7 @@ DOCUMENTS = (
     "LEIAME.md",
     "docs/using.md",
     "docs/operating.md",
+    "docs/security.md",
     "docs/protocol.md",
     "docs/design.md",
     "docs/development.md",
