@@ -19,7 +19,6 @@ from chat.client.alerts import Alerts
 from chat.client.connection_status import ConnectionStatus
 from chat.client.ending import (
     EXIT_NOT_ACKNOWLEDGED,
-    PIPE_END_SECONDS,
     Farewell,
     sentence,
     unexpected,
@@ -134,7 +133,7 @@ class App:
                 self._terminal.run(self)
                 if not self._terminal.is_interactive:
                     # Even if it said nothing, whether anybody was there is in its exit code.
-                    self._greeted.wait(PIPE_END_SECONDS)
+                    self._farewell.wait_greeted(self._greeted)
                     self._farewell.wait_acknowledged()
         finally:
             try:

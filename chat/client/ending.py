@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import sys
+import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -52,6 +53,13 @@ class Farewell:
         self._terminal = terminal
         self._sent_lines = sent_lines
         self._as_said = as_said
+
+    def wait_greeted(self, greeted: threading.Event) -> None:
+        """Wait for the first answer of a server, as long as one may come. Blocks."""
+        deadline = time.monotonic() + PIPE_END_SECONDS
+        while self._terminal.failure is None and time.monotonic() < deadline:
+            if greeted.wait(min(LOOK_SECONDS, PIPE_END_SECONDS)):
+                return
 
     def wait_acknowledged(self) -> None:
         """Wait until everything is acknowledged, as long as that goes on; say so after a while.
