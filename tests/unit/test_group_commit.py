@@ -420,3 +420,22 @@ async def test_thread_that_ends_loses_what_waits_aloud() -> None:
     with pytest.raises(LogError) as trouble:
         await bounded(writer.close())
     assert trouble.value.problem is Problem.STOPPED
+
+
+async def test_what_is_done_at_the_end_has_its_time_though_the_log_is_in_a_hurry() -> None:
+    """A large log that is saved, say: it is the disk that is given up, not this."""
+    storage, is_finished = Storage(), threading.Event()
+
+    def finish() -> None:
+        assert given_up.wait(DEADLINE_SECONDS)
+        is_finished.set()
+
+    given_up = threading.Event()
+    writer = GroupCommit(storage.commit, finish=finish)
+    writer.start(lambda entries: None)
+    writer.append(entry())
+    await bounded(writer.flush())
+    writer.hurry(0.0)
+    asyncio.get_running_loop().call_later(2 * group_commit.LAST_SECONDS, given_up.set)
+    await bounded(writer.close())
+    assert is_finished.is_set()

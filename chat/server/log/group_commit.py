@@ -24,6 +24,8 @@ GATHER_FACTOR = 10.0
 MAX_GATHER_SECONDS = 0.01
 # A commit that takes so long is one that may never end: the disk does not answer.
 SILENT_SECONDS = 3.0
+# What a disk that was given up has to answer after all, at the very end.
+LAST_SECONDS = 0.2
 # Notes wait so long for a group of messages to go with; then they are committed alone.
 NOTE_SECONDS = 1.0
 
@@ -133,7 +135,10 @@ class GroupCommit:
         self._thread.put(Group([], self._notes))  # what nobody will hand over any more
         self._thread.put(None)
         if self._is_given_up and self._under_way is not None:
-            raise LogError(Problem.SILENT, self._path)
+            await asyncio.wait({self._ended}, timeout=LAST_SECONDS)
+            if self._under_way is not None:
+                raise LogError(Problem.SILENT, self._path)
+        # Without an end: what a removed file held may be being saved.
         if (trouble := await self._ended) is not None:
             raise trouble.without_frames()
 
