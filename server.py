@@ -368,6 +368,10 @@ class Server:
         text = runtime.explain_bind_error(self._flags.host, port)
         self._supervisor.fail(ServerFailure(text))
 
+    def is_saving(self) -> bool:
+        """Say whether what a removed log held is being saved just now. In any thread."""
+        return self._log.is_saving
+
     def _see_trouble(self, trouble: LogError | None) -> None:
         """The log can be written no more, or again: say so to whoever watches over the server."""
         self._trouble = trouble
@@ -415,6 +419,7 @@ async def serve(flags: Namespace, console: ConsoleLog, shutdown: Shutdown) -> No
     """
     shutdown.watch_signals()
     server = Server(flags) if flags.quiet else Server(flags, console.show)
+    shutdown.is_patient = server.is_saving
     port = await server.start()
     runtime.tune_gc()
     console.print(_("gRPC server running on port {port}...").format(port=port))

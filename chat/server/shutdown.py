@@ -13,6 +13,7 @@ import queue
 import signal
 import sys
 import threading
+from collections.abc import Callable
 from types import FrameType
 
 from chat.cli.i18n import _
@@ -28,11 +29,13 @@ TOO_LATE_EXIT_CODE = 1
 class Shutdown:
     """Whether the server was asked to stop, and the thread that gives it its time for that.
 
+    `is_patient`: whether what is being done is worth more time; called in the thread.
     The handlers of signals run in the main thread, wherever it is; nothing here takes a lock.
     """
 
     def __init__(self) -> None:
         self.requested = asyncio.Event()
+        self.is_patient: Callable[[], bool] = lambda: False
         self._begun: queue.SimpleQueue[None] = queue.SimpleQueue()
         self._is_over = threading.Event()
         self._thread: threading.Thread | None = None
@@ -65,7 +68,9 @@ class Shutdown:
 
     def _enforce(self) -> None:
         self._begun.get()
-        if not self._is_over.wait(STOP_SECONDS):
+        while not self._is_over.wait(STOP_SECONDS):
+            if self.is_patient():
+                continue
             speaking = threading.Thread(target=_say_too_late, name="last-words", daemon=True)
             speaking.start()
             speaking.join(LAST_WORDS_SECONDS)

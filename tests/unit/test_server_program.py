@@ -32,6 +32,9 @@ class FakeServer:
         self.is_running = True
         return 7
 
+    def is_saving(self) -> bool:
+        return False
+
     async def wait_for_failure(self) -> Exception:
         await asyncio.Event().wait()
         raise AssertionError("nothing ends this")

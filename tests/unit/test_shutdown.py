@@ -23,7 +23,10 @@ import asyncio, os, signal
 from chat.server import shutdown
 shutdown.STOP_SECONDS = 0.05
 async def main():
-    shutdown.Shutdown().watch_signals()
+    stopping = shutdown.Shutdown()
+    answers = [True, True, False]
+    stopping.is_patient = lambda: print("asked", flush=True) or answers.pop(0)
+    stopping.watch_signals()
     os.kill(os.getpid(), signal.SIGTERM)
     while True: pass
 asyncio.run(main())
@@ -68,6 +71,7 @@ def test_program_that_does_not_stop_is_ended(tmp_path: object) -> None:
         check=False,
     )
     assert done.returncode == 1
+    assert done.stdout.split() == ["asked"] * 3  # it had all the time that it was worth
     assert done.stderr.count("\n") == 1 and "Traceback" not in done.stderr
 
 

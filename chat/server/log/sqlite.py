@@ -115,6 +115,11 @@ class SqliteLog:
         self.wait_for_space = self._writer.wait_for_space
         self.flush = self._writer.flush
 
+    @property
+    def is_saving(self) -> bool:
+        """Whether what a removed file held is being saved just now. In any thread."""
+        return self._storage.is_saving
+
     def start(self, deliver: Deliver, report: Report = ignore) -> None:
         """Begin to commit; `deliver` and `report` are called in the running event loop."""
         self._writer.start(deliver, report)

@@ -59,6 +59,7 @@ class SqliteWriter:
         newest = "SELECT sent_at FROM message ORDER BY id DESC LIMIT 1"
         self._clock = LogClock((connection.execute(newest).fetchone() or (0,))[0], clocks)
         self._trim_at = time.monotonic()
+        self.is_saving = False  # what a removed file held; any thread may look
         self._give_up_at = float("inf")  # of the monotonic clock; set in the event loop
 
     def hurry(self, seconds: float) -> None:
@@ -130,8 +131,10 @@ class SqliteWriter:
         try:
             self._file.check()
         except LogError as error:
+            self.is_saving = True
             saved = save_beside(self._connection, error)
             self._file.remove_companions()
+            self.is_saving = False
             raise saved from error
         # Where this cannot be, nothing is lost: the next opening reads the WAL, checks the file.
         with suppress(LogError):
