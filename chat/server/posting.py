@@ -32,6 +32,8 @@ MAX_UNCOMMITTED = 1024
 MAX_LISTED_ROOMS = 1000
 # And so many of them are one part of it: less than a batch, however long they are.
 ROOMS_IN_PART = 100
+# So many messages of an answer cost as much as a question more, before the next one.
+ANSWERS_OF_A_QUESTION = 250
 MOVES = (chat_pb2.KIND_ENTERED, chat_pb2.KIND_EXITED)
 SAYS = (chat_pb2.KIND_UNSPECIFIED, chat_pb2.KIND_ACTION)
 
@@ -242,6 +244,7 @@ async def _answer(member: Member, parts: Iterable[Delivery]) -> None:
         if member.is_closing:
             return
         member.queue.put_answer(part)
+        member.rate_limit.ask(len(part.messages) / ANSWERS_OF_A_QUESTION)
 
 
 def _place_of(member: Member, room: str, is_exact: bool = False) -> Subscription:

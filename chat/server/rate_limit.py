@@ -81,9 +81,9 @@ class Allowance:
         """Take one message; return the seconds to wait before it."""
         return max(self._messages.take(), self._bytes.take(size_bytes))
 
-    def ask(self) -> float:
-        """Take one rename or question; return the seconds to wait before it."""
-        return self._asking.take()
+    def ask(self, questions: float = 1.0) -> float:
+        """Take so many renames or questions; return the seconds to wait before them."""
+        return self._asking.take(questions)
 
     def move(self) -> float:
         """Take one coming into a room or leaving it; return the seconds to wait before it."""
@@ -109,9 +109,9 @@ class RateLimit:
         """Take one message; return the seconds to wait before it."""
         return max(allowance.say(size_bytes) for allowance in self._allowances)
 
-    def ask(self) -> float:
-        """Take one rename or question; return the seconds to wait before it."""
-        return max(allowance.ask() for allowance in self._allowances)
+    def ask(self, questions: float = 1.0) -> float:
+        """Take so many renames or questions; return the seconds to wait before them."""
+        return max(allowance.ask(questions) for allowance in self._allowances)
 
     def move(self) -> float:
         """Take one coming into a room or leaving it; return the seconds to wait before it."""

@@ -409,6 +409,20 @@ async def test_one_who_asks_too_much_is_answered_later() -> None:
     assert [m.key for m in ana.messages if m.key] == [f"w{number}" for number in range(5)]
 
 
+async def test_long_answer_counts_as_several_questions() -> None:
+    """It comes at once, and the next question waits the longer."""
+    chat = await Chat(max_clients=2000, limits=RateLimits(0)).start()
+    for number in range(1249):
+        await chat.hub.join(JoinRequest(user=f"p{number}"))
+    ana = await chat.join("ana")
+    await bounded(ana.ask_who("w"))
+    await quiet()
+    assert ana.messages[-1].key == "w"
+    # Of ten at once: itself, five for 1250 names, and these.
+    waits = [ana.member.rate_limit.ask() for _ in range(6)]
+    assert not any(waits[:4]) and waits[-1] > 0.5
+
+
 async def test_wish_that_waits_is_not_fulfilled_for_a_closing_stream() -> None:
     """Its session has gone on in another one."""
     limits = RateLimits(0, asking=Rate(100, 1))
