@@ -19,7 +19,7 @@ from hostile_server import FULL_GREETING, Flood, Greet, Script, hostile_server
 from hypothesis import given
 from hypothesis import strategies as st
 from probe import HAS_PROC, Watched
-from strategies import cases, messages
+from strategies import TIMES, cases, messages
 from support import Program, eventually, running_client
 
 import chat_pb2
@@ -29,7 +29,7 @@ Message = chat_pb2.Message
 REPEAT_SECONDS = 2.0
 PLAIN_GREETING = ()
 MAX_GROWTH = 1.1
-WARM_UP_CASES = 40
+WARM_UP_CASES = 40 * TIMES
 
 
 class Audience:

@@ -6,7 +6,9 @@ echoes meanwhile.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
+from pathlib import Path
 from typing import NoReturn
 
 import pytest
@@ -14,14 +16,14 @@ from hostile_client import HostileClient, full
 from hypothesis import given
 from hypothesis import strategies as st
 from siege import MAX_GROWTH, Siege, Use
-from strategies import Step, bodies, calls, cases, frames
+from strategies import TIMES, Step, bodies, calls, cases, frames
 from support import DEADLINE_SECONDS
 
 import chat_pb2
 
 Message = chat_pb2.Message
 # What a server has after some cases is what it needs; later ones must add nothing to it.
-WARM_UP_CASES = 40
+WARM_UP_CASES = 40 * TIMES
 LAST_KEY = "the last of them"
 FEW_CLIENTS = {"CHAT_MAX_CLIENTS": "200"}
 
@@ -29,11 +31,12 @@ FEW_CLIENTS = {"CHAT_MAX_CLIENTS": "200"}
 class Trial:
     """A server that is tried, case by case, and made anew when it has failed."""
 
-    def __init__(self) -> None:
+    def __init__(self, folder: Path) -> None:
+        self._paths = (folder / f"{number}.db" for number in itertools.count())
         self._start()
 
     def _start(self) -> None:
-        self._siege = Siege(":memory:", FEW_CLIENTS)
+        self._siege = Siege(next(self._paths), FEW_CLIENTS)
         self._cases = 0
         self._early = Use()
 
@@ -78,9 +81,9 @@ class Trial:
 
 
 @pytest.fixture(scope="module")
-def trial() -> Iterator[Trial]:
+def trial(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Trial]:
     """One server for all that is tried on one; what came of it is looked at in the end."""
-    made = Trial()
+    made = Trial(tmp_path_factory.mktemp("trial"))
     try:
         yield made
     finally:
