@@ -8,13 +8,23 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
+import grpc
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from strategies import cases, command_lines, contents
-from support import full_client, running_server
+from support import (
+    CHANNEL_OPTIONS,
+    DEADLINE_SECONDS,
+    METHOD,
+    full_client,
+    full_metadata,
+    running_server,
+)
 
 import client as client_program
 import server as server_program
@@ -25,7 +35,10 @@ from chat.client.identity import Identity
 from chat.client.settings import read_flags as read_client_flags
 from chat.client.settings import session_options
 from chat.protocol.errors import ChatError, ConfigError
+from chat.server.log.base import LogError
 from chat.server.settings import read_flags as read_server_flags
+
+Code = grpc.StatusCode
 
 SERVER_FLAGS = ["--host", "--port", "--db", "--retain", "--max-clients", "--rate", "--quiet"]
 SERVER_FLAGS += ["--tls-cert", "--tls-key", "--token-file", "--lang", "--help", "--version", "--"]
@@ -124,8 +137,24 @@ async def _start_and_stop(*flags: str) -> None:
     settings = read_server_flags(["--host", "localhost", "--port", "0", *flags])
     try:
         server = server_program.Server(settings)
-        await server.start()
+        port = await server.start()
     except ConfigError as refusal:
         assert str(refusal)
-    else:
-        await server.stop()
+        return
+    try:
+        await _visit(port)
+    finally:
+        with suppress(LogError):  # a log that was lost is told again in the end
+            await server.stop()
+
+
+async def _visit(port: int) -> None:
+    """Read all that was said and leave; or be told that it cannot be read."""
+    async with grpc.aio.insecure_channel(f"localhost:{port}", CHANNEL_OPTIONS) as channel:
+        chat: Any = channel.stream_stream(METHOD, None, None)
+        call = chat(metadata=full_metadata("ana", history=1000))
+        await call.done_writing()
+        end = asyncio.create_task(call.code())
+        while await asyncio.wait_for(call.read(), DEADLINE_SECONDS) is not grpc.aio.EOF:
+            pass
+        assert await asyncio.wait_for(end, DEADLINE_SECONDS) in (Code.OK, Code.UNAVAILABLE)
