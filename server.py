@@ -32,18 +32,18 @@ with importing():
     from chat.cli import credentials
     from chat.cli.dependencies import missing_line
     from chat.cli.i18n import _
-    from chat.protocol import limits
     from chat.protocol.errors import ChatError, ConfigError, UsageError
     from chat.protocol.metadata import JoinRequest
     from chat.server import diagnostics, interceptors, log_care, runtime, status
     from chat.server.acceptor import make_server
-    from chat.server.address import address_of
+    from chat.server.address import address_of, with_port
     from chat.server.admission import Admission, UnnamedMembers
     from chat.server.console_log import ConsoleLog
     from chat.server.encoding import decode, key_of
+    from chat.server.grpc_options import server_options
     from chat.server.hub import Hub
     from chat.server.listener import Listener
-    from chat.server.log.base import Entry, LogError, Problem
+    from chat.server.log.base import Entry, LogError
     from chat.server.log.sqlite import SqliteLog
     from chat.server.log_sentences import explain_log_error
     from chat.server.member import Member
@@ -77,32 +77,6 @@ DRAIN_SECONDS = 2.5
 DRAIN_CHECK_SECONDS = 0.02
 # And gRPC, for the streams that have not ended by then.
 STOP_SECONDS = 0.5
-
-# Connections beside one for each client: health checks, and those about to be refused. More are
-# closed at once, since each takes one of the files that the process may have open.
-SPARE_CONNECTIONS = 50
-# A small server has room for more: macOS lets a process have 256 files, unless it asks for more.
-MIN_CONNECTIONS = 200
-
-OPTIONS: list[tuple[str, Any]] = [
-    # Else a second server takes the same port in silence, and the chat is two.
-    ("grpc.so_reuseport", 0),
-    # gRPC refuses more by itself, and unpacks no more of what is packed.
-    ("grpc.max_receive_message_length", limits.MAX_RECEIVE_BYTES),
-    ("grpc.max_metadata_size", limits.MAX_METADATA_BYTES),
-    ("grpc.absolute_max_metadata_size", limits.MAX_METADATA_BYTES),
-    ("grpc.max_concurrent_streams", limits.MAX_STREAMS),
-    # Connections that say nothing: in the handshake, of their settings, and without a call.
-    ("grpc.server_handshake_timeout_ms", 10_000),
-    ("grpc.http2.settings_timeout", 10_000),
-    ("grpc.max_connection_idle_ms", 60_000),
-    ("grpc.keepalive_time_ms", limits.KEEPALIVE_TIME_MS),
-    ("grpc.keepalive_timeout_ms", limits.KEEPALIVE_TIMEOUT_MS),
-    ("grpc.http2.ping_timeout_ms", limits.PING_TIMEOUT_MS),
-    ("grpc.keepalive_permit_without_calls", 1),
-    # Other people's clients may ping as often as every 10 s before they are disconnected.
-    ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
-]
 
 EXIT_CANNOT_RUN = 1
 EXIT_USAGE = 2
@@ -319,16 +293,14 @@ class Server:
         self._admission = Admission(flags.max_clients, per_address)
         self._service = ChatService(self._hub, show, self._admission)
         self._others = StandardServices([SERVICE])
-        address = _host_and_port(flags.host, flags.port)
+        address = with_port(flags.host, flags.port)
         self._listener = Listener(self._make_grpc_server, address, self._credentials)
         self._supervisor = Supervisor()
         self._trouble: LogError | None = None
 
     def _make_grpc_server(self) -> grpc.aio.Server:
         """Return a server of gRPC with all services, each call through the interceptors."""
-        connections = max(self._flags.max_clients + SPARE_CONNECTIONS, MIN_CONNECTIONS)
-        options = [*OPTIONS, ("grpc.max_allowed_incoming_connections", connections)]
-        server = make_server(options, self._interceptors)
+        server = make_server(server_options(self._flags.max_clients), self._interceptors)
         register: Any = chat_pb2_grpc.add_ChatServiceServicer_to_server  # generated, without types
         register(self._service, server)
         self._others.add_to(server)
@@ -355,7 +327,7 @@ class Server:
         self._supervisor.run(self._watch_port(port), "port")
         self._supervisor.run(self._service.disconnect_stuck_readers(), "stuck-readers")
         if not self._log.is_clean:
-            self._supervisor.run(self._check_log(), "log-check")
+            self._supervisor.run(log_care.look_through(self._log), "log-check")
         return port
 
     async def wait_for_failure(self) -> Exception:
@@ -379,18 +351,6 @@ class Server:
         if trouble is not None and trouble.problem.is_final:
             self._supervisor.fail(trouble)
 
-    async def _check_log(self) -> None:
-        """Look for what an end without a stop may have left, beside the serving."""
-        try:
-            faults = await self._log.check()
-        except LogError as error:
-            faults = [str(error)]
-        for fault in faults:
-            logging.getLogger(__name__).error("log %s: %s", self._log.path, fault)
-        if faults:
-            damaged = LogError(Problem.DAMAGED, self._log.path)
-            logging.getLogger(__name__).error("%s", explain_log_error(damaged))
-
     async def stop(self) -> None:
         """Accept nothing new, deliver what was accepted, end every stream; under five seconds.
 
@@ -405,11 +365,6 @@ class Server:
         await self._supervisor.stop()
         await self._listener.stop(STOP_SECONDS)
         await self._log.close()
-
-
-def _host_and_port(host: str, port: int) -> str:
-    """Return an address as gRPC takes it: that of IPv6 in brackets."""
-    return f"[{host}]:{port}" if ":" in host and not host.startswith("[") else f"{host}:{port}"
 
 
 async def serve(flags: Namespace, console: ConsoleLog, shutdown: Shutdown) -> None:

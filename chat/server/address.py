@@ -33,3 +33,8 @@ def address_of(peer: str) -> str:
     if ip.version == 4:
         return str(ip)
     return str(ipaddress.ip_network((ip, IPV6_PREFIX_BITS), strict=False))
+
+
+def with_port(host: str, port: int) -> str:
+    """Return an address to listen on, as gRPC takes it: that of IPv6 in brackets."""
+    return f"[{host}]:{port}" if ":" in host and not host.startswith("[") else f"{host}:{port}"

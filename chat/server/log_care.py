@@ -1,21 +1,26 @@
-"""What an operator does with the log's file beside running a server on it: --backup and --check.
+"""What is done with the log's file beside serving it: --backup, --check, the look after a crash.
 
-Called in the main thread, also while a server has the file open. Both return the exit code.
+`back_up` and `check` are called in the main thread, also while a server has the file open, and
+return the exit code; `look_through` runs in the event loop of that server.
 """
 
 from __future__ import annotations
 
+import logging
 import sys
 import time
 
 from chat.cli.i18n import _
 from chat.server.log import maintenance
-from chat.server.log.base import LogError
+from chat.server.log.base import LogError, Problem
+from chat.server.log.sqlite import SqliteLog
 from chat.server.log_sentences import explain_log_error
 
 PROGRESS_SECONDS = 0.5
 # As the shell says it of a program that was ended by Ctrl-C.
 INTERRUPTED = 130
+
+_log = logging.getLogger(__name__)
 
 
 class _Progress:
@@ -60,3 +65,15 @@ def check(path: str) -> int:
     if not faults:
         print(_("{path} is sound.").format(path=path))
     return 1 if faults else 0
+
+
+async def look_through(log: SqliteLog) -> None:
+    """Look for what an end without a stop may have left, and tell the operator what was found."""
+    try:
+        faults = await log.check()
+    except LogError as error:
+        faults = [str(error)]
+    for fault in faults:
+        _log.error("log %s: %s", log.path, fault)
+    if faults:
+        _log.error("%s", explain_log_error(LogError(Problem.DAMAGED, log.path)))

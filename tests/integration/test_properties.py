@@ -24,13 +24,14 @@ from chat_pb2 import (
     KIND_ENTERED,
     KIND_EXITED,
     KIND_NOTICE,
-    KIND_PRESENT,
     KIND_UNSPECIFIED,
     Message,
 )
 
 TIMES = int(os.environ.get("CHAT_FUZZ", "1"))
 ROOMS = ("", "sala", "cozinha")
+# What gives whoever listens control again.
+NOTHING_NEW = Message(kind=KIND_NOTICE, message="nothing new")
 AS_LONG_AS_IT_TAKES = [HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
 
 
@@ -123,8 +124,7 @@ class ModelCall(FakeCall):
 
     def __iter__(self) -> Any:
         while not self.is_lost:
-            # Something that means nothing, so that whoever listens gets control again.
-            yield self.server.down.pop(0) if self.server.down else Message(kind=KIND_PRESENT)
+            yield self.server.down.pop(0) if self.server.down else NOTHING_NEW
         raise FakeError
 
 

@@ -36,7 +36,8 @@ PINGS = {
 
 SERVER = f"""
 import sys, server
-server.OPTIONS = [*(dict(server.OPTIONS) | {PINGS!r}).items()]
+from chat.server import grpc_options
+grpc_options.OPTIONS = [*(dict(grpc_options.OPTIONS) | {PINGS!r}).items()]
 sys.exit(server.main())
 """
 

@@ -1,0 +1,42 @@
+"""What the server asks of gRPC, each with its reason (grpc.io's channel_arg_names.h has them all).
+
+Knows no gRPC but the names of its settings.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from chat.protocol import limits
+
+# Connections beside one for each client: health checks, and those about to be refused. More are
+# closed at once, since each takes one of the files that the process may have open.
+SPARE_CONNECTIONS = 50
+# A small server has room for more: macOS lets a process have 256 files, unless it asks for more.
+MIN_CONNECTIONS = 200
+
+OPTIONS: list[tuple[str, Any]] = [
+    # Else a second server takes the same port in silence, and the chat is two.
+    ("grpc.so_reuseport", 0),
+    # gRPC refuses more by itself, and unpacks no more of what is packed.
+    ("grpc.max_receive_message_length", limits.MAX_RECEIVE_BYTES),
+    ("grpc.max_metadata_size", limits.MAX_METADATA_BYTES),
+    ("grpc.absolute_max_metadata_size", limits.MAX_METADATA_BYTES),
+    ("grpc.max_concurrent_streams", limits.MAX_STREAMS),
+    # Connections that say nothing: in the handshake, of their settings, and without a call.
+    ("grpc.server_handshake_timeout_ms", 10_000),
+    ("grpc.http2.settings_timeout", 10_000),
+    ("grpc.max_connection_idle_ms", 60_000),
+    ("grpc.keepalive_time_ms", limits.KEEPALIVE_TIME_MS),
+    ("grpc.keepalive_timeout_ms", limits.KEEPALIVE_TIMEOUT_MS),
+    ("grpc.http2.ping_timeout_ms", limits.PING_TIMEOUT_MS),
+    ("grpc.keepalive_permit_without_calls", 1),
+    # Other people's clients may ping as often as every 10 s before they are disconnected.
+    ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
+]
+
+
+def server_options(max_clients: int) -> list[tuple[str, Any]]:
+    """Return the settings of a server that is to have so many clients."""
+    connections = max(max_clients + SPARE_CONNECTIONS, MIN_CONNECTIONS)
+    return [*OPTIONS, ("grpc.max_allowed_incoming_connections", connections)]
