@@ -54,7 +54,7 @@ TELL = Command(
 )
 REPLY = Command(("r", "reply"), N_("answer the last private message"), N_("TEXT"))
 ME = Command(
-    ("eu", "me"), N_("say what you do: /me waves shows as * ana waves to everybody"), N_("TEXT")
+    ("eu", "me"), N_("say what you do: /me waves shows as [ana] *waves* to everybody"), N_("TEXT")
 )
 RENAME = Command(("nome", "nick"), N_("take another name"), N_("NAME"))
 MOVE = Command(

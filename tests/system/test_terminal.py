@@ -455,14 +455,14 @@ def test_lost_name_is_waited_for_and_another_one_asked_for() -> None:
 def test_name_that_is_found_taken_late_is_asked_for_anew(server: RunningServer) -> None:
     """Over a long line typing has begun by then; what was typed is said under the next name."""
     with (
-        full_client(server.address, "ana") as other,
+        full_client(server.address, "tarde") as other,
         slow_proxy(server.address, delay_seconds=app.GREETING_SECONDS) as line,
-        person(line.address, "ana") as ana,
+        person(line.address, "tarde") as ana,
     ):
         assert other.epoch
         ana.wait_for("connecting")
         ana.type("typed early\r")
-        ana.wait_for("The name [ana] is taken. Choose another one with /nick NAME")
+        ana.wait_for("The name [tarde] is taken. Choose another one with /nick NAME")
         ana.wait_for("1 not confirmed")
         ana.type("/nome bea\r")
         assert other.wait_for_text("typed early").user == "bea"
@@ -565,7 +565,7 @@ def test_comings_and_goings_are_dim_and_counted(server: RunningServer) -> None:
             ana.wait_for("* [bia] is now [bea]")
             ana.type("/quem\r")
             ana.wait_for("2 people in #people: [ana], [bea]")
-        ana.wait_for("* bea left")
+        ana.wait_for("* [bea] left")
         ana.wait_for("1 person")
         assert b"\x1b[0;2m" in ana.bytes
 
@@ -624,7 +624,7 @@ def test_two_rooms_at_a_time(server: RunningServer) -> None:
         ana.type("hello, first\r")
         ana.wait_for("[ana]: hello, first")
         ana.type("/sala second\r/eu waves\r")
-        ana.wait_for("* ana waves")
+        ana.wait_for("[ana] *waves*")
         ana.wait_for("connected · #second · 2 people")
         bia.wait_for_kind(chat_pb2.KIND_ACTION)
         assert bia.texts[:2] == ["said before", "hello, second"]
