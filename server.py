@@ -280,17 +280,18 @@ class Server:
             self._log = open_log(flags.db, flags.retain)
         except LogError as error:
             raise ConfigError(explain_log_error(error)) from error
+        per_address = flags.max_per_address
+        self._admission = Admission(flags.max_clients, per_address)
+        take_turn = self._admission.take_turn
         # What each call goes through, the token first.
-        token = [interceptors.TokenCheck(self._token)] if self._token else []
+        token = [interceptors.TokenCheck(self._token, take_turn)] if self._token else []
         self._interceptors: list[grpc.aio.ServerInterceptor] = [
             *token,
-            interceptors.MetadataCheck(),
-            OtherCalls(METHOD),
+            interceptors.MetadataCheck(take_turn),
+            OtherCalls(METHOD, take_turn),
             interceptors.SharedBytes(METHOD),
         ]
-        per_address = flags.max_per_address
         self._hub = Hub(self._log, flags.max_clients, flags.rate, max_per_address=per_address)
-        self._admission = Admission(flags.max_clients, per_address)
         self._service = ChatService(self._hub, show, self._admission)
         self._others = StandardServices([SERVICE])
         address = with_port(flags.host, flags.port)

@@ -1,6 +1,7 @@
 """Who may come in, before it is anybody: how many from one address, and how fast; who gives way.
 
-Knows no gRPC and no rooms. `server.py` asks it for a place for each stream; all in the event loop.
+Knows no gRPC and no rooms. `server.py` asks it for a place for each stream, and for a turn for each
+call that gets none; all in the event loop.
 """
 
 from __future__ import annotations
@@ -14,14 +15,18 @@ from dataclasses import dataclass
 from chat.protocol.errors import ChatError
 from chat.server.address import LOOPBACK
 from chat.server.member import Member
+from chat.server.rate_limit import Rate, TokenBucket
 
 # Of one address, unless a flag says otherwise: this share of all places, and not fewer than that,
 # since a class, an office or a family often has one address.
 SHARE = 10
 MIN_PER_ADDRESS = 50
-# Joins of one address: so many a second, and so many at once. Those above wait.
-JOINS_A_SECOND = 10.0
-JOIN_BURST = 100.0
+# Joins of one address: so many a second, and so many at once. Those above wait. As many calls again
+# that are no joins: those beside the chat, and those that are refused.
+CALLS = Rate(10.0, 100.0)
+# Of those, so many wait, of all addresses; more are refused at once. What they sent is kept for
+# them, which is 64 KiB each at most.
+MAX_WAITING_CALLS = 1000
 # How long a plain client keeps its place in a full server without having said its name.
 UNNAMED_SECONDS = 60.0
 # Addresses without a stream are forgotten when there are so many, and their joins long ago.
@@ -35,10 +40,16 @@ def places_of_address(max_clients: int, max_per_address: int = 0) -> int:
 
 @dataclass
 class _Address:
-    """One address: its streams, waiting ones among them; when its next burst is whole again."""
+    """One address: its streams, waiting ones among them; how fast it joins, and calls beside."""
 
+    joins: TokenBucket
+    calls: TokenBucket
     streams: int = 0
-    full_at: float = 0.0  # seconds of the clock
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing is lost by forgetting it."""
+        return not self.streams and self.joins.is_full and self.calls.is_full
 
 
 class Admission:
@@ -60,6 +71,7 @@ class Admission:
         self._clock = clock
         self._addresses: dict[str, _Address] = {}
         self._waiting = 0
+        self._waiting_calls = 0
         self._closed = asyncio.Event()
 
     def account_of(self, address: str) -> str:
@@ -78,41 +90,70 @@ class Admission:
             return
         entry = self._entry(address)
         if entry.streams >= self._max_per_address:
+            await self.take_turn(address)
+        if entry.streams >= self._max_per_address:
             raise ChatError("ADDRESS_FULL")
         entry.streams += 1
         try:
-            await self._wait(self._seconds_to_wait(entry))
+            await self._wait_to_join(entry)
             yield
         finally:
             entry.streams -= 1
 
+    async def take_turn(self, address: str) -> None:
+        """Return when it is this address's turn for a call that has no place, or is to be refused.
+
+        Raises `ChatError`: ADDRESS_FULL, where too many wait already; SHUTTING_DOWN.
+        """
+        if not self.account_of(address):
+            return
+        calls = self._entry(address).calls
+        seconds = calls.take()
+        if not seconds:
+            return
+        if self._waiting_calls >= MAX_WAITING_CALLS:
+            calls.give_back()
+            raise ChatError("ADDRESS_FULL")
+        self._waiting_calls += 1
+        try:
+            await self._wait(seconds)
+        except asyncio.CancelledError:
+            calls.give_back()
+            raise
+        finally:
+            self._waiting_calls -= 1
+
     def _entry(self, address: str) -> _Address:
         """Return what is known of an address."""
         if len(self._addresses) >= MAX_IDLE_ADDRESSES and address not in self._addresses:
-            now = self._clock()
-            used = [(a, e) for a, e in self._addresses.items() if e.streams or e.full_at > now]
+            used = [(a, entry) for a, entry in self._addresses.items() if not entry.is_idle]
             if len(used) < len(self._addresses):
                 self._addresses = dict(used)
-        return self._addresses.setdefault(address, _Address())
+        entry = self._addresses.get(address)
+        if entry is None:
+            entry = _Address(TokenBucket(CALLS, self._clock), TokenBucket(CALLS, self._clock))
+            self._addresses[address] = entry
+        return entry
 
-    def _seconds_to_wait(self, entry: _Address) -> float:
-        """Count one join, and return in how many seconds it may go on."""
-        now = self._clock()
-        entry.full_at = max(entry.full_at, now) + 1 / JOINS_A_SECOND
-        return max(0.0, entry.full_at - now - JOIN_BURST / JOINS_A_SECOND)
-
-    async def _wait(self, seconds: float) -> None:
+    async def _wait_to_join(self, entry: _Address) -> None:
+        """Count one join, and return when it may go on."""
+        seconds = entry.joins.take()
         if not seconds:
             return
         if self._waiting >= self._max_clients:
             raise ChatError("SERVER_FULL")
         self._waiting += 1
         try:
+            await self._wait(seconds)
+        finally:
+            self._waiting -= 1
+
+    async def _wait(self, seconds: float) -> None:
+        """Wait for so long; raises SHUTTING_DOWN where the server stops meanwhile."""
+        try:
             await asyncio.wait_for(self._closed.wait(), seconds)
         except asyncio.TimeoutError:
             return
-        finally:
-            self._waiting -= 1
         raise ChatError("SHUTTING_DOWN")
 
     def close(self) -> None:

@@ -14,6 +14,7 @@ import grpc
 from chat.cli.credentials import is_authorized
 from chat.protocol.errors import ChatError
 from chat.protocol.metadata import AUTHORIZATION
+from chat.server.address import address_of
 from chat.server.status import abort
 
 # What load balancers ask, and whoever watches over the server: they have no token.
@@ -22,6 +23,8 @@ HEALTH = "/grpc.health.v1.Health/"
 Details = grpc.HandlerCallDetails
 Handler = Any  # an RpcMethodHandler; its type is not public
 Continuation = Callable[[Details], Awaitable[Handler]]
+# Returns when an address may make one call more beside the chat (`Admission.take_turn`).
+TakeTurn = Callable[[str], Awaitable[None]]
 
 _log = logging.getLogger(__name__)
 
@@ -47,8 +50,9 @@ class SharedBytes(grpc.aio.ServerInterceptor):
 class TokenCheck(grpc.aio.ServerInterceptor):
     """Refuses every call that does not carry `token`, whatever its service; but health's."""
 
-    def __init__(self, token: str) -> None:
+    def __init__(self, token: str, take_turn: TakeTurn) -> None:
         self._token = token
+        self._refusing = refusing("TOKEN_INVALID", take_turn)
 
     async def intercept_service(self, continuation: Continuation, details: Details) -> Handler:
         """Return the handler of a call with the token, else one that refuses."""
@@ -56,28 +60,42 @@ class TokenCheck(grpc.aio.ServerInterceptor):
         authorization = metadata.get(AUTHORIZATION, "")
         if details.method.startswith(HEALTH) or is_authorized(authorization, self._token):
             return await continuation(details)
-        return grpc.stream_stream_rpc_method_handler(_refuse_token)
+        return self._refusing
 
 
-async def _refuse_token(_requests: object, context: Any) -> None:
-    await abort(context, ChatError("TOKEN_INVALID"))
+def refusing(reason: str, take_turn: TakeTurn, line: str = "") -> Handler:
+    """Return a handler that refuses its calls when it is their address's turn.
+
+    `line`: what is logged of whoever makes one.
+    """
+
+    async def refuse(_requests: object, context: Any) -> None:
+        if line:
+            _log.warning("%s %s", context.peer(), line)
+        try:
+            await take_turn(address_of(context.peer()))
+        except ChatError as error:
+            why = error.reason
+        else:
+            why = reason
+        await abort(context, ChatError(why))
+
+    return grpc.stream_stream_rpc_method_handler(refuse)
 
 
 class MetadataCheck(grpc.aio.ServerInterceptor):
     """Refuses a call whose metadata are not ASCII where they must be."""
 
+    def __init__(self, take_turn: TakeTurn) -> None:
+        self._refusing = refusing("REQUEST_INVALID", take_turn, "sent metadata that are no text")
+
     async def intercept_service(self, continuation: Continuation, details: Details) -> Handler:
         """Return the handler of a call with sound metadata, else one that refuses."""
         if all(_is_sound(*pair) for pair in details.invocation_metadata or ()):
             return await continuation(details)
-        return grpc.stream_stream_rpc_method_handler(_refuse_metadata)
+        return self._refusing
 
 
 def _is_sound(key: str, value: str | bytes) -> bool:
     """Say whether a pair is as gRPC's protocol has it: binary values come as bytes."""
     return key.isascii() and (isinstance(value, bytes) or value.isascii())
-
-
-async def _refuse_metadata(_requests: object, context: Any) -> None:
-    _log.warning("%s sent metadata that are no text", context.peer())
-    await abort(context, ChatError("REQUEST_INVALID"))

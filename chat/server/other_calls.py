@@ -14,8 +14,10 @@ from typing import Any
 import grpc
 from google.protobuf.message import DecodeError
 
-from chat.server.interceptors import Continuation, Details, Handler
-from chat.server.status import abort_unexpected, bounded_abort
+from chat.protocol.errors import ChatError
+from chat.server.address import address_of
+from chat.server.interceptors import Continuation, Details, Handler, TakeTurn
+from chat.server.status import abort, abort_unexpected, bounded_abort
 
 # Each costs memory as long as it lasts. One more, and the longest gives way: were new ones refused
 # instead, anybody could keep the load balancers out.
@@ -32,11 +34,13 @@ class OtherCalls(grpc.aio.ServerInterceptor):
     """Bounds all calls but those of the method `exclude`, and sees to it how they end.
 
     Whatever their sort, gRPC is given a handler of streams: it would read, and decode, the message
-    of any other before it calls the handler, for as long as that takes.
+    of any other before it calls the handler, for as long as that takes. `take_turn`: returns when
+    an address may make one more, before anything of it is read.
     """
 
-    def __init__(self, exclude: str) -> None:
+    def __init__(self, exclude: str, take_turn: TakeTurn) -> None:
         self._exclude = exclude
+        self._take_turn = take_turn
         self._open: dict[asyncio.Task[Any], Any] = {}  # with their contexts; the longest first
 
     async def intercept_service(self, continuation: Continuation, details: Details) -> Handler:
@@ -46,8 +50,13 @@ class OtherCalls(grpc.aio.ServerInterceptor):
             return handler
 
         async def serve(requests: AsyncIterator[bytes], context: Any) -> None:
-            async with self._place(context):
-                await _serve(handler, requests, context)
+            try:
+                await self._take_turn(address_of(context.peer()))
+            except ChatError as error:
+                await abort(context, ChatError(error.reason))
+            else:
+                async with self._place(context):
+                    await _serve(handler, requests, context)
 
         return grpc.stream_stream_rpc_method_handler(serve, None, handler.response_serializer)
 

@@ -61,6 +61,10 @@ class TokenBucket:
         self._full_at = max(self._full_at, now) + tokens / rate.per_second
         return max(0.0, self._full_at - now - rate.burst / rate.per_second)
 
+    def give_back(self) -> None:
+        """Put one token back: what it was taken for is not done."""
+        self._full_at -= 1 / self._rate.per_second
+
     @property
     def is_full(self) -> bool:
         """Whether nothing is missing."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 import grpc
@@ -34,7 +35,7 @@ async def abort(context: Any, error: ChatError) -> None:
     """
     row = REASONS[error.reason]
     code = grpc.StatusCode[row.status]
-    trailing = ((REASON, error.reason), *_rich_details(code, error))
+    trailing = ((REASON, error.reason), *_rich_details(error.reason, i18n.current()))
     await bounded_abort(context, code, row.text, trailing)
 
 
@@ -71,16 +72,18 @@ def _forget_frames_of(end: BaseException) -> None:
         handler.add_done_callback(forget)
 
 
-def _rich_details(code: grpc.StatusCode, error: ChatError) -> tuple[tuple[str, bytes], ...]:
+@lru_cache  # a reason's are always the same, and strangers are refused often
+def _rich_details(reason: str, locale: str) -> tuple[tuple[str, bytes], ...]:
     """Return ErrorInfo, the text in the server's language and, where it helps, when to retry."""
+    code = grpc.StatusCode[REASONS[reason].status]
     try:
         from google.protobuf import any_pb2
         from google.rpc import error_details_pb2, status_pb2
     except ImportError:  # googleapis-common-protos is not installed
         return ()
     details: list[Any] = [
-        error_details_pb2.ErrorInfo(reason=error.reason, domain=ERROR_DOMAIN),
-        error_details_pb2.LocalizedMessage(locale=i18n.current(), message=str(error)),
+        error_details_pb2.ErrorInfo(reason=reason, domain=ERROR_DOMAIN),
+        error_details_pb2.LocalizedMessage(locale=locale, message=str(ChatError(reason))),
     ]
     if code is grpc.StatusCode.RESOURCE_EXHAUSTED:
         retry = error_details_pb2.RetryInfo()
@@ -89,7 +92,5 @@ def _rich_details(code: grpc.StatusCode, error: ChatError) -> tuple[tuple[str, b
     packed = [any_pb2.Any() for _detail in details]
     for target, detail in zip(packed, details, strict=True):
         target.Pack(detail)
-    status = status_pb2.Status(
-        code=code.value[0], message=REASONS[error.reason].text, details=packed
-    )
+    status = status_pb2.Status(code=code.value[0], message=REASONS[reason].text, details=packed)
     return ((DETAILS, status.SerializeToString()),)

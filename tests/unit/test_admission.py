@@ -96,6 +96,66 @@ def watch_waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     return waits
 
 
+async def test_calls_that_get_no_place_wait_as_well(monkeypatch: pytest.MonkeyPatch) -> None:
+    """At the rate of joins, and beside them: neither delays the other."""
+    waits = watch_waits(monkeypatch)
+    clock = Clock()
+    doors = Admission(1000, 1, clock)
+    async with doors.place(HERE):
+        for _ in range(60):
+            await doors.take_turn(HERE)
+            assert await refusal_of(enter(doors, HERE)) == "ADDRESS_FULL"
+    assert waits == pytest.approx([n / 10 for n in range(1, 21)])
+    await enter(doors, HERE)
+    await doors.take_turn(THERE)
+    await doors.take_turn(LOOPBACK)
+    assert len(waits) == 20
+    clock.now += 2.1
+    await doors.take_turn(HERE)
+    assert len(waits) == 20
+
+
+async def test_watching_every_second_never_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Load balancers do, several of them from one address."""
+    waits = watch_waits(monkeypatch)
+    clock = Clock()
+    doors = Admission(1, 1, clock)
+    for _ in range(300):
+        for _balancer in range(10):
+            await doors.take_turn(HERE)
+        clock.now += 1.0
+    assert waits == []
+
+
+async def test_place_that_is_free_by_its_turn_is_given() -> None:
+    """Who has waited is not refused for what was so before."""
+    doors = Admission(1000, 1, Clock())
+    for _ in range(100):
+        await doors.take_turn(HERE)
+    async with doors.place(HERE):
+        waiting = asyncio.get_running_loop().create_task(enter(doors, HERE))
+        await quiet()
+        assert not waiting.done()
+    await bounded(waiting)
+
+
+async def test_calls_that_wait_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One more is refused at once; who goes makes room, and takes no time from those who come."""
+    monkeypatch.setattr(admission, "MAX_WAITING_CALLS", 2)
+    doors = Admission(1000, 1, Clock())
+    for _ in range(100):
+        await doors.take_turn(HERE)
+    loop = asyncio.get_running_loop()
+    waiting = [loop.create_task(doors.take_turn(HERE)) for _ in range(2)]
+    await quiet()
+    for _ in range(100):
+        assert await refusal_of(doors.take_turn(HERE)) == "ADDRESS_FULL"
+    waiting[1].cancel()
+    await asyncio.wait({waiting[1]})
+    await bounded(doors.take_turn(HERE))  # in 0.2 s, as if the others had never been
+    await bounded(waiting[0])
+
+
 async def test_who_waits_holds_a_place_and_is_told_of_the_end() -> None:
     """There are never more who wait than places, of an address or in all."""
     doors = Admission(1, 103, Clock())

@@ -9,6 +9,7 @@ import grpc
 import pytest
 from rooms import FakeContext
 
+from chat.protocol.errors import ChatError
 from chat.protocol.metadata import JoinRequest
 from chat.server.interceptors import MetadataCheck, SharedBytes, TokenCheck
 
@@ -27,6 +28,15 @@ async def intercepted(interceptor: Any, handler: Any, method: str, **metadata: A
     pairs = tuple(metadata.items()) or None
     details = SimpleNamespace(method=method, invocation_metadata=pairs)
     return await interceptor.intercept_service(go_on, details)
+
+
+async def at_once(address: str) -> None:
+    """It is everybody's turn."""
+
+
+async def never(address: str) -> None:
+    """Too many wait already."""
+    raise ChatError("ADDRESS_FULL")
 
 
 def context() -> FakeContext:
@@ -64,7 +74,7 @@ async def test_token_opens_every_service(
     """Health alone needs none."""
     made: Any = grpc.stream_stream_rpc_method_handler(behaviour)
     metadata = {} if authorization is None else {"authorization": authorization}
-    handler = await intercepted(TokenCheck("secret"), made, method, **metadata)
+    handler = await intercepted(TokenCheck("secret", at_once), made, method, **metadata)
     assert (handler is made) is is_let_in
     if not is_let_in:
         call = context()
@@ -87,7 +97,7 @@ async def test_metadata_are_text(
 ) -> None:
     """A refusal is a line with who it was, and not what."""
     made: Any = grpc.stream_stream_rpc_method_handler(behaviour)
-    handler = await intercepted(MetadataCheck(), made, METHOD, **metadata)
+    handler = await intercepted(MetadataCheck(at_once), made, METHOD, **metadata)
     assert (handler is made) is is_let_in
     if not is_let_in:
         call = context()
@@ -96,3 +106,19 @@ async def test_metadata_are_text(
         assert call.status == (grpc.StatusCode.INVALID_ARGUMENT, "REQUEST_INVALID")
         (line,) = caplog.messages
         assert call.peer() in line and len(line) < 200
+
+
+@pytest.mark.parametrize(
+    ("check", "metadata"),
+    [(TokenCheck("secret", never), {}), (MetadataCheck(never), {"k": "\xff"})],
+)
+async def test_refusal_waits_for_the_turn_of_its_address(
+    check: Any, metadata: dict[str, Any]
+) -> None:
+    """Who is not even let wait is told that instead."""
+    made: Any = grpc.stream_stream_rpc_method_handler(behaviour)
+    handler = await intercepted(check, made, METHOD, **metadata)
+    call = context()
+    with pytest.raises(grpc.aio.AbortError):
+        await handler.stream_stream(None, call)
+    assert call.status == (grpc.StatusCode.RESOURCE_EXHAUSTED, "ADDRESS_FULL")

@@ -12,8 +12,10 @@ import pytest
 from google.protobuf.message import DecodeError
 from rooms import FakeContext, bounded, quiet
 
+from chat.protocol.errors import ChatError
 from chat.protocol.metadata import JoinRequest
 from chat.server import other_calls
+from chat.server.address import LOOPBACK
 from chat.server.other_calls import EOF, OtherCalls
 
 METHOD = "/ChatService/Chat"
@@ -32,8 +34,14 @@ class Calls:
     """One interceptor, and calls that go through it."""
 
     def __init__(self) -> None:
-        self._interceptor = OtherCalls(METHOD)
+        self._interceptor = OtherCalls(METHOD, self._take_turn)
+        self.waiting: asyncio.Future[None] | None = None  # until it is anybody's turn
         self.tasks: list[asyncio.Task[Any]] = []
+
+    async def _take_turn(self, address: str) -> None:
+        assert address == LOOPBACK
+        if self.waiting is not None:
+            await self.waiting
 
     async def handler(self, made: Any, method: str = OTHER) -> Any:
         """Return what the interceptor makes of a handler."""
@@ -172,3 +180,19 @@ async def test_one_more_call_takes_the_place_of_the_longest(
     for task in calls.tasks:
         task.cancel()
     await asyncio.wait(calls.tasks)
+
+
+async def test_call_waits_for_the_turn_of_its_address() -> None:
+    """Nothing of it is read before, and where too many wait it never is."""
+    calls = Calls()
+    calls.waiting = asyncio.get_running_loop().create_future()
+    contexts = [
+        await calls.begin(grpc.unary_unary_rpc_method_handler(echo, decode), b"a") for _ in range(2)
+    ]
+    assert [context.said.qsize() for context in contexts] == [1, 1]
+    calls.tasks[1].cancel()
+    calls.waiting = asyncio.get_running_loop().create_future()
+    calls.waiting.set_exception(ChatError("ADDRESS_FULL"))
+    context = await calls.end(grpc.unary_unary_rpc_method_handler(echo, decode), b"a")
+    assert context.status == (Code.RESOURCE_EXHAUSTED, "ADDRESS_FULL")
+    assert context.said.qsize() == 1
