@@ -170,6 +170,28 @@ async def test_key_is_appended_once(place: str) -> None:
         assert await log.texts() == ["oi", "bia's"]
 
 
+@pytest.mark.parametrize(
+    "repeats", [{0: -1}, {6: 0}, {63: 0}, {72: 66, 71: -1, 69: 3}, {0: -1, 2: -1, 5: 3, 60: 6}]
+)
+async def test_repeats_among_many_are_told_apart(place: str, repeats: dict[int, int]) -> None:
+    """Of many that are written at once, some without a key; -1 was there long before."""
+    keys = ["" if n % 3 == 1 else f"k{repeats.get(n, n)}" for n in range(73)]
+    async with opened(place) as log:
+        old = await log.said("old", key="k-1")
+        entries = [log.say(str(n), key=key) for n, key in enumerate(keys)]
+        await log.log.flush()
+        for n, entry in enumerate(entries):
+            original = ([*entries, old][repeats[n]]) if n in repeats else entry
+            assert entry.is_repeated == (n in repeats)
+            assert entry.message == original.message
+        said = [str(n) for n in range(73) if n not in repeats]
+        assert await log.texts() == ["old", *said]
+        assert [entry.message.message for entry in entries if not entry.is_repeated] == said
+        read = await log.log.read(ROOM, 0, 100)
+        new = [entry.message for entry in entries if not entry.is_repeated]
+        assert read == [old.message, *new]
+
+
 async def test_key_is_appended_once_after_a_restart(db: Path) -> None:
     """For ever means: also when the file is opened again."""
     async with opened(db) as log:

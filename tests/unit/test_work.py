@@ -218,8 +218,8 @@ async def test_lone_message_waits_for_nothing(
             await come_true(lambda: messages_in(reader.writes) == 1)
 
 
-async def test_message_is_one_statement(tmp_path: Path) -> None:
-    """Beside its share of a transaction, a message costs the log one INSERT and no query."""
+async def test_messages_together_are_few_statements(tmp_path: Path) -> None:
+    """Each lets go of Python's lock, for which the writer waits while the event loop is busy."""
     async with chat_on(tmp_path / "chat.db") as chat:
         speaker = await chat.speaker()
         reader = await chat.join(user="ana", wants_batches=True)
@@ -228,7 +228,7 @@ async def test_message_is_one_statement(tmp_path: Path) -> None:
         inserts, queries = chat.statements("INSERT"), chat.statements("SELECT")
         await chat.post(speaker, MESSAGES)
         await come_true(lambda: messages_in(reader.writes) >= 1 + MESSAGES)
-        assert chat.statements("INSERT") - inserts == MESSAGES
+        assert chat.statements("INSERT") - inserts <= MESSAGES / 8
         assert chat.statements("SELECT") == queries
 
 

@@ -16,7 +16,7 @@ from chat.server.log.writer_thread import Group, Notes, WriterThread
 # Beyond this many uncommitted messages those who append are asked to wait.
 MAX_WAITING = 4096
 # One transaction: enough to share an fsync among many, short enough not to keep the first waiting.
-MAX_GROUP = 1024
+MAX_GROUP = 256
 # When more came during a commit, the next group gathers for a multiple of what that commit took:
 # under load groups grow by themselves, else the server is busy with commits of three messages
 # each. When idle nothing waits.
@@ -164,7 +164,8 @@ class GroupCommit:
             self._tell(group.trouble)
         if self._gathering and not self._ended.done():
             gather_seconds = min(GATHER_FACTOR * took_seconds, MAX_GATHER_SECONDS)
-            self._loop.call_later(gather_seconds, self._hand_over)
+            is_whole = len(self._gathering) >= MAX_GROUP
+            self._loop.call_later(0.0 if is_whole else gather_seconds, self._hand_over)
         else:
             self._is_busy = False
             self._commit_notes_later()

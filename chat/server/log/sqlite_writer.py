@@ -6,8 +6,9 @@ import json
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from typing import Any
 
 from chat.server.log.base import Entry, LogError
 from chat.server.log.checkpoints import Checkpoints
@@ -26,11 +27,19 @@ TRIM_ROWS = 1000
 BUSY_SECONDS = 5.0
 # How often it is seen to that the file still is where it was.
 WATCH_SECONDS = 2.0
+# So many messages are one statement, as far as there are so many. Each statement lets go of
+# Python's lock and, while the event loop is busy, waits up to 5 ms for it again.
+ROWS_OF_A_STATEMENT = (64, 8, 1)
 INSERT = """
 INSERT INTO message (sent_at, room, user, message, sender, key, kind, addressee)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+VALUES {rows}
 ON CONFLICT (sender, key) WHERE key IS NOT NULL DO NOTHING
 """
+INSERTS = {
+    count: INSERT.format(rows=", ".join(["(?, ?, ?, ?, ?, ?, ?, ?)"] * count))
+    for count in ROWS_OF_A_STATEMENT
+}
+NEWEST = "SELECT id FROM (SELECT id FROM message ORDER BY id DESC LIMIT ?) ORDER BY id"
 
 
 class SqliteWriter:
@@ -74,8 +83,8 @@ class SqliteWriter:
         self.check_file()
         sent_at = self._clock.stamp()
         with self._transaction():
-            for entry in group.entries:
-                self._insert(entry, sent_at)
+            for entries in _portions(group.entries):
+                self._insert(entries, sent_at)
             self._write_notes(group.notes)
             if not (group.entries or group.notes):
                 keep_opening(self._connection)
@@ -143,29 +152,37 @@ class SqliteWriter:
             with self._lock, suppress(sqlite3.Error):
                 self._checkpoints.empty()
 
-    def _insert(self, entry: Entry, sent_at: int) -> None:
-        message = entry.message
-        row = (
-            sent_at,
-            entry.room,
-            message.user,
-            message.message,
-            entry.sender,
-            message.key or None,
-            message.kind,
-            message.to,
-        )
-        cursor = self._connection.execute(INSERT, row)
-        if cursor.rowcount == 1:
-            stamp(message, int(cursor.lastrowid or 0), sent_at)
-        else:
-            self._repeat(entry)
+    def _insert(self, entries: Sequence[Entry], sent_at: int) -> None:
+        """Insert as many messages as one statement takes."""
+        values: list[object] = []
+        for entry in entries:
+            values += _values_of(entry, sent_at)
+        cursor = self._connection.execute(INSERTS[len(entries)], values)
+        if cursor.rowcount < len(entries):
+            self._tell_apart(entries, cursor.rowcount, sent_at)
+            return
+        first_id = int(cursor.lastrowid or 0) - len(entries) + 1
+        for message_id, entry in enumerate(entries, first_id):
+            stamp(entry.message, message_id, sent_at)
 
-    def _repeat(self, entry: Entry) -> None:
-        row = self._connection.execute(BY_KEY, (entry.sender, entry.message.key)).fetchone()
-        entry.room = row[-1]
-        entry.message = message_of(row)
-        entry.is_repeated = True
+    def _tell_apart(self, entries: Sequence[Entry], count: int, sent_at: int) -> None:
+        """Find out which of the messages are the `count` new ones, and which came before."""
+        new_ids = [row[0] for row in self._connection.execute(NEWEST, (count,))]
+        new_ids.reverse()
+        for entry in entries:
+            row = self._row_of(entry)
+            if row is None or (new_ids and row[0] == new_ids[-1]):
+                stamp(entry.message, new_ids.pop(), sent_at)
+            else:
+                entry.room = row[-1]
+                entry.message = message_of(row)
+                entry.is_repeated = True
+
+    def _row_of(self, entry: Entry) -> Any:
+        """Return the row that has the key of a message, None where it has no key."""
+        if not entry.message.key:
+            return None
+        return self._connection.execute(BY_KEY, (entry.sender, entry.message.key)).fetchone()
 
     def _write_notes(self, notes: Notes) -> None:
         for session, holder in notes.items():
@@ -205,3 +222,27 @@ class SqliteWriter:
                 is_over = time.monotonic() >= min(until, self._give_up_at)
                 if is_over or not is_busy(error):
                     raise
+
+
+def _portions(entries: Sequence[Entry]) -> Iterator[Sequence[Entry]]:
+    """Yield all entries, in order, in portions of `ROWS_OF_A_STATEMENT`."""
+    start = 0
+    for size in ROWS_OF_A_STATEMENT:
+        while len(entries) - start >= size:
+            yield entries[start : start + size]
+            start += size
+
+
+def _values_of(entry: Entry, sent_at: int) -> tuple[object, ...]:
+    """Return what `INSERT` takes of one message."""
+    message = entry.message
+    return (
+        sent_at,
+        entry.room,
+        message.user,
+        message.message,
+        entry.sender,
+        message.key or None,
+        message.kind,
+        message.to,
+    )
