@@ -6,7 +6,8 @@ Knows no gRPC and no SQL. The stream's receive task calls `post`; everything run
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from contextlib import nullcontext
 from heapq import nsmallest
 
 import chat_pb2
@@ -34,6 +35,9 @@ MAX_LISTED_ROOMS = 1000
 ROOMS_IN_PART = 100
 # So many messages of an answer cost as much as a question more, before the next one.
 ANSWERS_OF_A_QUESTION = 250
+# Long answers are written one after the other; one whose reader takes so long for a part goes on
+# beside the rest.
+ANSWER_SECONDS = 0.02
 MOVES = (chat_pb2.KIND_ENTERED, chat_pb2.KIND_EXITED)
 SAYS = (chat_pb2.KIND_UNSPECIFIED, chat_pb2.KIND_ACTION)
 
@@ -45,6 +49,9 @@ class Posting:
 
     def __init__(self, hub: Hub) -> None:
         self._hub = hub
+        # Whose turn it is to be answered at length. A part is a hundred writes to a client that
+        # takes no batches: those of many at once would be between anybody else's words.
+        self._answering = asyncio.Semaphore(1)
         self._wishes: dict[int, Callable[[Member, Message], Awaitable[None]]] = {
             chat_pb2.KIND_UNSPECIFIED: self._say,
             chat_pb2.KIND_ACTION: self._say,
@@ -210,7 +217,7 @@ class Posting:
         key = asked or _place_of(member, "").room.key
         room = self._hub.rooms.get(key)
         if room is not None:
-            await _answer(member, room.list_names())
+            await self._answer(member, room.list_names())
         if message.key:  # the echo is the acknowledgement, and the end of the list
             end = Message(user=member.name, kind=chat_pb2.KIND_WHO, key=message.key, room=key)
             member.queue.put_answer(Delivery([end]))
@@ -224,8 +231,21 @@ class Posting:
             if people
         ]
         starts = range(0, len(answer), ROOMS_IN_PART)
-        await _answer(member, (Delivery(answer[start : start + ROOMS_IN_PART]) for start in starts))
+        parts = (Delivery(answer[start : start + ROOMS_IN_PART]) for start in starts)
+        await self._answer(member, parts)
         member.queue.put_answer(Delivery([Message(kind=kind, key=message.key)]))
+
+    async def _answer(self, member: Member, parts: Iterable[Delivery]) -> None:
+        """Answer in parts, each when the one before is written: there is never more of it."""
+        is_quick = True
+        for part in parts:
+            await member.queue.wait_answered()
+            if member.is_closing:
+                return
+            member.rate_limit.ask(len(part.messages) / ANSWERS_OF_A_QUESTION)
+            async with self._answering if is_quick else nullcontext():
+                member.queue.put_answer(part)
+                is_quick = is_quick and await _is_soon(member.queue.wait_answered())
 
     async def _tell_history(self, member: Member, message: Message) -> None:
         key = _place_of(member, message.room).room.key
@@ -237,14 +257,13 @@ class Posting:
         member.replay.begin_history(History(key, message.key, start, before))
 
 
-async def _answer(member: Member, parts: Iterable[Delivery]) -> None:
-    """Answer in parts, each when the one before has been written: there is never more of it."""
-    for part in parts:
-        await member.queue.wait_answered()
-        if member.is_closing:
-            return
-        member.queue.put_answer(part)
-        member.rate_limit.ask(len(part.messages) / ANSWERS_OF_A_QUESTION)
+async def _is_soon(waiting: Coroutine[None, None, None]) -> bool:
+    """Wait `ANSWER_SECONDS` at most; say whether it is done by then."""
+    try:
+        await asyncio.wait_for(waiting, ANSWER_SECONDS)
+    except asyncio.TimeoutError:
+        return False
+    return True
 
 
 def _place_of(member: Member, room: str, is_exact: bool = False) -> Subscription:

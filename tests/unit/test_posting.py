@@ -6,7 +6,7 @@ import asyncio
 from typing import Any
 
 import pytest
-from rooms import SESSION, Chat, FakeLog, Message, Reader, bounded, quiet, refusal_of
+from rooms import SESSION, Chat, FakeLog, Message, Reader, bounded, come_true, quiet, refusal_of
 
 import chat_pb2
 from chat.protocol.metadata import JoinRequest
@@ -421,6 +421,23 @@ async def test_long_answer_counts_as_several_questions() -> None:
     # Of ten at once: itself, five for 1250 names, and these.
     waits = [ana.member.rate_limit.ask() for _ in range(6)]
     assert not any(waits[:4]) and waits[-1] > 0.5
+
+
+async def test_long_answers_are_written_one_after_the_other() -> None:
+    """But none waits for long for a reader who takes nothing."""
+    chat = await Chat(max_clients=2000).start()
+    for number in range(498):
+        await chat.hub.join(JoinRequest(user=f"p{number}"))
+    stuck = await chat.join_asleep("stuck")
+    ana, bia = await chat.full("ana", "bia")
+    asking = [asyncio.ensure_future(one.ask_who("w")) for one in (stuck, ana, bia)]
+    await quiet()
+    assert stuck.member.queue.queued_messages > 0
+    assert not any(one.member.queue.has_answers for one in (ana, bia))
+    await bounded(asyncio.wait(asking[1:]))
+    assert not asking[0].done()
+    await come_true(lambda: all(one.messages[-1].key == "w" for one in (ana, bia)))
+    asking[0].cancel()
 
 
 async def test_wish_that_waits_is_not_fulfilled_for_a_closing_stream() -> None:
