@@ -48,15 +48,12 @@ class Member:
         "left",
         "person",
         "queue",
-        "rate_limit",
         "replay",
         "rooms",
         "uncommitted",
         "wants_batches",
         "writing_since",
     )
-
-    rate_limit: RateLimit  # set by the hub, as soon as it knows who this is
 
     def __init__(
         self, request: JoinRequest, log: Log, budget: PageBudget, address: str = ""
@@ -82,6 +79,15 @@ class Member:
     def name(self) -> str:
         """What it is called, empty until a plain one has said it."""
         return self.person.name if self.person is not None else ""
+
+    @property
+    def rate_limit(self) -> RateLimit:
+        """How fast it may speak, ask and read; set by the hub, as soon as it knows who this is."""
+        return self.replay.rate_limit
+
+    @rate_limit.setter
+    def rate_limit(self, limit: RateLimit) -> None:
+        self.replay.rate_limit = limit
 
     @property
     def key_owner(self) -> str:

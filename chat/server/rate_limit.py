@@ -40,6 +40,10 @@ class Rate:
 ASKING = Rate(1.0, 10.0)
 # Coming into rooms and leaving them: who comes back to twenty of them must not wait.
 MOVING = Rate(1.0, 30.0)
+# Bytes of the log that one address reads, all its clients together. Sending ten times that would
+# take all of the server's time, and 80 Mbit/s is a line's worth.
+READING = Rate(10e6, 20e6)
+NO_LIMIT = Rate(0.0, 0.0)
 
 
 class TokenBucket:
@@ -74,10 +78,10 @@ class TokenBucket:
 class Allowance:
     """What one person, or one address, may still say, ask and enter."""
 
-    __slots__ = ("__weakref__", "_asking", "_bytes", "_messages", "_moving")
+    __slots__ = ("__weakref__", "_asking", "_bytes", "_messages", "_moving", "_reading")
 
     def __init__(self, rates: Sequence[Rate], clock: Callable[[], float]) -> None:
-        self._messages, self._bytes, self._asking, self._moving = (
+        self._messages, self._bytes, self._asking, self._moving, self._reading = (
             TokenBucket(rate, clock) for rate in rates
         )
 
@@ -93,10 +97,14 @@ class Allowance:
         """Take one coming into a room or leaving it; return the seconds to wait before it."""
         return self._moving.take()
 
+    def read(self, size_bytes: int) -> float:
+        """Take a page of the log; return the seconds to wait before the next one."""
+        return self._reading.take(size_bytes)
+
     @property
     def is_whole(self) -> bool:
         """Whether nothing of it is used up just now."""
-        buckets = (self._messages, self._bytes, self._asking, self._moving)
+        buckets = (self._messages, self._bytes, self._asking, self._moving, self._reading)
         return all(bucket.is_full for bucket in buckets)
 
 
@@ -121,6 +129,10 @@ class RateLimit:
         """Take one coming into a room or leaving it; return the seconds to wait before it."""
         return max(allowance.move() for allowance in self._allowances)
 
+    def read(self, size_bytes: int) -> float:
+        """Take a page of the log; return the seconds to wait before the next one."""
+        return max(allowance.read(size_bytes) for allowance in self._allowances)
+
 
 class RateLimits:
     """Every allowance of one server: of those who are here, and of those who left used-up ones.
@@ -138,8 +150,9 @@ class RateLimits:
         moving: Rate = MOVING,
     ) -> None:
         messages = Rate(rate, rate * BURST_SECONDS)
-        self._of_person = [messages, messages.times(BYTES_PER_MESSAGE), asking, moving]
-        self._of_address = [each.times(ADDRESS_FACTOR) for each in self._of_person]
+        rates = [messages, messages.times(BYTES_PER_MESSAGE), asking, moving]
+        self._of_person = [*rates, NO_LIMIT]
+        self._of_address = [*(each.times(ADDRESS_FACTOR) for each in rates), READING]
         self._clock = clock
         self._used: WeakValueDictionary[Key, Allowance] = WeakValueDictionary()
         self._owing: OrderedDict[Key, Allowance] = OrderedDict()

@@ -35,6 +35,7 @@ from chat.protocol.errors import ChatError
 from chat.protocol.limits import MAX_BATCH_BYTES
 from chat.server.encoding import Delivery
 from chat.server.log.base import MAX_PAGE_BYTES, Log, LogError
+from chat.server.rate_limit import RateLimit
 from chat.server.send_queue import SendQueue
 from chat.server.subscription import Subscription
 
@@ -122,7 +123,17 @@ class PageSize:
 class Replay:
     """Pages of the log, what the queue holds, and a history that was asked for, taking turns."""
 
-    __slots__ = ("_history", "_is_turn_of_pages", "_log", "_page_size", "_queue")
+    __slots__ = (
+        "_history",
+        "_is_turn_of_pages",
+        "_log",
+        "_page_at",
+        "_page_size",
+        "_queue",
+        "rate_limit",
+    )
+
+    rate_limit: RateLimit  # set before the first page
 
     def __init__(self, log: Log, queue: SendQueue, budget: PageBudget) -> None:
         self._log = log
@@ -130,6 +141,7 @@ class Replay:
         self._page_size = PageSize(budget)
         self._history: History | None = None
         self._is_turn_of_pages = False
+        self._page_at = 0.0  # when the next page may be read, in seconds of the loop's clock
 
     def close(self) -> None:
         """Note that the stream has ended, whatever is still being written."""
@@ -150,19 +162,29 @@ class Replay:
         self._page_size.end()
         while True:
             has_pages = bool(queue.gaps) or self._history is not None
+            wait_seconds = self._page_at - asyncio.get_running_loop().time() if has_pages else 0.0
             is_pages_turn = has_pages and self._is_turn_of_pages and not queue.has_waiting_answers
+            is_pages_turn = is_pages_turn and wait_seconds <= 0
             if queue.has_deliveries and not is_pages_turn:
                 self._is_turn_of_pages = True
                 if deliveries := self._take_queued():
                     return deliveries
+            elif wait_seconds > 0:
+                await asyncio.wait({queue.wait_ready()}, timeout=wait_seconds)
             elif has_pages:
                 self._is_turn_of_pages = False
                 if page := await self._read_page():
+                    self._pay_for(page)
                     return [page]
             elif queue.is_closed:
                 return []
             else:
                 await queue.wait_ready()
+
+    def _pay_for(self, page: Delivery) -> None:
+        """Have the next page wait, where this address reads faster than it may."""
+        if wait_seconds := self.rate_limit.read(page.size_bytes):
+            self._page_at = asyncio.get_running_loop().time() + wait_seconds
 
     def _take_queued(self) -> list[Delivery]:
         deliveries: list[Delivery] = []

@@ -91,6 +91,16 @@ def test_address_has_ten_times_what_a_person_has() -> None:
     assert limits.join("somebody", "").ask() == 0.0
 
 
+def test_address_reads_the_log_at_a_rate() -> None:
+    """All its clients together; where no address counts there is none."""
+    limits = RateLimits(0, Clock())
+    streams = [limits.join(name, "192.0.2.7") for name in "ab"]
+    assert max(streams[n % 2].read(1_000_000) for n in range(20)) < 1e-6
+    assert [stream.read(1_000_000) for stream in streams] == pytest.approx([0.1, 0.2])
+    assert limits.join("c", "192.0.2.8").read(1_000_000) == 0.0
+    assert not any(limits.join("c", "").read(1_000_000) for _ in range(100))
+
+
 def test_each_sort_has_its_own() -> None:
     """Who has asked too much may speak; coming back to twenty rooms needs no wait."""
     limit = RateLimits(10, Clock()).join("ana", "")

@@ -7,12 +7,13 @@ import random
 
 import pytest
 from places import ManyPlaces
-from rooms import Chat, FakeLog, Message, Reader, bounded, quiet
+from rooms import Chat, FakeLog, Message, Reader, bounded, come_true, quiet
 
 import chat_pb2
 from chat.protocol.limits import MAX_BATCH_BYTES
 from chat.protocol.metadata import JoinRequest
-from chat.server import replay, send_queue
+from chat.server import rate_limit, replay, send_queue
+from chat.server.rate_limit import Rate, RateLimits
 from chat.server.replay import PageBudget, PageSize
 
 # Joining with history, and coming back.
@@ -218,6 +219,25 @@ async def test_parts_of_a_history_are_batches() -> None:
     await quiet()
     parts = [len(frame) for frame in ana.frames]
     assert max(parts) <= MAX_BATCH_BYTES and len(parts) == 7
+
+
+async def test_page_waits_where_an_address_reads_too_much(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is said meanwhile does not; and it all comes, in order."""
+    monkeypatch.setattr(rate_limit, "READING", Rate(1e6, 10_000.0))
+    chat = Chat(limits=RateLimits(0))
+    await chat.start()
+    writer = await chat.join("writer", room="old")
+    for _ in range(40):
+        await writer.say("x" * 4000)
+    request = JoinRequest(user="ana", room="old", history=0)
+    ana = Reader(chat, await chat.hub.join(request, "192.0.2.7"))
+    await quiet()
+    await ana.post(Message(kind=chat_pb2.KIND_HISTORY, message="40", room="old", key="k"))
+    await writer.say("now")
+    await quiet()
+    assert ana.ids[0] == 1 and ana.ids[-1] == 41 and len(ana.ids) < 20
+    await come_true(lambda: ana.messages[-1].kind == chat_pb2.KIND_HISTORY)
+    assert [number for number in ana.ids if number != 41] == list(range(1, 41))
 
 
 async def test_presence_does_not_fill_the_memory_for_a_slow_reader(
