@@ -461,7 +461,7 @@ ATTACKS = {
 def main(name: str, port: str, scale: str, seconds: str) -> None:
     """Run one attack, as the module's docstring says."""
     if hasattr(os, "nice"):
-        os.nice(10)  # the machine's processors belong to the server that is attacked
+        os.nice(19)  # the machine's processors belong to the server that is attacked
     target = Target(int(port), float(scale), float(seconds))
     steps = ATTACKS[name].run(target)
     print(next(steps), flush=True)

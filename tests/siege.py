@@ -173,7 +173,7 @@ def besiege(name: str, folder: Path, scale: float, seconds: float) -> Outcome:
     if attack.reads_log:
         fill_log(path)
     with (
-        Siege(":memory:", {}) as other,
+        Siege(folder / "other.db", {}) as other,
         Siege(path, attack.settings) as siege,
         running_attack(name, siege, scale, seconds) as attacker,
     ):
