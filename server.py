@@ -34,7 +34,7 @@ with importing():
     from chat.cli.i18n import _
     from chat.protocol.errors import ChatError, ConfigError, UsageError
     from chat.protocol.metadata import JoinRequest
-    from chat.server import diagnostics, interceptors, log_care, runtime, status
+    from chat.server import diagnostics, interceptors, log_care, memory, runtime, status
     from chat.server.acceptor import make_server
     from chat.server.address import address_of, with_port
     from chat.server.admission import Admission, UnnamedMembers
@@ -327,6 +327,7 @@ class Server:
         await self._listener.start()
         self._supervisor.run(self._watch_port(port), "port")
         self._supervisor.run(self._service.disconnect_stuck_readers(), "stuck-readers")
+        self._supervisor.run(memory.give_back_freed(), "memory")
         if not self._log.is_clean:
             self._supervisor.run(log_care.look_through(self._log), "log-check")
         return port
