@@ -25,8 +25,8 @@ MIN_PER_ADDRESS = 50
 # that are no joins: those beside the chat, and those that are refused.
 CALLS = Rate(10.0, 100.0)
 # Of those, so many wait, of all addresses; more are refused at once. What they sent is kept for
-# them, which is 64 KiB each at most.
-MAX_WAITING_CALLS = 1000
+# them, which takes up to 100 kB each.
+MAX_WAITING_CALLS = 200
 # How long a plain client keeps its place in a full server without having said its name.
 UNNAMED_SECONDS = 60.0
 # Addresses without a stream are forgotten when there are so many, and their joins long ago.
