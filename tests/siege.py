@@ -94,6 +94,10 @@ class Siege:
         most = MAX_GROWTH * before.files
         eventually(lambda: self.use().files <= most, SETTLE_SECONDS, lambda: f"{self.use()}")
 
+    def wait_for_memory(self, most_bytes: float) -> None:
+        """Wait until it has no more memory than that."""
+        eventually(lambda: self.use().memory_bytes <= most_bytes, SETTLE_SECONDS)
+
     def join_seconds(self) -> float:
         """Return what the join of a newcomer takes, until its first word came; it is let in."""
         started = time.monotonic()
@@ -210,6 +214,8 @@ def _measure(
         repeated.wait_for_line("ready", PREPARE_SECONDS)
         repeated.type("go")
         repeated.wait(seconds + PREPARE_SECONDS)
+    with suppress(AssertionError):  # what was freed is given back within some seconds
+        siege.wait_for_memory(MAX_GROWTH * after.memory_bytes)
     again = _settle(siege, before)
     lost = list(probe.ends)
     stopping = time.monotonic()
