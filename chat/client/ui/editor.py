@@ -46,7 +46,7 @@ from prompt_toolkit.layout.screen import Char
 from prompt_toolkit.widgets import CompletionsToolbar, SearchToolbar
 
 from chat.cli.i18n import _, _n
-from chat.cli.wrap import MIN_COLUMNS, cut, text_width
+from chat.cli.wrap import MIN_COLUMNS, cut, in_rows, text_width
 from chat.client.ui import render
 from chat.client.ui.base import TerminalController
 from chat.client.ui.line_buffer import LineBuffer
@@ -72,8 +72,13 @@ MAX_WAITING_ROWS = 3
 # Below this the prompt is not the name.
 NARROW_COLUMNS = 40
 SEPARATOR = " \N{MIDDLE DOT} "
-# What makes an emoji of another character, or one of several.
-EMOJI_JOINT = re.compile("\ufe0f|(?<=[\u2190-\u2bff\ufe0f\U0001f000-\U0001fbff])\u200d")
+# What makes an emoji of another character, one of several, or one of another colour.
+EMOJI_JOINT = re.compile(
+    "\ufe0f|(?<=[\u2190-\u2bff\ufe0f\U0001f000-\U0001fbff])[\u200d\U0001f3fb-\U0001f3ff]"
+)
+# A flag is two of these, whose letters have two columns each in every terminal.
+REGIONAL_A, FULLWIDTH_A = 0x1F1E6, 0xFF21
+FLAG_LETTERS = {REGIONAL_A + n: FULLWIDTH_A + n for n in range(26)}
 
 # Terminals that break long rows anew when they become narrower, by the variables that they set.
 # Over ssh they are not seen: then one row too few is cleared, rather than one too many.
@@ -267,7 +272,7 @@ class LineEditor:
         if self._queue.is_open:
             self._queue.put_message(render.local_notice(f"* {sentence}", "class:complaint"))
         else:
-            print(sentence, file=sys.stderr, flush=True)
+            print(in_rows(sentence, sys.stderr), file=sys.stderr, flush=True)
 
     def ring(self) -> None:
         """Ring the bell, once for all that is shown together."""
@@ -503,9 +508,12 @@ def apart(text: str) -> str:
     """Return `text` with each part of an emoji for itself, in as many characters.
 
     Terminals do not agree on the width of the whole: where one drew it in another one than
-    prompt_toolkit reckons with, the cursor would be at the wrong place.
+    prompt_toolkit reckons with, the cursor would be at the wrong place. Of a flag the letters that
+    it is made of are shown.
     """
-    return text if text.isascii() else EMOJI_JOINT.sub("\N{ZERO WIDTH SPACE}", text)
+    if text.isascii():
+        return text
+    return EMOJI_JOINT.sub("\N{ZERO WIDTH SPACE}", text).translate(FLAG_LETTERS)
 
 
 def rows_of(text: Callable[[], StyleAndTextTuples]) -> Window:
