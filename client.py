@@ -121,7 +121,7 @@ def talk(arguments: Sequence[str]) -> int:
         terminal.show_error(sentence(refusal))
         return EXIT_USAGE if isinstance(refusal, UsageError) else EXIT_REFUSED
     except EOFError:
-        terminal.show_error(_("No name was given. Pass it by --name."))
+        terminal.show_error("\n" + _("No name was given. Pass it by --name."))  # below the question
         return EXIT_USAGE
 
 

@@ -382,8 +382,9 @@ async def serve(flags: Namespace, console: ConsoleLog, shutdown: Shutdown) -> No
     console.print(_("gRPC server running on port {port}...").format(port=port))
     if flags.host in ANY_HOST:
         for address in runtime.addresses():
-            text = _("From another machine: python client.py {address}:{port}")
-            console.print(text.format(address=address, port=port))
+            text = _("From another machine: {command} {address}:{port}")
+            command = runtime.client_command()
+            console.print(text.format(command=command, address=address, port=port))
     failure = await _first_of(shutdown.requested.wait(), server.wait_for_failure())
     console.print(_("The server is stopping..."))
     try:

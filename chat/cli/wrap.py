@@ -82,6 +82,14 @@ def columns_of(stream: IO[Any]) -> int | None:
         return None
 
 
+def in_rows(text: str, stream: IO[Any]) -> str:
+    """Return a program's own lines as the terminal shows them that `stream` goes to, if it does."""
+    columns = columns_of(stream)
+    if columns is None:
+        return text
+    return "\n".join(rows_of("", line, columns) for line in text.split("\n"))
+
+
 def rows_of(lead: str, body: str, columns: int | None) -> str:
     """Return `lead` and `body` without styles as `wrapped` has them, but for the last line feed.
 

@@ -72,12 +72,12 @@ PART = Command(
 )
 HISTORY = Command(
     ("historico", "history"),
-    N_("show older messages of the room, 20 at a time; once more for older ones still"),
+    N_("show older messages of the room, 20 at a time; again for even older ones"),
     N_("[NUMBER]"),
 )
 IGNORE = Command(
     ("ignorar", "ignore"),
-    N_("hide what somebody says, for as long as you are here; once more to see it again"),
+    N_("hide what somebody says, for as long as you are here; again to undo it"),
     N_("NAME"),
     completes="names",
 )

@@ -91,9 +91,7 @@ class Farewell:
         """Print what was said and not acknowledged, line by line; say whether anything was."""
         lost = [message for message in self._session.pending if message.kind in SAID]
         if lost:
-            text = _n(
-                "{} message was not acknowledged:", "{} messages were not acknowledged:", len(lost)
-            )
+            text = _n("{} message was not confirmed:", "{} messages were not confirmed:", len(lost))
             lines = [text.format(len(lost)), *map(self._unsent_line, lost)]
             with suppress(OSError):  # the terminal is gone
                 self._terminal.show_error("\n".join(lines))

@@ -221,8 +221,11 @@ class Incoming:
             return _("until {until}").format(until=until.strftime("%H:%M"))
         is_today = since.date() == until.date()
         since_text = since.strftime("%H:%M" if is_today else _("%Y-%m-%d") + " %H:%M")
+        until_text = until.strftime("%H:%M")
+        if since_text == until_text:
+            return _("at {time}").format(time=since_text)
         text = _("from {since} to {until}")
-        return text.format(since=since_text, until=until.strftime("%H:%M"))
+        return text.format(since=since_text, until=until_text)
 
     # Who is there, and where.
 
@@ -313,7 +316,9 @@ class Incoming:
         if change is Change.PLAIN:
             self._tell_plain(before)
         elif change is Change.SILENT:
-            text = _("* The server has not answered yet; it may be full, or wait for a message.")
+            text = _(
+                "* The server has not answered yet; it may be full, or be waiting for a message."
+            )
             self._terminal.show_notice(text)
         elif change is Change.LOST and not before.is_lost:
             self._terminal.show_notice(_("* Connection lost: {cause}").format(cause=state.cause))

@@ -31,7 +31,9 @@ def read_flags(arguments: Sequence[str], server_address: str) -> Namespace:
 
     `server_address`: where the server is unless one of the former says so.
     """
-    parser = flags.Parser(arguments, N_("A chat client: type, and all read it. /quit leaves."))
+    parser = flags.Parser(
+        arguments, N_("A chat client: what you type, everybody reads. /quit leaves.")
+    )
     add = parser.flag
     add(
         "address",
@@ -72,7 +74,7 @@ def read_flags(arguments: Sequence[str], server_address: str) -> Namespace:
         "--listen",
         action="store_true",
         default=False,
-        help=_("only show what comes; standard input is not read"),
+        help=_("only show what comes in; standard input is not read"),
     )
     add("--tls", action="store_true", default=False, help=_("encrypt the connection"))
     add("--tls-ca", help=_("authorities (PEM) that the server's certificate may be signed by"))

@@ -41,7 +41,10 @@ REASONS = {
         is_final=True,
     ),
     "ROOM_INVALID": Reason(
-        N_("a room's name follows the rules of people's names; choose another one"),
+        N_(
+            "this cannot be a room's name: 1 to 32 letters, digits or signs, without [ ] : , *;"
+            " choose another one"
+        ),
         "INVALID_ARGUMENT",
         is_final=True,
     ),

@@ -15,6 +15,7 @@ import socket
 import sys
 from collections.abc import Coroutine
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 from chat.cli.i18n import _
@@ -63,6 +64,12 @@ def addresses() -> list[str]:
         ips = [ip for adapter in ifaddr.get_adapters() for ip in adapter.ips]
         found = [str(ip.ip) for ip in ips if ip.is_IPv4]
     return [ip for ip in found if not ip.startswith(("127.", "169.254."))]
+
+
+def client_command() -> str:
+    """Return how the client is started where the server was started like this."""
+    is_package = Path(sys.argv[0]).stem == "chat-server"
+    return "chat-client" if is_package else "python client.py"
 
 
 def _address_of_default_route() -> list[str]:

@@ -32,7 +32,10 @@ def read_flags(arguments: Sequence[str]) -> Namespace:
         "--max-per-address",
         type=flags.between(0, MAX_CLIENTS),
         default=0,
-        help=_("most clients from one address; 0: a tenth of all, 50 at least, any from here"),
+        help=_(
+            "most clients from one address; 0: a tenth of all, at least 50, and no limit for this"
+            " machine"
+        ),
     )
     add(
         "--rate",

@@ -145,7 +145,7 @@ def test_what_is_not_acknowledged_costs_the_exit_code(
         code = client.main([dying.address, "--name", "robo", "--lang", "en"])
     assert code == ending.EXIT_NOT_ACKNOWLEDGED
     told = capfd.readouterr().err
-    assert "not acknowledged:\n" in told and told.endswith("\n  second\n")
+    assert "not confirmed:\n" in told and told.endswith("\n  second\n")
 
 
 # JSON.
@@ -451,7 +451,7 @@ def test_program_whose_name_was_lost_ends_with_what_it_could_not_say() -> None:
             assert ana.wait() == ending.EXIT_NOT_ACKNOWLEDGED
             assert other.texts == []
         assert "Somebody else is called [ana] now" in ana.stderr
-        assert "1 message was not acknowledged:\n  never heard\n" in ana.stderr
+        assert "1 message was not confirmed:\n  never heard\n" in ana.stderr
 
 
 # Plain servers.

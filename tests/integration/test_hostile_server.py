@@ -173,7 +173,7 @@ def test_ids_that_go_backwards_and_a_log_that_is_always_another_end_nothing() ->
             ana.type(f"line {number}")
         ana.end_input()
         assert ana.wait(60) == EXIT_OK
-        assert "not acknowledged" not in ana.stderr
+        assert "not confirmed" not in ana.stderr
 
 
 # How clients end where servers do not.
@@ -202,7 +202,7 @@ def test_end_of_input_is_not_waited_for_for_ever(script: Script, room: str) -> N
         ana.end_input()
         assert ana.wait() == EXIT_NOT_ACKNOWLEDGED
         assert "Waiting for the server to confirm 1 message" in ana.stderr
-        assert ana.stderr.endswith("1 message was not acknowledged:\n  oi")
+        assert ana.stderr.endswith("1 message was not confirmed:\n  oi")
 
 
 @pytest.mark.parametrize("lines", [[], ["never confirmed", "nor this"]], ids=len)
@@ -219,7 +219,7 @@ def test_leaving_in_the_middle_of_a_reconnect(lines: list[str]) -> None:
         assert ana.wait() == (EXIT_NOT_ACKNOWLEDGED if lines else EXIT_OK)
         told = [line for line in ana.errors if not line.startswith("* ")]
         quoted = [f"  {line}" for line in lines]
-        assert told == (["2 messages were not acknowledged:", *quoted] if lines else [])
+        assert told == (["2 messages were not confirmed:", *quoted] if lines else [])
 
 
 @pytest.mark.parametrize("greeting", [[Greet()], []], ids=["full", "plain"])

@@ -381,7 +381,7 @@ def test_final_refusal_ends_it_with_a_sentence(tmp_path: Path) -> None:
             ana.send_signal(signal.SIGCONT)
             assert ana.wait() == 1
         assert "The server asks for a token" in ana.screen
-        assert "1 message was not acknowledged:" in ana.screen
+        assert "1 message was not confirmed:" in ana.screen
         assert ana.row_with("said too late") == "  said too late"
         assert is_sane(ana)
 

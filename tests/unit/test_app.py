@@ -556,7 +556,7 @@ def test_program_that_lost_its_name_ends_after_a_minute(
     assert pipe.terminal.is_stopped
     assert pipe.app.run() == EXIT_NOT_ACKNOWLEDGED
     lost, refusal = pipe.terminal.errors
-    assert lost.splitlines() == ["2 messages were not acknowledged:", "  one", "  two"]
+    assert lost.splitlines() == ["2 messages were not confirmed:", "  one", "  two"]
     assert "name is taken" in refusal
 
 
@@ -598,7 +598,7 @@ def test_failure_of_any_thread_ends_the_conversation(ana: Sitting) -> None:
     ana.terminal.interruption = ValueError("in the terminal")
     assert ana.app.run() == EXIT_REFUSED
     assert ana.terminal.errors == [
-        "1 message was not acknowledged:\n  kept",
+        "1 message was not confirmed:\n  kept",
         "Something unexpected ended the conversation (RuntimeError('in the receive thread')).",
     ]
 
@@ -610,7 +610,7 @@ def test_output_that_takes_nothing_ends_it(ana: Sitting, pipe: Sitting) -> None:
         where.app.handle_line("oi")
         where.terminal.failure = BrokenPipeError()
         assert where.app.run() == EXIT_BROKEN_PIPE
-        assert where.terminal.errors == ["1 message was not acknowledged:\n  oi"]
+        assert where.terminal.errors == ["1 message was not confirmed:\n  oi"]
 
 
 def test_refusal_at_the_beginning_is_raised(ana: Sitting, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -628,7 +628,7 @@ def test_what_is_not_acknowledged_is_printed(ana: Sitting, pipe: Sitting) -> Non
         where.app.handle_line("oi")
         where.session.abort()
         assert where.app.run() == EXIT_NOT_ACKNOWLEDGED
-        assert where.terminal.errors == ["1 message was not acknowledged:\n  oi"]
+        assert where.terminal.errors == ["1 message was not confirmed:\n  oi"]
 
 
 def test_failure_costs_programs_their_exit_code(ana: Sitting, pipe: Sitting) -> None:
@@ -651,7 +651,7 @@ def test_signal_ends_it_in_order(ana: Sitting, interruption: BaseException) -> N
     with pytest.raises(type(interruption)):
         ana.app.run()
     assert finished.is_set()
-    assert ana.terminal.errors == ["1 message was not acknowledged:\n  oi"]
+    assert ana.terminal.errors == ["1 message was not confirmed:\n  oi"]
     with pytest.raises(ChatError):
         ana.session.send("late")
 

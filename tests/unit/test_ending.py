@@ -97,7 +97,7 @@ def test_wait_ends_when_nothing_is_acknowledged(
     farewell, terminal = leaving(session, monkeypatch)
     farewell.wait_acknowledged()
     assert session.clock == pytest.approx(3 + seconds, abs=1)
-    assert farewell.tell_lost() and terminal.errors == ["1 message was not acknowledged:\n  oi"]
+    assert farewell.tell_lost() and terminal.errors == ["1 message was not confirmed:\n  oi"]
 
 
 def test_wait_ends_with_the_session_and_with_the_reader(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -337,7 +337,7 @@ def test_plain_server_that_is_back_promises_nothing(room: Room) -> None:
     assert tell(room, Change.PLAIN, Change.LOST, Change.RETRYING, Change.SILENT, Change.PLAIN) == [
         "* This server keeps no history and confirms nothing.",
         "* Connection lost: why",
-        "* The server has not answered yet; it may be full, or wait for a message.",
+        "* The server has not answered yet; it may be full, or be waiting for a message.",
         "* Reconnected.",
     ]
 

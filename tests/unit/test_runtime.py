@@ -167,3 +167,15 @@ def test_what_can_be_missing_is_what_this_system_could_have(
     """uvloop is not for Windows: nobody is told there to install it."""
     monkeypatch.setattr(sys, "platform", platform)
     assert ("uvloop" in runtime.optional_features()) is has_uvloop
+
+
+@pytest.mark.parametrize(
+    ("server", "client"),
+    [("server.py", "python client.py"), ("/opt/bin/chat-server", "chat-client")],
+)
+def test_client_is_started_as_the_server_was(
+    monkeypatch: pytest.MonkeyPatch, server: str, client: str
+) -> None:
+    """Whoever has installed the package has no client.py to type."""
+    monkeypatch.setattr(sys, "argv", [server])
+    assert runtime.client_command() == client

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import IO
 
 from chat.cli.i18n import _
-from chat.cli.wrap import columns_of, rows_of
+from chat.cli.wrap import columns_of, in_rows
 from chat.client.ui.base import TerminalController
 from chat.client.ui.render import RenderedMessage
 from chat.client.ui.signals import interrupt_main_thread, wakeable
@@ -132,13 +132,7 @@ class PlainTerminal:
 
     def _print_rows(self, text: str, stream: IO[str]) -> None:
         """Print lines of the program's own; what they quote begins no row of a terminal."""
-        columns = columns_of(stream)
-        lines = (
-            text
-            if columns is None
-            else "\n".join(rows_of("", line, columns) for line in text.split("\n"))
-        )
-        self._print(lines, stream)
+        self._print(in_rows(text, stream), stream)
 
     def _print(self, text: str, stream: IO[str] | None = None, end: str = "\n") -> None:
         with self._printing:
