@@ -320,7 +320,7 @@ def test_refused_name_is_a_sentence(server: RunningServer, name: str) -> None:
     [
         (["host:x"], "is not a valid address"),
         (["--token-file", "no-such-file"], "no-such-file cannot be read"),
-        (["--room", "a  b"], "A room's name"),
+        (["--room", "a  b"], "This cannot be a room's name"),
     ],
 )
 def test_wrong_command_line_is_a_sentence(arguments: list[str], words: str) -> None:
