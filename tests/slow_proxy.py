@@ -47,6 +47,7 @@ class SlowProxy:
         self.address = f"127.0.0.1:{self._listening.getsockname()[1]}"
         self._loop = asyncio.new_event_loop()
         self._open: set[asyncio.Task[None]] = set()
+        self._writers: set[asyncio.StreamWriter] = set()
         self._is_whole = asyncio.Event()
         self._is_whole.set()
         self._thread = threading.Thread(target=self._run, name="slow-proxy")
@@ -76,6 +77,9 @@ class SlowProxy:
         for task in left:
             task.cancel()
         self._loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
+        for writer in self._writers:
+            writer.transport.abort()  # whatever it still had to carry
+        self._loop.run_until_complete(asyncio.sleep(0))  # in which they are closed
         self._loop.close()
 
     async def _serve(self) -> None:
@@ -93,8 +97,10 @@ class SlowProxy:
 
     async def _connect(self, near: asyncio.StreamReader, back: asyncio.StreamWriter) -> None:
         """Carry what one connection brings, both ways, until either end closes it."""
+        self._writers.add(back)
         with suppress(OSError):
             far, forth = await asyncio.open_connection(sock=await self._reach_target())
+            self._writers.add(forth)
             both = [
                 asyncio.create_task(self._carry(near, forth)),
                 asyncio.create_task(self._carry(far, back, counts=True)),
@@ -113,7 +119,11 @@ class SlowProxy:
         if self._rate is not None:
             reached.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, SOCKET_BYTES)
         reached.setblocking(False)
-        await self._loop.sock_connect(reached, self._target)
+        try:
+            await self._loop.sock_connect(reached, self._target)
+        except BaseException:
+            reached.close()
+            raise
         return reached
 
     async def _carry(
