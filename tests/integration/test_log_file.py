@@ -116,9 +116,13 @@ def test_log_whose_file_is_removed_is_saved_and_the_server_ends(tmp_path: Path) 
 
 
 @needs_posix
-def test_file_that_replaced_the_log_is_not_damaged_by_what_was_beside_it(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["chat.db", "link.db"])
+def test_file_that_replaced_the_log_is_not_damaged_by_what_was_beside_it(
+    name: str, tmp_path: Path
+) -> None:
     """A WAL of the old one, left behind, would be taken for that of the new one."""
-    db, copy = tmp_path / "chat.db", tmp_path / "copy.db"
+    real, copy, db = tmp_path / "chat.db", tmp_path / "copy.db", tmp_path / name
+    (tmp_path / "link.db").symlink_to(real)
     with running_server("--quiet", db=db) as server, full_client(server.address, "ana") as ana:
         ana.say("in the copy", key="1")
         ana.wait_for_key("1")
@@ -126,7 +130,7 @@ def test_file_that_replaced_the_log_is_not_damaged_by_what_was_beside_it(tmp_pat
         for number in range(30):
             ana.say("not in it " * 50, key=f"k{number}")
         ana.wait_for_key("k29")
-        os.replace(copy, db)
+        os.replace(copy, real)
         assert server.wait() == 1
         generation, last = ana.generation, max(ana.ids)
     assert not (tmp_path / "chat.db-wal").exists()

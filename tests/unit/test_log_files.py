@@ -130,6 +130,30 @@ def test_file_that_is_not_in_its_place_any_more_is_noticed(how: str, tmp_path: P
 
 
 @needs_posix
+def test_link_that_leads_elsewhere_is_noticed_and_what_it_left_is_kept(tmp_path: Path) -> None:
+    """Also where it leads to the same file by another name; what is beside a file is its own."""
+    real, other, link = (tmp_path / f"{name}.db" for name in ("real", "other", "link"))
+    link.symlink_to(real)
+    with closing(LogFile(str(link))) as file:
+        wal = tmp_path / "real.db-wal"
+        wal.touch()
+        file.note_companions()
+        file.check()
+        other.touch()
+        link.unlink()
+        link.symlink_to(other)
+        with pytest.raises(LogError) as trouble:
+            file.check()
+        file.remove_companions()
+        assert trouble.value.problem is Problem.REMOVED and wal.exists()
+        real.replace(other)
+        with pytest.raises(LogError):
+            file.check()
+        file.remove_companions()
+        assert not wal.exists()
+
+
+@needs_posix
 def test_disk_that_fails_for_a_moment_has_not_lost_the_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -155,6 +179,7 @@ def test_only_its_own_companions_are_removed(tmp_path: Path) -> None:
         wal.touch()
         shm.touch()
         file.note_companions()
+        db.unlink()
         (tmp_path / "new").write_text("another WAL")
         (tmp_path / "new").replace(wal)
         file.remove_companions()

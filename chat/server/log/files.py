@@ -71,13 +71,16 @@ class LogFile:
     """The file of one log, created if need be, private, and locked until `close()`.
 
     `close` it after every connection of SQLite's: closing any descriptor of a file drops all the
-    POSIX locks that the process has on it, SQLite's among them. Raises `LogError`.
+    POSIX locks that the process has on it, SQLite's among them. `real_path` is where the path led
+    when it was opened, whatever becomes of links in it. Raises `LogError`.
     """
 
     def __init__(self, path: str) -> None:
         check_path(path)
         self._path = path
-        self._descriptor = _open(path)
+        # SQLite follows links, and puts what it makes beside the file where they lead.
+        self.real_path = os.path.realpath(path)
+        self._descriptor = _open(self.real_path, path)
         try:
             self._prepare()
         except BaseException:
@@ -96,7 +99,7 @@ class LogFile:
         """Take from others the right to read an older file, and say so."""
         if os.name == "nt" or not _mode_of(self._descriptor) & ~PRIVATE:
             return
-        for name in (self._path, *(f"{self._path}{suffix}" for suffix in COMPANION_SUFFIXES)):
+        for name in (self.real_path, *self._companion_names()):
             with suppress(OSError):  # not there, or another user's
                 os.chmod(name, PRIVATE)
         if _mode_of(self._descriptor) & ~PRIVATE:
@@ -106,16 +109,19 @@ class LogFile:
 
     def note_companions(self) -> None:
         """Note which files SQLite has made beside this one."""
-        for name in (f"{self._path}{suffix}" for suffix in COMPANION_SUFFIXES):
+        for name in self._companion_names():
             with suppress(OSError):
                 self._companions[name] = _identity_of(os.stat(name))
 
     def remove_companions(self) -> None:
-        """Remove the files beside this one, which was removed or replaced.
+        """Remove what is beside this file, if it was removed or replaced: not if a link was.
 
         A WAL that is left behind would be taken for that of the next file of this name, and damage
         it (sqlite.org/howtocorrupt.html, "Mispairing").
         """
+        with suppress(OSError):
+            if _identity_of(os.stat(self.real_path)) == self._identity:
+                return
         for name, identity in self._companions.items():
             with suppress(OSError):
                 if _identity_of(os.stat(name)) == identity:
@@ -124,15 +130,23 @@ class LogFile:
     def check(self) -> None:
         """Raise `LogError` where the path no longer leads to the file: it was removed or replaced.
 
-        Or where that cannot be found out just now. Blocks as long as the disk does.
+        Or a link in the path leads elsewhere, or that cannot be found out just now. Blocks as long
+        as the disk does.
         """
+        for name in {self._path, self.real_path}:
+            self._check_place(name, self._identity)
+
+    def _check_place(self, name: str, identity: tuple[int, int]) -> None:
         try:
-            found = _identity_of(os.stat(self._path))
+            found = _identity_of(os.stat(name))
         except OSError as error:
             problem = Problem.REMOVED if error.errno in GONE else Problem.UNUSABLE
             raise LogError(problem, self._path, error.strerror or "") from error
-        if found != self._identity:
+        if found != identity:
             raise LogError(Problem.REMOVED, self._path)
+
+    def _companion_names(self) -> list[str]:
+        return [f"{self.real_path}{suffix}" for suffix in COMPANION_SUFFIXES]
 
     def close(self) -> None:
         """Release the lock. Does nothing the second time."""
@@ -141,9 +155,9 @@ class LogFile:
             self._descriptor = -1
 
 
-def _open(path: str) -> int:
+def _open(real_path: str, path: str) -> int:
     try:
-        return os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0), PRIVATE)
+        return os.open(real_path, os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0), PRIVATE)
     except OSError as error:
         full = (errno.ENOSPC, errno.EDQUOT)
         problem = Problem.FULL if error.errno in full else Problem.READ_ONLY

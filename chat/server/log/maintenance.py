@@ -58,12 +58,13 @@ def check(path: str) -> list[str]:
     return faults
 
 
-def save_beside(connection: sqlite3.Connection, error: LogError) -> LogError:
+def save_beside(connection: sqlite3.Connection, real_path: str, error: LogError) -> LogError:
     """Save what a log holds whose file is no longer in its place; return what is to be said.
 
-    The removed file lives on as long as it is open. `error` says what became of it.
+    The removed file lives on as long as it is open. `error` says what became of it, and `real_path`
+    is where it was, without links.
     """
-    path = Path(error.path).absolute()
+    path = Path(real_path)
     name = f"{path.name}-rescued-{time.strftime('%Y%m%d-%H%M%S')}"
     for folder in (path.parent, Path.cwd(), Path(tempfile.gettempdir())):
         target = str(folder / name)

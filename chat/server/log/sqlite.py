@@ -78,17 +78,18 @@ class SqliteLog:
             self._opened = opened.pop_all()
 
     def _open(self, opened: ExitStack, file: LogFile | None, connect: Connect) -> None:
-        writing = open_connection(self.path, connect, WRITER_TIMEOUT_SECONDS)
+        path = self.path if file is None else file.real_path
+        writing = open_connection(path, connect, WRITER_TIMEOUT_SECONDS)
         opened.enter_context(closing(writing))
         check_is_ours(writing, self.path)
         if file is not None:
             if not HAS_FILE_LOCKS:
-                opened.enter_context(closing(lock_beside(self.path)))
+                opened.enter_context(closing(lock_beside(path)))
             file.make_private()
-        prepare(writing, self.path)
+        prepare(writing, path)
         self._writing = self._reading = writing
         if file is not None:
-            self._reading = opened.enter_context(closing(open_connection(self.path, connect)))
+            self._reading = opened.enter_context(closing(open_connection(path, connect)))
         self.generation, self.is_clean = begin_opening(writing)
         if file is not None:
             file.note_companions()
@@ -100,7 +101,7 @@ class SqliteLog:
         self._read_lock = write_lock if file is None else threading.Lock()
         checkpoints = None
         if file is not None:
-            checkpoints = Checkpoints(self._writing, self.path, self._read_lock)
+            checkpoints = Checkpoints(self._writing, file.real_path, self._read_lock)
         storage = SqliteWriter(
             self._writing, write_lock, self.path, file, checkpoints, retain_days, clocks
         )

@@ -141,7 +141,7 @@ class SqliteWriter:
             self._file.check()
         except LogError as error:
             self.is_saving = True
-            saved = save_beside(self._connection, error)
+            saved = save_beside(self._connection, self._file.real_path, error)
             self._file.remove_companions()
             self.is_saving = False
             raise saved from error
