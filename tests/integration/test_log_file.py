@@ -116,6 +116,21 @@ def test_log_whose_file_is_removed_is_saved_and_the_server_ends(tmp_path: Path) 
 
 
 @needs_posix
+def test_log_whose_wal_is_removed_is_saved_and_whole(tmp_path: Path) -> None:
+    """The server says so within seconds; the next one has all that was acknowledged."""
+    db = tmp_path / "chat.db"
+    with running_server("--quiet", db=db) as server, full_client(server.address, "ana") as ana:
+        for number in range(20):
+            ana.say(str(number), key=str(number))
+        ana.wait_for_key("19")
+        (tmp_path / "chat.db-wal").unlink()
+        assert server.wait() == 1
+        assert ana.wait_for_end() == (UNAVAILABLE, "LOG_LOST")
+    (saved,) = tmp_path.glob("chat.db-rescued-*")
+    assert texts_in(saved) == texts_in(db) == [*map(str, range(20))]
+
+
+@needs_posix
 @pytest.mark.parametrize("name", ["chat.db", "link.db"])
 def test_file_that_replaced_the_log_is_not_damaged_by_what_was_beside_it(
     name: str, tmp_path: Path

@@ -130,6 +130,32 @@ def test_file_that_is_not_in_its_place_any_more_is_noticed(how: str, tmp_path: P
 
 
 @needs_posix
+@pytest.mark.parametrize("suffix", ["-wal", "-shm"])
+@pytest.mark.parametrize("is_replaced", [False, True])
+def test_companion_that_is_not_in_its_place_any_more_is_noticed(
+    suffix: str, is_replaced: bool, tmp_path: Path
+) -> None:
+    """One that is emptied, as SQLite does, is in its place."""
+    db, companion, other = (tmp_path / f"chat.db{end}" for end in ("", suffix, "-other"))
+    companion.write_text("something")
+    with closing(LogFile(str(db))) as file:
+        file.note_companions()
+        os.truncate(companion, 0)
+        file.check()
+        companion.unlink()
+        if is_replaced:
+            # Not at once, or it might get the number that the other had.
+            other.touch()
+            (tmp_path / "third").touch()
+            (tmp_path / "third").replace(companion)
+        with pytest.raises(LogError) as trouble:
+            file.check()
+        # Over what another WAL is played over, nothing newer may be written.
+        assert file.can_be_completed() is not (is_replaced and suffix == "-wal")
+    assert trouble.value.problem is Problem.REMOVED and trouble.value.path == str(companion)
+
+
+@needs_posix
 def test_link_that_leads_elsewhere_is_noticed_and_what_it_left_is_kept(tmp_path: Path) -> None:
     """Also where it leads to the same file by another name; what is beside a file is its own."""
     real, other, link = (tmp_path / f"{name}.db" for name in ("real", "other", "link"))

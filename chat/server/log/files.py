@@ -32,7 +32,8 @@ URI_MARK = "file:"
 PRIVATE = 0o600
 # What says for good that a file is not where it was; other errors of the disk may pass.
 GONE = (errno.ENOENT, errno.ENOTDIR, errno.ESTALE, errno.ENODEV, errno.ENXIO)
-COMPANION_SUFFIXES = ("-wal", "-shm")
+WAL_SUFFIX = "-wal"
+COMPANION_SUFFIXES = (WAL_SUFFIX, "-shm")
 # The longest thing that SQLite appends to the name, and the longest path it takes (os_unix.c).
 LONGEST_SUFFIX = "-journal"
 MAX_PATH_BYTES = 512
@@ -40,6 +41,9 @@ MAX_PATH_BYTES = 512
 HEADER = b"SQLite format 3\0"
 # The byte that is locked: far beyond any that SQLite locks, or that a file of it can have.
 LOCK_BYTE = 1 << 62
+
+# The device, and the number of the file on it.
+Identity = tuple[int, int]
 
 _log = logging.getLogger(__name__)
 
@@ -93,7 +97,7 @@ class LogFile:
         if HAS_FILE_LOCKS:
             _lock(self._descriptor, self._path)
         self._identity = _identity_of(os.fstat(self._descriptor))
-        self._companions: dict[str, tuple[int, int]] = {}
+        self._companions: dict[str, Identity] = {}
 
     def make_private(self) -> None:
         """Take from others the right to read an older file, and say so."""
@@ -119,31 +123,36 @@ class LogFile:
         A WAL that is left behind would be taken for that of the next file of this name, and damage
         it (sqlite.org/howtocorrupt.html, "Mispairing").
         """
-        with suppress(OSError):
-            if _identity_of(os.stat(self.real_path)) == self._identity:
-                return
+        if self._is_in_place():
+            return
         for name, identity in self._companions.items():
             with suppress(OSError):
                 if _identity_of(os.stat(name)) == identity:
                     os.unlink(name)
 
+    def can_be_completed(self) -> bool:
+        """Say whether the file is in its place, and no other WAL than its own beside it.
+
+        One that was put there would be played over what is newer by then.
+        """
+        wal = f"{self.real_path}{WAL_SUFFIX}"
+        is_foreign = os.path.lexists(wal) and _find_identity(wal) != self._companions.get(wal)
+        return self._is_in_place() and not is_foreign
+
+    def _is_in_place(self) -> bool:
+        return _find_identity(self.real_path) == self._identity
+
     def check(self) -> None:
         """Raise `LogError` where the path no longer leads to the file: it was removed or replaced.
 
-        Or a link in the path leads elsewhere, or that cannot be found out just now. Blocks as long
-        as the disk does.
+        Or a link in the path leads elsewhere, or what SQLite has put beside the file is there no
+        more: whoever opens it next would not find what is newest. Or none of that can be found out
+        just now. Blocks as long as the disk does.
         """
         for name in {self._path, self.real_path}:
-            self._check_place(name, self._identity)
-
-    def _check_place(self, name: str, identity: tuple[int, int]) -> None:
-        try:
-            found = _identity_of(os.stat(name))
-        except OSError as error:
-            problem = Problem.REMOVED if error.errno in GONE else Problem.UNUSABLE
-            raise LogError(problem, self._path, error.strerror or "") from error
-        if found != identity:
-            raise LogError(Problem.REMOVED, self._path)
+            _check_place(name, self._identity, self._path)
+        for name, identity in self._companions.items():
+            _check_place(name, identity, name)
 
     def _companion_names(self) -> list[str]:
         return [f"{self.real_path}{suffix}" for suffix in COMPANION_SUFFIXES]
@@ -153,6 +162,17 @@ class LogFile:
         if self._descriptor >= 0:
             os.close(self._descriptor)
             self._descriptor = -1
+
+
+def _check_place(name: str, identity: Identity, path: str) -> None:
+    """Raise where `name` does not lead to that file; the error speaks of `path`."""
+    try:
+        found = _identity_of(os.stat(name))
+    except OSError as error:
+        problem = Problem.REMOVED if error.errno in GONE else Problem.UNUSABLE
+        raise LogError(problem, path, error.strerror or "") from error
+    if found != identity:
+        raise LogError(Problem.REMOVED, path)
 
 
 def _open(real_path: str, path: str) -> int:
@@ -169,8 +189,16 @@ def _read_header(descriptor: int) -> bytes:
     return os.read(descriptor, len(HEADER))
 
 
-def _identity_of(found: os.stat_result) -> tuple[int, int]:
+def _identity_of(found: os.stat_result) -> Identity:
     return found.st_dev, found.st_ino
+
+
+def _find_identity(name: str) -> Identity | None:
+    """Return which file a name leads to now, None where it leads to none."""
+    try:
+        return _identity_of(os.stat(name))
+    except OSError:
+        return None
 
 
 def _mode_of(descriptor: int) -> int:

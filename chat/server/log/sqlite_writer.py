@@ -135,20 +135,33 @@ class SqliteWriter:
 
     def finish(self) -> None:
         """Leave a file that is whole by itself; where it is gone, save what it held, and say so."""
-        if self._file is None or self._checkpoints is None:
+        if self._file is None:
             return
         try:
             self._file.check()
         except LogError as error:
-            self.is_saving = True
-            saved = save_beside(self._connection, self._file.real_path, error)
-            self._file.remove_companions()
-            self.is_saving = False
-            raise saved from error
+            raise self._save(self._file, error) from error
         # Where this cannot be, nothing is lost: the next opening reads the WAL, checks the file.
         with suppress(LogError):
             with self._transaction():
                 end_opening(self._connection)
+            self._empty_wal()
+
+    def _save(self, file: LogFile, error: LogError) -> LogError:
+        """Save what the log holds; return what is to be said. `error`: what became of the file.
+
+        Where it is still there, and only what was beside it is not, it is made whole as well.
+        """
+        self.is_saving = True
+        saved = save_beside(self._connection, file.real_path, error)
+        if file.can_be_completed():
+            self._empty_wal()
+        file.remove_companions()
+        self.is_saving = False
+        return saved
+
+    def _empty_wal(self) -> None:
+        if self._checkpoints is not None:
             with self._lock, suppress(sqlite3.Error):
                 self._checkpoints.empty()
 
