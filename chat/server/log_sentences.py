@@ -16,6 +16,9 @@ SENTENCES = {
     ),
     Problem.TOO_LONG: N_("The path {path} is too long. Choose a shorter one with --db."),
     Problem.URI: N_("{path} is a URI. Give the path of a file with --db, without file: before it."),
+    Problem.OTHER_NAME: N_(
+        "{path} was not closed, and its newest messages are in {detail}-wal. Use the name {detail}."
+    ),
     Problem.FOREIGN: N_("{path} is not a log of this program. Choose another file with --db."),
     Problem.NEWER: N_(
         "{path} was written by a later version of this program."

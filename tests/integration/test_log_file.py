@@ -256,6 +256,32 @@ def test_server_that_was_killed_has_its_file_checked_by_the_next(
     assert "message 20: its time is before" in capsys.readouterr().err
 
 
+@needs_posix
+def test_log_goes_on_only_by_the_name_beside_which_its_newest_lie(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """While a server runs, when it was killed; once it was stopped, by any name."""
+    db, other = tmp_path / "chat.db", tmp_path / "other.db"
+    said = f"{other} was not closed, and its newest messages are in {db}-wal. Use the name {db}.\n"
+    with running_server("--quiet", db=db) as server, full_client(server.address, "ana") as ana:
+        ana.say("acknowledged", key="1")
+        ana.wait_for_key("1")
+        os.link(db, other)
+        for flags in (["--check"], ["--backup", str(tmp_path / "copy.db")]):
+            assert run_here("--db", str(other), *flags) == 1
+            assert capsys.readouterr().err == said
+        server.process.kill()
+        server.wait()
+    with running_program("server.py", "--port", "0", "--db", str(other)) as refused:
+        assert refused.wait() == 1
+        assert f"{refused.stderr}\n" == said
+    with running_server("--quiet", db=db) as server:
+        assert server.stop() == 0
+    with running_server("--quiet", db=other) as server:
+        assert server.stop() == 0
+    assert texts_in(db) == ["acknowledged"]
+
+
 # Copies.
 
 

@@ -23,6 +23,7 @@ class Problem(Enum):
     NO_FOLDER = "its folder does not exist"
     TOO_LONG = "its name is too long"
     URI = "it is a URI"
+    OTHER_NAME = "it was opened by another name, and not closed"
     FOREIGN = "it belongs to another program"
     NEWER = "it was written by a later version"
     FULL = "the disk is full"

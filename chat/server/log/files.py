@@ -36,6 +36,7 @@ WAL_SUFFIX = "-wal"
 COMPANION_SUFFIXES = (WAL_SUFFIX, "-shm")
 # The longest thing that SQLite appends to the name, and the longest path it takes (os_unix.c).
 LONGEST_SUFFIX = "-journal"
+BESIDE_SUFFIXES = (*COMPANION_SUFFIXES, LONGEST_SUFFIX)
 MAX_PATH_BYTES = 512
 # How every database begins (sqlite.org/fileformat2.html).
 HEADER = b"SQLite format 3\0"
@@ -94,10 +95,17 @@ class LogFile:
     def _prepare(self) -> None:
         if _read_header(self._descriptor) not in (b"", HEADER):
             raise LogError(Problem.FOREIGN, self._path)
-        if HAS_FILE_LOCKS:
-            _lock(self._descriptor, self._path)
+        self.lock()
         self._identity = _identity_of(os.fstat(self._descriptor))
         self._companions: dict[str, Identity] = {}
+
+    def lock(self) -> None:
+        """Keep other servers away, where files have locks; again, where that may have been undone.
+
+        Not every system keeps the lock when the process closes another descriptor of the file.
+        """
+        if HAS_FILE_LOCKS:
+            _lock(self._descriptor, self._path)
 
     def make_private(self) -> None:
         """Take from others the right to read an older file, and say so."""

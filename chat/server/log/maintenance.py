@@ -16,8 +16,9 @@ from pathlib import Path
 from chat.server.log.base import LogError, Problem
 from chat.server.log.checking import Check
 from chat.server.log.connections import log_error, open_connection
-from chat.server.log.files import PRIVATE, check_path
-from chat.server.log.migrations import check_is_ours
+from chat.server.log.files import BESIDE_SUFFIXES, PRIVATE, check_path
+from chat.server.log.migrations import check_is_ours, end_opening
+from chat.server.log.other_names import check_name
 
 # Pages that are copied between two calls of `progress`: 4 MiB.
 BACKUP_PAGES = 1024
@@ -80,6 +81,7 @@ def _reading(path: str) -> Iterator[sqlite3.Connection]:
     check_path(path)
     if not Path(path).exists():
         raise LogError(Problem.ABSENT, path)
+    check_name(path)
     with ExitStack() as opened:
         try:
             connection = opened.enter_context(closing(open_connection(path)))
@@ -109,10 +111,11 @@ def _copy(source: sqlite3.Connection, target: str, progress: Progress) -> None:
         progress(total - remaining, total)
 
     try:
-        with closing(sqlite3.connect(target)) as copy:
+        with closing(sqlite3.connect(target, isolation_level=None)) as copy:
             source.backup(copy, pages=BACKUP_PAGES, progress=tell)
+            end_opening(copy)  # it is whole by itself, also where the log is open
     except BaseException as error:
-        for name in (target, f"{target}-journal"):
+        for name in (target, *(f"{target}{suffix}" for suffix in BESIDE_SUFFIXES)):
             with suppress(OSError):
                 os.unlink(name)
         if isinstance(error, sqlite3.Error):

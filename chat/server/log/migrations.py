@@ -8,6 +8,7 @@ it.
 
 from __future__ import annotations
 
+import os
 import secrets
 import shutil
 import sqlite3
@@ -35,11 +36,18 @@ CREATE TABLE holder (             -- who holds a name, over a restart
 """
 
 # Not a version of its own: earlier programs do not look at it.
-OPENING = """
+OPENING = (
+    """
 CREATE TABLE IF NOT EXISTS opening (  -- a row while a server has the log open; of one that was
     generation TEXT NOT NULL          -- killed it is found by the next
-);
-"""
+)
+""",
+    """
+CREATE TABLE IF NOT EXISTS place (    -- likewise: the name by which that server opened the file,
+    path BLOB NOT NULL                -- without links, as the system writes it
+)
+""",
+)
 
 SCHEMA = f"""
 BEGIN IMMEDIATE;
@@ -58,7 +66,8 @@ CREATE INDEX message_by_room ON message (room, id);
 CREATE UNIQUE INDEX message_by_key ON message (sender, key) WHERE key IS NOT NULL;
 CREATE TABLE trimmed (room TEXT PRIMARY KEY, id INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE log (epoch TEXT NOT NULL);
-{SINCE_2}{OPENING}INSERT INTO log VALUES (lower(hex(randomblob(16))));
+{SINCE_2}{";".join(OPENING)};
+INSERT INTO log VALUES (lower(hex(randomblob(16))));
 PRAGMA application_id = {APPLICATION_ID};
 PRAGMA user_version = {SCHEMA_VERSION};
 COMMIT;
@@ -113,22 +122,42 @@ class Opening(NamedTuple):
     is_clean: bool
 
 
-def begin_opening(connection: sqlite3.Connection) -> Opening:
-    """Note this opening of the log, until `end_opening`."""
+def begin_opening(connection: sqlite3.Connection, real_path: str) -> Opening:
+    """Note this opening of the log, by this name without links, until `end_opening`."""
     generation = secrets.token_hex(16)
-    known = _value(connection, "SELECT count(*) FROM sqlite_master WHERE name = 'opening'")
+    known = _has_table(connection, "opening")
     connection.execute("BEGIN IMMEDIATE")
-    connection.execute(OPENING)
-    is_clean = bool(known) and not _value(connection, "SELECT count(*) FROM opening")
-    connection.execute("DELETE FROM opening")
+    for statement in OPENING:
+        connection.execute(statement)
+    is_clean = known and not _value(connection, "SELECT count(*) FROM opening")
+    end_opening(connection)
     connection.execute("INSERT INTO opening VALUES (?)", (generation,))
+    connection.execute("INSERT INTO place VALUES (?)", (os.fsencode(real_path),))
     connection.execute(
         "INSERT INTO generation (generation, first_id) VALUES"
         " (?, coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'message'), 0) + 1)",
         (generation,),
     )
     connection.execute("COMMIT")
+    # Into the file itself: by another name of it nothing else can be seen (`other_names.py`).
+    connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
     return Opening(generation, is_clean)
+
+
+def find_place(connection: sqlite3.Connection) -> str | None:
+    """Return by which name a server has the log open, or had it when it ended without closing it.
+
+    None: it was closed, or by an earlier program.
+    """
+    if not _has_table(connection, "place"):
+        return None
+    row = connection.execute("SELECT path FROM place").fetchone()
+    return os.fsdecode(row[0]) if row else None
+
+
+def _has_table(connection: sqlite3.Connection, name: str) -> bool:
+    query = "SELECT count(*) FROM sqlite_master WHERE name = ?"
+    return bool(connection.execute(query, (name,)).fetchone()[0])
 
 
 def keep_opening(connection: sqlite3.Connection) -> None:
@@ -137,8 +166,10 @@ def keep_opening(connection: sqlite3.Connection) -> None:
 
 
 def end_opening(connection: sqlite3.Connection) -> None:
-    """Note that this opening ends, as it should."""
-    connection.execute("DELETE FROM opening")
+    """Note that this opening ends, as it should. Does nothing in a file that knows none."""
+    for table in ("opening", "place"):
+        if _has_table(connection, table):
+            connection.execute(f"DELETE FROM {table}")
 
 
 def _keep_copy(connection: sqlite3.Connection, path: str, version: int) -> None:

@@ -35,6 +35,7 @@ from chat.server.log.files import HAS_FILE_LOCKS, IN_MEMORY, LogFile
 from chat.server.log.group_commit import GroupCommit
 from chat.server.log.log_clock import Clocks
 from chat.server.log.migrations import begin_opening, check_is_ours, prepare
+from chat.server.log.other_names import check_name
 from chat.server.log.reading import PageEnds, ReadThread, Urgency
 from chat.server.log.rows import message_of
 from chat.server.log.sqlite_reader import SqliteReader
@@ -78,7 +79,11 @@ class SqliteLog:
             self._opened = opened.pop_all()
 
     def _open(self, opened: ExitStack, file: LogFile | None, connect: Connect) -> None:
-        path = self.path if file is None else file.real_path
+        path = self.path
+        if file is not None:
+            check_name(path)
+            file.lock()
+            path = file.real_path
         writing = open_connection(path, connect, WRITER_TIMEOUT_SECONDS)
         opened.enter_context(closing(writing))
         check_is_ours(writing, self.path)
@@ -90,7 +95,7 @@ class SqliteLog:
         self._writing = self._reading = writing
         if file is not None:
             self._reading = opened.enter_context(closing(open_connection(path, connect)))
-        self.generation, self.is_clean = begin_opening(writing)
+        self.generation, self.is_clean = begin_opening(writing, path)
         if file is not None:
             file.note_companions()
         self.epoch: str = writing.execute("SELECT epoch FROM log").fetchone()[0]
