@@ -9,13 +9,19 @@ SENTENCES = {
     Problem.IN_USE: N_(
         "Another server has {path} open. Stop it, or choose another file with --db."
     ),
-    Problem.NO_NAME: N_("--db is empty. Give the path of a file with it."),
-    Problem.FOLDER: N_("{path} is a folder. Give the path of a file with --db."),
+    Problem.NO_NAME: N_("{flag} is empty. Give the path of a file with it."),
+    Problem.FOLDER: N_("{path} is a folder. Give the path of a file with {flag}."),
     Problem.NO_FOLDER: N_(
-        "The folder of {path} does not exist. Create it, or choose another file with --db."
+        "The folder of {path} does not exist. Create it, or choose another file with {flag}."
     ),
-    Problem.TOO_LONG: N_("The path {path} is too long. Choose a shorter one with --db."),
-    Problem.URI: N_("{path} is a URI. Give the path of a file with --db, without file: before it."),
+    Problem.TOO_LONG: N_("The path {path} is too long. Choose a shorter one with {flag}."),
+    Problem.URI: N_(
+        "{path} is a URI. Give the path of a file with {flag}, without file: before it."
+    ),
+    Problem.NO_FILE: N_("{path} is no file. Give the path of one with {flag}."),
+    Problem.RESERVED: N_(
+        "{path} is a name that the log itself uses. Choose another one with {flag}."
+    ),
     Problem.OTHER_NAME: N_(
         "{path} was not closed, and its newest messages are in {detail}-wal. Use the name {detail}."
     ),
@@ -27,7 +33,7 @@ SENTENCES = {
     Problem.FULL: N_("The disk of {path} is full: nothing new is accepted. Make room on it."),
     Problem.READ_ONLY: N_(
         "{path} cannot be written. Give this user the right to write in its folder,"
-        " or choose another file with --db."
+        " or choose another file with {flag}."
     ),
     Problem.DAMAGED: N_(
         "{path} is damaged. Put back a copy of it, or move it away to begin a new log."
@@ -50,4 +56,5 @@ SENTENCES = {
 
 def explain_log_error(error: LogError) -> str:
     """Say what is wrong with the log's file, and what to do about it."""
-    return _(SENTENCES[error.problem]).format(path=error.path, detail=error.detail)
+    flag = "--backup" if error.is_of_copy else "--db"
+    return _(SENTENCES[error.problem]).format(path=error.path, detail=error.detail, flag=flag)

@@ -304,6 +304,33 @@ def test_backup_is_a_log_and_never_overwrites(
     assert "does not exist" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("target", ["", ":memory:", "file:copy.db", "chat.db-wal"])
+def test_name_that_no_copy_can_have_is_one_sentence(
+    target: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """About the flag by which it was given; what is there stays what it was."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("chat.db", "copy.db"):
+        SqliteLog(name).abandon()
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    assert run_here("--db", "chat.db", "--backup", target) == 1
+    said = capsys.readouterr().err
+    assert target in said and "--backup" in said and said.count("\n") == 1
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no file has this name on Windows")
+def test_log_in_memory_is_no_file_to_check(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Not even where a file has that name."""
+    monkeypatch.chdir(tmp_path)
+    Path(":memory:").touch()
+    assert run_here("--db", ":memory:", "--check") == 1
+    said = ":memory: is no file. Give the path of one with --db.\n"
+    assert capsys.readouterr().err == said
+
+
 def test_path_that_no_log_can_have_is_one_sentence(tmp_path: Path) -> None:
     """On standard error, with 1."""
     with running_program("server.py", "--port", "0", "--db", str(tmp_path)) as server:

@@ -37,6 +37,7 @@ def mode_of(path: Path) -> int:
     ("path", "problem"),
     [
         ("", Problem.NO_NAME),
+        (":memory:", Problem.NO_FILE),
         ("folder", Problem.FOLDER),
         ("no/chat.db", Problem.NO_FOLDER),
         ("text/chat.db", Problem.NO_FOLDER),

@@ -1233,7 +1233,16 @@ async def test_backup_ends_while_much_is_written(db: Path, monkeypatch: pytest.M
         ("absent.db", "copy.db", Problem.ABSENT),
         ("chat.db", "chat.db", Problem.EXISTS),
         ("chat.db", "no/copy.db", Problem.NO_FOLDER),
-        ("chat.db", "", Problem.NO_FOLDER),
+        ("chat.db", "", Problem.NO_NAME),
+        ("chat.db", ":memory:", Problem.NO_FILE),
+        (":memory:", "copy.db", Problem.NO_FILE),
+        ("chat.db", "file:copy.db", Problem.URI),
+        ("chat.db", "x" * 251, Problem.TOO_LONG),
+        ("chat.db", "chat.db-wal", Problem.RESERVED),
+        ("link.db", "./chat.db-shm", Problem.RESERVED),
+        ("chat.db", "chat.db-journal", Problem.RESERVED),
+        ("chat.db", "chat.db-lock", Problem.RESERVED),
+        ("chat.db", "older.db", Problem.EXISTS),
         ("contacts.db", "copy.db", Problem.FOREIGN),
     ],
 )
@@ -1245,10 +1254,18 @@ def test_backup_that_cannot_be_leaves_nothing(
     fill(tmp_path / "chat.db", 10)
     with closing(sqlite3.connect("contacts.db")) as connection, connection:
         connection.execute("CREATE TABLE contact (name TEXT)")
+    Path("older.db-wal").touch()
+    if source == "link.db":
+        try:
+            Path("link.db").symlink_to("chat.db")
+        except OSError:
+            pytest.skip("no links for this user")
     before = sorted(tmp_path.iterdir())
     with pytest.raises(LogError) as refusal:
         maintenance.backup(source, target)
     assert refusal.value.problem is problem
+    is_about_source = source in ("absent.db", "contacts.db", ":memory:")
+    assert refusal.value.is_of_copy is not is_about_source
     assert sorted(tmp_path.iterdir()) == before
 
 

@@ -23,6 +23,8 @@ class Problem(Enum):
     NO_FOLDER = "its folder does not exist"
     TOO_LONG = "its name is too long"
     URI = "it is a URI"
+    NO_FILE = "it is no file"
+    RESERVED = "the log itself uses this name"
     OTHER_NAME = "it was opened by another name, and not closed"
     FOREIGN = "it belongs to another program"
     NEWER = "it was written by a later version"
@@ -44,17 +46,27 @@ class Problem(Enum):
 
 
 class LogError(Exception):
-    """The log cannot be opened, read or written: `problem`, `path`, and the storage's own words."""
+    """The log cannot be opened, read or written: `problem`, `path`, and the storage's own words.
 
-    def __init__(self, problem: Problem, path: str, detail: str = "") -> None:
-        super().__init__(problem, path, detail)
+    `is_of_copy`: the path is that of a copy that was to be made.
+    """
+
+    def __init__(
+        self, problem: Problem, path: str, detail: str = "", is_of_copy: bool = False
+    ) -> None:
+        super().__init__(problem, path, detail, is_of_copy)
         self.problem = problem
         self.path = path
         self.detail = detail
+        self.is_of_copy = is_of_copy
 
     def without_frames(self) -> LogError:
         """Return the same error, to be kept: a raised one keeps all that its frames hold."""
-        return LogError(self.problem, self.path, self.detail)
+        return LogError(self.problem, self.path, self.detail, self.is_of_copy)
+
+    def of_copy(self) -> LogError:
+        """Return the same error, of the path of a copy."""
+        return LogError(self.problem, self.path, self.detail, is_of_copy=True)
 
     def __str__(self) -> str:
         detail = f" ({self.detail})" if self.detail else ""

@@ -8,7 +8,7 @@ from contextlib import ExitStack, closing
 from pathlib import Path
 
 from chat.server.log.base import LogError, Problem
-from chat.server.log.files import IN_MEMORY
+from chat.server.log.files import IN_MEMORY, LOCK_SUFFIX
 
 Connect = Callable[..., sqlite3.Connection]
 
@@ -41,7 +41,7 @@ def lock_beside(path: str) -> sqlite3.Connection:
     The lock is SQLite's own, on an empty database beside the file. It ends with the connection, or
     with the process. Raises `LogError`.
     """
-    name = path if path == IN_MEMORY else f"{Path(path).resolve()}-lock"
+    name = path if path == IN_MEMORY else f"{Path(path).resolve()}{LOCK_SUFFIX}"
     try:
         with ExitStack() as opened:
             connection = opened.enter_context(

@@ -37,6 +37,8 @@ COMPANION_SUFFIXES = (WAL_SUFFIX, "-shm")
 # The longest thing that SQLite appends to the name, and the longest path it takes (os_unix.c).
 LONGEST_SUFFIX = "-journal"
 BESIDE_SUFFIXES = (*COMPANION_SUFFIXES, LONGEST_SUFFIX)
+# What is locked where a file cannot be.
+LOCK_SUFFIX = "-lock"
 MAX_PATH_BYTES = 512
 # How every database begins (sqlite.org/fileformat2.html).
 HEADER = b"SQLite format 3\0"
@@ -51,17 +53,24 @@ _log = logging.getLogger(__name__)
 
 def check_path(path: str) -> None:
     """Raise `LogError` where no log can be, before anything is made for one."""
-    if path.startswith(URI_MARK):
-        raise LogError(Problem.URI, path)
-    absolute = os.fsencode(os.path.abspath(path + LONGEST_SUFFIX))
-    if len(absolute) > MAX_PATH_BYTES or _is_name_too_long(path):
-        raise LogError(Problem.TOO_LONG, path)
-    if not path or Path(path).is_dir():
-        raise LogError(Problem.FOLDER if path else Problem.NO_NAME, path)
+    check_spelling(path)
+    if Path(path).is_dir():
+        raise LogError(Problem.FOLDER, path)
     if not Path(path).resolve().parent.is_dir():
         raise LogError(Problem.NO_FOLDER, path)
     if Path(path).exists() and not Path(path).is_file():
         raise LogError(Problem.FOREIGN, path)
+
+
+def check_spelling(path: str) -> None:
+    """Raise `LogError` where this cannot be the path of a file, or means something else."""
+    if path.startswith(URI_MARK):
+        raise LogError(Problem.URI, path)
+    if not path or path == IN_MEMORY:
+        raise LogError(Problem.NO_FILE if path else Problem.NO_NAME, path)
+    absolute = os.fsencode(os.path.abspath(path + LONGEST_SUFFIX))
+    if len(absolute) > MAX_PATH_BYTES or _is_name_too_long(path):
+        raise LogError(Problem.TOO_LONG, path)
 
 
 def _is_name_too_long(path: str) -> bool:

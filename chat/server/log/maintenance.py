@@ -16,7 +16,13 @@ from pathlib import Path
 from chat.server.log.base import LogError, Problem
 from chat.server.log.checking import Check
 from chat.server.log.connections import log_error, open_connection
-from chat.server.log.files import BESIDE_SUFFIXES, PRIVATE, check_path
+from chat.server.log.files import (
+    BESIDE_SUFFIXES,
+    LOCK_SUFFIX,
+    PRIVATE,
+    check_path,
+    check_spelling,
+)
 from chat.server.log.migrations import check_is_ours, end_opening
 from chat.server.log.other_names import check_name
 
@@ -35,9 +41,13 @@ def backup(path: str, target: str, progress: Progress = lambda done, total: None
     with _reading(path) as source:
         try:
             _begin_snapshot(source)
-            _copy(source, target, progress)
         except sqlite3.Error as error:
             raise log_error(path, error) from error
+        try:
+            _check_target(path, target)
+            _copy(source, target, progress)
+        except LogError as error:
+            raise error.of_copy() from error
 
 
 def check(path: str) -> list[str]:
@@ -89,6 +99,21 @@ def _reading(path: str) -> Iterator[sqlite3.Connection]:
         except sqlite3.Error as error:
             raise log_error(path, error) from error
         yield connection
+
+
+def _check_target(path: str, target: str) -> None:
+    """Raise `LogError` where the log in `path` cannot be copied into `target`.
+
+    What lay beside an earlier file of that name would be taken for a part of the copy.
+    """
+    check_spelling(target)
+    # Some disks do not tell letters' cases apart.
+    real_path, real_target = (os.path.realpath(name).casefold() for name in (path, target))
+    if real_target in (f"{real_path}{suffix}" for suffix in (*BESIDE_SUFFIXES, LOCK_SUFFIX)):
+        raise LogError(Problem.RESERVED, target)
+    for name in (f"{target}{suffix}" for suffix in BESIDE_SUFFIXES):
+        if os.path.lexists(name):
+            raise LogError(Problem.EXISTS, name)
 
 
 def _begin_snapshot(connection: sqlite3.Connection) -> None:
