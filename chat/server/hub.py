@@ -362,7 +362,7 @@ class Hub:
             else:
                 member.close(ChatError("NOT_STORED"))
         elif entry.is_repeated:
-            self.echo_again(member, entry.room, entry.message)
+            self.echo_again(member, entry.room, entry.message, entry.said)
         elif is_inbox(entry.room):
             self._echo_private(member, entry)
         member.mark_committed()
@@ -378,17 +378,26 @@ class Hub:
                 reader.forget_read(now - UNCERTAIN_SECONDS)
             reader.unread.append((member.person.identity, entry.message.key, now))
 
-    def echo_again(self, member: Member, room: str, message: chat_pb2.Message) -> None:
+    def echo_again(
+        self, member: Member, room: str, message: chat_pb2.Message, said: chat_pb2.Message
+    ) -> None:
         """Answer a key that was appended before with its first result, for the sender alone.
 
-        A plain one has no acknowledgements: it hears every message once.
+        `room`, `message`: those of the first time; `said`: the words of now, which is what comes
+        back to one without a session where it cannot read the first ones. A plain one has no
+        acknowledgements: it hears every message once.
 
         What still lies before the sender in the log comes by itself: an echo ahead of it would make
         a client take everything between for seen.
         """
         if not member.is_full:
             return
+        assert member.person is not None
         place = next((place for place in member.places() if place.room.key == room), None)
+        if place is None and not member.person.session:
+            # Somebody else may have had the name then, and have written privately.
+            said.sent_at.CopyFrom(message.sent_at)
+            message = said
         echo = Delivery([message])
         if place is None or place.hides_ids:
             member.queue.put_answer(echo.without_ids())

@@ -122,7 +122,8 @@ class Posting:
         try:
             said.room = _place_of(member, message.room).room.key
         except ChatError:
-            if await self._was_said(member, said.key):  # before it left
+            said.room = name_key(message.room)
+            if await self._was_said(member, said):  # before it left
                 return
             raise
         await self._append(member, said.room, said)
@@ -131,7 +132,8 @@ class Posting:
         """Append a message to the inbox of whoever is called `to`, here or expected back."""
         reader = self._hub.directory.find(to) if len(to) <= MAX_RAW_NAME_CHARACTERS else None
         if reader is None:
-            if not await self._was_said(member, said.key):
+            said.to = to[:MAX_RAW_NAME_CHARACTERS]
+            if not await self._was_said(member, said):
                 raise ChatError("USER_UNKNOWN")
             return
         if reader.member is not None and not reader.member.is_full:
@@ -139,11 +141,13 @@ class Posting:
         said.to = reader.name
         await self._append(member, reader.identity, said)
 
-    async def _was_said(self, member: Member, key: str) -> bool:
+    async def _was_said(self, member: Member, said: Message) -> bool:
         """Answer a key that was appended before, although the one it was for has gone since."""
-        found = await readable(self._hub.log.find_key(member.key_owner, key)) if key else None
+        if not said.key:
+            return False
+        found = await readable(self._hub.log.find_key(member.key_owner, said.key))
         if found is not None:
-            self._hub.echo_again(member, *found)
+            self._hub.echo_again(member, *found, said)
         return found is not None
 
     async def _append(self, member: Member, room: str, accepted: Message) -> None:

@@ -518,6 +518,30 @@ async def test_repeated_key_from_another_room_comes_without_its_id() -> None:
     assert (echo.message, echo.key, echo.id) == ("oi", "k", 0)
 
 
+@pytest.mark.parametrize("is_bob_here", [True, False])
+@pytest.mark.parametrize(("to", "room"), [("bob", ""), ("", "segredo")], ids=["private", "room"])
+async def test_key_without_a_session_brings_back_nobody_elses_words(
+    to: str, room: str, is_bob_here: bool
+) -> None:
+    """Whoever takes a free name and guesses a key reads no more than its own words."""
+    chat = await Chat().start()
+    ana, bob = await chat.full("ana", "bob")
+    await enter(ana, "segredo")
+    await ana.post(Message(message="for bob's eyes", key="1", to=to, room=room))
+    await quiet()
+    ana.leave()
+    if not is_bob_here:
+        bob.leave()
+    stranger = await chat.join("ana")
+    for wish in (Message(), Message(room="segredo"), Message(to="bob"), Message(to="x" * 999)):
+        wish.message, wish.key = "any", "1"
+        await stranger.post(wish)
+        await quiet()
+    assert stranger.texts == ["any"] * 4
+    assert not stranger.ids
+    assert len(chat.log.rows) == 1
+
+
 async def test_repeated_key_never_overtakes_what_comes_before_it() -> None:
     """A returning client gets its echo in its place in the log, not ahead of what it missed."""
     chat = await Chat().start()

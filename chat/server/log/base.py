@@ -7,7 +7,7 @@ methods of a `Log` are called in the event loop.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, Protocol
 
@@ -107,6 +107,7 @@ class Entry:
 
     `message` gets its `id` and `sent_at` from the log; for a key that was appended before, it
     becomes the message of the first time and `is_repeated` is set. After a failure `is_lost` is.
+    `said` stays what it was at first, with nothing of the log's where it is repeated.
     """
 
     room: str
@@ -115,6 +116,10 @@ class Entry:
     origin: Any = None  # the member that waits for the answer; the log only hands it back
     is_repeated: bool = False
     is_lost: bool = False
+    said: chat_pb2.Message = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.said = self.message
 
 
 # What one page read from the log may take in memory.
