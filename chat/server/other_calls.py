@@ -88,6 +88,8 @@ async def _serve(handler: Handler, requests: AsyncIterator[bytes], context: Any)
         await bounded_abort(context, Code.INVALID_ARGUMENT, "the request is not understood")
     except grpc.aio.BaseError:  # it was aborted, or the client is gone
         raise
+    except NotImplementedError:  # a method of the generated class that its service leaves out
+        await bounded_abort(context, Code.UNIMPLEMENTED, "there is no such method here")
     except Exception as error:
         _log.error("a call from %s failed", context.peer(), exc_info=error)
         await abort_unexpected(context)

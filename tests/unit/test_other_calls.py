@@ -147,6 +147,19 @@ async def test_call_that_says_nothing_is_not_waited_for(monkeypatch: pytest.Monk
     assert context.status == (Code.INVALID_ARGUMENT, "")
 
 
+async def test_method_that_a_service_leaves_out_is_told_so(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """A newer version of a standard service has one: whoever calls it is nobody's fault to log."""
+
+    def generated(request: str, context: Any) -> None:
+        raise NotImplementedError("Method not implemented!")
+
+    context = await Calls().end(grpc.unary_unary_rpc_method_handler(generated, decode), b"a")
+    assert context.status == (Code.UNIMPLEMENTED, "")
+    assert caplog.messages == []
+
+
 async def test_failure_is_told_to_the_log_alone(caplog: pytest.LogCaptureFixture) -> None:
     """The peer learns that there was one."""
 
