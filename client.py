@@ -10,9 +10,6 @@ from __future__ import annotations
 
 import os
 import sys
-import threading
-from collections.abc import Iterator, Sequence
-from typing import Any
 
 # Python looks beside the script, unless it is told not to (-I, PYTHONSAFEPATH).
 sys.path.append(os.path.dirname(os.path.abspath(__file__)))
@@ -22,12 +19,16 @@ os.environ.setdefault("GRPC_VERBOSITY", "NONE")
 # all the addresses that a name has. gRPC's own resolver asks name servers alone.
 os.environ.setdefault("GRPC_DNS_RESOLVER", "native")
 
-from chat.cli.startup import importing
+from chat.cli.startup import Importing
 
 # Where the server is. To talk to one on another machine, put its IP here: "192.168.1.10:50051".
 SERVER_ADDRESS = "localhost:50051"
 
-with importing():
+with Importing():  # Ctrl-C ends it without a word meanwhile, and what is missing with a sentence
+    import threading
+    from collections.abc import Iterator, Sequence
+    from typing import Any
+
     from chat.cli.i18n import _
     from chat.client.address import parse_address
     from chat.client.app import App, enter

@@ -8,23 +8,24 @@ of every client of its room. The parts are in `chat/server`; everything here run
 
 from __future__ import annotations
 
-import asyncio
-import logging
 import os
 import sys
-from argparse import Namespace
-from collections.abc import Callable, Coroutine, Sequence
-from contextlib import suppress
-from typing import Any
 
 # Python looks beside the script, unless it is told not to (-I, PYTHONSAFEPATH).
 sys.path.append(os.path.dirname(os.path.abspath(__file__)))
 # What gRPC itself has to say is not for people. It reads this when it is imported, not later.
 os.environ.setdefault("GRPC_VERBOSITY", "NONE")
 
-from chat.cli.startup import importing
+from chat.cli.startup import Importing
 
-with importing():
+with Importing():  # Ctrl-C ends it without a word meanwhile, and what is missing with a sentence
+    import asyncio
+    import logging
+    from argparse import Namespace
+    from collections.abc import Callable, Coroutine, Sequence
+    from contextlib import suppress
+    from typing import Any
+
     import grpc
 
     import chat_pb2

@@ -1,44 +1,57 @@
 """How both programs begin: while they import what they need, nothing ends them in a traceback.
 
-Imports nothing but the standard library, as do its neighbours here.
+They import this first, and all the rest in its block. It imports next to nothing itself, since
+Ctrl-C before the block finds Python itself at work, and that prints where it was.
 """
 
 from __future__ import annotations
 
 import signal
 import sys
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 
-from chat.cli import streams
-from chat.cli.dependencies import explain_import_error
+TYPE_CHECKING = False  # typing's own would be an import
+if TYPE_CHECKING:
+    from types import TracebackType
 
 
-@contextmanager
-def importing() -> Iterator[None]:
-    """Prepare the standard streams; what cannot be imported in the block ends the program.
+class Importing:
+    """The block of imports: the standard streams are prepared, and what fails is a sentence.
 
-    By a sentence that says what to install. Ctrl-C ends it as it ends any program that does not
-    handle it (a shell sees 130).
+    What cannot be imported ends the program by one that says what to install. Ctrl-C ends it as it
+    ends any program that does not handle it (a shell sees 130).
     """
-    streams.prepare()
-    try:
-        with _quiet_interrupts():
-            yield
-    except Exception as error:
-        sys.exit(explain_import_error(error))
+
+    def __enter__(self) -> None:
+        self._is_handled_by_python = _let_system_handle_interrupts()
+        from chat.cli import streams
+
+        streams.prepare()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        try:
+            if isinstance(error, Exception):
+                from chat.cli.dependencies import explain_import_error
+
+                sys.exit(explain_import_error(error))
+        finally:
+            if self._is_handled_by_python:
+                signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-@contextmanager
-def _quiet_interrupts() -> Iterator[None]:
-    """Let the system handle Ctrl-C, where Python would raise it as an exception in any line."""
-    is_main = threading.current_thread() is threading.main_thread()
-    if not is_main or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
-        yield
-        return
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
+def _let_system_handle_interrupts() -> bool:
+    """Let it end the program, where Python would raise an exception in any line; say whether so.
+
+    Not where Ctrl-C is ignored or somebody else's, nor outside of the main thread.
+    """
+    if signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+        return False
     try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+    except ValueError:  # it is not the main thread
+        return False
+    return True

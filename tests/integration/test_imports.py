@@ -6,6 +6,7 @@ import ast
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
@@ -58,21 +59,35 @@ def test_forbidden_import_is_found(
     assert f"{importer} -> {imported} (l.{line_number})" in said, done.stdout
 
 
+def parsed(source: str) -> ast.Module:
+    """Return the tree of one of our files."""
+    return ast.parse((ROOT / source).read_text(encoding="utf-8"))
+
+
+def imports_of(nodes: Iterable[ast.AST]) -> set[str]:
+    """Return the modules that these statements import."""
+    names: set[str] = set()
+    for node in nodes:
+        if isinstance(node, ast.ImportFrom):
+            names.add(node.module or "")
+        elif isinstance(node, ast.Import):
+            names.update(alias.name for alias in node.names)
+    return names
+
+
 @pytest.mark.parametrize("script", SCRIPTS)
 def test_scripts_keep_to_their_side(script: str) -> None:
     """Neither program knows the other one's wing, nor what only one module may know."""
-    tree = ast.parse((ROOT / script).read_text(encoding="utf-8"))
-    imported = {
-        name
-        for node in ast.walk(tree)
-        for name in (
-            [node.module or ""]
-            if isinstance(node, ast.ImportFrom)
-            else [alias.name for alias in node.names]
-            if isinstance(node, ast.Import)
-            else []
-        )
-    }
+    imported = imports_of(ast.walk(parsed(script)))
     assert imported
     for name in imported:
         assert not f"{name}.".startswith(tuple(f"{other}." for other in SCRIPTS[script]))
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_next_to_nothing_is_imported_before_interrupts_are_quiet(script: str) -> None:
+    """Nor by what makes them so: Ctrl-C meanwhile is a traceback of Python's own."""
+    quick = {"__future__", "os", "sys", "signal"}
+    startup = "chat.cli.startup"
+    assert imports_of(parsed(script).body) <= {*quick, startup}
+    assert imports_of(parsed("chat/cli/startup.py").body) <= quick

@@ -129,11 +129,12 @@ def test_output_that_is_full_or_closed_is_a_sentence(script: str, flag: str) -> 
         assert done.stderr.count(b"\n") == 1
 
 
+@pytest.mark.parametrize("imported", ["asyncio", "grpc"])
 @pytest.mark.parametrize("script", SCRIPTS)
-def test_ctrl_c_while_it_starts_is_quiet(script: str, tmp_path: Path) -> None:
-    """The program ends by the signal, which a shell shows as 130."""
+def test_ctrl_c_while_it_starts_is_quiet(script: str, imported: str, tmp_path: Path) -> None:
+    """The program ends by the signal, which a shell shows as 130, whatever it is importing."""
     press = "import os, signal; os.kill(os.getpid(), signal.SIGINT); import time; time.sleep(60)"
-    (tmp_path / "grpc.py").write_text(press)
+    (tmp_path / f"{imported}.py").write_text(press)
     done = run(NOTHING_CLOSED, script, PYTHONPATH=str(tmp_path))
     assert (done.returncode, done.stdout, done.stderr) == (-signal.SIGINT, b"", b"")
 
