@@ -6,6 +6,7 @@ table.
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Iterator
 
@@ -24,6 +25,15 @@ _PROTOTYPE_OF = {
 _SEPARATOR = " "
 # Latin, Ukrainian and Greek: in the table they look like a small L, but they are large forms of i.
 _LARGE_I = str.maketrans("I\u0406\u0399", "iii")
+# Small capitals have no prototype but themselves in the table, or a Cyrillic letter's (the kra and
+# the turned w, for K and M); there is none of X. `test_lookalikes.py` holds them against Unicode.
+_SMALL_CAPITALS = str.maketrans(
+    "\u1d00\u0299\u1d05\u1d07\ua730\u0262\u029c\u1d0a\u0138\u029f\u028d\u0274\u1d18\ua7af\u0280\u1d1b",
+    "abdefghjklmnpqrt",
+)
+# It stretches the line between two letters of Arabic; beside others it looks like a dash.
+_TATWEEL = "\u0640"
+_STRETCHED = re.compile(r"(?<=[\u0600-\u08ff])\u0640+|\u0640+(?=[\u0600-\u08ff])")
 
 
 def skeleton(text: str) -> str:
@@ -40,6 +50,7 @@ def looks(name: str) -> frozenset[str]:
     punctuation or space stands between two parts makes none either, nor what stands at the ends:
     `ana.` is `ana`, and `ana-b` is `ana b` but not `anab`.
     """
+    name = _STRETCHED.sub("", name)
     parts = _SEPARATOR.join(_parts(name)) or name
     small = name_key(parts)
     return frozenset({_look(parts), _look(small), _look(small.upper().translate(_LARGE_I))})
@@ -47,7 +58,7 @@ def looks(name: str) -> frozenset[str]:
 
 def _look(text: str) -> str:
     """Return the skeleton without case; of that once more, since a small `m` looks like `rn`."""
-    return skeleton(skeleton(text).casefold())
+    return skeleton(skeleton(text).translate(_SMALL_CAPITALS).casefold())
 
 
 def _parts(name: str) -> Iterator[str]:
@@ -59,6 +70,8 @@ def _parts(name: str) -> Iterator[str]:
 def _separates(character: str) -> bool:
     """Say whether it is punctuation or a space, or a modifier letter that looks like one."""
     category = unicodedata.category(character)
+    if character == _TATWEEL:
+        return True
     if category == "Lm":
         return all(unicodedata.category(shown)[0] == "P" for shown in skeleton(character))
     return category[0] in "PZ"

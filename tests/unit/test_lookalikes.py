@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import string
 import unicodedata
 
 import pytest
@@ -42,10 +44,19 @@ CONFUSED = [*filter(str.isprintable, map(chr, range(0x3000))), *"".join(CONFUSAB
         ("foo", "\N{LATIN SMALL LETTER LONG S}oo"),
         ("ana", "\uff41na"),
         ("caf\u00e9", "cafe\N{HEBREW ACCENT GERESH}"),
+        ("ana", "\u1d00\u0274\u1d00"),
+        ("Ian", "\u026a\u1d00\u0274"),
+        ("mark", "\u1d0d\u1d00\u0280\u1d0b"),
+        ("paul", "\N{GREEK LETTER SMALL CAPITAL RHO}aul"),
+        ("ana", "ana\u0640"),
+        ("ana", "\u0640ana\u0640\u0640"),
+        ("ana maria", "ana\u0640maria"),
+        ("\u0645\u062d\u0645\u062f", "\u0645\u062d\u0640\u0640\u0645\u062f"),
+        ("\u0645\u062d\u0645\u062f", "\u0645\u0640\u062d\u0645\u062f\u0640"),
     ],
 )
 def test_names_look_alike(name: str, other: str) -> None:
-    """In letters of other scripts, in any case, with a mark at the end or another one inside."""
+    """In other scripts, in any case, in small capitals, stretched, with other marks or none."""
     assert looks(name) & looks(other)
 
 
@@ -62,6 +73,8 @@ def test_names_look_alike(name: str, other: str) -> None:
         ("...", "!!!"),
         (".", "ana"),
         ("\u05de\u05e8\u05d9", "\u05de\u05e8"),
+        ("\u0645\u062d\u0645\u062f", "\u0645\u062d\u0645"),
+        ("\u1d00\u0274\u1d00", "anna"),
     ],
 )
 def test_names_that_differ_do_not_look_alike(name: str, other: str) -> None:
@@ -77,6 +90,17 @@ def test_names_that_are_the_same_look_alike() -> None:
         keys.setdefault(name_key(letter), []).append(letter)
     for same in keys.values():
         assert frozenset.intersection(*map(looks, same)), same
+
+
+def test_small_capitals_look_like_their_letters() -> None:
+    """All that this Python's Unicode has; there is none of X."""
+    pattern = re.compile("(?:LATIN|MODIFIER) LETTER SMALL CAPITAL ([A-Z])")
+    letters = set()
+    for small in map(chr, range(0x20000)):
+        if match := pattern.fullmatch(unicodedata.name(small, "")):
+            letters.add(match[1])
+            assert looks(small) & looks(match[1]), small
+    assert letters == set(string.ascii_uppercase) - {"X"}
 
 
 @pytest.mark.parametrize(
@@ -95,6 +119,10 @@ def test_names_that_are_the_same_look_alike() -> None:
         "servldor",
         "S\u0415RV\u0406D\u041eR",
         "s\u00e9rver",
+        "\ua731\u1d07\u0280\u1d20\u1d07\u0280",
+        "\ua731\u1d07\u0280\u1d20\u026a\u1d05\u1d0f\u0280",
+        "server\u0640",
+        "ser\u0640\u0640ver",
     ],
 )
 def test_what_looks_like_the_server_is_reserved(name: str) -> None:
