@@ -7,6 +7,7 @@ the start of a row, and look there like a line of somebody else's.
 from __future__ import annotations
 
 import os
+import re
 import unicodedata
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
@@ -22,8 +23,8 @@ try:
 except ImportError:  # it comes with the line editor, which the chat can do without
 
     def wcwidth(wc: str) -> int:  # type: ignore[misc]
-        """Return 2 for a wide character (UAX #11), and leave the others to `cell_width`."""
-        return 2 if unicodedata.east_asian_width(wc) in "WF" else 0
+        """Leave every character to `cell_width`."""
+        return 0
 
 
 # A piece of text and its style, a class of `output_queue.STYLES` or a colour.
@@ -32,6 +33,11 @@ Fragment = tuple[str, str]
 NARROW_COLUMNS = 40
 MIN_COLUMNS = 8
 WITHOUT_WIDTH = frozenset({ISOLATE, END_ISOLATE, "\u200c", "\u200d"})
+# Wide for some terminals only: numbers on black squares (glibc, tmux), and the trigrams, hexagrams
+# and counting rods that Unicode 16 made wide.
+WIDE_FOR_SOME = re.compile(
+    "[\u2630-\u2637\u268a-\u268f\u3248-\u324f\u4dc0-\u4dff\U0001d300-\U0001d356\U0001d360-\U0001d376]"
+)
 
 
 @lru_cache(maxsize=65536)
@@ -42,7 +48,11 @@ def cell_width(character: str) -> int:
     of a row; one that took more would break the row at a place of the sender's choice.
     """
     is_mark = unicodedata.category(character) in ("Mn", "Me")
-    return max(0, wcwidth(character)) or int(not is_mark and character not in WITHOUT_WIDTH)
+    least = int(not is_mark and character not in WITHOUT_WIDTH)
+    is_wide = unicodedata.east_asian_width(character) in "WF"  # UAX #11; `wcwidth` has exceptions
+    if least and (is_wide or WIDE_FOR_SOME.match(character)):
+        return 2
+    return max(least, wcwidth(character))
 
 
 def grapheme_width(grapheme: str) -> int:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import ctypes
 import importlib.util
+import locale
 import sys
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -100,6 +103,38 @@ def test_cutting_counts_columns() -> None:
     assert cut("abcdefg", 6) == "abcde…"
     assert text_width(cut("漢字漢字", 6)) <= 6
     assert cell_width("\u0600") == 1
+
+
+@pytest.fixture
+def system_width() -> Iterator[Callable[[int], int]]:
+    """Yield the system's own `wcwidth`, in UTF-8: of a code point, -1 where it knows none."""
+    try:
+        width: Callable[[int], int] = ctypes.CDLL(None).wcwidth
+    except (AttributeError, OSError, TypeError):
+        pytest.skip("the system's C library has no wcwidth")
+    before = locale.setlocale(locale.LC_CTYPE)
+    try:
+        locale.setlocale(locale.LC_CTYPE, "C.UTF-8")
+    except locale.Error:
+        pytest.skip("the system has no locale C.UTF-8")
+    yield width
+    locale.setlocale(locale.LC_CTYPE, before)
+
+
+def test_no_character_is_wider_for_the_system_than_for_us(
+    system_width: Callable[[int], int],
+) -> None:
+    """Else a sender would know where the terminal breaks the row."""
+    assert system_width(ord("\u6f22")) == 2
+    characters = (chr(code) for code in range(sys.maxunicode + 1) if system_width(code) > 0)
+    wider = [char for char in characters if cell_width(char) < system_width(ord(char))]
+    assert not [f"U+{ord(char):04X}" for char in wider if render.clean(char) == char]
+
+
+@pytest.mark.parametrize("character", "\u302e\u324f\U00016ff0\u4dc0\U0001d300")
+def test_character_that_is_wide_for_some_terminals_is_wide(character: str) -> None:
+    """Whatever the table of the library or of Python says."""
+    assert cell_width(character) == 2
 
 
 def test_without_wcwidth_wide_characters_are_still_wide(monkeypatch: pytest.MonkeyPatch) -> None:
