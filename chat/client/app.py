@@ -48,8 +48,10 @@ from chat_pb2 import (
 
 # How long to wait for the server's word on the name before typing begins.
 GREETING_SECONDS = 1.0
-# How long leaving waits for what is on its way.
+# How long leaving takes: for most of it what is on its way is waited for, then it is aborted, and
+# the receive thread may show what it has, if anybody reads it.
 LEAVE_SECONDS = 1.5
+ON_ITS_WAY_SHARE = 0.8
 # How long another one may have the name before the user is asked for a new one.
 LOST_NAME_SECONDS = 60.0
 
@@ -119,7 +121,7 @@ class App:
                     raise self._cause
                 self._has_started = True
         except BaseException:
-            self._end_session(LEAVE_SECONDS)
+            self._end_session()
             raise
 
     def run(self) -> int:
@@ -137,7 +139,7 @@ class App:
                     self._farewell.wait_acknowledged()
         finally:
             try:
-                self._end_session(LEAVE_SECONDS)
+                self._end_session()
             finally:
                 with self.watching():
                     self._terminal.finish()
@@ -171,17 +173,21 @@ class App:
         """Say why the conversation ends and what is lost; return the exit code. From any thread."""
         return self._exit_code(self._farewell.tell_lost())
 
-    def _end_session(self, seconds: float) -> None:
-        """Half-close, and take what is still owed to us; if even that is interrupted, abort."""
+    def _end_session(self) -> None:
+        """Half-close, and take what is still owed to us; if even that is interrupted, abort.
+
+        Blocks for `LEAVE_SECONDS` at most.
+        """
+        deadline = time.monotonic() + LEAVE_SECONDS
         with self._lock:
             self._is_leaving = True
         try:
             with suppress(ChatError, ConfigError):  # nobody was there to tell it
-                self._session.close(seconds)
+                self._session.close(LEAVE_SECONDS * ON_ITS_WAY_SHARE)
         finally:
             self._session.abort()
             if self._receive_thread is not None and self._receive_thread.is_alive():
-                self._receive_thread.join(LEAVE_SECONDS)
+                self._receive_thread.join(max(0.0, deadline - time.monotonic()))
             if self._identity is not None:
                 self._identity.close()
 

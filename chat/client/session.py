@@ -285,9 +285,11 @@ class Session:
             else:
                 with self._changed:
                     # Whoever iterated may have gone away in the middle of it.
-                    self._changed.wait_for(
-                        lambda: self._has_ended or self._iterating is None, timeout + 1
+                    has_ended = self._changed.wait_for(
+                        lambda: self._has_ended or self._iterating is None, timeout
                     )
+                if not has_ended:
+                    self.abort()
         finally:
             timer.cancel()
         return self.unacknowledged

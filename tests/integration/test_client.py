@@ -299,6 +299,39 @@ def test_closed_pipe_ends_it_quietly(server: RunningServer, mode: tuple[str, ...
         assert reader.stderr.read() == b""
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows ends programs otherwise")
+def test_reader_who_takes_nothing_keeps_nobody_from_leaving(server: RunningServer) -> None:
+    """One signal ends it, and says what was not confirmed, though the pipe of its output is full.
+
+    Within ten times what it should take.
+    """
+    room = "stuck"
+    said = "".join(f"{number} {'x' * 8000}\n" for number in range(20))
+    assert talk(server.address, "--name", "ana", "--room", room, typed=said).returncode == 0
+    command = [sys.executable, "client.py", server.address, "--name", "bia", "--room", room]
+    with (
+        full_client(server.address, "caio", room=room) as caio,
+        subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            cwd=ROOT,
+            env=clean_environment(),
+        ) as stuck,
+    ):
+        assert stuck.stdin is not None and stuck.stderr is not None
+        stuck.stdin.write(b"unheard\n")
+        stuck.stdin.flush()
+        caio.wait_for_text("unheard")
+        stuck.send_signal(signal.SIGTERM)
+        try:
+            assert stuck.wait(10 * app.LEAVE_SECONDS) == 128 + signal.SIGTERM
+        finally:
+            stuck.kill()
+        assert stuck.stderr.read() == b"1 message was not confirmed:\n  unheard\n"
+
+
 def test_no_name_at_all_is_a_sentence(server: RunningServer) -> None:
     """The end of input instead of a name: a sentence and the exit code of a wrong command line."""
     done = talk(server.address)

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import threading
 from collections.abc import Iterator
 from typing import IO
 
 from chat.cli.i18n import _
+from chat.cli.streams import discard
 from chat.cli.wrap import columns_of, in_rows
 from chat.client.ui.base import TerminalController
 from chat.client.ui.render import RenderedMessage
-from chat.client.ui.signals import interrupt_main_thread, wakeable
+from chat.client.ui.signals import interrupt_main_thread, interrupt_writing, wakeable
 from chat.protocol.limits import MAX_MESSAGE_BYTES
 from chat_pb2 import Message
 
 # Of a longer line the rest is not even held in memory. Six bytes of JSON may stand for one.
 MAX_LINE_BYTES = 8 * MAX_MESSAGE_BYTES
+# How long the last line may take to be written.
+LAST_LINE_SECONDS = 0.1
 
 
 class PlainTerminal:
@@ -26,9 +28,11 @@ class PlainTerminal:
     A person sees each line as it was typed, and its echo is not shown again. For pipes each message
     is one line. `listen_only`: nothing is read, until `stop()`.
 
-    The main thread asks and runs; any thread shows. `_printing` guards standard output and standard
-    error, and is held for as long as their reader takes nothing. `_lock` guards `_is_reading` and
-    `_failure`, and is never held for long; what else there is never changes.
+    The main thread asks and runs; any thread shows. `_printing` guards standard output and
+    `_complaining` standard error; each is held for as long as the reader takes nothing, and so they
+    are two: the last words need not wait for who does not read what others say. `_lock` guards
+    `_is_reading`, `_failure` and `_writer`, and is never held for long; what else there is never
+    changes.
     """
 
     is_live = False
@@ -39,10 +43,12 @@ class PlainTerminal:
         self._is_screen = sys.stdout.isatty()
         self._listen_only = listen_only
         self._printing = threading.RLock()
+        self._complaining = threading.RLock()
         self._lock = threading.RLock()
         self._stopped = threading.Event()
         self._is_reading = False
         self._failure: OSError | None = None  # of standard output
+        self._writer: int | None = None  # the thread that writes to it, or did so last
 
     def ask(self, question: str) -> str:
         """Ask on standard error where standard output is for programs."""
@@ -82,6 +88,10 @@ class PlainTerminal:
     def _set_reading(self, is_reading: bool) -> None:
         with self._lock:
             self._is_reading = is_reading
+
+    def _set_writer(self, thread: int) -> None:
+        with self._lock:
+            self._writer = thread
 
     def _read(self, controller: TerminalController) -> None:
         try:
@@ -135,7 +145,9 @@ class PlainTerminal:
         self._print(in_rows(text, stream), stream)
 
     def _print(self, text: str, stream: IO[str] | None = None, end: str = "\n") -> None:
-        with self._printing:
+        with self._complaining if stream is sys.stderr else self._printing:
+            if stream is not sys.stderr:
+                self._set_writer(threading.get_ident())
             try:
                 print(text, file=stream, end=end, flush=True)
             except OSError as error:  # nobody reads it, or the disk is full
@@ -143,9 +155,7 @@ class PlainTerminal:
 
     def _drop(self, stream: IO[str], error: OSError) -> None:
         """Print to nowhere from now on; end where it is standard output."""
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, stream.fileno())  # else Python complains at its end ("Note on SIGPIPE")
-        os.close(nowhere)
+        discard(stream)
         if stream is sys.stdout:
             with self._lock:
                 self._failure = error
@@ -170,7 +180,20 @@ class PlainTerminal:
                 interrupt_main_thread()
 
     def finish(self) -> None:
-        """Do nothing: every line was shown at once."""
+        """Let nobody else write to standard output any more; in the main thread, which may.
+
+        Where its reader takes nothing, what is being written goes nowhere. Else Python, which
+        flushes it at its end, would wait for that, or complain of the thread that writes. Blocks
+        for `LAST_LINE_SECONDS`, twice, at most.
+        """
+        if self._printing.acquire(timeout=LAST_LINE_SECONDS):
+            return
+        with self._lock:
+            writer = self._writer
+        discard(sys.stdout)
+        if writer is not None:
+            interrupt_writing(writer)
+        self._printing.acquire(timeout=LAST_LINE_SECONDS)
 
 
 def byte_lines() -> Iterator[bytes]:

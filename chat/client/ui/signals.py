@@ -45,6 +45,17 @@ def wakeable(last_words: Callable[[], int]) -> Iterator[None]:
         signal.signal(WAKE_SIGNAL, before)
 
 
+def interrupt_writing(thread: int) -> None:
+    """Make a thread that is blocked in a write begin it anew, wherever its stream goes to by now.
+
+    So Python does with a system call that a signal interrupts (PEP 475). Called in the main thread,
+    at the end: the signal wakes nobody any more. Does nothing on Windows.
+    """
+    if WAKE_SIGNAL is not None:
+        signal.signal(WAKE_SIGNAL, lambda number, _frame: None)
+        signal.pthread_kill(thread, WAKE_SIGNAL)
+
+
 def interrupt_main_thread() -> None:
     """Make the main thread stop waiting for a line; it sees a `KeyboardInterrupt`.
 
