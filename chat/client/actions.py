@@ -167,11 +167,23 @@ class Actions:
         self._session.ask_rooms()
 
     def _tell(self, argument: str) -> None:
-        to, text = self._roster.addressee(argument)
-        if text:
+        meant = self._roster.addressees(argument)
+        to, text = meant[0]
+        if len(meant) > 1:
+            self._ask_who_is_meant([name for name, _text in meant])
+        elif text:
             self._send_privately(to, text, argument)
         else:
             self._show_usage(commands.TELL)
+
+    def _ask_who_is_meant(self, names: list[str]) -> None:
+        """Ask for brackets: nobody else must read what is for one person."""
+        text = _(
+            "Nothing was sent, since more than one person could be meant: {names}. Write {usage}."
+        )
+        usage = _typed(commands.TELL, f"{render.name_sign(names[0])} {_('TEXT')}")
+        signs = ", ".join(map(render.name_sign, names))
+        self._notify(text.format(names=signs, usage=usage))
 
     def _reply(self, argument: str) -> None:
         to = self._roster.correspondent
@@ -180,7 +192,7 @@ class Actions:
         elif not argument:
             self._show_usage(commands.REPLY)
         else:
-            self._send_privately(to, argument, f"{to} {argument}")
+            self._send_privately(to, argument, f"[{to}] {argument}")
 
     def _send_privately(self, to: str, text: str, argument: str) -> None:
         self._check_full_server()

@@ -59,14 +59,28 @@ class Roster:
         with self._lock:
             return self._writer or self._written_to
 
-    def addressee(self, text: str) -> tuple[str, str]:
-        """Return who is meant and what is said; a name may have spaces, if its owner is here."""
-        for name in sorted(self.names, key=len, reverse=True):
-            start, rest = text[: len(name)], text[len(name) :]
-            if name_key(start) == name_key(name) and rest[:1].isspace():
-                return name, rest.strip()
-        name, _space, rest = text.partition(" ")
-        return name, rest.strip()
+    def addressees(self, text: str) -> list[tuple[str, str]]:
+        """Return who may be meant, and what would be said to them then; one, if it is clear.
+
+        A name may have spaces, if its owner is here or in a private conversation with us: else it
+        is the first word. One in brackets is clear, since no name has any.
+        """
+        name, bracket, rest = text[1:].partition("]")
+        if text.startswith("[") and bracket:
+            return [(name.strip(), rest.strip())]
+        found = [(name, text[len(name) :]) for name in self._known if _begins(text, name)]
+        if not found:
+            name, _space, rest = text.partition(" ")
+            found = [(name, rest)]
+        return [(name, rest.strip()) for name, rest in found]
+
+    @property
+    def _known(self) -> list[str]:
+        """The names of who is here, and of those with whom something was said in private."""
+        with self._lock:
+            partners = [shown_name(name) for name in (self._writer, self._written_to) if name]
+        known = {name_key(name): name for name in [*partners, *self.names]}
+        return sorted(known.values(), key=len)
 
     def is_ignored(self, name: str) -> bool:
         """Say whether what `name` says is hidden."""
@@ -177,6 +191,12 @@ class Roster:
             was_requested = message.key in self._requested
             self._requested.discard(message.key)
             return True, was_requested
+
+
+def _begins(text: str, name: str) -> bool:
+    """Say whether `text` has `name` at its beginning, as a word or several."""
+    end = text[len(name) :][:1]
+    return name_key(text[: len(name)]) == name_key(name) and (not end or end.isspace())
 
 
 def _count(people: Mapping[str, Sized]) -> int:

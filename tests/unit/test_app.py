@@ -200,7 +200,20 @@ def test_private_message_and_reply(ana: Sitting) -> None:
     assert ana.app.waiting() == ["→ caio: oi", "→ bia: quite"]
     key = ana.session.pending[1].key
     ana.app.receive(Message(user="USER_UNKNOWN", kind=KIND_NOTICE, key=key))
-    assert ana.terminal.errors[-1].endswith(": /msg bia quite")
+    assert ana.terminal.errors[-1].endswith(": /msg [bia] quite")
+
+
+def test_private_message_that_two_could_get_goes_to_neither(ana: Sitting) -> None:
+    """Whoever takes somebody's name and a word must not read along; brackets say who is meant."""
+    for name in ("bia", "bia I"):
+        ana.app.receive(Message(user=name, kind=KIND_JOINED))
+    ana.app.handle_line("/msg bia I love you")
+    assert ana.sent == []
+    [notice] = ana.terminal.notices
+    assert "[bia], [bia I]" in notice and notice.endswith("Write /msg [bia] TEXT.")
+    ana.app.handle_line("/msg [bia] I love you")
+    ana.app.handle_line("/msg [bia I] thanks")
+    assert ana.sent == [("I love you", "bia"), ("thanks", "bia I")]
 
 
 def test_rename_is_a_wish_that_comes_back_when_refused(ana: Sitting) -> None:

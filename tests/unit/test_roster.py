@@ -151,20 +151,35 @@ def test_reply_does_not_go_to_who_is_ignored(roster: Roster) -> None:
 @pytest.mark.parametrize(
     ("typed", "meant"),
     [
-        ("ana maria oi", ("Ana Maria", "oi")),
-        ("Ana oi", ("Ana", "oi")),
-        ("ANA  maria oi", ("Ana", "maria oi")),
-        ("zé oi lá", ("zé", "oi lá")),
-        ("ana", ("ana", "")),
-        ("", ("", "")),
+        ("ana maria oi", [("Ana", "maria oi"), ("Ana Maria", "oi")]),
+        ("ana maria", [("Ana", "maria"), ("Ana Maria", "")]),
+        ("[ana] maria oi", [("ana", "maria oi")]),
+        ("[ Ana Maria ]oi [lá]", [("Ana Maria", "oi [lá]")]),
+        ("[ana maria", [("[ana", "maria")]),
+        ("Ana oi", [("Ana", "oi")]),
+        ("ANA  maria oi", [("Ana", "maria oi")]),
+        ("José Luís oi", [("José Luís", "oi")]),
+        ("josé luís", [("José Luís", "")]),
+        ("zé oi lá", [("zé", "oi lá")]),
+        ("ana", [("Ana", "")]),
+        ("", [("", "")]),
     ],
 )
 def test_addressee_may_have_spaces_in_the_name(
-    roster: Roster, typed: str, meant: tuple[str, str]
+    roster: Roster, typed: str, meant: list[tuple[str, str]]
 ) -> None:
-    """If its owner is here; the longest name wins."""
-    answer(roster, "Ana", "Ana Maria")
-    assert roster.addressee(typed) == meant
+    """If its owner is here; in brackets it is clear, and else everybody it may be is told."""
+    answer(roster, "Ana", "Ana Maria", "José Luís")
+    assert roster.addressees(typed) == meant
+
+
+def test_whom_we_talk_with_in_private_may_be_meant(roster: Roster) -> None:
+    """Though they are in no room of ours: whoever has their name and a word must not get it."""
+    answer(roster, "Caio I", "Dora I")
+    roster.note(Message(user="caio", message="oi", to="ana"), "ana")
+    roster.note(Message(user="ana", message="oi", to="dora"), "ana")
+    for typed in ("caio I say", "dora I say"):
+        assert len(roster.addressees(typed)) == 2
 
 
 def test_names_are_shown_without_what_could_deceive(roster: Roster) -> None:
