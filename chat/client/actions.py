@@ -107,12 +107,15 @@ class Actions:
     def _remembered(self, typed: str, key: str = "") -> Iterator[str]:
         """Remember what was typed for the key that is handed out, unless it cannot be sent."""
         key = key or secrets.token_hex(12)
+        other = self._sent_lines.take(key)  # of a program that uses a key twice
         if self._session.is_full:
             self._sent_lines.add(key, typed)
         try:
             yield key
         except ChatError:
             self._sent_lines.take(key)
+            if other is not None:
+                self._sent_lines.add(key, other)
             raise
 
     def _check_not_too_much_waiting(self) -> None:

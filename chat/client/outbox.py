@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from enum import Enum, auto
 
 from chat.protocol.errors import ChatError
+from chat.protocol.limits import MAX_KEY_CHARACTERS
 from chat_pb2 import KIND_ACTION, KIND_ENTERED, KIND_EXITED, KIND_UNSPECIFIED, Message
 
 # Messages that may wait for the server's echo; whoever sends more waits.
@@ -66,9 +67,9 @@ class Outbox:
     def put(self, message: Message, can_wait: bool = True) -> str:
         """Add `message` and return its key, made up here if it has none. Blocks while it is full.
 
-        Raises `ChatError`: CLOSED; PLAIN_SERVER for what a plain server does not understand;
-        TOO_MUCH_WAITING instead of blocking, where the caller cannot wait and `MAX_UNWAITED`
-        messages are unacknowledged.
+        Raises `ChatError`: CLOSED; KEY_INVALID for a key that a server would not answer;
+        PLAIN_SERVER for what a plain server does not understand; TOO_MUCH_WAITING instead of
+        blocking, where the caller cannot wait and `MAX_UNWAITED` messages are unacknowledged.
         """
         message.key = message.key or secrets.token_hex(12)
         with self._changed:
@@ -80,6 +81,7 @@ class Outbox:
             if self._is_closing:
                 raise ChatError("CLOSED")
             self._check_understood(message)  # another server may have been met while it waited
+            self._check_key(message)
             self._pending[message.key] = message
             if message.kind not in SAID:
                 self._requests[message.key] = message
@@ -90,6 +92,12 @@ class Outbox:
     def _check_understood(self, message: Message) -> None:
         if self._peer is Peer.PLAIN and _needs_full_server(message):
             raise ChatError("PLAIN_SERVER")
+
+    def _check_key(self, message: Message) -> None:
+        """Raise `ChatError` for a key that no server takes, or that another message waits under."""
+        waiting = self._pending.get(message.key, message)
+        if len(message.key) > MAX_KEY_CHARACTERS or waiting != message:
+            raise ChatError("KEY_INVALID")
 
     # One stream after the other.
 

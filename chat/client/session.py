@@ -119,7 +119,7 @@ class Session:
         `room`: one that the session is in or is entering; None: the first of them. `key`: at most
         256 characters, its own for each message; made up here if empty. `is_action`: "ana waves"
         rather than "ana: waves". Raises `ChatError` at once where it can never be accepted, or
-        NOT_IN_ROOM.
+        NOT_IN_ROOM; KEY_INVALID also while another message waits under the key.
 
         Blocks while `outbox.MAX_PENDING` messages wait for their echo; not in the thread that
         iterates, which hears the echoes: there it raises TOO_MUCH_WAITING from

@@ -121,6 +121,10 @@ REASONS = {
     "SERVER_SILENT": Reason(
         N_("the server has not answered yet; try again when it has"), is_local=True
     ),
+    "KEY_INVALID": Reason(
+        N_("a key has at most 256 characters, and each message one of its own; choose another one"),
+        is_local=True,
+    ),
     "CLOSED": Reason(N_("the conversation is over"), is_local=True),
     "TOO_MUCH_WAITING": Reason(
         N_("too many messages wait for the server; send this one when they are confirmed"),

@@ -424,6 +424,16 @@ def test_what_no_program_may_send_is_refused(pipe: Sitting, wish: Message) -> No
     assert pipe.session.pending == []
 
 
+def test_refused_key_leaves_the_message_that_has_it_alone(ana: Sitting) -> None:
+    """What the server says of that one is still told of it."""
+    ana.app.handle_message(Message(message="one", key="k"))
+    with pytest.raises(ChatError):
+        ana.app.handle_message(Message(message="two", key="k"))
+    assert ana.sent == [("one", "")]
+    ana.app.receive(Message(user="MESSAGE_INVALID", kind=KIND_NOTICE, key="k"))
+    assert ana.terminal.errors[-1].endswith(": one")
+
+
 # The connection.
 
 

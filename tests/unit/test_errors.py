@@ -67,6 +67,7 @@ def test_what_the_client_finds_out_by_itself_has_no_status() -> None:
     local = {reason for reason, row in REASONS.items() if row.is_local}
     assert local == {
         "CLOSED",
+        "KEY_INVALID",
         "LAST_ROOM",
         "NOT_A_CHAT",
         "NOT_CONNECTED",

@@ -65,6 +65,17 @@ def full(outbox: Outbox) -> Requests:
 # Sending.
 
 
+def test_key_that_would_not_be_answered_is_refused(outbox: Outbox) -> None:
+    """Too long for any server, or that of another message; the same one is said once."""
+    for message in (said("k" * 257), Message(message="b", key="a")):
+        outbox.put(said("a"))
+        with pytest.raises(ChatError) as caught:
+            outbox.put(message)
+        assert caught.value.reason == "KEY_INVALID"
+    assert pending(outbox) == ["a"]
+    outbox.put(said("k" * 256))
+
+
 def test_messages_are_taken_in_order_and_pending_until_acknowledged(
     outbox: Outbox, full: Requests
 ) -> None:
