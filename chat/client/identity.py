@@ -21,6 +21,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from chat.client.cursor import Place
+from chat.protocol.metadata import MAX_ID, is_word
 from chat.protocol.names import name_key
 
 FOLDER = "chat-grpc"
@@ -155,7 +156,12 @@ def _read(file: int | None) -> tuple[str, Place | None]:
             fields = json.loads(os.read(file, FILE_BYTES))
             session, inbox = fields["session"], fields["inbox"]
             words = fields["epoch"], fields["generation"]
-            is_valid = isinstance(inbox, int) and all(isinstance(word, str) for word in words)
-            if is_valid and _SESSION.fullmatch(session):
+            # Else each stream would fail on it, at every start.
+            is_sendable = _is_id(inbox) and all(isinstance(w, str) and is_word(w) for w in words)
+            if is_sendable and _SESSION.fullmatch(session):
                 return session, Place({}, inbox, *words)
     return secrets.token_hex(16), None
+
+
+def _is_id(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MAX_ID

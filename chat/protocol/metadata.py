@@ -155,8 +155,13 @@ def _word(metadata: dict[str, str | bytes], key: str) -> str:
     """
     with suppress(ChatError):
         text = _text(metadata, key)[:MAX_GENERATION_CHARACTERS]
-        return text if text.isascii() and text.isprintable() else ""
+        return text if is_word(text) else ""
     return ""
+
+
+def is_word(text: str) -> bool:
+    """Say whether it can stand in metadata, which gRPC would raise for else: ASCII, visible."""
+    return text.isascii() and text.isprintable()
 
 
 def _number(metadata: dict[str, str | bytes], key: str) -> int | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import stat
 import sys
@@ -112,6 +113,28 @@ def test_works_without_a_folder_to_write_to(opened: Open, tmp_path: Path) -> Non
     first.follow("bia", PLACE)
     first.close()
     assert opened(folder=blocked / "state").session != first.session
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        *({"inbox": number} for number in (-1, True, False, 1.0, 10**30, None)),
+        *({"generation": word} for word in ("g\u00e9", "\ud800", "a\nb", 1)),
+        *({"epoch": "\udc00"}, {"session": "F" * 32}),
+    ],
+    ids=ascii,
+)
+def test_what_no_stream_could_say_is_begun_anew(
+    opened: Open, tmp_path: Path, wrong: dict[str, object]
+) -> None:
+    """Valid JSON that only its owner's editor, or a damaged disk, can have written."""
+    first = opened()
+    first.save(PLACE)
+    first.close()
+    [path] = (tmp_path / "state").iterdir()
+    path.write_text(json.dumps(json.loads(path.read_text()) | wrong))
+    second = opened()
+    assert second.session != first.session and second.place is None
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such modes")
