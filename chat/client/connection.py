@@ -15,7 +15,7 @@ from google.protobuf.message import DecodeError
 
 import chat_pb2_grpc
 from chat.client.outbox import Requests
-from chat.protocol.errors import REASONS
+from chat.protocol.errors import REASONS, is_local
 from chat.protocol.limits import KEEPALIVE_TIME_MS, KEEPALIVE_TIMEOUT_MS, PING_TIMEOUT_MS
 from chat.protocol.metadata import REASON, Pair
 
@@ -142,7 +142,7 @@ def reason_of(error: Any) -> str:
     `error`: the `grpc.RpcError` of a call, which is the call itself.
     """
     for said in (*_said_in_metadata(error), *_said_in_details(error)):
-        if _REASON.fullmatch(said):
+        if _REASON.fullmatch(said) and not is_local(said):
             return said
     return REASON_OF_STATUS.get(error.code(), "")
 

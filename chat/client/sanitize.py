@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from chat.protocol.errors import REASONS
+from chat.protocol.errors import REASONS, is_local
 from chat.protocol.limits import MAX_KEY_CHARACTERS, MAX_RAW_NAME_CHARACTERS
 from chat.protocol.text import REPLACEMENT, clean_message
 from chat_pb2 import (
@@ -106,6 +106,8 @@ def _clean_text(message: Message) -> None:
     if message.kind in _SAID:
         cleaned = clean_message(text[:MAX_TEXT_CHARACTERS])
     elif message.kind == KIND_NOTICE:
+        if is_local(message.user):
+            message.user = ""
         cleaned = clean_message(text[:MAX_SENTENCE_CHARACTERS])
     else:  # a name or a number
         cleaned = _as_name(text)

@@ -77,4 +77,8 @@ def explain_unreachable(address: str, error: Any) -> str:
 def _text_for(code: str, details: str) -> str:
     if code not in _STATUSES_OF_NOBODY:
         return _FAILED
+    if code != "UNAVAILABLE":
+        return (
+            _NOBODY  # gRPC has no words for it that say why; those of a server are not to be read
+        )
     return next((text for pattern, text in _SENTENCES if re.search(pattern, details)), _NOBODY)

@@ -158,6 +158,11 @@ def explain(reason: str, otherwise: str) -> str:
     return _(REASONS[reason].text) if reason in REASONS else otherwise
 
 
+def is_local(reason: str) -> bool:
+    """Say whether the client finds it out by itself: a server that says it says nothing known."""
+    return reason in REASONS and REASONS[reason].is_local
+
+
 def is_final(reason: str) -> bool:
     """Say whether another attempt would be refused for the same `reason`."""
     return reason in REASONS and REASONS[reason].is_final

@@ -68,6 +68,8 @@ def test_status_is_better_than_nothing(code: grpc.StatusCode, reason: str) -> No
         ),
         ("chat-reason", "no such reason"),
         ("chat-reason", ""),
+        *(("chat-reason", reason) for reason in ("LAST_ROOM", "CLOSED", "NOT_A_CHAT")),
+        rich("PLAIN_SERVER"),
         rich("\x1b[2J"),
         rich("x" * 1000),
         rich("SERVER_FULL\n"),

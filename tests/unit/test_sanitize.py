@@ -107,6 +107,13 @@ def test_texts_are_cut_and_cleaned() -> None:
         assert said.startswith(CLEANED) and len(said) == limit
 
 
+def test_reason_of_our_own_is_none_of_a_server() -> None:
+    """It would tell of us what is not so."""
+    notice = one(Message(kind=KIND_NOTICE, user="NOT_CONNECTED", message="so it says", key="k"))
+    assert (notice.user, notice.message) == ("", "so it says")
+    assert one(Message(kind=KIND_NOTICE, user="NOT_READ", key="k")).user == "NOT_READ"
+
+
 def test_key_that_is_too_long_is_none() -> None:
     """A cut one might be that of another message."""
     assert one(Message(user="bia", message="x", key="k" * MAX_KEY_CHARACTERS)).key
