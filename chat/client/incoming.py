@@ -20,7 +20,6 @@ from chat.client.state import Change, State
 from chat.client.ui import render
 from chat.client.ui.base import Terminal
 from chat.client.ui.render import RenderedMessage
-from chat.protocol.errors import explain
 from chat.protocol.names import name_key
 from chat_pb2 import (
     KIND_ENTERED,
@@ -167,8 +166,7 @@ class Incoming:
 
     def _take_refusal(self, typed: str, message: Message) -> None:
         if self._terminal.is_interactive:
-            reason = explain(message.user, render.one_line(message.message))
-            self._sent_lines.report_unsent(typed, reason)
+            self._sent_lines.report_unsent(typed, render.notice_reason(message))
         else:
             self._sent_lines.count_failure()
             self._show(message)
@@ -194,8 +192,7 @@ class Incoming:
 
     def _rendered_notice(self, message: Message, line: str) -> RenderedMessage:
         """Say also what it is about: the line that was typed, the room, the time."""
-        reason = explain(message.user, render.one_line(message.message))
-        text = _("* server: {reason}").format(reason=reason)
+        text = _("* server: {reason}").format(reason=render.notice_reason(message))
         if message.user == "LOG_REWOUND":
             text += f" ({self._gap(min(self._seen_at.values(), default=None))})"
         elif message.user in GAPS:

@@ -102,6 +102,18 @@ def test_echo_that_says_nothing_is_not_shown(room: Room, pipe: Room) -> None:
         assert one.terminal.shown == [] and one.lines.take("k") is None
 
 
+def test_refusal_without_a_word_is_a_sentence(room: Room, pipe: Room) -> None:
+    """Whatever there is to show of it."""
+    for one in (room, pipe):
+        one.lines.add("k", "oi")
+        one.incoming.take(notice("", text=" ", key="k"))
+        one.incoming.take(notice("WHATEVER", key="k2"))
+    reason = "the server refuses, and does not say why"
+    assert room.terminal.errors == [f"Not sent: {reason}: oi"]
+    assert pipe.terminal.shown == [f"* server: {reason}"] * 2
+    assert room.terminal.shown == [f"* server: {reason}"]
+
+
 def test_refused_line_is_told(room: Room) -> None:
     """As it was typed, with the reason."""
     room.lines.add("k", "/msg dora oi")

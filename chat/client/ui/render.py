@@ -156,9 +156,14 @@ def _event(message: chat_pb2.Message) -> str | None:
     if message.kind == Kind.KIND_RENAMED:
         return _("* {user} is now {name}").format(user=user, name=name_sign(message.message))
     if message.kind == Kind.KIND_NOTICE:
-        reason = explain(message.user, one_line(message.message))
-        return _("* server: {reason}").format(reason=reason)
+        return _("* server: {reason}").format(reason=notice_reason(message))
     return None
+
+
+def notice_reason(message: chat_pb2.Message) -> str:
+    """Return why something is refused, or what is told, by a NOTICE; never empty."""
+    reason = explain(message.user, one_line(message.message))
+    return reason if reason.strip() else _("the server refuses, and does not say why")
 
 
 def local_notice(text: str, style: str = "class:local") -> RenderedMessage:
