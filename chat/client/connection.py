@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
+from urllib.parse import quote
 
 import grpc
 from google.protobuf.message import DecodeError
@@ -130,9 +131,19 @@ class Connection:
                 call.cancel()
 
     def _channel(self) -> grpc.Channel:
+        target = target_of(self.address)
         if self._credentials is not None:
-            return grpc.secure_channel(self.address, self._credentials, OPTIONS)
-        return grpc.insecure_channel(self.address, OPTIONS)
+            return grpc.secure_channel(target, self._credentials, OPTIONS)
+        return grpc.insecure_channel(target, OPTIONS)
+
+
+def target_of(address: str) -> str:
+    """Return what gRPC is to call the server at `HOST:PORT` (gRPC Name Resolution, "Name Syntax").
+
+    A host may be called `unix` or `dns`, which begin other targets, and a target is a URI: what has
+    a meaning there, such as the % before an interface, is escaped.
+    """
+    return "dns:///" + quote(address, safe=":[]")
 
 
 def reason_of(error: Any) -> str:

@@ -10,7 +10,7 @@ from fakes import FakeError
 from google.protobuf import any_pb2
 from google.rpc import error_details_pb2, status_pb2
 
-from chat.client.connection import reason_of
+from chat.client.connection import reason_of, target_of
 
 DETAILS = "grpc-status-details-bin"
 
@@ -86,3 +86,19 @@ def test_without_the_rich_error_model_the_metadata_suffice(monkeypatch: pytest.M
     monkeypatch.setitem(sys.modules, "grpc_status", None)
     assert reason_of(FakeError(trailing=[("chat-reason", "SERVER_FULL")])) == "SERVER_FULL"
     assert reason_of(FakeError(trailing=[rich("SHUTTING_DOWN")])) == ""
+
+
+@pytest.mark.parametrize(
+    ("address", "target"),
+    [
+        ("localhost:1", "dns:///localhost:1"),
+        ("unix:1", "dns:///unix:1"),
+        ("localhos%74:1", "dns:///localhos%2574:1"),
+        ("a?b#c:1", "dns:///a%3Fb%23c:1"),
+        ("máquina:1", "dns:///m%C3%A1quina:1"),
+        ("[fe80::1%eth0]:1", "dns:///[fe80::1%25eth0]:1"),
+    ],
+)
+def test_host_is_a_host_whatever_it_is_called(address: str, target: str) -> None:
+    """Never one of gRPC's schemes, and nothing in it is read as part of a URI."""
+    assert target_of(address) == target
