@@ -97,6 +97,7 @@ def channel_credentials(ca: str | None) -> grpc.ChannelCredentials:
         return grpc.ssl_channel_credentials()
     content = _read(ca)
     _check_pem(ca, content)
+    _check_certificates(ca, content)
     return grpc.ssl_channel_credentials(content)
 
 
@@ -137,6 +138,20 @@ def _check_pair(cert: str, key: str) -> None:
     except ssl.SSLError as error:
         text = _("The key {key} does not fit the certificate {cert}, or one of them is damaged.")
         raise UsageError(text.format(key=key, cert=cert)) from error
+
+
+def _check_certificates(path: str, content: bytes) -> None:
+    """Raise `UsageError` for authorities with which gRPC would fail as if nobody answered."""
+    # Around the certificates there may be text, in whatever encoding; here it must be ASCII.
+    text = content.decode("latin-1").encode("ascii", "replace").decode()
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata=text)
+    except ssl.SSLError as error:
+        sentence = _(
+            "No certificate can be read in {path}: it is damaged, or something else."
+            " Ask the owner of the server for the file again."
+        )
+        raise UsageError(sentence.format(path=path)) from error
 
 
 def _check_pem(path: str, content: bytes) -> None:

@@ -251,7 +251,14 @@ def test_pem_with_nonsense_in_it_is_one_sentence(ours: Certificates, tmp_path: P
     assert "certificate" in sentence
 
 
-@pytest.mark.parametrize("content", [None, b"", b"no PEM"], ids=["missing", "empty", "other"])
+@pytest.mark.parametrize(
+    "content",
+    [
+        *(None, b"", b"no PEM", b"-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"),
+        *(b"-----BEGIN CERTIFICATE-----\n", b"-----BEGIN CERTIFICATE-----\nMI\xffB\n"),
+    ],
+    ids=["missing", "empty", "other", "damaged", "cut", "not-ascii"],
+)
 def test_authority_that_cannot_be_used_is_one_sentence(
     tls_server: RunningServer, tmp_path: Path, content: bytes | None
 ) -> None:
@@ -261,6 +268,18 @@ def test_authority_that_cannot_be_used_is_one_sentence(
         path.write_bytes(content)
     with running_client(tls_server, "--name", "ana", "--tls-ca", str(path)) as client:
         complains(client, str(path))
+        assert client.wait() == 2
+
+
+def test_authority_may_stand_among_text(
+    tls_server: RunningServer, ours: Certificates, tmp_path: Path
+) -> None:
+    """As bundles have it, in any encoding, and with more than one certificate."""
+    path = tmp_path / "ca.pem"
+    authority = Path(ours.ca).read_bytes()
+    path.write_bytes(b"# Autoridade de S\xe3o Paulo\r\n" + authority + b"\n" + authority)
+    with running_client(tls_server, "--name", "ana", "--tls-ca", str(path)) as client:
+        talks(client)
 
 
 # The token.
