@@ -34,6 +34,7 @@ import chat_pb2_grpc
 import client
 from chat.client import app, ending
 from chat.client.ending import EXIT_BROKEN_PIPE
+from chat.client.ui.plain import MAX_LINE_BYTES
 
 OLD_SERVER = str(Path("tests", "peers", "old_server.py"))
 
@@ -101,6 +102,8 @@ def test_listening_reads_no_input(server: RunningServer) -> None:
     [
         (b"x" * 9000, "at most 8192 bytes"),
         (b"x" * 10_000_000, "at most 8192 bytes"),
+        (b"x" * (MAX_LINE_BYTES - 1) + b"\xc3\xa9", "at most 8192 bytes"),  # cut in a character
+        (b"hello".ljust(MAX_LINE_BYTES, b"\r") + b"rest", "at most 8192 bytes"),
         (b"\xff\xfe", "not text in UTF-8"),
         (b"\xe2\x80", "not text in UTF-8"),
     ],
@@ -176,11 +179,12 @@ def test_json_that_is_none_is_refused(server: RunningServer) -> None:
     """What is not a message is reported on standard error; the server's refusals are objects."""
     lines = ['{"message": "ok"}', "nonsense", '{"kind": "KIND_JOINED"}', "[" * 5000]
     lines += ['{"to": "nobody", "message": "x", "key": "k"}', '{"message": "other", "key": "k"}']
+    lines += ['{"message": "cut"}'.ljust(MAX_LINE_BYTES) + "not JSON"]
     lines += [json.dumps({"message": "never answered", "key": "k" * 257})]
     arguments = (server.address, "--name", "robo", "--room", "no-json", "--json")
     done = talk(*arguments, typed="\n".join(lines))
     assert done.returncode == ending.EXIT_NOT_ACKNOWLEDGED
-    assert done.stderr.count(b"Not sent: ") == 5
+    assert done.stderr.count(b"Not sent: ") == 6
     notices = [json.loads(line) for line in done.stdout.splitlines() if b"KIND_NOTICE" in line]
     assert [(n["user"], n["key"]) for n in notices] == [("USER_UNKNOWN", "k")]
 

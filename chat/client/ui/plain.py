@@ -13,6 +13,7 @@ from chat.cli.wrap import columns_of, in_rows
 from chat.client.ui.base import TerminalController
 from chat.client.ui.render import RenderedMessage
 from chat.client.ui.signals import interrupt_main_thread, interrupt_writing, wakeable
+from chat.protocol.errors import ChatError
 from chat.protocol.limits import MAX_MESSAGE_BYTES
 from chat_pb2 import Message
 
@@ -20,6 +21,10 @@ from chat_pb2 import Message
 MAX_LINE_BYTES = 8 * MAX_MESSAGE_BYTES
 # How long the last line may take to be written.
 LAST_LINE_SECONDS = 0.1
+
+
+class LineTooLongError(Exception):
+    """A line of which not even all is held in memory; `str()` is its beginning."""
 
 
 class PlainTerminal:
@@ -105,6 +110,9 @@ class PlainTerminal:
         """Read a line and hand it over; False when there will be no other one."""
         try:
             line = self._next_line()
+        except LineTooLongError as error:
+            controller.report_unsent(str(error), str(ChatError("MESSAGE_TOO_LONG")))
+            return True
         except UnicodeDecodeError:
             controller.report_unsent("", _("it is not text in UTF-8"))
             return True
@@ -117,6 +125,8 @@ class PlainTerminal:
             except EOFError:
                 return None
         line = next(byte_lines(), None)
+        if line is not None and len(line) >= MAX_LINE_BYTES:
+            raise LineTooLongError(line.decode("utf-8", "replace"))
         return None if line is None else line.decode()
 
     def _hand_over(self, controller: TerminalController, line: str) -> bool:
@@ -197,10 +207,13 @@ class PlainTerminal:
 
 
 def byte_lines() -> Iterator[bytes]:
-    """Yield the lines of standard input without their ends; what is too long is cut off."""
+    """Yield the lines of standard input without their ends.
+
+    Of one that is too long the first `MAX_LINE_BYTES`, whatever they are; no other has as many.
+    """
     stream = sys.stdin.buffer
     while line := stream.readline(MAX_LINE_BYTES):
         rest = line
         while rest and not rest.endswith(b"\n"):
             rest = stream.readline(MAX_LINE_BYTES)
-        yield line.rstrip(b"\r\n")
+        yield line if len(line) == MAX_LINE_BYTES else line.rstrip(b"\r\n")
