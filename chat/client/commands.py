@@ -159,8 +159,8 @@ def completions(before: str, choices: Mapping[str, Iterable[str]]) -> tuple[int,
         command, _argument = parse(before)
         kind = command.completes if command and command.completes else kind
     word = before.rpartition(" ")[2]
-    sign = "@" if word.startswith("@") else ""
-    return _starting(word, [sign + choice for choice in choices[kind]])
+    sign, end = {"@": ("@", ""), "[": ("[", "]")}.get(word[:1], ("", ""))
+    return _starting(word, [sign + choice + end for choice in choices[kind]])
 
 
 def _starting(word: str, words: Iterable[str]) -> tuple[int, list[str]]:

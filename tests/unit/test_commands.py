@@ -61,6 +61,7 @@ def test_completion_knows_what_belongs_where() -> None:
     assert commands.completions("/sa", choices) == (3, ["/sair", "/sala", "/salas"])
     assert commands.completions("oi z", choices) == (1, ["Zé"])
     assert commands.completions("oi @a", choices) == (2, ["@Ana"])
+    assert commands.completions("/msg [a", choices) == (2, ["[Ana]"])
     assert commands.completions("/sala ", choices) == (0, ["redes"])
     assert commands.completions("/deixar r", choices) == (1, ["redes"])
     assert commands.completions("/sino o", choices) == (1, ["off"])
