@@ -222,7 +222,7 @@ class App:
         if state.change in (Change.CONNECTED, Change.RESUMED, Change.PLAIN):
             self._greeted.set()
             self._come_in()
-        elif state.change is Change.SILENT:
+        elif state.change in (Change.SILENT, Change.LOST):
             self._greeted.set()  # somebody is there
         if not is_leaving:
             self._incoming.tell_change(state, before)
@@ -285,11 +285,18 @@ class App:
         return self._session.name
 
     def handle_line(self, line: str) -> bool:
-        """Take a typed line: a message or a command. False when the person leaves by it."""
+        """Take a typed line: a message or a command. False when it is the last one.
+
+        The person leaves by it; or a program has to wait for the server, and that is given up: then
+        the line is reported.
+        """
         if commands.is_leaving(line):
             return False
         if not line.strip():
             return True
+        if not self._terminal.is_interactive and not self._farewell.wait_for_space():
+            self._report_refused(line, ChatError("TOO_MUCH_WAITING"))
+            return False
         try:
             if self._terminal.is_interactive:
                 self._actions.do(line)
@@ -306,8 +313,16 @@ class App:
         if not is_refused:
             self._sent_lines.report_unsent(line, str(error))
 
-    def handle_message(self, message: Message) -> None:
-        """Send a message that a program made, of any kind that a client may send."""
+    def handle_message(self, message: Message) -> bool:
+        """Send a message that a program made. False when it is the last one, as `handle_line`."""
+        if not self._farewell.wait_for_space():
+            self._report_refused(message.message, ChatError("TOO_MUCH_WAITING"))
+            return False
+        self._send_made(message)
+        return True
+
+    def _send_made(self, message: Message) -> None:
+        """Send a message of any kind that a client may send."""
         session, room, key = self._session, message.room or None, message.key
         if message.kind in SAID:
             is_action = message.kind == KIND_ACTION

@@ -1,7 +1,7 @@
 """How a conversation ends: what is waited for, what is told, and the exit code.
 
 Knows no gRPC and no threads but the main one, in which everything here runs once nothing more is
-typed. What made it end is for `App` to know.
+typed, or can be sent. What made it end is for `App` to know.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from chat.cli.i18n import _, _n
+from chat.client import outbox
 from chat.client.outbox import SAID
 from chat.client.sent_lines import SentLines
 from chat.client.session import Session
@@ -53,6 +54,7 @@ class Farewell:
         self._terminal = terminal
         self._sent_lines = sent_lines
         self._as_said = as_said
+        self._is_told = self._has_given_up = False
 
     def wait_greeted(self, greeted: threading.Event) -> None:
         """Wait for the first answer of a server, as long as one may come. Blocks."""
@@ -61,25 +63,38 @@ class Farewell:
             if greeted.wait(min(LOOK_SECONDS, PIPE_END_SECONDS)):
                 return
 
-    def wait_acknowledged(self) -> None:
-        """Wait until everything is acknowledged, as long as that goes on; say so after a while.
+    def wait_for_space(self) -> bool:
+        """Wait until one more message may be sent; False when that is given up. Blocks."""
+        self.wait_acknowledged(outbox.MAX_PENDING - 1)
+        return not self._has_given_up
 
-        Ends as well with the session, and when nobody reads standard output any more. Blocks.
+    def wait_acknowledged(self, allowed: int = 0) -> None:
+        """Wait until all but `allowed` messages are acknowledged, as long as that goes on.
+
+        Says so after a while. Ends as well with the session, and when nobody reads standard output
+        any more. Waits no more once it was given up. Blocks.
         """
-        left, since, is_told = self._session.unacknowledged, time.monotonic(), False
-        while self._terminal.failure is None and self._session.wait_acknowledged(
-            min(LOOK_SECONDS, PIPE_END_SECONDS)
+        left, since = self._session.unacknowledged, time.monotonic()
+        while not self._is_useless and self._session.wait_acknowledged(
+            min(LOOK_SECONDS, PIPE_END_SECONDS), allowed
         ):
             if (now_left := self._session.unacknowledged) < left:
                 left, since = now_left, time.monotonic()
             waited = time.monotonic() - since
             if waited >= (SILENT_END_SECONDS if self._session.is_silent else PIPE_END_SECONDS):
-                return
-            if waited >= TELL_WAITING_SECONDS and not is_told:
-                is_told = True
+                self._has_given_up = True
+            elif waited >= TELL_WAITING_SECONDS:
                 self._tell_waiting(left)
 
+    @property
+    def _is_useless(self) -> bool:
+        return self._has_given_up or self._terminal.failure is not None
+
     def _tell_waiting(self, left: int) -> None:
+        """Say once what is waited for."""
+        if self._is_told:
+            return
+        self._is_told = True
         text = _n(
             "* Waiting for the server to confirm {} message; Ctrl-C gives up.",
             "* Waiting for the server to confirm {} messages; Ctrl-C gives up.",

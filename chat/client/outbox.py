@@ -59,6 +59,7 @@ class Outbox:
         self._stream = 0  # counts streams: the generator of an earlier one must end
         self._peer = Peer.UNKNOWN
         self._was_full = False  # the last server that said what it is
+        self._has_met_server = False  # there was one that said so
         self._is_closing = False
         self._is_aborted = False
 
@@ -121,7 +122,7 @@ class Outbox:
         """Note that the server is a full one."""
         with self._changed:
             self._peer = Peer.FULL
-            self._was_full = True
+            self._was_full = self._has_met_server = True
             self._changed.notify_all()
 
     def meet_silence(self) -> bool:
@@ -143,7 +144,7 @@ class Outbox:
             if self._peer in (Peer.PLAIN, Peer.FULL):
                 return None
             self._peer = Peer.PLAIN
-            self._was_full = False
+            self._was_full, self._has_met_server = False, True
             refused = [m for m in self._pending.values() if _needs_full_server(m)]
             kept = [message for message in self._untaken if not _needs_full_server(message)]
             self._untaken = deque(kept)
@@ -237,11 +238,16 @@ class Outbox:
                 lambda: self._is_done or (is_woken is not None and is_woken.is_set()), seconds
             )
 
-    def wait_acknowledged(self, seconds: float) -> bool:
-        """Block until everything is acknowledged, or so long; say whether more is to be awaited."""
+    def wait_acknowledged(self, seconds: float, allowed: int = 0) -> bool:
+        """Block until no more than `allowed` messages are unacknowledged, or so long.
+
+        Says whether more is to be awaited.
+        """
         with self._changed:
-            self._changed.wait_for(lambda: self._is_aborted or not self._pending, seconds)
-            return bool(self._pending) and not self._is_aborted
+            self._changed.wait_for(
+                lambda: self._is_aborted or len(self._pending) <= allowed, seconds
+            )
+            return len(self._pending) > allowed and not self._is_aborted
 
     def wake(self) -> None:
         """Let those who wait look again."""
@@ -254,6 +260,12 @@ class Outbox:
     def peer(self) -> Peer:
         with self._changed:
             return self._peer
+
+    @property
+    def has_met_server(self) -> bool:
+        """Whether a server has ever said what it is."""
+        with self._changed:
+            return self._has_met_server
 
     @property
     def pending(self) -> list[Message]:

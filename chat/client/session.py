@@ -249,16 +249,16 @@ class Session:
 
     @property
     def is_silent(self) -> bool:
-        """Whether the server has taken the connection, and not said a word for some seconds."""
-        return self._outbox.peer is Peer.SILENT
+        """Whether the server says nothing: not for some seconds, or never a word in any stream."""
+        return self._outbox.peer is Peer.SILENT or not self._outbox.has_met_server
 
-    def wait_acknowledged(self, timeout: float) -> bool:
-        """Wait until everything is acknowledged; return whether it is worth while to wait on.
+    def wait_acknowledged(self, timeout: float, allowed: int = 0) -> bool:
+        """Wait until all but `allowed` are acknowledged; return whether to wait on is worth while.
 
         Blocks for `timeout` seconds at most. Somebody else must iterate meanwhile. When the
         session ends, nothing more is acknowledged.
         """
-        return self._outbox.wait_acknowledged(timeout)
+        return self._outbox.wait_acknowledged(timeout, allowed)
 
     # The end.
 

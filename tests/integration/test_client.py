@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
@@ -15,6 +16,7 @@ from typing import Any
 
 import grpc
 import pytest
+from hostile_server import hostile_server
 from support import (
     DEADLINE_SECONDS,
     ROOT,
@@ -149,6 +151,29 @@ def test_what_is_not_acknowledged_costs_the_exit_code(
     assert code == ending.EXIT_NOT_ACKNOWLEDGED
     told = capfd.readouterr().err
     assert "not confirmed:\n" in told and told.endswith("\n  second\n")
+
+
+@pytest.mark.parametrize("typed", [b"", b"oi\n"])
+def test_server_that_never_says_a_word_is_given_up_soon(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], typed: bytes
+) -> None:
+    """It ends every stream politely: one time of waiting is for all of them, and not a minute."""
+    monkeypatch.setattr(ending, "SILENT_END_SECONDS", 1.0)
+
+    class Input:
+        buffer = io.BytesIO(typed)
+
+        @staticmethod
+        def isatty() -> bool:
+            return False
+
+    monkeypatch.setattr(sys, "stdin", Input)
+    begun = time.monotonic()
+    with hostile_server([]) as server:
+        code = client.main([server.address, "--name", "robo", "--lang", "en"])
+    assert time.monotonic() - begun < ending.PIPE_END_SECONDS / 2
+    assert code == (ending.EXIT_NOT_ACKNOWLEDGED if typed else ending.EXIT_OK)
+    assert ("1 message was not confirmed:\n  oi\n" in capfd.readouterr().err) == bool(typed)
 
 
 # JSON.

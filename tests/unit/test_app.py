@@ -84,6 +84,7 @@ def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(app_module, "GREETING_SECONDS", 0.0)
     monkeypatch.setattr(app_module, "LEAVE_SECONDS", 0.01)
     monkeypatch.setattr(ending, "PIPE_END_SECONDS", 0.01)
+    monkeypatch.setattr(ending, "SILENT_END_SECONDS", 0.01)
 
 
 @pytest.fixture
@@ -642,6 +643,27 @@ def test_refusal_at_the_beginning_is_raised(ana: Sitting, monkeypatch: pytest.Mo
     with pytest.raises(ChatError):
         ana.start(lambda: ana.app.end(REFUSAL))
     assert not ana.terminal.is_stopped
+
+
+def test_input_ends_where_the_server_confirms_nothing(
+    pipe: Sitting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The line that would be too many is told, and what was sent is printed; nothing more is read.
+
+    So it is for lines and for JSON.
+    """
+    monkeypatch.setattr(outbox, "MAX_PENDING", 1)
+    pipe.start()
+    pipe.type("one")
+    assert not pipe.app.handle_line("two")
+    assert not pipe.app.handle_message(Message(message="three"))
+    assert pipe.app.run() == ending.EXIT_NOT_ACKNOWLEDGED
+    reason = "too many messages wait for the server; send this one when they are confirmed"
+    assert pipe.terminal.errors == [
+        f"Not sent: {reason}: two",
+        f"Not sent: {reason}: three",
+        "1 message was not confirmed:\n  one",
+    ]
 
 
 def test_what_is_not_acknowledged_is_printed(ana: Sitting, pipe: Sitting) -> None:

@@ -9,7 +9,7 @@ import time
 import pytest
 from fakes import FakeTerminal
 
-from chat.client import ChatError, ConfigError
+from chat.client import ChatError, ConfigError, outbox
 from chat.client.ending import (
     EXIT_BROKEN_PIPE,
     EXIT_NOT_ACKNOWLEDGED,
@@ -51,9 +51,10 @@ class WaitingSession:
     def pending(self) -> list[Message]:
         return [Message(message="oi")] * self.unacknowledged
 
-    def wait_acknowledged(self, timeout: float) -> bool:
-        self.clock += timeout
-        return self.unacknowledged > 0 and not self.has_ended
+    def wait_acknowledged(self, timeout: float, allowed: int = 0) -> bool:
+        if self.unacknowledged > allowed:
+            self.clock += timeout
+        return self.unacknowledged > allowed and not self.has_ended
 
 
 def leaving(
@@ -98,6 +99,24 @@ def test_wait_ends_when_nothing_is_acknowledged(
     farewell.wait_acknowledged()
     assert session.clock == pytest.approx(3 + seconds, abs=1)
     assert farewell.tell_lost() and terminal.errors == ["1 message was not confirmed:\n  oi"]
+
+
+def test_input_is_held_back_until_there_is_space(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One confirmation is enough; a server that gives none is given up, and not waited for anew."""
+    monkeypatch.setattr(outbox, "MAX_PENDING", 2)
+    session = WaitingSession(TELL_WAITING_SECONDS + 2, None, None)
+    farewell, terminal = leaving(session, monkeypatch)
+    assert not farewell.wait_for_space()
+    given_up_at = session.clock
+    assert given_up_at == pytest.approx(TELL_WAITING_SECONDS + 2 + PIPE_END_SECONDS, abs=1)
+    assert len(terminal.notices) == 1
+    assert not farewell.wait_for_space()
+    farewell.wait_acknowledged()
+    assert session.clock == given_up_at
+
+    session = WaitingSession(3.0, None)
+    farewell, terminal = leaving(session, monkeypatch)
+    assert farewell.wait_for_space() and session.clock == 3 and terminal.notices == []
 
 
 def test_wait_ends_with_the_session_and_with_the_reader(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -240,6 +240,16 @@ def test_private_message_that_waited_for_space_is_refused_by_a_plain_server(
     assert reasons == ["PLAIN_SERVER"] and pending(outbox) == []
 
 
+def test_server_that_was_met_once_stays_known(outbox: Outbox) -> None:
+    """Whatever comes of the stream; one that only stays silent was not met."""
+    outbox.begin_stream()
+    outbox.meet_silence()
+    assert not outbox.has_met_server
+    outbox.meet_full()
+    outbox.end_stream()
+    assert outbox.has_met_server
+
+
 def test_order_is_kept_where_the_last_server_was_a_full_one(outbox: Outbox, full: Requests) -> None:
     """It is about to say so again; what is said must not overtake a rename, or an entry."""
     outbox.end_stream()
@@ -429,6 +439,7 @@ def test_wait_for_acknowledgements_ends_with_the_last_one_or_the_session(
     """Or when its time is over: then there is more to wait for."""
     outbox.put(Message(message="oi", key="m"))
     assert outbox.wait_acknowledged(0.001)
+    assert not outbox.wait_acknowledged(DEADLINE_SECONDS, allowed=len(outbox.pending))
     with ThreadPoolExecutor() as pool:
         waiting = pool.submit(outbox.wait_acknowledged, DEADLINE_SECONDS)
         outbox.acknowledge("m") if how == "acknowledge" else outbox.abort()

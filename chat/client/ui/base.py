@@ -19,10 +19,13 @@ class TerminalController(Protocol):
         """The user's own name, as far as the server has agreed to it."""
 
     def handle_line(self, line: str) -> bool:
-        """Take a typed line; False when the user leaves by it."""
+        """Take a typed line; False when nothing more is to be read."""
 
-    def handle_message(self, message: Message) -> None:
-        """Send a message that a program made; raises `ChatError` where it cannot be."""
+    def handle_message(self, message: Message) -> bool:
+        """Send a message that a program made; raises `ChatError` where it cannot be.
+
+        False when nothing more is to be read.
+        """
 
     def report_unsent(self, line: str, reason: str) -> None:
         """Say that `line` was not sent, and count it."""

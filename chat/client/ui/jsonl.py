@@ -29,7 +29,7 @@ class JsonTerminal(PlainTerminal):
         if not line.strip():
             return True
         try:
-            controller.handle_message(message_of(line))
+            return controller.handle_message(message_of(line))
         except json_format.ParseError:
             controller.report_unsent(line, _("it is not a valid JSON message"))
         except ChatError as error:
