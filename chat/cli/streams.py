@@ -1,4 +1,4 @@
-"""The three standard streams of both programs: open, and in UTF-8, whatever was given to them.
+"""The three standard streams of both programs: open, blocking, in UTF-8, whatever was given them.
 
 A program may be started with some of them closed (`<&-`, `>&-`, `2>&-`) and under any locale or
 `PYTHONIOENCODING`. Imports nothing but the standard library. Called in the main thread, before
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import suppress
 from typing import IO
 
 # In the order of their descriptors: 0, 1 and 2.
@@ -28,7 +29,18 @@ def prepare() -> None:
             # It gets the lowest free descriptor, which is the stream's own: else a file or a
             # connection of ours would, and what a library writes to standard error go there.
             setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115
+        _block(getattr(sys, name))
         _use_utf8(getattr(sys, name))
+
+
+def _block(stream: IO[str]) -> None:
+    """Let reads and writes wait, whatever a program has set that shares the descriptor with us.
+
+    Else Python takes what is not there yet for the end of input, and loses what does not fit.
+    """
+    if set_blocking := getattr(os, "set_blocking", None):  # Windows has it from Python 3.12 on
+        with suppress(OSError, ValueError, AttributeError):  # no descriptor, in a test, say
+            set_blocking(stream.fileno(), True)
 
 
 def _use_utf8(stream: IO[str]) -> None:

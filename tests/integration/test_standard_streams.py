@@ -17,10 +17,13 @@ from support import (
     Program,
     RunningServer,
     clean_environment,
+    full_client,
     plain_client,
     running_client,
     running_server,
 )
+
+from chat_pb2 import KIND_JOINED
 
 if sys.platform == "win32":
     pytest.skip("no shell here closes descriptors", allow_module_level=True)
@@ -137,6 +140,34 @@ def test_ctrl_c_while_it_starts_is_quiet(script: str, imported: str, tmp_path: P
     (tmp_path / f"{imported}.py").write_text(press)
     done = run(NOTHING_CLOSED, script, PYTHONPATH=str(tmp_path))
     assert (done.returncode, done.stdout, done.stderr) == (-signal.SIGINT, b"", b"")
+
+
+def test_input_that_does_not_block_is_waited_for(server: RunningServer) -> None:
+    """Another program may have set it so, on a descriptor that both have."""
+    reading, writing = os.pipe()
+    os.set_blocking(reading, False)
+    command = [sys.executable, "client.py", server.address, "--name", "ana", "--room", "slow"]
+    with (
+        full_client(server.address, "bia", room="slow") as bia,
+        subprocess.Popen(
+            command,
+            stdin=reading,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            cwd=ROOT,
+            env=clean_environment(),
+        ) as ana,
+        os.fdopen(writing, "wb", buffering=0) as typed,
+    ):
+        os.close(reading)
+        bia.wait_for_kind(KIND_JOINED)
+        for line in (b"first\nsec", b"ond\n"):
+            typed.write(line)
+            bia.wait_for_text("first")
+        bia.wait_for_text("second")
+        typed.close()
+        assert ana.wait(DEADLINE_SECONDS) == 0
+        assert ana.stderr is not None and ana.stderr.read() == b""
 
 
 LOCALES = [
