@@ -865,6 +865,21 @@ def test_dumb_terminal_gets_the_plain_look(server: RunningServer) -> None:
         assert ana.screen.count("oi, bia") == 1
 
 
+def test_dumb_terminal_cuts_no_line(server: RunningServer) -> None:
+    """Neither at a NUL, nor where Ctrl-D sends what was typed so far."""
+    with (
+        full_client(server.address, "bia", room="whole") as bia,
+        person(server.address, "ana", "--room", "whole", env={"TERM": "dumb"}) as ana,
+    ):
+        bia.wait_for_kind(chat_pb2.KIND_JOINED)
+        ana.type("abc\x16\x00def\r")
+        bia.wait_for_text("abc\ufffddef")
+        ana.type("no line feed\x04\x04")
+        bia.wait_for_text("no line feed")
+        ana.type("\x04")
+        assert ana.wait() == 0
+
+
 def test_without_prompt_toolkit_it_is_plain(server: RunningServer, tmp_path: Path) -> None:
     """Where the line editor is not installed the client says so, and works all the same."""
     hide = "import sys; sys.modules['prompt_toolkit'] = None"

@@ -57,9 +57,8 @@ class PlainTerminal:
 
     def ask(self, question: str) -> str:
         """Ask on standard error where standard output is for programs."""
-        if sys.stdin.isatty() and self._is_screen:
-            return input(question)
-        self._print(question, sys.stderr, end="")
+        is_person = sys.stdin.isatty() and self._is_screen
+        self._print(question, sys.stdout if is_person else sys.stderr, end="")
         return self._answer()
 
     @staticmethod
@@ -119,15 +118,13 @@ class PlainTerminal:
         return line is not None and self._hand_over(controller, line)
 
     def _next_line(self) -> str | None:
-        if self.is_interactive:
-            try:
-                return input()
-            except EOFError:
-                return None
+        # Not by `input`, which takes a NUL for the end of the line at a terminal.
         line = next(byte_lines(), None)
         if line is not None and len(line) >= MAX_LINE_BYTES:
             raise LineTooLongError(line.decode("utf-8", "replace"))
-        return None if line is None else line.decode()
+        # A person sees what became of the line; what a program sends is not changed.
+        errors = "replace" if self.is_interactive else "strict"
+        return None if line is None else line.decode(errors=errors)
 
     def _hand_over(self, controller: TerminalController, line: str) -> bool:
         return controller.handle_line(line)
@@ -214,6 +211,6 @@ def byte_lines() -> Iterator[bytes]:
     stream = sys.stdin.buffer
     while line := stream.readline(MAX_LINE_BYTES):
         rest = line
-        while rest and not rest.endswith(b"\n"):
+        while len(rest) == MAX_LINE_BYTES and not rest.endswith(b"\n"):
             rest = stream.readline(MAX_LINE_BYTES)
         yield line if len(line) == MAX_LINE_BYTES else line.rstrip(b"\r\n")
