@@ -433,7 +433,7 @@ def test_signal_ends_it_quietly(server: RunningServer, number: int) -> None:
 def test_name_is_free_at_once_after_a_signal(server: RunningServer) -> None:
     """The client half-closes: what was typed is said, and nobody has to wait for the name."""
     with (
-        full_client(server.address, "bia", room="freed") as bia,
+        full_client(server.address, "freia", room="freed") as bia,
         running_client(server, "--name", "livre", "--room", "freed") as livre,
     ):
         bia.wait_for_kind(chat_pb2.KIND_JOINED)
