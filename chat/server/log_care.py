@@ -17,8 +17,6 @@ from chat.server.log.sqlite import SqliteLog
 from chat.server.log_sentences import explain_log_error
 
 PROGRESS_SECONDS = 0.5
-# As the shell says it of a program that was ended by Ctrl-C.
-INTERRUPTED = 130
 
 _log = logging.getLogger(__name__)
 
@@ -45,8 +43,6 @@ def back_up(path: str, target: str) -> int:
     except LogError as error:
         print(explain_log_error(error), file=sys.stderr)
         return 1
-    except KeyboardInterrupt:
-        return INTERRUPTED
     print(_("{target} is a copy of {path}.").format(target=target, path=path))
     return 0
 
@@ -58,8 +54,6 @@ def check(path: str) -> int:
     except LogError as error:
         print(explain_log_error(error), file=sys.stderr)
         return 1
-    except KeyboardInterrupt:
-        return INTERRUPTED
     for fault in faults:
         print(f"{path}: {fault}", file=sys.stderr)
     if not faults:
