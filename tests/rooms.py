@@ -17,10 +17,10 @@ from support import DEADLINE_SECONDS
 import chat_pb2
 from chat.protocol.errors import ChatError
 from chat.protocol.metadata import REASON, JoinRequest
-from chat.server.encoding import OVERHEAD_BYTES
 from chat.server.hub import Hub
 from chat.server.log.base import (
     MAX_PAGE_BYTES,
+    OVERHEAD_BYTES,
     Deliver,
     Entry,
     Holder,

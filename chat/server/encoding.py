@@ -15,12 +15,11 @@ import chat_pb2
 from chat.protocol.errors import ChatError
 from chat.protocol.limits import MAX_BATCH_BYTES, MAX_BROKEN_KEY_BYTES
 from chat.server import wire
+from chat.server.log.base import OVERHEAD_BYTES
 
 _BATCH_TAG = bytes([chat_pb2.Message.BATCH_FIELD_NUMBER << 3 | wire.LEN])
 # Whatever so few bytes hold is made quickly.
 MAX_SMALL_BYTES = 1 << 10
-# What a message in memory takes beside its own bytes, in round figures.
-OVERHEAD_BYTES = 64
 # What all queues of a server together hold of what the log has: it is not needed in memory.
 MAX_BACKLOG_BYTES = 8 << 20
 

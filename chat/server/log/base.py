@@ -124,6 +124,8 @@ class Entry:
 
 # What one page read from the log may take in memory.
 MAX_PAGE_BYTES = 256 << 10
+# What a message in memory takes beside its own bytes, in round figures.
+OVERHEAD_BYTES = 64
 
 # Called in the event loop with every group that was tried, in the order of the log.
 Deliver = Callable[[Sequence[Entry]], None]

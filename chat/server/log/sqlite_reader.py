@@ -10,11 +10,8 @@ from contextlib import closing
 from typing import Any
 
 from chat.protocol.metadata import MAX_ID
-from chat.server.log.base import Holder, Missing, Place
+from chat.server.log.base import OVERHEAD_BYTES, Holder, Missing, Place
 from chat.server.log.rows import BY_KEY, COLUMNS, NEWEST_ID
-
-# Names and ids beside the text of a row, in round figures.
-OVERHEAD_BYTES = 64
 
 
 class SqliteReader:
