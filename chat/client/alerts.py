@@ -7,8 +7,9 @@ from datetime import datetime
 
 from chat.cli.i18n import N_
 from chat.client.ui import render
+from chat.protocol.kinds import SAID
 from chat.protocol.names import name_key
-from chat_pb2 import KIND_ACTION, KIND_UNSPECIFIED, Message
+from chat_pb2 import Message
 
 MODES = ("all", "mentions", "off")
 # What people may type for them, without accents.
@@ -65,7 +66,7 @@ class Alerts:
     def is_news(self, message: Message, own_name: str) -> bool:
         """Say whether somebody else says something that is no history: private, or said now."""
         is_own = name_key(message.user) == name_key(own_name)
-        if message.kind not in (KIND_UNSPECIFIED, KIND_ACTION) or is_own:
+        if message.kind not in SAID or is_own:
             return False
         is_in_room = message.id and not message.to
         return not is_in_room or render.time_of(message) >= self._began_at

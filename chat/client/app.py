@@ -25,7 +25,6 @@ from chat.client.ending import (
 )
 from chat.client.identity import Identity
 from chat.client.incoming import Incoming
-from chat.client.outbox import SAID
 from chat.client.rooms import Rooms
 from chat.client.roster import Roster
 from chat.client.sent_lines import SentLines
@@ -34,6 +33,7 @@ from chat.client.state import Change, State
 from chat.client.ui import render
 from chat.client.ui.base import Terminal
 from chat.protocol.errors import ChatError, ConfigError
+from chat.protocol.kinds import SAID
 from chat.protocol.limits import DEFAULT_HISTORY, MAX_HISTORY
 from chat_pb2 import (
     KIND_ACTION,

@@ -9,11 +9,10 @@ import threading
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from chat.protocol.kinds import PRESENCE
 from chat.protocol.metadata import Greeting
 from chat.protocol.names import name_key
-from chat_pb2 import KIND_ENTERED, KIND_JOINED, KIND_LEFT, KIND_PRESENT, KIND_RENAMED, Message
-
-PRESENCE = (KIND_JOINED, KIND_LEFT, KIND_RENAMED, KIND_PRESENT)
+from chat_pb2 import KIND_ENTERED, Message
 
 
 @dataclass(frozen=True)

@@ -15,12 +15,12 @@ from contextlib import suppress
 
 from chat.cli.i18n import _, _n
 from chat.client import outbox
-from chat.client.outbox import SAID
 from chat.client.sent_lines import SentLines
 from chat.client.session import Session
 from chat.client.ui import render
 from chat.client.ui.base import Terminal
 from chat.protocol.errors import ChatError, ConfigError
+from chat.protocol.kinds import SAID
 from chat_pb2 import Message
 
 EXIT_OK = 0

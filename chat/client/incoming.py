@@ -10,7 +10,6 @@ from datetime import datetime
 from chat.cli.i18n import _, _n
 from chat.client.alerts import Alerts
 from chat.client.connection_status import ConnectionStatus
-from chat.client.outbox import SAID
 from chat.client.pages import Page, Pages
 from chat.client.rooms import Rooms
 from chat.client.roster import Roster
@@ -20,6 +19,7 @@ from chat.client.state import Change, State
 from chat.client.ui import render
 from chat.client.ui.base import Terminal
 from chat.client.ui.render import RenderedMessage
+from chat.protocol.kinds import SAID
 from chat.protocol.names import name_key
 from chat_pb2 import (
     KIND_ENTERED,

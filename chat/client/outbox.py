@@ -13,8 +13,9 @@ from collections.abc import Sequence
 from enum import Enum, auto
 
 from chat.protocol.errors import ChatError
+from chat.protocol.kinds import MOVES, SAID
 from chat.protocol.limits import MAX_KEY_CHARACTERS
-from chat_pb2 import KIND_ACTION, KIND_ENTERED, KIND_EXITED, KIND_UNSPECIFIED, Message
+from chat_pb2 import KIND_UNSPECIFIED, Message
 
 # Messages that may wait for the server's echo; whoever sends more waits.
 MAX_PENDING = 1000
@@ -23,8 +24,6 @@ MAX_UNWAITED = 10_000
 # What a full server has been sent and has not echoed; the rest waits here. More would only wait on
 # a slow line, with the answers to the server's pings behind it; less would slow down a long one.
 MAX_IN_FLIGHT_BYTES = 32 << 10
-WISHES = (KIND_ENTERED, KIND_EXITED)
-SAID = (KIND_UNSPECIFIED, KIND_ACTION)
 
 
 class Peer(Enum):
@@ -277,7 +276,7 @@ class Outbox:
     def wishes(self) -> list[Message]:
         """What of it enters or leaves a room."""
         with self._changed:
-            return [message for message in self._requests.values() if message.kind in WISHES]
+            return [message for message in self._requests.values() if message.kind in MOVES]
 
     def awaits(self, kind: int) -> bool:
         """Say whether a request of this kind is not answered yet."""

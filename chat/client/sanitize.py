@@ -10,17 +10,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from chat.protocol.errors import REASONS, is_local
+from chat.protocol.kinds import PRESENCE, SAID
 from chat.protocol.limits import MAX_KEY_CHARACTERS, MAX_RAW_NAME_CHARACTERS
 from chat.protocol.text import REPLACEMENT, clean_message
 from chat_pb2 import (
-    KIND_ACTION,
     KIND_HISTORY,
-    KIND_JOINED,
-    KIND_LEFT,
     KIND_NOTICE,
-    KIND_PRESENT,
     KIND_RENAMED,
-    KIND_UNSPECIFIED,
     Kind,
     Message,
 )
@@ -35,9 +31,6 @@ MIN_SECONDS, MAX_SECONDS = -62_135_596_800, 253_402_300_799
 NANOS_A_SECOND = 1_000_000_000
 
 _KINDS = frozenset(Kind.values())
-_SAID = (KIND_UNSPECIFIED, KIND_ACTION)
-# What is about somebody.
-_ABOUT_PEOPLE = (KIND_JOINED, KIND_LEFT, KIND_RENAMED, KIND_PRESENT)
 
 
 def unpacked(message: Message) -> Iterator[Message]:
@@ -103,7 +96,7 @@ def _on_one_line(text: str) -> str:
 
 def _clean_text(message: Message) -> None:
     text = message.message
-    if message.kind in _SAID:
+    if message.kind in SAID:
         cleaned = clean_message(text[:MAX_TEXT_CHARACTERS])
     elif message.kind == KIND_NOTICE:
         if is_local(message.user):
@@ -119,10 +112,10 @@ def _says_something(message: Message) -> bool:
     """Say whether a line can be made of it; what carries a key may answer something of ours."""
     if message.key:
         return True
-    if message.kind in _SAID:
+    if message.kind in SAID:
         return bool(message.message)
     if message.kind == KIND_NOTICE:
         return bool(message.message) or message.user in REASONS
-    if message.kind in _ABOUT_PEOPLE:
+    if message.kind in PRESENCE:
         return bool(message.user) and (message.kind != KIND_RENAMED or bool(message.message))
     return True

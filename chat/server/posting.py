@@ -12,6 +12,7 @@ from heapq import nsmallest
 
 import chat_pb2
 from chat.protocol.errors import ChatError
+from chat.protocol.kinds import MOVES, SAID
 from chat.protocol.limits import (
     MAX_HISTORY,
     MAX_KEY_CHARACTERS,
@@ -38,8 +39,6 @@ ANSWERS_OF_A_QUESTION = 250
 # Long answers are written one after the other; one whose reader takes so long for a part goes on
 # beside the rest.
 ANSWER_SECONDS = 0.02
-MOVES = (chat_pb2.KIND_ENTERED, chat_pb2.KIND_EXITED)
-SAYS = (chat_pb2.KIND_UNSPECIFIED, chat_pb2.KIND_ACTION)
 
 Message = chat_pb2.Message
 
@@ -86,7 +85,7 @@ class Posting:
 
     async def _wait_turn(self, member: Member, kind: int) -> None:
         """Return when the member may ask this; what is said has had its turn already."""
-        if kind in SAYS:
+        if kind in SAID:
             return
         limit = member.rate_limit
         if wait_seconds := limit.move() if kind in MOVES else limit.ask():

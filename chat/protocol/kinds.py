@@ -1,0 +1,21 @@
+"""The kinds of message, by what they are about. What each of them means is in `chat.proto`."""
+
+from __future__ import annotations
+
+from chat_pb2 import (
+    KIND_ACTION,
+    KIND_ENTERED,
+    KIND_EXITED,
+    KIND_JOINED,
+    KIND_LEFT,
+    KIND_PRESENT,
+    KIND_RENAMED,
+    KIND_UNSPECIFIED,
+)
+
+# What somebody says or does.
+SAID = (KIND_UNSPECIFIED, KIND_ACTION)
+# Who is there, comes, goes or is called otherwise.
+PRESENCE = (KIND_JOINED, KIND_LEFT, KIND_RENAMED, KIND_PRESENT)
+# Being in one room more, or less.
+MOVES = (KIND_ENTERED, KIND_EXITED)
