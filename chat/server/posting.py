@@ -29,7 +29,7 @@ from chat.server.replay import History, readable
 from chat.server.subscription import Subscription
 
 # Messages of one member that may wait to be committed before it is read from again.
-MAX_UNCOMMITTED = 1024
+MAX_UNCOMMITTED = 128
 # Of the answer to ROOMS: those with the most people.
 MAX_LISTED_ROOMS = 1000
 # And so many of them are one part of it: less than a batch, however long they are.
