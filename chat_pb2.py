@@ -25,17 +25,17 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\nchat.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xb6\x01\n\x07Message\x12\x0c\n\x04user\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\x12\n\n\x02id\x18\x03 \x01(\x04\x12+\n\x07sent_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x13\n\x04kind\x18\x05 \x01(\x0e\x32\x05.Kind\x12\x0b\n\x03key\x18\x06 \x01(\t\x12\n\n\x02to\x18\x07 \x01(\t\x12\x17\n\x05\x62\x61tch\x18\x08 \x03(\x0b\x32\x08.Message\x12\x0c\n\x04room\x18\t \x01(\t*\xd5\x01\n\x04Kind\x12\x14\n\x10KIND_UNSPECIFIED\x10\x00\x12\x0f\n\x0bKIND_JOINED\x10\x01\x12\r\n\tKIND_LEFT\x10\x02\x12\x10\n\x0cKIND_RENAMED\x10\x03\x12\x0c\n\x08KIND_WHO\x10\x04\x12\x10\n\x0cKIND_PRESENT\x10\x05\x12\x0f\n\x0bKIND_NOTICE\x10\x06\x12\x10\n\x0cKIND_ENTERED\x10\x07\x12\x0f\n\x0bKIND_EXITED\x10\x08\x12\x10\n\x0cKIND_HISTORY\x10\t\x12\x0e\n\nKIND_ROOMS\x10\n\x12\x0f\n\x0bKIND_ACTION\x10\x0b\x32-\n\x0b\x43hatService\x12\x1e\n\x04\x43hat\x12\x08.Message\x1a\x08.Message(\x01\x30\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\nchat.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xc6\x01\n\x07Message\x12\x0c\n\x04user\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\x12\n\n\x02id\x18\x03 \x01(\x04\x12+\n\x07sent_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x13\n\x04kind\x18\x05 \x01(\x0e\x32\x05.Kind\x12\x0b\n\x03key\x18\x06 \x01(\t\x12\n\n\x02to\x18\x07 \x01(\t\x12\x17\n\x05\x62\x61tch\x18\x08 \x03(\x0b\x32\x08.Message\x12\x0c\n\x04room\x18\t \x01(\t\x12\x0e\n\x06sealed\x18\n \x01(\x0c*\xca\x02\n\x04Kind\x12\x14\n\x10KIND_UNSPECIFIED\x10\x00\x12\x0f\n\x0bKIND_JOINED\x10\x01\x12\r\n\tKIND_LEFT\x10\x02\x12\x10\n\x0cKIND_RENAMED\x10\x03\x12\x0c\n\x08KIND_WHO\x10\x04\x12\x10\n\x0cKIND_PRESENT\x10\x05\x12\x0f\n\x0bKIND_NOTICE\x10\x06\x12\x10\n\x0cKIND_ENTERED\x10\x07\x12\x0f\n\x0bKIND_EXITED\x10\x08\x12\x10\n\x0cKIND_HISTORY\x10\t\x12\x0e\n\nKIND_ROOMS\x10\n\x12\x0f\n\x0bKIND_ACTION\x10\x0b\x12\x10\n\x0cKIND_REMOVED\x10\x0c\x12\x0f\n\x0bKIND_BANNED\x10\r\x12\x0e\n\nKIND_MUTED\x10\x0e\x12\x0f\n\x0bKIND_CLOSED\x10\x0f\x12\x0f\n\x0bKIND_OPENED\x10\x10\x12\x10\n\x0cKIND_INVITED\x10\x11\x12\x0c\n\x08KIND_KEY\x10\x12\x32-\n\x0b\x43hatService\x12\x1e\n\x04\x43hat\x12\x08.Message\x1a\x08.Message(\x01\x30\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'chat_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_KIND']._serialized_start=233
-  _globals['_KIND']._serialized_end=446
+  _globals['_KIND']._serialized_start=249
+  _globals['_KIND']._serialized_end=579
   _globals['_MESSAGE']._serialized_start=48
-  _globals['_MESSAGE']._serialized_end=230
-  _globals['_CHATSERVICE']._serialized_start=448
-  _globals['_CHATSERVICE']._serialized_end=493
+  _globals['_MESSAGE']._serialized_end=246
+  _globals['_CHATSERVICE']._serialized_start=581
+  _globals['_CHATSERVICE']._serialized_end=626
 # @@protoc_insertion_point(module_scope)

@@ -24,6 +24,13 @@ class Kind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     KIND_HISTORY: _ClassVar[Kind]
     KIND_ROOMS: _ClassVar[Kind]
     KIND_ACTION: _ClassVar[Kind]
+    KIND_REMOVED: _ClassVar[Kind]
+    KIND_BANNED: _ClassVar[Kind]
+    KIND_MUTED: _ClassVar[Kind]
+    KIND_CLOSED: _ClassVar[Kind]
+    KIND_OPENED: _ClassVar[Kind]
+    KIND_INVITED: _ClassVar[Kind]
+    KIND_KEY: _ClassVar[Kind]
 KIND_UNSPECIFIED: Kind
 KIND_JOINED: Kind
 KIND_LEFT: Kind
@@ -36,9 +43,16 @@ KIND_EXITED: Kind
 KIND_HISTORY: Kind
 KIND_ROOMS: Kind
 KIND_ACTION: Kind
+KIND_REMOVED: Kind
+KIND_BANNED: Kind
+KIND_MUTED: Kind
+KIND_CLOSED: Kind
+KIND_OPENED: Kind
+KIND_INVITED: Kind
+KIND_KEY: Kind
 
 class Message(_message.Message):
-    __slots__ = ("user", "message", "id", "sent_at", "kind", "key", "to", "batch", "room")
+    __slots__ = ("user", "message", "id", "sent_at", "kind", "key", "to", "batch", "room", "sealed")
     USER_FIELD_NUMBER: _ClassVar[int]
     MESSAGE_FIELD_NUMBER: _ClassVar[int]
     ID_FIELD_NUMBER: _ClassVar[int]
@@ -48,6 +62,7 @@ class Message(_message.Message):
     TO_FIELD_NUMBER: _ClassVar[int]
     BATCH_FIELD_NUMBER: _ClassVar[int]
     ROOM_FIELD_NUMBER: _ClassVar[int]
+    SEALED_FIELD_NUMBER: _ClassVar[int]
     user: str
     message: str
     id: int
@@ -57,4 +72,5 @@ class Message(_message.Message):
     to: str
     batch: _containers.RepeatedCompositeFieldContainer[Message]
     room: str
-    def __init__(self, user: _Optional[str] = ..., message: _Optional[str] = ..., id: _Optional[int] = ..., sent_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., kind: _Optional[_Union[Kind, str]] = ..., key: _Optional[str] = ..., to: _Optional[str] = ..., batch: _Optional[_Iterable[_Union[Message, _Mapping]]] = ..., room: _Optional[str] = ...) -> None: ...
+    sealed: bytes
+    def __init__(self, user: _Optional[str] = ..., message: _Optional[str] = ..., id: _Optional[int] = ..., sent_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., kind: _Optional[_Union[Kind, str]] = ..., key: _Optional[str] = ..., to: _Optional[str] = ..., batch: _Optional[_Iterable[_Union[Message, _Mapping]]] = ..., room: _Optional[str] = ..., sealed: _Optional[bytes] = ...) -> None: ...

@@ -50,6 +50,7 @@ with Importing():  # Ctrl-C ends it without a word meanwhile, and what is missin
     from chat.server.member import Member
     from chat.server.other_calls import OtherCalls
     from chat.server.posting import Posting
+    from chat.server.proofs import Proofs
     from chat.server.room import is_inbox
     from chat.server.settings import ANY_HOST, read_flags
     from chat.server.shutdown import Shutdown
@@ -95,7 +96,7 @@ class ChatService(chat_pb2_grpc.ChatServiceServicer):
 
     It gets and gives messages as bytes (`interceptors.SharedBytes`), so that one is encoded once
     for all. `show` is called with a room and what was said there. `admission`: who may come in;
-    everybody, where there is none.
+    everybody, where there is none. `proofs`: whose own a name is; nobody's, where there are none.
     """
 
     def __init__(
@@ -103,8 +104,10 @@ class ChatService(chat_pb2_grpc.ChatServiceServicer):
         hub: Hub,
         show: Show = lambda room, messages: None,
         admission: Admission | None = None,
+        proofs: Proofs | None = None,
     ) -> None:
         self._hub = hub
+        self._proofs = proofs
         self._admission = admission or Admission(sys.maxsize)
         self._unnamed = UnnamedMembers()
         self._posting = Posting(hub)
@@ -163,9 +166,11 @@ class ChatService(chat_pb2_grpc.ChatServiceServicer):
     async def _admit(self, context: Context, address: str) -> Member:
         """Return the new member; in a full server one that has never said its name gives way."""
         request = JoinRequest.from_metadata(context.invocation_metadata() or ())
+        owner = self._proofs.owner_of(request) if self._proofs is not None else ""
+        account = self._admission.account_of(address)
         while True:
             try:
-                client = await self._hub.join(request, self._admission.account_of(address))
+                client = await self._hub.join(request, account, owner)
             except ChatError as refusal:
                 longest = self._unnamed.take_longest() if refusal.reason == "SERVER_FULL" else None
                 if longest is None:
@@ -293,7 +298,9 @@ class Server:
             interceptors.SharedBytes(METHOD),
         ]
         self._hub = Hub(self._log, flags.max_clients, flags.rate, max_per_address=per_address)
-        self._service = ChatService(self._hub, show, self._admission)
+        servers = credentials.fingerprints(flags.tls_cert)
+        proofs = Proofs(lambda: servers) if servers else None
+        self._service = ChatService(self._hub, show, self._admission, proofs)
         self._others = StandardServices([SERVICE])
         address = with_port(flags.host, flags.port)
         self._listener = Listener(self._make_grpc_server, address, self._credentials)

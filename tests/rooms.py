@@ -23,7 +23,6 @@ from chat.server.log.base import (
     OVERHEAD_BYTES,
     Deliver,
     Entry,
-    Holder,
     LogError,
     Missing,
     Place,
@@ -34,6 +33,7 @@ from chat.server.log.base import (
 from chat.server.member import Member
 from chat.server.posting import Posting
 from chat.server.rate_limit import Rate, RateLimits
+from chat.server.records import HOLDER, Holder
 from server import EOF, ChatService
 
 Message = chat_pb2.Message
@@ -70,7 +70,7 @@ class FakeLog:
         self._waiting: list[Entry] = []
         self._committed: list[list[Entry]] = []
         self._deliver: Deliver = lambda entries: None
-        self.held: dict[str, Holder] = {}
+        self.kept: dict[tuple[str, str], str] = {}
 
     def start(self, deliver: Deliver, report: Report = ignore) -> None:
         self._deliver = deliver
@@ -167,13 +167,19 @@ class FakeLog:
             return self._last_id
         return ids[-count - 1] if len(ids) > count else 0
 
-    async def holders(self) -> list[Holder]:
-        return list(self.held.values())
+    async def records(self, kind: str) -> dict[str, str]:
+        return {key: text for (of, key), text in self.kept.items() if of == kind}
 
-    def note(self, session: str, holder: Holder | None) -> None:
-        self.held.pop(session, None)
-        if holder is not None:
-            self.held[session] = holder
+    def keep(self, kind: str, key: str, text: str | None) -> None:
+        self.kept.pop((kind, key), None)
+        if text is not None:
+            self.kept[kind, key] = text
+
+    @property
+    def held(self) -> dict[str, Holder]:
+        """Who holds a name, by identity."""
+        held = {key: text for (kind, key), text in self.kept.items() if kind == HOLDER}
+        return {key: Holder.from_text(text) for key, text in held.items()}
 
     async def last_id(self) -> int:
         return self._last_id

@@ -6,6 +6,7 @@ For server and client; knows nothing of rooms or messages.
 from __future__ import annotations
 
 import codecs
+import hashlib
 import hmac
 import ipaddress
 import logging
@@ -89,6 +90,16 @@ def server_credentials(cert: str | None, key: str | None) -> grpc.ServerCredenti
     _check_pair(cert, key)
     _warn_if_others_can_read(key)
     return grpc.ssl_server_credentials([pair])
+
+
+def fingerprints(cert: str | None) -> list[str]:
+    """Return the SHA-256 of the certificate in a file (PEM), in hex digits; none without a file."""
+    if not cert:
+        return []
+    pem = _read(cert).decode("latin-1")
+    begin, end = "-----BEGIN CERTIFICATE-----", "-----END CERTIFICATE-----"
+    first = pem[pem.index(begin) : pem.index(end) + len(end)]
+    return [hashlib.sha256(ssl.PEM_cert_to_DER_cert(first)).hexdigest()]
 
 
 def channel_credentials(ca: str | None) -> grpc.ChannelCredentials:

@@ -67,6 +67,16 @@ REASONS = {
         "UNAUTHENTICATED",
         is_final=True,
     ),
+    "NAME_OWNED": Reason(
+        N_("this name belongs to somebody else, or looks like one that does; choose another one"),
+        "ALREADY_EXISTS",
+        is_final=True,
+    ),
+    "PROOF_INVALID": Reason(
+        N_("the proof that this name is yours does not hold; connect again"),
+        "UNAUTHENTICATED",
+        is_final=True,
+    ),
     "SERVER_FULL": Reason(N_("the server is full; try again later"), "RESOURCE_EXHAUSTED"),
     "ADDRESS_FULL": Reason(
         N_("too many clients are here from this address; try again later"), "RESOURCE_EXHAUSTED"

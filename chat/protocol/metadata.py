@@ -25,6 +25,7 @@ HISTORY = "chat-history"
 BATCH = "chat-batch"
 EPOCH = "chat-epoch"
 AUTHORIZATION = "authorization"
+PROOF = "chat-proof"  # that the name is its owner's: see proof.py
 # In the trailing metadata of a refusal, for clients without the rich error model.
 REASON = "chat-reason"
 
@@ -45,8 +46,8 @@ class JoinRequest:
     `after`: the id of the last message seen, None for a newcomer, who gets the last `history`.
     `inbox`: the id of the last private message seen, None for a client of the first contract, which
     knows one room and no private ids. `generation`: in which of the log's openings those ids were
-    seen, empty: not said. `session`: 32 hex digits, or empty. `token`: sent only; the server checks
-    it elsewhere.
+    seen, empty: not said. `session`: 32 hex digits, or empty. `proof`: that the name is this
+    client's (`proof.py`), or empty. `token`: sent only; the server checks it elsewhere.
     """
 
     user: str | None = None
@@ -57,6 +58,7 @@ class JoinRequest:
     generation: str = ""
     history: int = DEFAULT_HISTORY
     wants_batches: bool = False
+    proof: str = ""
     token: str = ""
 
     @property
@@ -82,6 +84,7 @@ class JoinRequest:
             generation=_text(metadata, GENERATION)[:MAX_GENERATION_CHARACTERS],
             history=DEFAULT_HISTORY if history is None else history,
             wants_batches=_text(metadata, BATCH) == "1",
+            proof=_text(metadata, PROOF),
         )
 
     def to_metadata(self) -> list[Pair]:
@@ -101,6 +104,8 @@ class JoinRequest:
             metadata.append((INBOX, str(self.inbox)))
         if self.generation:
             metadata.append((GENERATION, self.generation))
+        if self.proof:
+            metadata.append((PROOF, self.proof))
         if self.token:
             metadata.append((AUTHORIZATION, bearer(self.token)))
         return metadata

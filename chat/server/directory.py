@@ -27,23 +27,27 @@ MAX_UNREAD = 1000
 
 
 class Person:
-    """Somebody with a name. `identity`: who that is for the log, and the key of the inbox.
+    """Somebody with a name. `identity`: who that is for the log.
 
-    `session`: empty for a client that gave none, whose identity ends with its stream. `address`: of
-    the last stream; empty: not known, or of no account. `member`: the present stream, None while it
-    is lost. `rooms`: while it is lost, or back and not there again yet, the rooms where the others
-    still see the name. `inbox_seen_id`: the last private message that was handed to a stream.
-    `unread`: private messages that may not have been read, each as the sender's identity, the
-    message's key and when (monotonic seconds); the oldest go first.
+    `session`: empty for a client that gave none, whose identity ends with its stream. `owner`: who
+    has proved that the name is its own; empty: nobody. `inbox`: the room where the private messages
+    come; the identity itself, where the name was nobody's own. `address`: of the last stream;
+    empty: not known, or of no account. `member`: the present stream, None while it is lost.
+    `rooms`: while it is lost, or back and not there again yet, the rooms where the others still see
+    the name. `inbox_seen_id`: the last private message that was handed to a stream. `unread`:
+    private messages that may not have been read, each as the sender's identity, the message's key
+    and when (monotonic seconds); the oldest go first.
     """
 
     __slots__ = (
         "address",
         "expiry",
         "identity",
+        "inbox",
         "inbox_seen_id",
         "member",
         "name",
+        "owner",
         "rooms",
         "session",
         "unread",
@@ -52,7 +56,8 @@ class Person:
     def __init__(self, name: str, session: str, identity: str) -> None:
         self.name = name
         self.session = session
-        self.identity = identity
+        self.identity = self.inbox = identity
+        self.owner = ""
         self.address = ""
         self.member: Member | None = None
         self.rooms: set[str] = set()
@@ -129,6 +134,12 @@ class Directory:
         person.name = name
         self._note_name(person)
         return True
+
+    def adopt(self, person: Person, identity: str, session: str) -> None:
+        """Let the person be another session: the owner of the name has come back with it."""
+        del self._by_identity[person.identity]
+        person.identity, person.session = identity, session
+        self._by_identity[identity] = person
 
     def remove(self, person: Person) -> None:
         """Free the person's name. Does nothing the second time."""

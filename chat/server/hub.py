@@ -23,9 +23,11 @@ from chat.server.admission import places_of_address
 from chat.server.directory import Directory, Person, identity_of, new_identity
 from chat.server.encoding import Backlog, Delivery, cut
 from chat.server.held_names import HeldNames
-from chat.server.log.base import Entry, Holder, Log, Missing, Place
+from chat.server.log.base import Entry, Log, Missing, Place
 from chat.server.member import Member
+from chat.server.ownership import Owners
 from chat.server.rate_limit import RateLimits
+from chat.server.records import HOLDER, Holder
 from chat.server.replay import PageBudget, readable
 from chat.server.room import Room, is_inbox
 from chat.server.subscription import Subscription
@@ -52,6 +54,7 @@ class Hub:
     ) -> None:
         self.log = log
         self.directory = Directory()
+        self.owners = Owners(log)
         self.members: set[Member] = set()
         self.rooms: dict[str, Room] = {}
         self.is_stopping = False
@@ -65,35 +68,41 @@ class Hub:
     async def start(self) -> None:
         """Find out where the log ends, and whose names are held; before anybody joins."""
         self.last_id = await self.log.last_id()
-        for holder in await self.log.holders():
+        await self.owners.load()
+        for identity, text in (await self.log.records(HOLDER)).items():
             try:
-                person = self.directory.add(holder.name, holder.session, session=holder.session)
-            except ChatError:  # by the rules of this version it is another one's, or reserved
-                self.log.note(holder.session, None)
+                holder = Holder.from_text(text)
+                person = self.directory.add(holder.name, identity, session=identity)
+            except (ChatError, ValueError):  # by the rules of this version it is no name to hold
+                self.log.keep(HOLDER, identity, None)
             else:
+                person.owner = holder.owner
+                person.inbox = holder.inbox or identity
                 self._hold(person, holder.rooms, self.last_id)
 
     # Coming.
 
-    async def join(self, request: JoinRequest, address: str = "") -> Member:
+    async def join(self, request: JoinRequest, address: str = "", owner: str = "") -> Member:
         """Return a new member, in its room and with its name if it is a full one, or raise.
 
-        `address`: the peer's; empty: not known, or of no account (loopback). Raises `ChatError`:
-        SHUTTING_DOWN, SERVER_FULL, NAME_INVALID, NAME_TAKEN, ROOM_INVALID, LOG_UNREADABLE. The
-        caller must `leave()` with the member, whatever happens to the stream.
+        `address`: the peer's; empty: not known, or of no account (loopback). `owner`: who has
+        proved that the name is its own. Raises `ChatError`: SHUTTING_DOWN, SERVER_FULL,
+        NAME_INVALID, NAME_TAKEN, NAME_OWNED, ROOM_INVALID, LOG_UNREADABLE. The caller must
+        `leave()` with the member, whatever happens to the stream.
         """
         if self.is_stopping:
             raise ChatError("SHUTTING_DOWN")
         room_key = name_key(check_room(request.room))
-        person = self.directory.of_session(request.session)
+        person = self._known(request, owner)
         has_ghost = person is not None and not person.is_lost
         if len(self.members) - has_ghost >= self._max_clients:
             raise ChatError("SERVER_FULL")
         member = Member(request, self.log, self._page_budget, address)
         if request.user is not None:
             name = check_name(request.user)
+            self.owners.check(name, owner)
             self.directory.check_free(name, person)
-            self._identify(member, person, name, request.session)
+            self._identify(member, person, name, request.session, owner)
         owner = member.key_owner if member.person is not None else new_identity()
         member.rate_limit = self._limits.join(owner, address)
         self.members.add(member)
@@ -106,28 +115,56 @@ class Hub:
             raise
         return member
 
-    def _identify(self, member: Member, person: Person | None, name: str, session: str) -> None:
+    def _known(self, request: JoinRequest, owner: str) -> Person | None:
+        """Return who a client was before: by its session, or as the owner of the name.
+
+        Raises NAME_OWNED where the session is that of somebody who could prove more.
+        """
+        person = self.directory.of_session(request.session)
+        if person is not None and person.owner and person.owner != owner:
+            raise ChatError("NAME_OWNED")
+        if person is None and owner and request.user is not None:
+            found = self.directory.find(request.user)
+            if found is not None and found.owner == owner:
+                return found
+        return person
+
+    def _identify(
+        self, member: Member, person: Person | None, name: str, session: str, owner: str
+    ) -> None:
         """Say who a full member is; its own ghost goes, unnoticed where nothing changes."""
+        identity = identity_of(session) if session else new_identity()
         if person is None:
-            identity = identity_of(session) if session else new_identity()
             person = self.directory.add(name, identity, session)
             person.inbox_seen_id = self.last_id
         elif person.member is not None:
             person.member.close(ChatError("SESSION_REPLACED"))
             self._lose(person.member)
+        if person.identity != identity:  # its owner has come with another session
+            self.log.keep(HOLDER, person.identity, None)
+            self.directory.adopt(person, identity, session)
         if person.name != name:
             self._vanish(person)
             self.directory.rename(person, name)
         self._held.discard(person)
+        self._own(person, owner)
         person.address = member.address
         person.member = member
         person.unread.clear()
         member.person = person
-        inbox = self._room(person.identity)
+        inbox = self._room(person.inbox)
         member.inbox = Subscription(inbox, hides_ids=not member.is_multiroom)
         member.inbox.has_gap = member.inbox.is_behind = True
         member.inbox.seen_id = person.inbox_seen_id
         inbox.members[member] = member.inbox
+
+    def _own(self, person: Person, owner: str) -> None:
+        """Let the name be the person's own, who has proved who it is."""
+        if owner:
+            owned = self.owners.claim(person.name, owner)
+            if not person.owner:
+                person.inbox = owned.inbox
+            person.owner = owner
 
     def _tidy_rooms(self, member: Member) -> None:
         """See to the rooms where others still see somebody who has come back."""
@@ -186,7 +223,11 @@ class Hub:
             place.has_gap = place.is_behind = False
 
     def name_plain(self, member: Member, name: str) -> None:
-        """Give a plain member its first name, and tell the others. Raises NAME_TAKEN."""
+        """Give a plain member its first name, and tell the others.
+
+        Raises NAME_TAKEN, NAME_OWNED.
+        """
+        self.owners.check(name, "")
         member.person = self.directory.add(name, new_identity())
         member.person.member = member
         member.rate_limit = self._limits.join(member.key_owner, member.address)
@@ -194,11 +235,13 @@ class Hub:
             place.room.announce(_presence(member.person, chat_pb2.KIND_JOINED), exclude=member)
 
     def rename(self, member: Member, name: str) -> None:
-        """Give the member another name, and tell the others. Raises NAME_TAKEN."""
+        """Give the member another name, and tell the others. Raises NAME_TAKEN, NAME_OWNED."""
         person = member.person
         assert person is not None
         old = person.name
+        self.owners.check(name, person.owner)
         if self.directory.rename(person, name):
+            self._own(person, person.owner)
             kind = chat_pb2.KIND_RENAMED
             for key in [*member.rooms, *person.rooms]:
                 event = chat_pb2.Message(user=old, message=name, kind=kind)
@@ -315,14 +358,15 @@ class Hub:
         person.member = None  # else the two would keep each other until cycles are collected
         self.directory.remove(person)
         if person.session:
-            self.log.note(person.identity, None)
+            self.log.keep(HOLDER, person.identity, None)
 
     def _note(self, person: Person) -> None:
         """Have the log's file say who holds the name, in case this server ends."""
         if person.session:
             here = person.member.rooms if person.member is not None else ()
             rooms = tuple(sorted({*here, *person.rooms}))
-            self.log.note(person.identity, Holder(person.identity, person.name, rooms))
+            holder = Holder(person.name, rooms, person.owner, person.inbox)
+            self.log.keep(HOLDER, person.identity, holder.to_text())
 
     def _room(self, key: str) -> Room:
         room = self.rooms.get(key)
@@ -370,7 +414,7 @@ class Hub:
     def _echo_private(self, member: Member, entry: Entry) -> None:
         """Tell the sender that a private message is in the other one's inbox."""
         assert member.person is not None
-        if entry.room != member.person.identity:
+        if entry.room != member.person.inbox:
             member.queue.put_answer(Delivery([entry.message]).without_ids())
         if reader := self.directory.of_identity(entry.room):
             now = time.monotonic()

@@ -138,7 +138,7 @@ class Posting:
         if reader.member is not None and not reader.member.is_full:
             raise ChatError("USER_UNREACHABLE")
         said.to = reader.name
-        await self._append(member, reader.identity, said)
+        await self._append(member, reader.inbox, said)
 
     async def _was_said(self, member: Member, said: Message) -> bool:
         """Answer a key that was appended before, although the one it was for has gone since."""

@@ -22,6 +22,7 @@ FIELDS = [
     ("to", 7, FieldDescriptor.TYPE_STRING, False),
     ("batch", 8, FieldDescriptor.TYPE_MESSAGE, True),
     ("room", 9, FieldDescriptor.TYPE_STRING, False),
+    ("sealed", 10, FieldDescriptor.TYPE_BYTES, False),
 ]
 KINDS = [
     ("KIND_UNSPECIFIED", 0),
@@ -36,6 +37,13 @@ KINDS = [
     ("KIND_HISTORY", 9),
     ("KIND_ROOMS", 10),
     ("KIND_ACTION", 11),
+    ("KIND_REMOVED", 12),
+    ("KIND_BANNED", 13),
+    ("KIND_MUTED", 14),
+    ("KIND_CLOSED", 15),
+    ("KIND_OPENED", 16),
+    ("KIND_INVITED", 17),
+    ("KIND_KEY", 18),
 ]
 
 

@@ -50,12 +50,14 @@ def test_only_what_cannot_get_better_is_final() -> None:
     """A client ends on these, and tries again after every other one."""
     assert {reason for reason in REASONS if is_final(reason)} == {
         "NAME_TAKEN",
+        "NAME_OWNED",
         "NAME_INVALID",
         "ROOM_INVALID",
         "MESSAGE_INVALID",
         "MESSAGE_TOO_LONG",
         "REQUEST_INVALID",
         "TOKEN_INVALID",
+        "PROOF_INVALID",
         "SESSION_REPLACED",
         "NOT_A_CHAT",
     }

@@ -15,7 +15,7 @@ from support import DEADLINE_SECONDS
 
 import chat_pb2
 from chat.server.log import group_commit, writer_thread
-from chat.server.log.base import Deliver, Entry, Holder, LogError, Problem
+from chat.server.log.base import Deliver, Entry, LogError, Problem
 from chat.server.log.group_commit import GroupCommit
 from chat.server.log.writer_thread import Group, Notes
 
@@ -228,20 +228,20 @@ async def test_closing_a_log_that_was_never_started() -> None:
 
 
 async def test_note_goes_with_the_next_group() -> None:
-    """With no commit of its own; the latest one on a session counts."""
+    """With no commit of its own; the latest one under a key counts."""
     storage = Storage()
-    ana, bia = Holder("a", "ana"), Holder("b", "bia")
+    ana, bia = "ana", "bia"
     async with started(storage) as writer:
-        writer.note("a", Holder("a", "anna"))
-        writer.note("a", ana)
-        writer.note("b", bia)
+        writer.keep("name", "a", "anna")
+        writer.keep("name", "a", ana)
+        writer.keep("name", "b", bia)
         writer.append(entry())
         await bounded(writer.flush())
-        assert storage.notes == [{"a": ana, "b": bia}]
-        writer.note("b", None)
+        assert storage.notes == [{("name", "a"): ana, ("name", "b"): bia}]
+        writer.keep("name", "b", None)
         writer.append(entry())
         await bounded(writer.flush())
-        assert storage.notes[1:] == [{"b": None}]
+        assert storage.notes[1:] == [{("name", "b"): None}]
 
 
 async def test_note_that_no_message_follows_is_written_alone(
@@ -251,12 +251,12 @@ async def test_note_that_no_message_follows_is_written_alone(
     monkeypatch.setattr(group_commit, "NOTE_SECONDS", 0.01)
     storage = Storage()
     async with started(storage) as writer:
-        writer.note("a", Holder("a", "ana"))
+        writer.keep("name", "a", "ana")
         while not storage.notes:
             await asyncio.sleep(0)
         assert storage.groups == [[]]
-        writer.note("a", None)
-    assert storage.notes == [{"a": Holder("a", "ana")}, {"a": None}]
+        writer.keep("name", "a", None)
+    assert storage.notes == [{("name", "a"): "ana"}, {("name", "a"): None}]
 
 
 async def test_note_of_a_lost_group_is_written_with_the_next() -> None:
@@ -264,15 +264,15 @@ async def test_note_of_a_lost_group_is_written_with_the_next() -> None:
     storage = Storage()
     async with started(storage) as writer:
         storage.error = OSError("full")
-        writer.note("a", Holder("a", "ana"))
-        writer.note("b", Holder("b", "bia"))
+        writer.keep("name", "a", "ana")
+        writer.keep("name", "b", "bia")
         writer.append(entry())
         await bounded(writer.flush())
         storage.error = None
-        writer.note("b", None)
+        writer.keep("name", "b", None)
         writer.append(entry())
         await bounded(writer.flush())
-    assert storage.notes[0] == {"a": Holder("a", "ana"), "b": None}
+    assert storage.notes[0] == {("name", "a"): "ana", ("name", "b"): None}
 
 
 @pytest.mark.parametrize("error", [None, OSError("full")], ids=["written", "lost"])
@@ -285,19 +285,19 @@ async def test_note_that_came_during_a_commit_does_not_wait_for_another_message(
     storage.gate.clear()
     async with started(storage) as writer:
         writer.append(entry())
-        writer.note("a", Holder("a", "ana"))
+        writer.keep("name", "a", "ana")
         await asyncio.sleep(0)  # the group is handed over
-        writer.note("b", Holder("b", "bia"))
+        writer.keep("name", "b", "bia")
         storage.error = error
         storage.gate.set()
         await bounded(writer.flush())
         storage.error = None
-        await bounded(noted(storage, {"a", "b"}))
+        await bounded(noted(storage, {("name", "a"), ("name", "b")}))
 
 
-async def noted(storage: Storage, sessions: set[str]) -> None:
-    """Return when something has been noted of each session."""
-    while not sessions <= {session for notes in storage.notes for session in notes}:
+async def noted(storage: Storage, keys: set[tuple[str, str]]) -> None:
+    """Return when something has been written under each key."""
+    while not keys <= {key for notes in storage.notes for key in notes}:
         await asyncio.sleep(0)
 
 

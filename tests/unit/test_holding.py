@@ -9,7 +9,7 @@ import chat_pb2
 from chat.protocol.metadata import JoinRequest
 from chat.server import member
 from chat.server.hub import Hub
-from chat.server.log.base import Holder
+from chat.server.records import HOLDER, Holder
 
 HERE = "192.0.2.7"
 
@@ -70,7 +70,7 @@ async def test_who_comes_back_holds_its_place_anew() -> None:
 async def test_names_noted_by_the_server_before_are_held_up_to_the_places() -> None:
     """A file that says more holds no more."""
     log = FakeLog()
-    log.held = {f"\x01{name}": Holder(f"\x01{name}", name) for name in "abcd"}
+    log.kept = {(HOLDER, f"\x01{name}"): Holder(name).to_text() for name in "abcd"}
     await Hub(log, 2, 0).start()
     assert [holder.name for holder in log.held.values()] == ["c", "d"]
 

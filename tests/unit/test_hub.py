@@ -14,7 +14,8 @@ from chat.protocol.errors import ChatError
 from chat.protocol.metadata import JoinRequest
 from chat.server import hub
 from chat.server.directory import identity_of
-from chat.server.log.base import Holder, LogError, Place, Problem
+from chat.server.log.base import LogError, Place, Problem
+from chat.server.records import HOLDER, Holder
 
 # Broadcast.
 
@@ -570,7 +571,7 @@ async def test_names_that_have_become_the_same_are_held_for_the_first_alone() ->
     log = FakeLog()
     names = ["ana", "ANA", "servidor", "\u0430na", "x]: [y", "*"]
     for number, name in enumerate(names):
-        log.note(session := identity_of(f"{number:032x}"), Holder(session, name))
+        log.keep(HOLDER, identity_of(f"{number:032x}"), Holder(name).to_text())
     chat = await Chat(log).start()
     assert [holder.name for holder in log.held.values()] == ["ana", "x]: [y", "*"]
     assert await refusal_of(chat.join("\u0430na")) == "NAME_TAKEN"

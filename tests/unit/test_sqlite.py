@@ -20,7 +20,7 @@ from support import DEADLINE_SECONDS
 
 import chat_pb2
 from chat.server.log import checkpoints, files, group_commit, maintenance, sqlite, sqlite_writer
-from chat.server.log.base import MAX_PAGE_BYTES, Entry, Holder, LogError, Missing, Problem
+from chat.server.log.base import MAX_PAGE_BYTES, Entry, LogError, Missing, Problem
 from chat.server.log.files import IN_MEMORY
 from chat.server.log.log_clock import DAY as DAY_MICROSECONDS
 from chat.server.log.log_clock import LEAP_LASTS_SECONDS, Clocks
@@ -989,12 +989,13 @@ async def test_older_copy_of_the_log_is_noticed_by_its_generations(
 async def test_who_holds_a_name_is_known_over_a_restart(db: Path) -> None:
     """What was noted last counts, with its rooms."""
     async with opened(db) as log:
-        log.log.note("a", Holder("a", "ana"))
-        log.log.note("b", Holder("b", "bia", ("", "sala")))
+        log.log.keep("holder", "a", "ana")
+        log.log.keep("holder", "b", "bia")
         await log.said("oi")
-        log.log.note("a", None)
+        log.log.keep("holder", "a", None)
     async with opened(db) as log:
-        assert await log.log.holders() == [Holder("b", "bia", ("", "sala"))]
+        assert await log.log.records("holder") == {"b": "bia"}
+        assert await log.log.records("owner") == {}
 
 
 V1_SCHEMA = """

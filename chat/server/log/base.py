@@ -90,15 +90,6 @@ class Place:
     has_more: bool = True
 
 
-@dataclass(frozen=True)
-class Holder:
-    """Who holds a name, as the log's file notes it over a restart: `session` is the identity."""
-
-    session: str
-    name: str
-    rooms: tuple[str, ...] = ()
-
-
 @dataclass(slots=True)
 class Entry:
     """One message on its way into the log, and afterwards what became of it.
@@ -201,13 +192,13 @@ class Log(Protocol):
     async def last_id(self) -> int:
         """Return the id of the newest message of all rooms, 0 for an empty log."""
 
-    async def holders(self) -> list[Holder]:
-        """Return who held a name when the log was closed, or its server ended without that."""
+    async def records(self, kind: str) -> dict[str, str]:
+        """Return all that is kept of one kind beside the messages: texts, by their keys."""
 
-    def note(self, session: str, holder: Holder | None) -> None:
-        """Note that the session holds a name, or no longer does. Never blocks.
+    def keep(self, kind: str, key: str, text: str | None) -> None:
+        """Keep a text under its kind and key, in place of an earlier one; None: no more.
 
-        Written with the next group of messages; alone only if none comes in a second.
+        Never blocks. Written with the next group of messages; alone only if none comes in a second.
         """
 
     async def close(self) -> None:

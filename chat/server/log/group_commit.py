@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from chat.server.log.base import Deliver, Entry, Holder, LogError, Problem, Report, ignore
+from chat.server.log.base import Deliver, Entry, LogError, Problem, Report, ignore
 from chat.server.log.writer_thread import Group, Notes, WriterThread
 
 # Beyond this many uncommitted messages those who append are asked to wait.
@@ -85,9 +85,9 @@ class GroupCommit:
             # Not at once: whatever else the loop reads in this turn goes into the same group.
             self._loop.call_soon(self._hand_over)
 
-    def note(self, session: str, holder: Holder | None) -> None:
-        """Have this written with the next group; a later note on the same session replaces it."""
-        self._notes[session] = holder
+    def keep(self, kind: str, key: str, text: str | None) -> None:
+        """Have this written with the next group; a later note under the same key replaces it."""
+        self._notes[kind, key] = text
         self._commit_notes_later()
 
     def _commit_notes_later(self) -> None:

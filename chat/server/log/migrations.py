@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 from chat.server.log.base import LogError, Problem
 from chat.server.log.files import PRIVATE
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 APPLICATION_ID = 0x63686174  # "chat"
 
 SINCE_2 = """
@@ -28,10 +28,14 @@ CREATE TABLE generation (         -- each opening of the log, in order
     generation TEXT NOT NULL UNIQUE,
     first_id INTEGER NOT NULL     -- no id of it is below this one
 );
-CREATE TABLE holder (             -- who holds a name, over a restart
-    session TEXT PRIMARY KEY,     -- an identity
-    name TEXT NOT NULL,
-    rooms TEXT NOT NULL           -- a JSON list of their keys
+"""
+
+SINCE_3 = """
+CREATE TABLE record (             -- what is kept beside the messages: `records.py` says what
+    kind TEXT NOT NULL,
+    key TEXT NOT NULL,
+    text TEXT NOT NULL,           -- JSON
+    PRIMARY KEY (kind, key)
 ) WITHOUT ROWID;
 """
 
@@ -60,13 +64,14 @@ CREATE TABLE message (
     sender TEXT NOT NULL,                  -- whose key it is: an identity, or the user's name_key
     key TEXT,                              -- NULL: the sender gave none
     kind INTEGER NOT NULL DEFAULT 0,       -- of chat.proto
-    addressee TEXT NOT NULL DEFAULT ''     -- of a private message, whose room is an inbox
+    addressee TEXT NOT NULL DEFAULT '',    -- of a private message, whose room is an inbox
+    sealed BLOB                            -- what only the addressee can open; NULL: nothing
 );
 CREATE INDEX message_by_room ON message (room, id);
 CREATE UNIQUE INDEX message_by_key ON message (sender, key) WHERE key IS NOT NULL;
 CREATE TABLE trimmed (room TEXT PRIMARY KEY, id INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE log (epoch TEXT NOT NULL);
-{SINCE_2}{";".join(OPENING)};
+{SINCE_2}{SINCE_3}{";".join(OPENING)};
 INSERT INTO log VALUES (lower(hex(randomblob(16))));
 PRAGMA application_id = {APPLICATION_ID};
 PRAGMA user_version = {SCHEMA_VERSION};
@@ -81,6 +86,20 @@ ALTER TABLE message ADD COLUMN addressee TEXT NOT NULL DEFAULT '';
 PRAGMA user_version = 2;
 COMMIT;
 """
+
+# The names that were held a moment ago are free.
+FROM_2_TO_3 = f"""
+BEGIN IMMEDIATE;
+ALTER TABLE message ADD COLUMN sealed BLOB;
+DROP TABLE IF EXISTS holder;
+{SINCE_3}
+PRAGMA user_version = 3;
+COMMIT;
+"""
+
+
+# From the first layout to the second, and so on.
+STEPS = (FROM_1_TO_2, FROM_2_TO_3)
 
 
 def check_is_ours(connection: sqlite3.Connection, path: str) -> None:
@@ -102,9 +121,10 @@ def prepare(connection: sqlite3.Connection, path: str) -> None:
     connection.execute("PRAGMA journal_mode = WAL")
     if is_new:
         connection.executescript(SCHEMA)
-    if not is_new and version == 1:
+    if not is_new and version < SCHEMA_VERSION:
         _keep_copy(connection, path, version)
-        connection.executescript(FROM_1_TO_2)
+        for step in STEPS[version - 1 :]:
+            connection.executescript(step)
     # A file that cannot be written is found now, not by the first message. Taken back, it needs no
     # room on the disk; only a statement that writes is refused in WAL mode, not BEGIN.
     connection.execute("BEGIN IMMEDIATE")

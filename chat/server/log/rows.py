@@ -7,7 +7,7 @@ from typing import Any
 
 import chat_pb2
 
-COLUMNS = "id, sent_at, user, message, key, kind, addressee, room"
+COLUMNS = "id, sent_at, user, message, key, kind, addressee, sealed, room"
 BY_KEY = f"SELECT {COLUMNS} FROM message WHERE sender = ? AND key = ?"
 NEWEST_ID = "SELECT coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'message'), 0)"
 
@@ -21,13 +21,14 @@ def stamp(message: chat_pb2.Message, message_id: int, sent_at: int) -> None:
 
 def message_of(row: Sequence[Any]) -> chat_pb2.Message:
     """Return the message of a row of `COLUMNS`."""
-    message_id, sent_at, user, text, key, kind, addressee, room = row
+    message_id, sent_at, user, text, key, kind, addressee, sealed, room = row
     message = chat_pb2.Message(
         user=user,
         message=text,
         key=key or "",
         kind=kind,
         to=addressee,
+        sealed=sealed or b"",
         room="" if addressee else room,
     )
     stamp(message, message_id, sent_at)

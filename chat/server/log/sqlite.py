@@ -17,7 +17,6 @@ import chat_pb2
 from chat.server.log.base import (
     MAX_PAGE_BYTES,
     Deliver,
-    Holder,
     Place,
     Report,
     ignore,
@@ -117,7 +116,7 @@ class SqliteLog:
         self._page_ends = PageEnds()
         self._next_pages = asyncio.Semaphore(MAX_NEXT_PAGES)
         self.append = self._writer.append
-        self.note = self._writer.note
+        self.keep = self._writer.keep
         self.wait_for_space = self._writer.wait_for_space
         self.flush = self._writer.flush
 
@@ -161,9 +160,9 @@ class SqliteLog:
         """Return the newest id ever given, 0 for an empty log."""
         return await self._look_up(self._reader.last_id)
 
-    async def holders(self) -> list[Holder]:
-        """Return who held a name when the server before this one ended."""
-        return await self._look_up(self._reader.holders)
+    async def records(self, kind: str) -> dict[str, str]:
+        """Return all that is kept of one kind beside the messages."""
+        return await self._look_up(self._reader.records, kind)
 
     async def check(self) -> list[str]:
         """Look through the whole log beside all else; return what is wrong with it, in English."""

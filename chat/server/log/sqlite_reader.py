@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sqlite3
 import threading
 from collections.abc import Sequence
@@ -10,7 +9,7 @@ from contextlib import closing
 from typing import Any
 
 from chat.protocol.metadata import MAX_ID
-from chat.server.log.base import OVERHEAD_BYTES, Holder, Missing, Place
+from chat.server.log.base import OVERHEAD_BYTES, Missing, Place
 from chat.server.log.rows import BY_KEY, COLUMNS, NEWEST_ID
 
 
@@ -61,10 +60,9 @@ class SqliteReader:
         """Return the newest id ever given, 0 for an empty log."""
         return int(self._fetch(NEWEST_ID, ())[0][0])
 
-    def holders(self) -> list[Holder]:
-        """Return who held a name when the server before this one ended."""
-        rows = self._fetch("SELECT session, name, rooms FROM holder", ())
-        return [Holder(session, name, tuple(json.loads(rooms))) for session, name, rooms in rows]
+    def records(self, kind: str) -> dict[str, str]:
+        """Return the texts of one kind that are kept beside the messages, by their keys."""
+        return dict(self._fetch("SELECT key, text FROM record WHERE kind = ?", (kind,)))
 
     def start_of_last(self, room: str, count: int, before: int) -> int:
         """Return the id after which the last `count` messages of a room begin."""
@@ -103,5 +101,7 @@ class SqliteReader:
 
 def _size_of(row: Sequence[Any]) -> int:
     """Return about how many bytes the message of a row takes."""
-    texts = (value for value in row if isinstance(value, str))
-    return OVERHEAD_BYTES + sum(len(text.encode()) for text in texts)
+    texts = (value for value in row if isinstance(value, (str, bytes)))
+    return OVERHEAD_BYTES + sum(
+        len(text.encode() if isinstance(text, str) else text) for text in texts
+    )

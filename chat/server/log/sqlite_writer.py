@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sqlite3
 import threading
 import time
@@ -31,12 +30,12 @@ WATCH_SECONDS = 2.0
 # Python's lock and, while the event loop is busy, waits up to 5 ms for it again.
 ROWS_OF_A_STATEMENT = (64, 8, 1)
 INSERT = """
-INSERT INTO message (sent_at, room, user, message, sender, key, kind, addressee)
+INSERT INTO message (sent_at, room, user, message, sender, key, kind, addressee, sealed)
 VALUES {rows}
 ON CONFLICT (sender, key) WHERE key IS NOT NULL DO NOTHING
 """
 INSERTS = {
-    count: INSERT.format(rows=", ".join(["(?, ?, ?, ?, ?, ?, ?, ?)"] * count))
+    count: INSERT.format(rows=", ".join(["(?, ?, ?, ?, ?, ?, ?, ?, ?)"] * count))
     for count in ROWS_OF_A_STATEMENT
 }
 NEWEST = "SELECT id FROM (SELECT id FROM message ORDER BY id DESC LIMIT ?) ORDER BY id"
@@ -198,12 +197,12 @@ class SqliteWriter:
         return self._connection.execute(BY_KEY, (entry.sender, entry.message.key)).fetchone()
 
     def _write_notes(self, notes: Notes) -> None:
-        for session, holder in notes.items():
-            if holder is None:
-                self._connection.execute("DELETE FROM holder WHERE session = ?", (session,))
+        for where, text in notes.items():
+            if text is None:
+                self._connection.execute("DELETE FROM record WHERE kind = ? AND key = ?", where)
             else:
-                row = (session, holder.name, json.dumps(holder.rooms))
-                self._connection.execute("INSERT OR REPLACE INTO holder VALUES (?, ?, ?)", row)
+                row = (*where, text)
+                self._connection.execute("INSERT OR REPLACE INTO record VALUES (?, ?, ?)", row)
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
@@ -258,4 +257,5 @@ def _values_of(entry: Entry, sent_at: int) -> tuple[object, ...]:
         message.key or None,
         message.kind,
         message.to,
+        message.sealed or None,
     )

@@ -15,18 +15,19 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 
-from chat.server.log.base import Entry, Holder, LogError, Problem
+from chat.server.log.base import Entry, LogError, Problem
 
 # When it is tried after a failure whether writing works again.
 TRY_AGAIN_SECONDS = 2.0
 
-Notes = dict[str, "Holder | None"]
+# What is kept beside the messages: by kind and key the text, None where it is kept no more.
+Notes = dict[tuple[str, str], "str | None"]
 _log = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
 class Group:
-    """What one transaction writes: entries, and the latest note on each session."""
+    """What one transaction writes: entries, and the latest note under each kind and key."""
 
     entries: list[Entry]
     notes: Notes = field(default_factory=dict)

@@ -1,0 +1,41 @@
+"""What a server keeps in the log's file beside the messages: each kind of record, as text (JSON).
+
+Knows no storage; `Log.records` reads all of one kind, `Log.keep` writes one.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+
+# The kinds.
+HOLDER = "holder"
+OWNER = "owner"
+
+
+@dataclass(frozen=True)
+class Holder:
+    """Who holds a name, over a restart of the server; its key is the session's identity.
+
+    `owner`: as in `ownership.Owned`, empty where the name is nobody's own. `inbox`: the key of the
+    inbox, empty: the identity.
+    """
+
+    name: str
+    rooms: tuple[str, ...] = ()
+    owner: str = ""
+    inbox: str = ""
+
+    def to_text(self) -> str:
+        """Return it as a record."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_text(cls, text: str) -> Holder:
+        """Read it out of a record; raises `ValueError` where it is none."""
+        try:
+            fields = json.loads(text)
+            fields["rooms"] = tuple(fields["rooms"])
+            return cls(**fields)
+        except (KeyError, TypeError) as error:
+            raise ValueError(text) from error
