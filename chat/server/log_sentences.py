@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from chat.cli.display import one_line
 from chat.cli.i18n import N_, _
 from chat.server.log.base import LogError, Problem
 
@@ -57,4 +58,5 @@ SENTENCES = {
 def explain_log_error(error: LogError) -> str:
     """Say what is wrong with the log's file, and what to do about it."""
     flag = "--backup" if error.is_of_copy else "--db"
-    return _(SENTENCES[error.problem]).format(path=error.path, detail=error.detail, flag=flag)
+    detail = one_line(error.detail)  # a file of somebody else's may be quoted in it
+    return _(SENTENCES[error.problem]).format(path=error.path, detail=detail, flag=flag)

@@ -644,6 +644,18 @@ async def test_damaged_log_is_one_sentence(db: Path) -> None:
     assert problem_of(db) is Problem.DAMAGED
 
 
+def test_schema_that_is_no_text_is_a_damaged_log(db: Path) -> None:
+    """SQLite quotes it in its words, which then are no UTF-8 either."""
+    SqliteLog(str(db)).abandon()
+    content = db.read_bytes()
+    assert content.count(b"CREATE TABLE record") == 1
+    db.write_bytes(content.replace(b"CREATE TABLE record", b"CREATE T\xc8BLE record"))
+    assert problem_of(db) is Problem.DAMAGED
+    with pytest.raises(LogError) as trouble:
+        maintenance.check(str(db))
+    assert trouble.value.problem is Problem.DAMAGED
+
+
 def test_truncated_log_is_one_sentence(db: Path) -> None:
     """Half a file is a damaged one."""
     SqliteLog(str(db)).abandon()

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable
-from contextlib import ExitStack, closing
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
+from typing import Any
 
 from chat.server.log.base import LogError, Problem
 from chat.server.log.files import IN_MEMORY, LOCK_SUFFIX
@@ -21,8 +22,45 @@ WRITER_TIMEOUT_SECONDS = 0.1
 MAX_WAL_BYTES = 8 << 20
 
 
+class Connection(sqlite3.Connection):
+    """A connection whose errors are all `sqlite3.Error`.
+
+    SQLite quotes a damaged schema, and where the words are not UTF-8 the module raises
+    `UnicodeDecodeError` instead. Who runs a log's file that somebody else has written must not see
+    what is quoted either.
+    """
+
+    def execute(self, *arguments: Any) -> sqlite3.Cursor:
+        """Execute one statement."""
+        with _decoding():
+            return super().execute(*arguments)
+
+    def executemany(self, *arguments: Any) -> sqlite3.Cursor:
+        """Execute one statement with each set of parameters."""
+        with _decoding():
+            return super().executemany(*arguments)
+
+    def executescript(self, *arguments: Any) -> sqlite3.Cursor:
+        """Execute several statements."""
+        with _decoding():
+            return super().executescript(*arguments)
+
+
+@contextmanager
+def _decoding() -> Iterator[None]:
+    try:
+        yield
+    except UnicodeDecodeError as error:
+        raise sqlite3.DatabaseError("malformed database schema") from error
+
+
+def connect_sqlite(*arguments: Any, **named: Any) -> sqlite3.Connection:
+    """Connect as `sqlite3.connect` does."""
+    return sqlite3.connect(*arguments, factory=Connection, **named)
+
+
 def open_connection(
-    path: str, connect: Connect = sqlite3.connect, timeout: float = BUSY_TIMEOUT_SECONDS
+    path: str, connect: Connect = connect_sqlite, timeout: float = BUSY_TIMEOUT_SECONDS
 ) -> sqlite3.Connection:
     """Return a connection that several threads may use, one at a time."""
     connection = connect(path, timeout=timeout, isolation_level=None, check_same_thread=False)
@@ -46,7 +84,7 @@ def lock_beside(path: str) -> sqlite3.Connection:
         with ExitStack() as opened:
             connection = opened.enter_context(
                 closing(
-                    sqlite3.connect(name, timeout=0, isolation_level=None, check_same_thread=False)
+                    connect_sqlite(name, timeout=0, isolation_level=None, check_same_thread=False)
                 )
             )
             connection.execute("BEGIN EXCLUSIVE")

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from chat.server.log.base import LogError, Problem
 from chat.server.log.checking import Check
-from chat.server.log.connections import log_error, open_connection
+from chat.server.log.connections import connect_sqlite, log_error, open_connection
 from chat.server.log.files import (
     BESIDE_SUFFIXES,
     LOCK_SUFFIX,
@@ -136,7 +136,7 @@ def _copy(source: sqlite3.Connection, target: str, progress: Progress) -> None:
         progress(total - remaining, total)
 
     try:
-        with closing(sqlite3.connect(target, isolation_level=None)) as copy:
+        with closing(connect_sqlite(target, isolation_level=None)) as copy:
             source.backup(copy, pages=BACKUP_PAGES, progress=tell)
             end_opening(copy)  # it is whole by itself, also where the log is open
     except BaseException as error:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from chat.server.log.base import LogError, Problem
+from chat.server.log.connections import connect_sqlite
 from chat.server.log.files import PRIVATE
 
 SCHEMA_VERSION = 3
@@ -200,7 +201,7 @@ def _keep_copy(connection: sqlite3.Connection, path: str, version: int) -> None:
         if copy.exists() or shutil.disk_usage(copy.parent).free < 2 * size:
             return
         copy.touch(PRIVATE)
-        with closing(sqlite3.connect(copy)) as target:
+        with closing(connect_sqlite(copy)) as target:
             connection.backup(target)
 
 

@@ -13,6 +13,7 @@ from contextlib import closing
 from pathlib import Path
 
 from chat.server.log.base import LogError, Problem
+from chat.server.log.connections import connect_sqlite
 from chat.server.log.files import WAL_SUFFIX
 from chat.server.log.migrations import find_place
 
@@ -45,7 +46,7 @@ def _read_place(path: str) -> str | None:
     """
     uri = f"{Path(path).as_uri()}{ALONE}"
     try:
-        with closing(sqlite3.connect(uri, uri=True)) as connection:
+        with closing(connect_sqlite(uri, uri=True)) as connection:
             return find_place(connection)
     except sqlite3.Error:
         return None

@@ -26,6 +26,7 @@ from chat.server.log.checkpoints import Checkpoints
 from chat.server.log.connections import (
     WRITER_TIMEOUT_SECONDS,
     Connect,
+    connect_sqlite,
     lock_beside,
     log_error,
     open_connection,
@@ -64,7 +65,7 @@ class SqliteLog:
         self,
         path: str,
         retain_days: float = 0,
-        connect: Connect = sqlite3.connect,
+        connect: Connect = connect_sqlite,
         clocks: Clocks | None = None,
     ) -> None:
         self.path = path
