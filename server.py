@@ -51,6 +51,7 @@ with Importing():  # Ctrl-C ends it without a word meanwhile, and what is missin
     from chat.server.other_calls import OtherCalls
     from chat.server.posting import Posting
     from chat.server.proofs import Proofs
+    from chat.server.reload import Reloader
     from chat.server.room import is_inbox
     from chat.server.settings import ANY_HOST, read_flags
     from chat.server.shutdown import Shutdown
@@ -280,6 +281,7 @@ class Server:
         open_log: Callable[[str, float], SqliteLog] = SqliteLog,
     ) -> None:
         self._flags = flags
+        self._reloader = Reloader()  # of the files that the flags name
         self._token = credentials.read_token(flags.token_file)
         self._credentials = credentials.server_credentials(flags.tls_cert, flags.tls_key)
         try:
@@ -336,6 +338,8 @@ class Server:
         self._supervisor.run(self._watch_port(port), "port")
         self._supervisor.run(self._service.disconnect_stuck_readers(), "stuck-readers")
         self._supervisor.run(memory.give_back_freed(), "memory")
+        self._reloader.watch_signal()
+        self._supervisor.run(self._reloader.run(), "reload")
         if not self._log.is_clean:
             self._supervisor.run(log_care.look_through(self._log), "log-check")
         return port
