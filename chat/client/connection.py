@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
@@ -83,6 +84,19 @@ def open_stream(stub: Any, requests: Requests, metadata: Metadata) -> Any:
     return stub.Chat(iter(requests.next, None), metadata=metadata)
 
 
+@dataclass(frozen=True)
+class Way:
+    """What one stream trusts on its way to the server.
+
+    `credentials`: None in clear. `options`: of the channel, beside `OPTIONS`. `fingerprint`: the
+    SHA-256 of the server's certificate, in hex digits; empty where it is not known.
+    """
+
+    credentials: grpc.ChannelCredentials | None = None
+    options: tuple[tuple[str, Any], ...] = ()
+    fingerprint: str = ""
+
+
 class Stream:
     """One stream, on a `channel` of its own; `call` is what gRPC has made of it."""
 
@@ -119,10 +133,14 @@ class Connection:
         self._credentials = credentials
         self._open_stream = open_stream
 
+    def prepare(self) -> Way:
+        """Return the way that the next stream is to take: whom it trusts by now."""
+        return Way(self._credentials)
+
     @contextmanager
-    def stream(self, requests: Requests, metadata: Metadata) -> Iterator[Stream]:
+    def stream(self, way: Way, requests: Requests, metadata: Metadata) -> Iterator[Stream]:
         """Open a stream, on a channel of its own, for the length of the block. Does not block."""
-        with self._channel() as channel:
+        with self._channel(way) as channel:
             stub = chat_pb2_grpc.ChatServiceStub(channel)  # type: ignore[no-untyped-call]
             call = self._open_stream(stub, requests, metadata)
             try:
@@ -130,11 +148,11 @@ class Connection:
             finally:
                 call.cancel()
 
-    def _channel(self) -> grpc.Channel:
-        target = target_of(self.address)
-        if self._credentials is not None:
-            return grpc.secure_channel(target, self._credentials, OPTIONS)
-        return grpc.insecure_channel(target, OPTIONS)
+    def _channel(self, way: Way) -> grpc.Channel:
+        target, options = target_of(self.address), [*OPTIONS, *way.options]
+        if way.credentials is not None:
+            return grpc.secure_channel(target, way.credentials, options)
+        return grpc.insecure_channel(target, options)
 
 
 def target_of(address: str) -> str:

@@ -149,10 +149,11 @@ class Receiver:
     @contextmanager
     def _stream(self) -> Iterator[Stream]:
         """Open a stream for the length of the block."""
+        way = self._connection.prepare()
         first = self._entries()
         self._is_new_log = False
         metadata = self._join_request().to_metadata()
-        with self._connection.stream(self._outbox.begin_stream(first), metadata) as stream:
+        with self._connection.stream(way, self._outbox.begin_stream(first), metadata) as stream:
             with self._lock:
                 self._call = stream.call
             # An abort while it was being opened found no call to cancel.
