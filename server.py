@@ -34,11 +34,13 @@ with Importing():  # Ctrl-C ends it without a word meanwhile, and what is missin
     from chat.cli.dependencies import missing_line
     from chat.cli.i18n import _
     from chat.protocol.errors import ChatError, ConfigError, UsageError
+    from chat.protocol.fingerprints import spelled
     from chat.protocol.metadata import JoinRequest
     from chat.server import diagnostics, interceptors, log_care, memory, runtime, status
     from chat.server.acceptor import make_server
     from chat.server.address import address_of, with_port
     from chat.server.admission import Admission, UnnamedMembers
+    from chat.server.certificate import ServerCertificate, given_certificate
     from chat.server.console_log import ConsoleLog
     from chat.server.encoding import decode, key_of
     from chat.server.grpc_options import server_options
@@ -53,6 +55,7 @@ with Importing():  # Ctrl-C ends it without a word meanwhile, and what is missin
     from chat.server.proofs import Proofs
     from chat.server.reload import Reloader
     from chat.server.room import is_inbox
+    from chat.server.self_made import make_beside
     from chat.server.settings import ANY_HOST, read_flags
     from chat.server.shutdown import Shutdown
     from chat.server.standard_services import StandardServices
@@ -271,6 +274,7 @@ class ChatService(chat_pb2_grpc.ChatServiceServicer):
 class Server:
     """The log, the rooms and the gRPC server around them, from `start` to `stop`.
 
+    `certificate`: what it listens with; None without TLS.
     `open_log(path, retain_days)` opens the log. Raises `ConfigError` where settings cannot work.
     """
 
@@ -283,11 +287,14 @@ class Server:
         self._flags = flags
         self._reloader = Reloader()  # of the files that the flags name
         self._token = credentials.read_token(flags.token_file)
-        self._credentials = credentials.server_credentials(flags.tls_cert, flags.tls_key)
+        given = given_certificate(flags.tls_cert, flags.tls_key)
         try:
             self._log = open_log(flags.db, flags.retain)
         except LogError as error:
             raise ConfigError(explain_log_error(error)) from error
+        self.certificate = given or (self._make_certificate() if flags.tls else None)
+        if self.certificate is not None:
+            self._reloader.add(self.certificate.watched)
         per_address = flags.max_per_address
         self._admission = Admission(flags.max_clients, per_address)
         take_turn = self._admission.take_turn
@@ -300,14 +307,24 @@ class Server:
             interceptors.SharedBytes(METHOD),
         ]
         self._hub = Hub(self._log, flags.max_clients, flags.rate, max_per_address=per_address)
-        servers = credentials.fingerprints(flags.tls_cert)
-        proofs = Proofs(lambda: servers) if servers else None
+        proofs = Proofs(self.certificate.fingerprints) if self.certificate else None
         self._service = ChatService(self._hub, show, self._admission, proofs)
         self._others = StandardServices([SERVICE])
         address = with_port(flags.host, flags.port)
-        self._listener = Listener(self._make_grpc_server, address, self._credentials)
+        self._listener = Listener(self._make_grpc_server, address, self._make_credentials)
         self._supervisor = Supervisor()
         self._trouble: LogError | None = None
+
+    def _make_certificate(self) -> ServerCertificate:
+        """Return the certificate beside the log, made if there is none."""
+        try:
+            return ServerCertificate(*make_beside(self._flags.db))
+        except ConfigError:
+            self._log.abandon()
+            raise
+
+    def _make_credentials(self) -> grpc.ServerCredentials | None:
+        return self.certificate.credentials() if self.certificate else None
 
     def _make_grpc_server(self) -> grpc.aio.Server:
         """Return a server of gRPC with all services, each call through the interceptors."""
@@ -316,6 +333,12 @@ class Server:
         register(self._service, server)
         self._others.add_to(server)
         return server
+
+    @property
+    def client_flags(self) -> str:
+        """What a client must be given beside the address: each flag with a space before it."""
+        token = " --token-file {}".format(_("FILE")) if self._token else ""
+        return (" --tls" if self.certificate else "") + token
 
     async def start(self) -> int:
         """Listen, and return the port."""
@@ -392,11 +415,12 @@ async def serve(flags: Namespace, console: ConsoleLog, shutdown: Shutdown) -> No
     port = await server.start()
     runtime.tune_gc()
     console.print(_("gRPC server running on port {port}...").format(port=port))
+    if server.certificate is not None:
+        text = _("Fingerprint of the certificate (SHA-256): {fingerprint}")
+        console.print(text.format(fingerprint=spelled(server.certificate.fingerprint)))
     if flags.host in ANY_HOST:
-        for address in runtime.addresses():
-            text = _("From another machine: {command} {address}:{port}")
-            command = runtime.client_command()
-            console.print(text.format(command=command, address=address, port=port))
+        for line in runtime.invitations(port, server.client_flags):
+            console.print(line)
     failure = await _first_of(shutdown.requested.wait(), server.wait_for_failure())
     console.print(_("The server is stopping..."))
     try:

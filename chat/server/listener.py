@@ -32,19 +32,19 @@ class Listener:
 
     `make_server()` returns a gRPC server with its services, not started; it is called once more for
     each restart. `address`: HOST:PORT, as gRPC takes it; port 0: a free one, the same from then on.
-    `credentials`: for TLS.
+    `make_credentials()` returns what one such server listens with: None for no TLS.
     """
 
     def __init__(
         self,
         make_server: Callable[[], grpc.aio.Server],
         address: str,
-        credentials: grpc.ServerCredentials | None = None,
+        make_credentials: Callable[[], grpc.ServerCredentials | None] = lambda: None,
     ) -> None:
         self._make_server = make_server
         self._host, _colon, port = address.rpartition(":")
         self._port = int(port)
-        self._credentials = credentials
+        self._make_credentials = make_credentials
         self._current: grpc.aio.Server | None = None
         # The longest dead first, each with the task that ends with its last stream.
         self._former: dict[grpc.aio.Server, asyncio.Task[None]] = {}
@@ -61,12 +61,12 @@ class Listener:
 
     async def _open(self) -> grpc.aio.Server:
         server = self._make_server()
-        address = f"{self._host}:{self._port}"
+        address, credentials = f"{self._host}:{self._port}", self._make_credentials()
         try:
-            if self._credentials is None:
+            if credentials is None:
                 self._port = server.add_insecure_port(address)
             else:
-                self._port = server.add_secure_port(address, self._credentials)
+                self._port = server.add_secure_port(address, credentials)
         except RuntimeError:
             await server.stop(None)
             raise

@@ -95,14 +95,14 @@ class Reloader:
         """Look after this too. Before `run`."""
         self._watched.append(watched)
 
-    async def run(self, every_seconds: float = CHECK_SECONDS) -> None:
-        """Look at the files every so many seconds, and when `reload` is called; until cancelled.
+    async def run(self) -> None:
+        """Look at the files every `CHECK_SECONDS`, and when `reload` is called; until cancelled.
 
         Returns at once where there is nothing to look at.
         """
         while self._watched:
             with suppress(asyncio.TimeoutError):
-                await asyncio.wait_for(self._asked.wait(), every_seconds)
+                await asyncio.wait_for(self._asked.wait(), CHECK_SECONDS)
             is_asked = self._asked.is_set()
             self._asked.clear()
             for watched in self._watched:

@@ -66,6 +66,19 @@ def addresses() -> list[str]:
     return [ip for ip in found if not ip.startswith(("127.", "169.254."))]
 
 
+def invitations(port: int, client_flags: str) -> list[str]:
+    """Return what to type on another machine, a line for each of this one's addresses.
+
+    `client_flags`: what the client needs beside the address, with a space before it.
+    """
+    text = _("From another machine: {command} {address}:{port}")
+    command = client_command()
+    return [
+        text.format(command=command, address=address, port=port) + client_flags
+        for address in addresses()
+    ]
+
+
 def client_command() -> str:
     """Return how the client is started where the server was started like this."""
     is_package = Path(sys.argv[0]).stem == "chat-server"

@@ -46,7 +46,13 @@ def read_flags(arguments: Sequence[str]) -> Namespace:
     add("--backup", help=_("copy the log into this new file and end; a server may be running"))
     add("--check", action="store_true", default=False, help=_("look for damage in the log and end"))
     add("--quiet", action="store_true", default=False, help=_("do not show the conversation"))
-    add("--tls-cert", help=_("certificate chain (PEM): listen with TLS"))
+    add(
+        "--tls",
+        action="store_true",
+        default=False,
+        help=_("encrypt, with a certificate that is made once, beside the log"),
+    )
+    add("--tls-cert", help=_("certificate chain (PEM) to encrypt with, instead of a self-made one"))
     add("--tls-key", help=_("private key of the certificate (PEM)"))
     add("--token-file", help=_("file with the token that clients must show (or CHAT_TOKEN)"))
     return parser.read()

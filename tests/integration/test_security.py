@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
-import ipaddress
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,10 +9,7 @@ from pathlib import Path
 
 import grpc
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
+from certificates import make_authority, make_pair
 from support import (
     Program,
     RunningServer,
@@ -26,12 +21,12 @@ from support import (
 )
 
 from chat.cli import credentials as security
+from chat.cli.certificate_files import read_pair
 from chat.protocol.errors import ConfigError
 from chat.protocol.metadata import bearer
 
 TOKEN = "correct-horse-battery"
 REFUSED = (grpc.StatusCode.UNAUTHENTICATED, "TOKEN_INVALID")
-DAY = datetime.timedelta(days=1)
 
 
 @dataclass(frozen=True)
@@ -45,49 +40,11 @@ class Certificates:
 
 def make_certificates(folder: Path, host: str = "localhost") -> Certificates:
     """Write an authority and a certificate for `host`, both on P-256, valid around now."""
-    ca_key = ec.generate_private_key(ec.SECP256R1())
-    ca_name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "chat test authority")])
-    ca = (
-        builder(ca_name, ca_name, ca_key.public_key())
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(ca_key, hashes.SHA256())
-    )
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, host)])
-    names = [x509.DNSName(host), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
-    cert = (
-        builder(name, ca_name, key.public_key())
-        .add_extension(x509.SubjectAlternativeName(names), critical=False)
-        .sign(ca_key, hashes.SHA256())
-    )
-    folder.mkdir(exist_ok=True)
-    (folder / "ca.pem").write_bytes(ca.public_bytes(serialization.Encoding.PEM))
-    (folder / "cert.pem").write_bytes(cert.public_bytes(serialization.Encoding.PEM))
-    (folder / "key.pem").touch(0o600)
-    (folder / "key.pem").write_bytes(
-        key.private_bytes(
-            serialization.Encoding.PEM,
-            serialization.PrivateFormat.PKCS8,
-            serialization.NoEncryption(),
-        )
-    )
-    return Certificates(*(str(folder / name) for name in ("ca.pem", "cert.pem", "key.pem")))
-
-
-def builder(
-    subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicKey
-) -> x509.CertificateBuilder:
-    """Return what both certificates have in common."""
-    now = datetime.datetime.now(datetime.timezone.utc)
-    return (
-        x509.CertificateBuilder()
-        .subject_name(subject)
-        .issuer_name(issuer)
-        .public_key(key)
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - DAY)
-        .not_valid_after(now + DAY)
-    )
+    authority = make_authority()
+    cert, key = make_pair(host, issuer=authority).write(folder)
+    ca = folder / "ca.pem"
+    ca.write_bytes(authority.pem)
+    return Certificates(str(ca), cert, key)
 
 
 @pytest.fixture(scope="module")
@@ -420,7 +377,7 @@ def test_secret_that_others_can_read_is_told(
     for path in (token, key):
         path.chmod(mode)
     assert security.read_token(str(token)) == TOKEN
-    assert security.server_credentials(ours.cert, str(key)) is not None
+    assert read_pair(ours.cert, str(key)).key == key.read_bytes()
     told = [
         f"chmod 600 {path}" in text
         for path, text in zip((token, key), caplog.messages, strict=False)

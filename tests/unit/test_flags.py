@@ -36,6 +36,7 @@ SERVER_FLAGS: list[tuple[str, str, Any, Any]] = [
     ("--backup", "copy.db", "copy.db", None),
     ("--check", "", True, False),
     ("--quiet", "", True, False),
+    ("--tls", "", True, False),
     ("--tls-cert", "cert.pem", "cert.pem", None),
     ("--tls-key", "key.pem", "key.pem", None),
     ("--token-file", "token", "token", None),

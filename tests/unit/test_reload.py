@@ -12,6 +12,7 @@ import pytest
 from rooms import bounded
 
 from chat.protocol.errors import UsageError
+from chat.server import reload
 from chat.server.reload import Reloader, Watched
 
 
@@ -93,12 +94,15 @@ async def test_any_of_several_files(path: Path, tmp_path: Path) -> None:
     assert watched.value == "one?!"
 
 
-async def test_files_are_looked_at_by_themselves(path: Path) -> None:
+async def test_files_are_looked_at_by_themselves(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """As long as it runs."""
+    monkeypatch.setattr(reload, "CHECK_SECONDS", 0.01)
     changed = asyncio.Event()
     reloader = Reloader()
     reloader.add(Watched(load, str(path), on_change=lambda value: changed.set()))
-    running = asyncio.create_task(reloader.run(every_seconds=0.01))
+    running = asyncio.create_task(reloader.run())
     path.write_text("another one")
     await bounded(changed.wait())
     running.cancel()
@@ -123,13 +127,14 @@ def hangup() -> Iterator[None]:
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGHUP")
 @pytest.mark.usefixtures("hangup")
-async def test_hangup_reads_all_again_at_once(path: Path) -> None:
+async def test_hangup_reads_all_again_at_once(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Changed or not."""
+    monkeypatch.setattr(reload, "CHECK_SECONDS", 3600)
     values: asyncio.Queue[str] = asyncio.Queue()
     reloader = Reloader()
     reloader.add(Watched(load, str(path), on_change=values.put_nowait))
     reloader.watch_signal()
-    running = asyncio.create_task(reloader.run(every_seconds=3600))
+    running = asyncio.create_task(reloader.run())
     for text in ("one", "two"):
         path.write_text(text)
         signal.raise_signal(signal.SIGHUP)

@@ -22,6 +22,8 @@ class FakeServer:
     """Starts and stops, and notes of what and how it was made."""
 
     made: list[FakeServer] = []
+    certificate = None
+    client_flags = ""
 
     def __init__(self, flags: Namespace, *show: Any) -> None:
         self.show = show

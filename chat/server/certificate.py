@@ -1,0 +1,86 @@
+"""The certificate that the server listens with, replaced without a restart when its files change.
+
+gRPC asks in threads of its own, at each handshake, whether there is another one by now
+(`grpc.dynamic_ssl_server_credentials`); open streams go on with the one that they began with. TLS
+is 1.2 or 1.3: gRPC has no older ones.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import grpc
+
+from chat.cli.certificate_files import CertificatePair, read_pair
+from chat.cli.i18n import _
+from chat.protocol.errors import UsageError
+from chat.protocol.proof import LIFETIME_SECONDS
+from chat.server.reload import Watched
+
+
+class ServerCertificate:
+    """A certificate chain and its key, in two files (PEM). Raises `UsageError`.
+
+    `watched`: for a `Reloader`. `clock`: seconds, monotonic. What there is now is replaced in the
+    event loop, and may be read in any thread.
+    """
+
+    def __init__(self, cert: str, key: str, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self.watched = Watched(read_pair, cert, key, on_change=self._take)
+        self._pair = self.watched.value
+        self._configuration = _configuration(self._pair)
+        self._previous: tuple[str, float] | None = None  # its fingerprint, and when it was replaced
+
+    def _take(self, pair: CertificatePair) -> None:
+        if pair.fingerprint != self.fingerprint:
+            self._previous = self.fingerprint, self._clock()
+        self._pair = pair
+        self._configuration = _configuration(pair)
+
+    @property
+    def fingerprint(self) -> str:
+        """The SHA-256 of the present certificate, in hex digits."""
+        return self._pair.fingerprint
+
+    def fingerprints(self) -> list[str]:
+        """Return those of the present certificate and, for as long as a proof that was made for it
+        holds, of the one before.
+        """
+        previous = self._previous
+        if previous is None or self._clock() - previous[1] > LIFETIME_SECONDS:
+            return [self.fingerprint]
+        return [self.fingerprint, previous[0]]
+
+    def credentials(self) -> grpc.ServerCredentials:
+        """Return what one gRPC server listens with; another one needs its own."""
+        handed = self._configuration
+
+        def fetch() -> grpc.ServerCertificateConfiguration | None:
+            """Return what is new since the last time, if anything is. In gRPC's threads."""
+            nonlocal handed
+            if handed is self._configuration:
+                return None
+            handed = self._configuration
+            return handed
+
+        fetcher: Any = fetch  # None is not in the stubs
+        return grpc.dynamic_ssl_server_credentials(handed, fetcher)
+
+
+def given_certificate(cert: str | None, key: str | None) -> ServerCertificate | None:
+    """Return the certificate in the files that flags name, None where they name none.
+
+    Raises `UsageError` for one that is of no use, and for half of a pair.
+    """
+    if not cert and not key:
+        return None
+    if not cert or not key:
+        raise UsageError(_("--tls-cert and --tls-key belong together: give both."))
+    return ServerCertificate(cert, key)
+
+
+def _configuration(pair: CertificatePair) -> grpc.ServerCertificateConfiguration:
+    return grpc.ssl_server_certificate_configuration([(pair.key, pair.chain)])
