@@ -30,7 +30,6 @@ with Importing():  # Ctrl-C ends it without a word meanwhile, and what is missin
 
     import chat_pb2
     import chat_pb2_grpc
-    from chat.cli import credentials
     from chat.cli.dependencies import missing_line
     from chat.cli.i18n import _
     from chat.protocol.errors import ChatError, ConfigError, UsageError
@@ -60,6 +59,7 @@ with Importing():  # Ctrl-C ends it without a word meanwhile, and what is missin
     from chat.server.shutdown import Shutdown
     from chat.server.standard_services import StandardServices
     from chat.server.supervisor import ServerFailure, Supervisor
+    from chat.server.token_check import token_checks
 
 SERVICE = chat_pb2.DESCRIPTOR.services_by_name["ChatService"].full_name
 METHOD = f"/{SERVICE}/Chat"
@@ -286,7 +286,11 @@ class Server:
     ) -> None:
         self._flags = flags
         self._reloader = Reloader()  # of the files that the flags name
-        self._token = credentials.read_token(flags.token_file)
+        per_address = flags.max_per_address
+        self._admission = Admission(flags.max_clients, per_address)
+        take_turn = self._admission.take_turn
+        checks = token_checks(flags.token_file, take_turn, self._reloader)
+        self._asks_for_token = bool(checks)
         given = given_certificate(flags.tls_cert, flags.tls_key)
         try:
             self._log = open_log(flags.db, flags.retain)
@@ -295,13 +299,9 @@ class Server:
         self.certificate = given or (self._make_certificate() if flags.tls else None)
         if self.certificate is not None:
             self._reloader.add(self.certificate.watched)
-        per_address = flags.max_per_address
-        self._admission = Admission(flags.max_clients, per_address)
-        take_turn = self._admission.take_turn
         # What each call goes through, the token first.
-        token = [interceptors.TokenCheck(self._token, take_turn)] if self._token else []
         self._interceptors: list[grpc.aio.ServerInterceptor] = [
-            *token,
+            *checks,
             interceptors.MetadataCheck(take_turn),
             OtherCalls(METHOD, take_turn),
             interceptors.SharedBytes(METHOD),
@@ -337,7 +337,7 @@ class Server:
     @property
     def client_flags(self) -> str:
         """What a client must be given beside the address: each flag with a space before it."""
-        token = " --token-file {}".format(_("FILE")) if self._token else ""
+        token = " --token-file {}".format(_("FILE")) if self._asks_for_token else ""
         return (" --tls" if self.certificate else "") + token
 
     async def start(self) -> int:

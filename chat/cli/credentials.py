@@ -6,17 +6,16 @@ For server and client; knows nothing of rooms or messages.
 from __future__ import annotations
 
 import codecs
-import hmac
 import ipaddress
 import os
 import ssl
+from collections.abc import Iterator
 
 import grpc
 
 from chat.cli.certificate_files import read_file, read_pem, warn_if_others_can_read
 from chat.cli.i18n import _
 from chat.protocol.errors import UsageError
-from chat.protocol.metadata import bearer
 
 TOKEN_VARIABLE = "CHAT_TOKEN"
 MIN_TOKEN_CHARACTERS = 8
@@ -25,34 +24,47 @@ MIN_TOKEN_CHARACTERS = 8
 def read_token(path: str | None) -> str:
     """Return the token in the file `path`, else in `CHAT_TOKEN`; empty where there is none.
 
-    Raises `UsageError` for a file that cannot be read and for a token that no header can carry.
+    Raises `UsageError` for a file that cannot be read or has several, and for a token that no
+    header can carry.
     """
-    token = _text_in(path) if path else os.environ.get(TOKEN_VARIABLE, "")
-    token = token.strip()
-    if path and not token:
+    text = text_in(path) if path else os.environ.get(TOKEN_VARIABLE, "")
+    tokens = [line for _number, line in lines_in(text)]
+    if path and not tokens:
         raise UsageError(_("{path} is empty: write the token into it.").format(path=path))
-    is_sendable = token.isascii() and token.isprintable() and " " not in token
-    if token and (len(token) < MIN_TOKEN_CHARACTERS or not is_sendable):
-        raise UsageError(
-            _("A token has 8 or more ASCII characters, without spaces. Choose another one.")
-        )
+    if len(tokens) > 1:
+        sentence = _("{path} has several tokens, and a client shows one: keep its line alone.")
+        raise UsageError(sentence.format(path=path or TOKEN_VARIABLE))
+    token = tokens[0] if tokens else ""
+    if token and not is_token(token):
+        raise UsageError(token_rule())
     if path:
         warn_if_others_can_read(path)
     return token
 
 
-def _text_in(path: str) -> str:
+def lines_in(text: str) -> Iterator[tuple[int, str]]:
+    """Yield the lines of a file of tokens, without empty ones and comments, and their numbers."""
+    for number, line in enumerate(text.splitlines(), start=1):
+        if line.strip() and not line.lstrip().startswith("#"):
+            yield number, line.strip()
+
+
+def is_token(text: str) -> bool:
+    """Say whether it is long enough for a token, and a header can carry it."""
+    is_sendable = text.isascii() and text.isprintable() and " " not in text
+    return is_sendable and len(text) >= MIN_TOKEN_CHARACTERS
+
+
+def token_rule() -> str:
+    """Return what is said of anything else."""
+    return _("A token has 8 or more ASCII characters, without spaces. Choose another one.")
+
+
+def text_in(path: str) -> str:
     """Return a file's text, in UTF-8 or, as PowerShell writes it, in UTF-16; both with marks."""
     content = read_file(path)
     is_utf16 = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
     return content.decode("utf-16" if is_utf16 else "utf-8-sig", "replace")
-
-
-def is_authorized(authorization: str | bytes, token: str) -> bool:
-    """Say whether the header carries `token`; takes the same time however much of it is right."""
-    if isinstance(authorization, str):
-        authorization = authorization.encode()
-    return hmac.compare_digest(authorization, bearer(token).encode())
 
 
 def channel_credentials(ca: str | None) -> grpc.ChannelCredentials:

@@ -59,13 +59,25 @@ REASONS = {
     "REQUEST_INVALID": Reason(
         N_("the request is not understood; update the client"), "INVALID_ARGUMENT", is_final=True
     ),
-    "TOKEN_INVALID": Reason(
+    "TOKEN_MISSING": Reason(
         N_(
-            "the server asks for a token, and this is not it; ask its owner for the token"
-            " and pass it by --token-file or CHAT_TOKEN"
+            "the server asks for a token, and none was given; ask its owner for one and pass it by"
+            " --token-file or CHAT_TOKEN"
         ),
         "UNAUTHENTICATED",
         is_final=True,
+    ),
+    "TOKEN_INVALID": Reason(
+        N_(
+            "the token that was given is wrong, or no longer holds; ask the owner of the server for"
+            " the right one and pass it by --token-file or CHAT_TOKEN"
+        ),
+        "UNAUTHENTICATED",
+        is_final=True,
+    ),
+    "TOO_MANY_GUESSES": Reason(
+        N_("too many wrong tokens have come from this address; try again in a minute"),
+        "RESOURCE_EXHAUSTED",
     ),
     "NAME_OWNED": Reason(
         N_("this name belongs to somebody else, or looks like one that does; choose another one"),

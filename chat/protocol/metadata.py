@@ -7,7 +7,7 @@ make one into metadata and the other out of them; neither knows gRPC.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -143,6 +143,12 @@ class Greeting:
 def bearer(token: str) -> str:
     """Return the value of `authorization` for `token` (RFC 6750)."""
     return f"Bearer {token}"
+
+
+def session_in(metadata: Mapping[str, str | bytes]) -> str:
+    """Return the session in a request's metadata, empty where there is none that could be one."""
+    session = metadata.get(SESSION, "")
+    return session if isinstance(session, str) and _SESSION.fullmatch(session) else ""
 
 
 def _text(metadata: dict[str, str | bytes], key: str, reason: str = "REQUEST_INVALID") -> str:

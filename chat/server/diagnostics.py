@@ -11,6 +11,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable
+from contextvars import ContextVar
 from pathlib import Path
 from typing import TextIO
 
@@ -19,6 +20,8 @@ MAX_LINE_CHARACTERS = 300
 # What gRPC tells of metadata that is no text, and of clients that went while they were written to:
 # the first is told by `interceptors.py`, with who sent it; the second is nothing to tell.
 GRPC_LOGGER = "grpc._cython.cygrpc"
+# The name of the token by which the stream came in that a line is about; set for all its tasks.
+token_name: ContextVar[str] = ContextVar("token_name", default="")
 NOISE = ("Invalid encoding on", "ExecuteBatchError raised in core", "Aborting method")
 
 
@@ -53,6 +56,8 @@ class OneLine(logging.Formatter):
         text = record.getMessage().partition("\n")[0]
         if record.exc_info and record.exc_info[1] is not None:
             text = f"{text}: {describe(record.exc_info[1])}"
+        if name := token_name.get():
+            text = f"[token {name}] {text}"
         line = f"{record.levelname} {record.name}: {text}"[:MAX_LINE_CHARACTERS]
         return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in line)
 

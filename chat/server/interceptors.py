@@ -1,4 +1,4 @@
-"""What happens to every call before its handler: token, metadata, shared bytes, other services.
+"""What happens to every call before its handler: sound metadata, shared bytes, refusals in turn.
 
 gRPC asks each interceptor once for each call, in the event loop.
 """
@@ -11,14 +11,9 @@ from typing import Any
 
 import grpc
 
-from chat.cli.credentials import is_authorized
 from chat.protocol.errors import ChatError
-from chat.protocol.metadata import AUTHORIZATION
 from chat.server.address import address_of
 from chat.server.status import abort
-
-# What load balancers ask, and whoever watches over the server: they have no token.
-HEALTH = "/grpc.health.v1.Health/"
 
 Details = grpc.HandlerCallDetails
 Handler = Any  # an RpcMethodHandler; its type is not public
@@ -47,40 +42,26 @@ class SharedBytes(grpc.aio.ServerInterceptor):
         return grpc.stream_stream_rpc_method_handler(handler.stream_stream)
 
 
-class TokenCheck(grpc.aio.ServerInterceptor):
-    """Refuses every call that does not carry `token`, whatever its service; but health's."""
-
-    def __init__(self, token: str, take_turn: TakeTurn) -> None:
-        self._token = token
-        self._refusing = refusing("TOKEN_INVALID", take_turn)
-
-    async def intercept_service(self, continuation: Continuation, details: Details) -> Handler:
-        """Return the handler of a call with the token, else one that refuses."""
-        metadata = dict(details.invocation_metadata or ())
-        authorization = metadata.get(AUTHORIZATION, "")
-        if details.method.startswith(HEALTH) or is_authorized(authorization, self._token):
-            return await continuation(details)
-        return self._refusing
-
-
-def refusing(reason: str, take_turn: TakeTurn, line: str = "") -> Handler:
+def refusing(reason: str, take_turn: TakeTurn, line: str) -> Handler:
     """Return a handler that refuses its calls when it is their address's turn.
 
     `line`: what is logged of whoever makes one.
     """
 
     async def refuse(_requests: object, context: Any) -> None:
-        if line:
-            _log.warning("%s %s", context.peer(), line)
-        try:
-            await take_turn(address_of(context.peer()))
-        except ChatError as error:
-            why = error.reason
-        else:
-            why = reason
-        await abort(context, ChatError(why))
+        _log.warning("%s %s", context.peer(), line)
+        await refuse_in_turn(context, reason, take_turn)
 
     return grpc.stream_stream_rpc_method_handler(refuse)
+
+
+async def refuse_in_turn(context: Any, reason: str, take_turn: TakeTurn) -> None:
+    """Refuse a call when it is its address's turn, or because too many wait for that."""
+    try:
+        await take_turn(address_of(context.peer()))
+    except ChatError as error:
+        reason = error.reason
+    await abort(context, ChatError(reason))
 
 
 class MetadataCheck(grpc.aio.ServerInterceptor):

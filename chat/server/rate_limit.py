@@ -65,6 +65,12 @@ class TokenBucket:
         self._full_at = max(self._full_at, now) + tokens / rate.per_second
         return max(0.0, self._full_at - now - rate.burst / rate.per_second)
 
+    @property
+    def seconds_to_next(self) -> float:
+        """The seconds until one may be taken without waiting."""
+        missing = (self._full_at - self._clock()) - (self._rate.burst - 1) / self._rate.per_second
+        return max(0.0, missing)
+
     def give_back(self) -> None:
         """Put one token back: what it was taken for is not done."""
         self._full_at -= 1 / self._rate.per_second

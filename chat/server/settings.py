@@ -54,5 +54,10 @@ def read_flags(arguments: Sequence[str]) -> Namespace:
     )
     add("--tls-cert", help=_("certificate chain (PEM) to encrypt with, instead of a self-made one"))
     add("--tls-key", help=_("private key of the certificate (PEM)"))
-    add("--token-file", help=_("file with the token that clients must show (or CHAT_TOKEN)"))
+    add(
+        "--token-file",
+        help=_(
+            "file with the tokens that open the server, as NAME:TOKEN lines (or one in CHAT_TOKEN)"
+        ),
+    )
     return parser.read()

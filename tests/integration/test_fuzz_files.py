@@ -37,6 +37,7 @@ from chat.client.settings import session_options
 from chat.protocol.errors import ChatError, ConfigError
 from chat.server.log.base import LogError
 from chat.server.settings import read_flags as read_server_flags
+from chat.server.tokens import read_tokens
 
 Code = grpc.StatusCode
 
@@ -81,6 +82,8 @@ def test_any_token_file(tmp_path: Path, content: bytes) -> None:
         assert "\n" not in str(refusal)
     else:
         assert token.isascii() and token.isprintable()
+    with suppress(ConfigError):
+        assert read_tokens(str(path))
 
 
 @cases(30)

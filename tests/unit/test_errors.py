@@ -57,6 +57,7 @@ def test_only_what_cannot_get_better_is_final() -> None:
         "MESSAGE_TOO_LONG",
         "REQUEST_INVALID",
         "TOKEN_INVALID",
+        "TOKEN_MISSING",
         "PROOF_INVALID",
         "SESSION_REPLACED",
         "NOT_A_CHAT",

@@ -11,7 +11,7 @@ from rooms import FakeContext
 
 from chat.protocol.errors import ChatError
 from chat.protocol.metadata import JoinRequest
-from chat.server.interceptors import MetadataCheck, SharedBytes, TokenCheck
+from chat.server.interceptors import MetadataCheck, SharedBytes
 
 METHOD = "/ChatService/Chat"
 OTHER = "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo"
@@ -58,32 +58,6 @@ async def test_bytes_of_the_chat_are_handed_on_as_they_are() -> None:
 
 
 @pytest.mark.parametrize(
-    ("method", "authorization", "is_let_in"),
-    [
-        (METHOD, "Bearer secret", True),
-        (METHOD, "Bearer other", False),
-        (METHOD, None, False),
-        (OTHER, None, False),
-        ("/grpc.health.v1.Health/Check", None, True),
-        ("/grpc.health.v1.Health/Watch", None, True),
-    ],
-)
-async def test_token_opens_every_service(
-    method: str, authorization: str | None, is_let_in: bool
-) -> None:
-    """Health alone needs none."""
-    made: Any = grpc.stream_stream_rpc_method_handler(behaviour)
-    metadata = {} if authorization is None else {"authorization": authorization}
-    handler = await intercepted(TokenCheck("secret", at_once), made, method, **metadata)
-    assert (handler is made) is is_let_in
-    if not is_let_in:
-        call = context()
-        with pytest.raises(grpc.aio.AbortError):
-            await handler.stream_stream(None, call)
-        assert call.status == (grpc.StatusCode.UNAUTHENTICATED, "TOKEN_INVALID")
-
-
-@pytest.mark.parametrize(
     ("metadata", "is_let_in"),
     [
         ({}, True),
@@ -108,16 +82,10 @@ async def test_metadata_are_text(
         assert call.peer() in line and len(line) < 200
 
 
-@pytest.mark.parametrize(
-    ("check", "metadata"),
-    [(TokenCheck("secret", never), {}), (MetadataCheck(never), {"k": "\xff"})],
-)
-async def test_refusal_waits_for_the_turn_of_its_address(
-    check: Any, metadata: dict[str, Any]
-) -> None:
+async def test_refusal_waits_for_the_turn_of_its_address() -> None:
     """Who is not even let wait is told that instead."""
     made: Any = grpc.stream_stream_rpc_method_handler(behaviour)
-    handler = await intercepted(check, made, METHOD, **metadata)
+    handler = await intercepted(MetadataCheck(never), made, METHOD, k="\xff")
     call = context()
     with pytest.raises(grpc.aio.AbortError):
         await handler.stream_stream(None, call)
