@@ -119,6 +119,23 @@ REASONS = {
         N_("the person it was for has not come back, and may not have read it; tell them later")
     ),
     "NOT_IN_ROOM": Reason(N_("you are not in this room; enter it first, with /join")),
+    "ROOM_CLOSED": Reason(
+        N_("this room is closed; ask somebody who is in it for an invitation by its owner"),
+        "PERMISSION_DENIED",
+        is_final=True,
+    ),
+    "NOT_ROOM_OWNER": Reason(
+        N_(
+            "only its owner may do this: whoever is the first in a room, under a name of their"
+            " own, can close it, and then invite people and open it"
+        )
+    ),
+    "TOO_MANY_CLOSED": Reason(
+        N_("you have closed 100 rooms already; use one of them, and invite other people")
+    ),
+    "TOO_MANY_GUESTS": Reason(
+        N_("a closed room has at most 200 people, invited or inside; use another room as well")
+    ),
     "TOO_MANY_ROOMS": Reason(N_("you are in 20 rooms already; leave one first, with /part")),
     "HISTORY_GONE": Reason(N_("some messages sent since you were last here are no longer kept")),
     "LOG_REWOUND": Reason(

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from chat_pb2 import (
     KIND_ACTION,
+    KIND_CLOSED,
     KIND_ENTERED,
     KIND_EXITED,
+    KIND_INVITED,
     KIND_JOINED,
     KIND_LEFT,
+    KIND_OPENED,
     KIND_PRESENT,
     KIND_RENAMED,
     KIND_UNSPECIFIED,
@@ -19,3 +22,5 @@ SAID = (KIND_UNSPECIFIED, KIND_ACTION)
 PRESENCE = (KIND_JOINED, KIND_LEFT, KIND_RENAMED, KIND_PRESENT)
 # Being in one room more, or less.
 MOVES = (KIND_ENTERED, KIND_EXITED)
+# Who may enter a room.
+DOORS = (KIND_CLOSED, KIND_OPENED, KIND_INVITED)

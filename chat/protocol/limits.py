@@ -31,6 +31,13 @@ DEFAULT_HISTORY = 20
 MAX_HISTORY = 1000
 # Rooms that one client is in at a time.
 MAX_ROOMS = 20
+# Closed rooms of one owner, those among them that are open again and in which something was said
+# meanwhile that is still kept for its guests. A record each, in memory too.
+MAX_CLOSED_ROOMS = 100
+# Guests of a closed room: as many as see each other come and go.
+MAX_GUESTS = 200
+# A closed room that nobody has used for so long opens by itself, or names of rooms would run out.
+UNUSED_ROOM_SECONDS = 90 * 86_400.0
 # How long the name of a client whose connection was lost is held for its session.
 HELD_SECONDS = 60.0
 # In a larger room comings and goings would drown the conversation: they are not told.

@@ -158,6 +158,13 @@ class Directory:
             del self._by_look[look]
 
 
+def asking_person(name: str, session: str, owner: str) -> Person:
+    """Return who asks to come in, before it has the name."""
+    person = Person(name, session, identity_of(session) if session else new_identity())
+    person.owner = owner
+    return person
+
+
 def identity_of(session: str) -> str:
     """Return who a session is for the log: a hash, since the session itself is a secret."""
     return INBOX_MARK + hashlib.sha256(session.lower().encode()).hexdigest()[:32]

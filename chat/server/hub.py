@@ -20,7 +20,14 @@ from chat.protocol.limits import (
 from chat.protocol.metadata import Greeting, JoinRequest
 from chat.protocol.names import check_name, check_room, name_key
 from chat.server.admission import places_of_address
-from chat.server.directory import Directory, Person, identity_of, new_identity
+from chat.server.closed_rooms import ClosedRooms, tell_invitations
+from chat.server.directory import (
+    Directory,
+    Person,
+    asking_person,
+    identity_of,
+    new_identity,
+)
 from chat.server.encoding import Backlog, Delivery, cut
 from chat.server.held_names import HeldNames
 from chat.server.log.base import Entry, Log, Missing, Place
@@ -28,7 +35,7 @@ from chat.server.member import Member
 from chat.server.ownership import Owners
 from chat.server.rate_limit import RateLimits
 from chat.server.records import HOLDER, Holder
-from chat.server.replay import PageBudget, readable
+from chat.server.replay import PageBudget
 from chat.server.room import Room, is_inbox
 from chat.server.subscription import Subscription
 
@@ -59,6 +66,7 @@ class Hub:
         self.rooms: dict[str, Room] = {}
         self.is_stopping = False
         self.last_id = 0  # the newest log message that was broadcast
+        self.closed = ClosedRooms(log, lambda: self.last_id, self.rooms)
         self._max_clients = max_clients
         self._limits = limits or RateLimits(rate)
         self._held = HeldNames(max_clients, places_of_address(max_clients, max_per_address))
@@ -79,6 +87,7 @@ class Hub:
                 person.owner = holder.owner
                 person.inbox = holder.inbox or identity
                 self._hold(person, holder.rooms, self.last_id)
+        await self.closed.load(lambda identity: self.directory.of_identity(identity) is not None)
 
     # Coming.
 
@@ -87,8 +96,8 @@ class Hub:
 
         `address`: the peer's; empty: not known, or of no account (loopback). `owner`: who has
         proved that the name is its own. Raises `ChatError`: SHUTTING_DOWN, SERVER_FULL,
-        NAME_INVALID, NAME_TAKEN, NAME_OWNED, ROOM_INVALID, LOG_UNREADABLE. The caller must
-        `leave()` with the member, whatever happens to the stream.
+        NAME_INVALID, NAME_TAKEN, NAME_OWNED, ROOM_INVALID, ROOM_CLOSED, LOG_UNREADABLE. The
+        caller must `leave()` with the member, whatever happens to the stream.
         """
         if self.is_stopping:
             raise ChatError("SHUTTING_DOWN")
@@ -102,6 +111,7 @@ class Hub:
             name = check_name(request.user)
             self.owners.check(name, owner)
             self.directory.check_free(name, person)
+            self.closed.check(room_key, asking_person(name, request.session, owner))
             self._identify(member, person, name, request.session, owner)
         owner = member.key_owner if member.person is not None else new_identity()
         member.rate_limit = self._limits.join(owner, address)
@@ -142,6 +152,7 @@ class Hub:
             self._lose(person.member)
         if person.identity != identity:  # its owner has come with another session
             self.log.keep(HOLDER, person.identity, None)
+            self.closed.forget(person)
             self.directory.adopt(person, identity, session)
         if person.name != name:
             self._vanish(person)
@@ -185,18 +196,20 @@ class Hub:
         (place,) = member.rooms.values()
         inbox_id = request.inbox if member.is_multiroom else member.person.inbox_seen_id
         wishes = [(place.room.key, request.after), (member.inbox.room.key, inbox_id)]
-        places = await readable(self.log.find_places(wishes, request.generation, member.history))
+        generation = request.generation
+        places = await self.closed.find_places(member.person, wishes, generation, member.history)
         if places[1].missing is Missing.REWOUND:
             places[1] = Place(0, Missing.REWOUND)  # rather twice than not at all
         self.open(member, place, places[0])
         self.open(member, member.inbox, places[1])
 
     def enter(self, member: Member, room_key: str) -> Subscription:
-        """Put the member into a room; a full one hears nothing of it before `open()`.
+        """Put the member, who may enter, into a room; a full one hears nothing before `open()`.
 
         The others are told, unless it was expected back there.
         """
         room = self._room(room_key)
+        self.closed.enter(room, member.person)
         place = Subscription(room)
         place.has_gap = place.is_behind = member.is_full
         room.members[member] = member.rooms[room_key] = place
@@ -355,6 +368,7 @@ class Hub:
     def _remove(self, person: Person) -> None:
         self._vanish(person)
         self._held.discard(person)
+        self.closed.forget(person)
         person.member = None  # else the two would keep each other until cycles are collected
         self.directory.remove(person)
         if person.session:
@@ -376,6 +390,7 @@ class Hub:
 
     def _forget_if_empty(self, room: Room) -> None:
         if room.is_empty and self.rooms.get(room.key) is room:
+            self.closed.note_use(room.key)
             del self.rooms[room.key]
 
     # What the log has committed.
@@ -396,6 +411,7 @@ class Hub:
                 if room is not None:
                     room.last_id = delivery.last_id
                 yield key, room, delivery
+        yield from tell_invitations(entries, self.rooms)
 
     def answer(self, entry: Entry) -> None:
         """Tell the sender what became of its message, where the broadcast itself does not."""
@@ -409,6 +425,8 @@ class Hub:
             self.echo_again(member, entry.room, entry.message, entry.said)
         elif is_inbox(entry.room):
             self._echo_private(member, entry)
+        elif entry.room not in member.rooms:  # whose door it is, and who is elsewhere
+            member.queue.put_answer(Delivery([entry.message]).without_ids())
         member.mark_committed()
 
     def _echo_private(self, member: Member, entry: Entry) -> None:
@@ -438,12 +456,13 @@ class Hub:
             return
         assert member.person is not None
         place = next((place for place in member.places() if place.room.key == room), None)
-        if place is None and not member.person.session:
+        may_hear = self.closed.may_hear(room, member.person, message.id)
+        if not may_hear or (place is None and not member.person.session):
             # Somebody else may have had the name then, and have written privately.
             said.sent_at.CopyFrom(message.sent_at)
             message = said
         echo = Delivery([message])
-        if place is None or place.hides_ids:
+        if place is None or place.hides_ids or not may_hear:
             member.queue.put_answer(echo.without_ids())
         elif message.id <= place.seen_id:
             member.queue.put_answer(echo)

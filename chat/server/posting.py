@@ -12,7 +12,7 @@ from heapq import nsmallest
 
 import chat_pb2
 from chat.protocol.errors import ChatError
-from chat.protocol.kinds import MOVES, SAID
+from chat.protocol.kinds import DOORS, MOVES, SAID
 from chat.protocol.limits import (
     MAX_HISTORY,
     MAX_KEY_CHARACTERS,
@@ -21,6 +21,7 @@ from chat.protocol.limits import (
 )
 from chat.protocol.names import COMMON_ROOM, check_name, check_room, name_key
 from chat.protocol.text import check_message
+from chat.server.doors import Doors
 from chat.server.encoding import Delivery
 from chat.server.hub import Hub
 from chat.server.log.base import Entry
@@ -51,6 +52,7 @@ class Posting:
         # Whose turn it is to be answered at length. A part is a hundred writes to a client that
         # takes no batches: those of many at once would be between anybody else's words.
         self._answering = asyncio.Semaphore(1)
+        self._doors = Doors(hub, self._append, self._was_said)
         self._wishes: dict[int, Callable[[Member, Message], Awaitable[None]]] = {
             chat_pb2.KIND_UNSPECIFIED: self._say,
             chat_pb2.KIND_ACTION: self._say,
@@ -60,6 +62,7 @@ class Posting:
             chat_pb2.KIND_EXITED: self._exit,
             chat_pb2.KIND_HISTORY: self._tell_history,
             chat_pb2.KIND_ROOMS: self._tell_rooms,
+            **dict.fromkeys(DOORS, self._see_to_door),
         }
 
     async def post(self, member: Member, message: Message) -> None:
@@ -149,12 +152,14 @@ class Posting:
             self._hub.echo_again(member, *found, said)
         return found is not None
 
-    async def _append(self, member: Member, room: str, accepted: Message) -> None:
+    async def _append(self, member: Member, room: str, accepted: Message) -> Entry:
         member.uncommitted += 1
-        self._hub.log.append(Entry(room, member.key_owner, accepted, member))
+        entry = Entry(room, member.key_owner, accepted, member)
+        self._hub.log.append(entry)
         # Else one who sends all it can fills the log's queue, and everybody waits behind it.
         await member.wait_committed(MAX_UNCOMMITTED)
         await self._hub.log.wait_for_space()
+        return entry
 
     # Names.
 
@@ -183,15 +188,15 @@ class Posting:
             return
         if len(member.rooms) >= MAX_ROOMS:
             raise ChatError("TOO_MANY_ROOMS")
+        self._hub.closed.check(key, member.person)
         place = self._hub.enter(member, key)
         wish = (key, message.id if count is None else None)
         # What it has seen of a room in this very stream it has seen in this opening of the log.
         is_seen_here = key in member.left
         generation = self._hub.log.generation if is_seen_here else member.generation
         wished = member.history if count is None else count
-        finding = self._hub.log.find_places([wish], generation, wished)
         try:
-            (start,) = await readable(finding)
+            (start,) = await self._hub.closed.find_places(member.person, [wish], generation, wished)
         except ChatError:
             if not place.has_ended:
                 self._hub.exit(member, place)
@@ -213,11 +218,14 @@ class Posting:
             raise ChatError("SHUTTING_DOWN")
         _echo(member, message, place.room.key)
 
+    async def _see_to_door(self, member: Member, message: Message) -> None:
+        await self._doors.post(member, message, _asked_room(member, message))
+
     # What is asked.
 
     async def _tell_who(self, member: Member, message: Message) -> None:
-        asked = name_key(check_room(message.room))
-        key = asked or _place_of(member, "").room.key
+        key = _asked_room(member, message)
+        self._hub.closed.check(key, member.person)
         room = self._hub.rooms.get(key)
         if room is not None:
             await self._answer(member, room.list_names())
@@ -226,7 +234,9 @@ class Posting:
             member.queue.put_answer(Delivery([end]))
 
     async def _tell_rooms(self, member: Member, message: Message) -> None:
-        rooms = [(-room.people, room.key) for room in self._hub.rooms.values() if not room.is_inbox]
+        known = (room for room in self._hub.rooms.values() if not room.is_inbox)
+        admits = self._hub.closed.admits
+        rooms = [(-r.people, r.key) for r in known if admits(r.key, member.person)]
         kind = chat_pb2.KIND_ROOMS
         answer = [
             Message(kind=kind, room=key, message=str(-people))
@@ -257,6 +267,7 @@ class Posting:
             raise ChatError("REQUEST_INVALID")
         before = min(message.id or self._hub.last_id + 1, self._hub.last_id + 1)
         start = await readable(self._hub.log.start_of_last(key, count, before))
+        start = max(start, self._hub.closed.heard_after(key, member.person))
         member.replay.begin_history(History(key, message.key, start, before))
 
 
@@ -280,6 +291,11 @@ def _place_of(member: Member, room: str, is_exact: bool = False) -> Subscription
     if place is None:
         raise ChatError("NOT_IN_ROOM")
     return place
+
+
+def _asked_room(member: Member, message: Message) -> str:
+    """Return the key of the room that a message is about, any room; empty: as `_place_of`."""
+    return name_key(check_room(message.room)) or _place_of(member, "").room.key
 
 
 def _count_in(message: Message) -> int:

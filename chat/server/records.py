@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 # The kinds.
 HOLDER = "holder"
 OWNER = "owner"
+ROOM = "room"
 
 
 @dataclass(frozen=True)

@@ -33,14 +33,16 @@ class Room:
 
     `key`: its name without regard to case, empty: the common one. `last_id`: the newest log message
     that was broadcast here, or anywhere when it was made. `absent`: those whose connection was lost
-    and who are still expected back.
+    and who are still expected back. `founder`: who came when nobody else was here, as
+    `closed_rooms.own_id` has it.
     """
 
-    __slots__ = ("_listed", "_presence", "absent", "key", "last_id", "members")
+    __slots__ = ("_listed", "_presence", "absent", "founder", "key", "last_id", "members")
 
     def __init__(self, key: str, last_id: int) -> None:
         self.key = key
         self.last_id = last_id
+        self.founder = ""
         self.members: dict[Member, Subscription] = {}  # in the order of their coming
         self.absent: dict[Person, None] = {}
         self._presence: Presence[Member] | None = None
@@ -56,6 +58,16 @@ class Room:
     def is_empty(self) -> bool:
         """Whether nobody is here, or expected back."""
         return not self.members and not self.absent
+
+    def persons(self) -> list[Person]:
+        """Return everybody who has a name, those expected back included."""
+        here = [member.person for member in self.members if member.person is not None]
+        return [*here, *self.absent]
+
+    def has_others(self, person: Person | None) -> bool:
+        """Say whether somebody else is here, or expected back."""
+        is_other_here = any(member.person is not person for member in self.members)
+        return is_other_here or any(other is not person for other in self.absent)
 
     def names(self) -> list[str]:
         """Return who is here: everybody who has a name, those expected back included."""
@@ -97,15 +109,15 @@ class Room:
         Not in a room that is so large that comings and goings would drown the conversation.
         """
         if self._presence is None:
-            self._presence = Presence(self._tell)
+            self._presence = Presence(self.tell)
         if self._is_large:
             self._presence.forget()
         else:
             event.room = self.key
             self._presence.announce(event, exclude)
 
-    def _tell(self, event: chat_pb2.Message, exclude: Member | None) -> None:
-        """Tell an event outside the log."""
+    def tell(self, event: chat_pb2.Message, exclude: Member | None) -> None:
+        """Tell an event outside the log to every full client but `exclude`, as `announce` does."""
         if self._is_large:
             return
         delivery = Delivery([event])

@@ -52,6 +52,7 @@ def test_only_what_cannot_get_better_is_final() -> None:
         "NAME_TAKEN",
         "NAME_OWNED",
         "NAME_INVALID",
+        "ROOM_CLOSED",
         "ROOM_INVALID",
         "MESSAGE_INVALID",
         "MESSAGE_TOO_LONG",

@@ -29,7 +29,14 @@ def message_of(row: Sequence[Any]) -> chat_pb2.Message:
         kind=kind,
         to=addressee,
         sealed=sealed or b"",
-        room="" if addressee else room,
+        room=_room_of(room, kind, text, addressee),
     )
     stamp(message, message_id, sent_at)
     return message
+
+
+def _room_of(room: str, kind: int, text: str, addressee: str) -> str:
+    """Return what a message says of its room: an inbox is none; an invitation says which it is."""
+    if kind == chat_pb2.KIND_INVITED:
+        return text
+    return "" if addressee else room
