@@ -118,6 +118,9 @@ REASONS = {
     "NOT_READ": Reason(
         N_("the person it was for has not come back, and may not have read it; tell them later")
     ),
+    "KEY_UNKNOWN": Reason(
+        N_("this name has another key by now, or none; nothing was sent; send it again")
+    ),
     "NOT_IN_ROOM": Reason(N_("you are not in this room; enter it first, with /join")),
     "ROOM_CLOSED": Reason(
         N_("this room is closed; ask somebody who is in it for an invitation by its owner"),
@@ -162,6 +165,32 @@ REASONS = {
     ),
     "KEY_INVALID": Reason(
         N_("a key has at most 256 characters, and each message one of its own; choose another one"),
+        is_local=True,
+    ),
+    "KEY_CHANGED": Reason(
+        N_(
+            "the key of this name is not the one that you know; compare it with /key NAME, and"
+            " accept it with /key NAME accept"
+        ),
+        is_local=True,
+    ),
+    "KEY_BROKEN": Reason(
+        N_("the server gives no valid key for this name; ask its owner what is wrong"),
+        is_local=True,
+    ),
+    "NO_OWN_KEY": Reason(
+        N_("you have no key on this server; it takes TLS and a name of your own"), is_local=True
+    ),
+    "TOO_MANY_KEYS": Reason(
+        N_("a thousand keys of this server are known already, and no more are kept"),
+        is_local=True,
+    ),
+    "SEAL_INVALID": Reason(N_("it is damaged, or is not from this person to you"), is_local=True),
+    "SEAL_OTHER_KEY": Reason(
+        N_("it is sealed for another key than yours on this machine"), is_local=True
+    ),
+    "SEALING_MISSING": Reason(
+        N_("PyNaCl, which seals private messages, is not installed; type: pip install PyNaCl"),
         is_local=True,
     ),
     "CLOSED": Reason(N_("the conversation is over"), is_local=True),

@@ -14,6 +14,11 @@ MAX_MESSAGE_BYTES = 8192
 MAX_KEY_CHARACTERS = 256
 # The key of a message that cannot be decoded as a whole, in bytes: a longer one is none of ours.
 MAX_BROKEN_KEY_BYTES = 1 << 10
+# What is sealed has a length in these steps, so that its own says little.
+SEAL_STEP_BYTES = 256
+# A sealed message: the longest text with its names, its key, the time and the padding take 38
+# steps; keys, a signature, the nonce and the tag take the rest.
+MAX_SEALED_BYTES = 202 + 38 * SEAL_STEP_BYTES
 # One gRPC message to the server, unpacked: one `Message` with every field at its longest fits.
 MAX_RECEIVE_BYTES = 64 << 10
 # Streams on one connection at a time.

@@ -37,6 +37,7 @@ from chat.server.rate_limit import RateLimits
 from chat.server.records import HOLDER, Holder
 from chat.server.replay import PageBudget
 from chat.server.room import Room, is_inbox
+from chat.server.sealed import Bundles
 from chat.server.subscription import Subscription
 
 # What was written to a connection so long before its loss was noticed may not have arrived.
@@ -62,6 +63,7 @@ class Hub:
         self.log = log
         self.directory = Directory()
         self.owners = Owners(log)
+        self.bundles = Bundles(log, self.owners)
         self.members: set[Member] = set()
         self.rooms: dict[str, Room] = {}
         self.is_stopping = False
@@ -77,6 +79,7 @@ class Hub:
         """Find out where the log ends, and whose names are held; before anybody joins."""
         self.last_id = await self.log.last_id()
         await self.owners.load()
+        await self.bundles.load()
         for identity, text in (await self.log.records(HOLDER)).items():
             try:
                 holder = Holder.from_text(text)

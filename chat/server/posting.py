@@ -63,6 +63,7 @@ class Posting:
             chat_pb2.KIND_HISTORY: self._tell_history,
             chat_pb2.KIND_ROOMS: self._tell_rooms,
             **dict.fromkeys(DOORS, self._see_to_door),
+            chat_pb2.KIND_KEY: self._take_key,
         }
 
     async def post(self, member: Member, message: Message) -> None:
@@ -98,7 +99,7 @@ class Posting:
     # What is said.
 
     async def _post_plain(self, member: Member, message: Message) -> None:
-        if message.to or message.kind != chat_pb2.KIND_UNSPECIFIED:
+        if message.to or message.sealed or message.kind != chat_pb2.KIND_UNSPECIFIED:
             # Taken for a common message, a private one would be told to everybody.
             raise ChatError("REQUEST_INVALID")
         if not message.message or message.message.isspace():
@@ -115,11 +116,15 @@ class Posting:
 
     async def _say(self, member: Member, message: Message) -> None:
         said = Message(user=member.name, key=message.key, kind=message.kind)
-        said.message = check_message(message.message)
+        if message.sealed:
+            said.sealed = self._hub.bundles.check_form(message)
+        else:
+            said.message = check_message(message.message)
         if message.to:
             if message.kind != chat_pb2.KIND_UNSPECIFIED:
                 raise ChatError("REQUEST_INVALID")
-            await self._say_privately(member, said, message.to)
+            if not (said.sealed and await self._is_sealed_in_vain(member, said, message.to)):
+                await self._say_privately(member, said, message.to)
             return
         try:
             said.room = _place_of(member, message.room).room.key
@@ -142,6 +147,17 @@ class Posting:
             raise ChatError("USER_UNREACHABLE")
         said.to = reader.name
         await self._append(member, reader.inbox, said)
+
+    async def _is_sealed_in_vain(self, member: Member, said: Message, to: str) -> bool:
+        """Raise where nobody could open it; say whether it was said when somebody could."""
+        try:
+            self._hub.bundles.check_reader(member, to, said.sealed)
+        except ChatError:
+            said.to = to[:MAX_RAW_NAME_CHARACTERS]
+            if not await self._was_said(member, said):
+                raise
+            return True
+        return False
 
     async def _was_said(self, member: Member, said: Message) -> bool:
         """Answer a key that was appended before, although the one it was for has gone since."""
@@ -259,6 +275,9 @@ class Posting:
             async with self._answering if is_quick else nullcontext():
                 member.queue.put_answer(part)
                 is_quick = is_quick and await _is_soon(member.queue.wait_answered())
+
+    async def _take_key(self, member: Member, message: Message) -> None:
+        self._hub.bundles.answer(member, message)
 
     async def _tell_history(self, member: Member, message: Message) -> None:
         key = _place_of(member, message.room).room.key

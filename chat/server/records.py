@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass
 HOLDER = "holder"
 OWNER = "owner"
 ROOM = "room"
+BUNDLE = "bundle"  # what is sealed for an owned name is sealed by it; base64
 
 
 @dataclass(frozen=True)

@@ -71,12 +71,19 @@ def test_what_the_client_finds_out_by_itself_has_no_status() -> None:
     local = {reason for reason, row in REASONS.items() if row.is_local}
     assert local == {
         "CLOSED",
+        "KEY_BROKEN",
+        "KEY_CHANGED",
         "KEY_INVALID",
         "LAST_ROOM",
+        "NO_OWN_KEY",
         "NOT_A_CHAT",
         "NOT_CONNECTED",
         "PLAIN_SERVER",
+        "SEALING_MISSING",
+        "SEAL_INVALID",
+        "SEAL_OTHER_KEY",
         "SERVER_SILENT",
+        "TOO_MANY_KEYS",
         "TOO_MUCH_WAITING",
     }
     assert not any(REASONS[reason].status for reason in local)
