@@ -13,6 +13,7 @@ from chat.client.alerts import Alerts
 from chat.client.commands import Command
 from chat.client.connection_status import ConnectionStatus
 from chat.client.incoming import Incoming
+from chat.client.key_sentences import own_key_line
 from chat.client.rooms import Rooms, typed_room
 from chat.client.roster import Roster
 from chat.client.sent_lines import SentLines, quotation
@@ -61,6 +62,7 @@ class Actions:
             commands.TELL: self._tell,
             commands.REPLY: self._reply,
             commands.ME: self._me,
+            commands.KEY: self._key,
             commands.RENAME: self._rename,
             commands.IGNORE: self._ignore,
             commands.BELL: self._bell,
@@ -208,6 +210,19 @@ class Actions:
         self._check_full_server()
         self.say(argument, _typed(commands.ME, argument), is_action=True)
 
+    def _key(self, argument: str) -> None:
+        if self._session.sealing is None:
+            raise ChatError("NO_OWN_KEY")
+        name, is_accepted = _accepted(argument)
+        if not name:
+            self._terminal.show_notice(own_key_line(self._session.sealing))
+        elif not is_accepted:
+            self._check_answers()
+            self._session.ask_key(name)
+        elif not self._incoming.accept_key(name):
+            text = _("Look at the key first, with {usage}, and compare it.")
+            self._notify(text.format(usage=_typed(commands.KEY, f"[{render.shown_name(name)}]")))
+
     def _rename(self, argument: str) -> None:
         if not argument:
             self._show_usage(commands.RENAME)
@@ -290,6 +305,16 @@ class Actions:
     def _clear(self, _argument: str) -> None:
         self._terminal.clear()
         self._incoming.pages.forget_shown()
+
+
+def _accepted(argument: str) -> tuple[str, bool]:
+    """Return whose key is meant, and whether it is to be accepted; a name may be in brackets."""
+    name, bracket, rest = argument.removeprefix("[").partition("]")
+    if argument.startswith("[") and bracket:
+        return name.strip(), rest.strip().casefold() in commands.ACCEPT_WORDS
+    name, _space, word = argument.rpartition(" ")
+    is_accepted = bool(name) and word.casefold() in commands.ACCEPT_WORDS
+    return (name if is_accepted else argument).strip(), is_accepted
 
 
 def _typed(command: Command, argument: str) -> str:

@@ -40,6 +40,7 @@ from chat_pb2 import (
     KIND_ENTERED,
     KIND_EXITED,
     KIND_HISTORY,
+    KIND_KEY,
     KIND_RENAMED,
     KIND_ROOMS,
     KIND_WHO,
@@ -333,6 +334,8 @@ class App:
             session.ask_who(room, key)
         elif message.kind == KIND_ROOMS:
             session.ask_rooms(key)
+        elif message.kind == KIND_KEY:
+            session.ask_key(message.to, key)
         elif message.kind == KIND_ENTERED:
             session.enter(message.room, _number_in(message), key)
         elif message.kind == KIND_EXITED:

@@ -14,6 +14,8 @@ from chat.cli import i18n
 from chat.cli.i18n import N_, _
 
 PREFIX = "/"
+# What people may type to accept a key, whatever their language.
+ACCEPT_WORDS = frozenset({"aceitar", "accept"})
 # To what a mistyped command may have been meant for (`difflib`): two letters out of three.
 MIN_LIKENESS = 0.65
 
@@ -55,6 +57,12 @@ TELL = Command(
 REPLY = Command(("r", "reply"), N_("answer the last private message"), N_("TEXT"))
 ME = Command(
     ("eu", "me"), N_("say what you do: /me waves shows as [ana] *waves* to everybody"), N_("TEXT")
+)
+KEY = Command(
+    ("chave", "key"),
+    N_("show somebody's key and yours, to compare them; with accept, trust a key that has changed"),
+    N_("[NAME [accept]]"),
+    completes="names",
 )
 RENAME = Command(("nome", "nick"), N_("take another name"), N_("NAME"))
 MOVE = Command(
@@ -99,6 +107,7 @@ COMMANDS = (
     HISTORY,
     TELL,
     REPLY,
+    KEY,
     ME,
     RENAME,
     IGNORE,

@@ -10,6 +10,7 @@ from datetime import datetime
 from chat.cli.i18n import _, _n
 from chat.client.alerts import Alerts
 from chat.client.connection_status import ConnectionStatus
+from chat.client.key_sentences import key_lines, seal_word, sent_line
 from chat.client.pages import Page, Pages
 from chat.client.rooms import Rooms
 from chat.client.roster import Roster
@@ -19,6 +20,7 @@ from chat.client.state import Change, State
 from chat.client.ui import render
 from chat.client.ui.base import Terminal
 from chat.client.ui.render import RenderedMessage
+from chat.protocol.errors import explain
 from chat.protocol.kinds import SAID
 from chat.protocol.names import name_key
 from chat_pb2 import (
@@ -26,6 +28,7 @@ from chat_pb2 import (
     KIND_EXITED,
     KIND_HISTORY,
     KIND_JOINED,
+    KIND_KEY,
     KIND_LEFT,
     KIND_NOTICE,
     KIND_PRESENT,
@@ -86,6 +89,8 @@ class Incoming:
             self._take_rooms(message)
         elif message.kind in (KIND_ENTERED, KIND_EXITED):
             self._take_move(message)
+        elif message.kind == KIND_KEY:
+            self._take_key(message)
         elif message.kind == KIND_NOTICE:
             self._take_notice(message, typed)
         else:
@@ -109,7 +114,10 @@ class Incoming:
             self._terminal.refresh()
         is_on_screen = typed is not None and self._terminal.has_typed_lines
         is_hidden = is_on_screen and message.kind == KIND_UNSPECIFIED
-        is_hidden |= message.kind in SAID and not message.message  # it answers, and says nothing
+        if is_hidden and message.to and self._session.sealing is not None:
+            self._terminal.show_notice(sent_line(message))
+        # It answers, and says nothing.
+        is_hidden |= message.kind in SAID and not (message.message or message.sealed)
         is_ignored = self._roster.is_ignored(message.user)
         if not is_hidden and not is_ignored and not self._is_elsewhere(message):
             self._show(message)
@@ -132,13 +140,25 @@ class Incoming:
         return has_room and not self._rooms.is_current(message.room)
 
     def _show(self, message: Message) -> None:
-        rendered = render.render_message(message, self._session.name)
+        seal = seal_word(message, self._session.sealing)
+        rendered = render.render_message(self._readable(message), self._session.name, seal)
         if rendered is not None and self._is_in_other_room(message):
             rendered = render.in_room(rendered, message.room)
         if rendered is not None or not self._terminal.is_interactive:
             self._terminal.show(message, rendered or RenderedMessage())
         if message.id and not message.to:
             self.pages.note_shown(message.room, message.id)
+
+    def _readable(self, message: Message) -> Message:
+        """Return a message; in place of one that could not be opened one that says why."""
+        sealing = self._session.sealing
+        if not message.sealed or message.message or message.kind not in SAID:
+            return message
+        reason = "NO_OWN_KEY" if sealing is None else sealing.why_closed(message)
+        shown = Message()
+        shown.CopyFrom(message)
+        shown.message = explain(reason, "")
+        return shown
 
     def _note_news(self, message: Message) -> None:
         """Ring and count, where somebody says something now."""
@@ -256,6 +276,31 @@ class Incoming:
             more = ", \N{HORIZONTAL ELLIPSIS}" if len(rooms) > MAX_LISTED_ROOMS else ""
             text = _("* Rooms with people: {rooms}").format(rooms=listed + more)
             self._terminal.show_notice(text)
+
+    # Keys.
+
+    def _take_key(self, message: Message) -> None:
+        """Show the key that was asked for beside one's own."""
+        self._pass_on(message)
+        sealing = self._session.sealing
+        if self._terminal.is_interactive and sealing is not None and message.to:
+            offer = sealing.show_offer(message.to)
+            self._terminal.show_notice("\n".join(key_lines(message.to, offer, sealing)))
+
+    def accept_key(self, name: str) -> bool:
+        """Trust the key of `name` that was shown; show what came sealed with it.
+
+        False where none was shown. In the main thread.
+        """
+        assert self._session.sealing is not None
+        opened = self._session.sealing.accept(name)
+        if opened is None:
+            return False
+        text = _("* The key of {name} is accepted.")
+        self._terminal.show_notice(text.format(name=render.name_sign(name)))
+        for message in opened:
+            self._show(message)
+        return True
 
     # From room to room.
 

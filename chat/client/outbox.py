@@ -12,10 +12,11 @@ from collections import deque
 from collections.abc import Sequence
 from enum import Enum, auto
 
+from chat.client.sealing import Sealing
 from chat.protocol.errors import ChatError
 from chat.protocol.kinds import MOVES, SAID
 from chat.protocol.limits import MAX_KEY_CHARACTERS
-from chat_pb2 import KIND_UNSPECIFIED, Message
+from chat_pb2 import KIND_RENAMED, KIND_UNSPECIFIED, Message
 
 # Messages that may wait for the server's echo; whoever sends more waits.
 MAX_PENDING = 1000
@@ -43,12 +44,16 @@ class Outbox:
     is said to the common room goes past it; but not where the last one was a full one, which is
     about to say so.
 
+    `sealing`: what is private is kept here as it was typed, and sealed when the stream takes it;
+    until the key is known it waits, and so does what was said after it.
+
     Bounded: `put` waits while `MAX_PENDING` messages are unacknowledged. `_changed` guards every
     attribute; any thread may call anything.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, sealing: Sealing | None = None) -> None:
         self._changed = threading.Condition()
+        self._sealing = sealing
         self._pending: dict[str, Message] = {}  # unacknowledged, by key
         self._requests: dict[str, Message] = {}  # those of them that say nothing to anybody
         self._untaken: deque[Message] = deque()  # what the stream has not taken
@@ -68,8 +73,9 @@ class Outbox:
         """Add `message` and return its key, made up here if it has none. Blocks while it is full.
 
         Raises `ChatError`: CLOSED; KEY_INVALID for a key that a server would not answer;
-        PLAIN_SERVER for what a plain server does not understand; TOO_MUCH_WAITING instead of
-        blocking, where the caller cannot wait and `MAX_UNWAITED` messages are unacknowledged.
+        KEY_CHANGED and what else keeps a message from being sealed (`Sealing.check`); PLAIN_SERVER
+        for what a plain server does not understand; TOO_MUCH_WAITING instead of blocking, where the
+        caller cannot wait and `MAX_UNWAITED` messages are unacknowledged.
         """
         message.key = message.key or secrets.token_hex(12)
         with self._changed:
@@ -82,6 +88,8 @@ class Outbox:
                 raise ChatError("CLOSED")
             self._check_understood(message)  # another server may have been met while it waited
             self._check_key(message)
+            if self._sealing is not None:
+                self._sealing.check(message)
             self._pending[message.key] = message
             if message.kind not in SAID:
                 self._requests[message.key] = message
@@ -95,9 +103,14 @@ class Outbox:
 
     def _check_key(self, message: Message) -> None:
         """Raise `ChatError` for a key that no server takes, or that another message waits under."""
-        waiting = self._pending.get(message.key, message)
-        if len(message.key) > MAX_KEY_CHARACTERS or waiting != message:
+        if len(message.key) > MAX_KEY_CHARACTERS:
             raise ChatError("KEY_INVALID")
+        if waiting := self._pending.get(message.key):
+            as_put = Message()
+            as_put.CopyFrom(waiting)
+            as_put.ClearField("sealed")  # which it was not yet
+            if as_put != message:
+                raise ChatError("KEY_INVALID")
 
     # One stream after the other.
 
@@ -161,33 +174,58 @@ class Outbox:
         """Return the next message for `stream`, None when it has to send nothing more. Blocks."""
         with self._changed:
             self._changed.wait_for(lambda: self._is_ready(stream))
-            if self._stream != stream or self._is_aborted or not self._untaken:
+            if self._stream != stream or self._is_aborted:
                 return None
+            if not self._untaken and not self._has_question():
+                return None
+            if self._has_question():
+                assert self._sealing is not None
+                return self._sealing.next_question()
             message = self._next_understood()
             assert message is not None
             self._untaken.remove(message)
-            self._note_in_flight(message)
+            sent = message if self._sealing is None else self._sealing.envelope(message)
+            self._note_in_flight(message.key, sent)
             if self._peer is Peer.PLAIN:
                 # Handed over is all there is to know.
                 self._pending.pop(message.key, None)
                 self._changed.notify_all()
-            return message
+            return sent
 
     def _is_ready(self, stream: int) -> bool:
         if self._stream != stream or self._is_aborted:
+            return True
+        if self._has_question():
             return True
         if not self._untaken:
             return self._is_closing
         may_echo = self._peer in (Peer.UNKNOWN, Peer.FULL)
         if may_echo and self._in_flight_bytes >= MAX_IN_FLIGHT_BYTES:
             return False
-        return self._next_understood() is not None
+        message = self._next_understood()
+        return message is not None and not self._is_held(message)
 
-    def _note_in_flight(self, message: Message) -> None:
-        if message.key in self._pending:
-            self._land(message.key)  # a program may have used the key before
-            self._in_flight[message.key] = message.ByteSize()
-            self._in_flight_bytes += self._in_flight[message.key]
+    def _has_question(self) -> bool:
+        """Say whether a key is to be sent or asked for, which only a full server understands."""
+        if self._sealing is None or self._peer is not Peer.FULL:
+            return False
+        return self._sealing.has_question(self._untaken[0] if self._untaken else None)
+
+    def _is_held(self, message: Message) -> bool:
+        """Say whether a private message waits, for a key or for the name it is sealed under."""
+        if self._sealing is None or not message.to:
+            return False
+        is_renaming = any(
+            request.kind == KIND_RENAMED and request.key in self._in_flight
+            for request in self._requests.values()
+        )
+        return is_renaming or self._sealing.is_held(message)
+
+    def _note_in_flight(self, key: str, sent: Message) -> None:
+        if key in self._pending:
+            self._land(key)  # a program may have used the key before
+            self._in_flight[key] = sent.ByteSize()
+            self._in_flight_bytes += self._in_flight[key]
 
     def _land(self, key: str) -> None:
         self._in_flight_bytes -= self._in_flight.pop(key, 0)
@@ -215,6 +253,22 @@ class Outbox:
             self._requests.pop(key, None)
             self._land(key)
             self._changed.notify_all()
+
+    def give_up_unsealable(self) -> list[tuple[Message, ChatError]]:
+        """Give up what the stream has not taken and can never be sealed; return it, and why."""
+        if self._sealing is None:
+            return []
+        given_up = []
+        with self._changed:
+            for message in list(self._untaken):
+                try:
+                    self._sealing.check(message)
+                except ChatError as error:
+                    self._untaken.remove(message)
+                    self._pending.pop(message.key, None)
+                    given_up.append((message, error))
+            self._changed.notify_all()
+        return given_up
 
     # The end.
 

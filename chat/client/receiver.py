@@ -18,14 +18,17 @@ from chat.client.connection import Connection, Stream, StreamError, reason_of
 from chat.client.cursor import Cursor
 from chat.client.outbox import Outbox, Peer
 from chat.client.sanitize import unpacked
+from chat.client.sealing import Sealing
 from chat.client.state import Change, State
 from chat.client.unreachable import explain_unreachable
 from chat.protocol.errors import ChatError, ConfigError, explain, is_final
+from chat.protocol.kinds import SAID
 from chat.protocol.metadata import Greeting, JoinRequest
 from chat_pb2 import (
     KIND_ENTERED,
     KIND_EXITED,
     KIND_HISTORY,
+    KIND_KEY,
     KIND_NOTICE,
     KIND_PRESENT,
     KIND_RENAMED,
@@ -35,7 +38,7 @@ from chat_pb2 import (
 )
 
 # What a server says to whoever asked, and to nobody else.
-ECHOES = (KIND_ENTERED, KIND_EXITED, KIND_HISTORY, KIND_WHO, KIND_ROOMS)
+ECHOES = (KIND_ENTERED, KIND_EXITED, KIND_HISTORY, KIND_WHO, KIND_ROOMS, KIND_KEY)
 
 # A plain server does not end a stream that the client has half-closed.
 PLAIN_FAREWELL_SECONDS = 0.75
@@ -47,12 +50,13 @@ SILENT_SECONDS = 5.0
 class Receiver:
     """Opens a stream, and another one when it is lost, until the outbox is done.
 
-    `request`: who joins. `retry_first_connect`, `on_state`: as `Session` has them.
+    `request`: who joins. `sealing`: opens what is sealed. `retry_first_connect`, `on_state`: as
+    `Session` has them.
 
     `_lock` guards `_name`, `_call` and `_failure` (of a thread beside the one that iterates).
-    `_was_connected`, `_retry_first_connect`, `_is_new_log`, `_entering` (the rooms that the present
-    stream enters by itself, by key) belong to the thread that iterates; outbox and cursor have
-    locks of their own.
+    `_was_connected`, `_retry_first_connect`, `_is_new_log`, `_is_key_new` (something was learned of
+    a key), `_entering` (the rooms that the present stream enters by itself, by key) belong to the
+    thread that iterates; outbox, cursor and sealing have locks of their own.
     """
 
     def __init__(
@@ -64,7 +68,9 @@ class Receiver:
         *,
         retry_first_connect: bool,
         on_state: Callable[[State], None],
+        sealing: Sealing | None = None,
     ) -> None:
+        self._sealing = sealing
         self._connection = connection
         self._request = request
         self._outbox = outbox
@@ -74,6 +80,7 @@ class Receiver:
         self._was_connected = False
         self._entering: dict[str, Message] = {}
         self._is_new_log = False
+        self._is_key_new = False
         self._has_new_name = threading.Event()
         self._waits_for_name = threading.Event()
         self._lock = threading.Lock()
@@ -142,6 +149,7 @@ class Receiver:
                     backoff.reset()
                     yield from self._meet_plain()
                     yield from filter(self._is_news, unpacked(message))
+                    yield from self._give_up_unsealable()
                 return State(Change.LOST, cause=_("the server ended the stream"))
         except StreamError as error:
             return self._judge(error)
@@ -152,6 +160,8 @@ class Receiver:
         way = self._connection.prepare()
         first = self._entries()
         self._is_new_log = False
+        if self._sealing is not None:
+            self._sealing.begin_stream(self.name)
         metadata = self._join_request().to_metadata()
         with self._connection.stream(way, self._outbox.begin_stream(first), metadata) as stream:
             with self._lock:
@@ -249,11 +259,16 @@ class Receiver:
         self._on_state(State(Change.PLAIN))
         self._was_connected = True
         for message in refused:
-            notice = Message(kind=KIND_NOTICE, user="PLAIN_SERVER", key=message.key)
-            notice.message = explain("PLAIN_SERVER", "")
-            yield notice
+            yield _own_notice("PLAIN_SERVER", message.key)
         if self._outbox.is_closing:
             self.abort_in(PLAIN_FAREWELL_SECONDS)
+
+    def _give_up_unsealable(self) -> Iterator[Message]:
+        """Yield a notice for each message that will not be sent, since nothing can seal it."""
+        if self._is_key_new:
+            self._is_key_new = False
+            for message, refusal in self._outbox.give_up_unsealable():
+                yield _own_notice(refusal.reason, message.key)
 
     # Each message.
 
@@ -261,6 +276,9 @@ class Receiver:
         """Take note of a message's key and id; say whether it is to be yielded."""
         if message.key and (entry := self._entering.get(message.key)):
             return self._take_entry(entry, message)
+        if self._sealing is not None and self._sealing.take_answer(message):
+            self._is_key_new = True
+            return False
         sent = self._outbox.find(message.key) if message.key else None
         is_answer = self._is_answer(message, sent)
         if sent is not None:
@@ -269,7 +287,18 @@ class Receiver:
             if message.to:
                 self._cursor.rewind_inbox()
             return not self._is_new_log  # which was told already
-        return self._cursor.is_news(message) if is_answer is None else is_answer
+        if is_answer is not None:
+            return is_answer
+        return self._cursor.is_news(message) and self._is_opened(message, sent)
+
+    def _is_opened(self, message: Message, sent: Message | None) -> bool:
+        """Open what is sealed; say whether it is new. One's own words are known already."""
+        if sent is not None and message.kind in SAID and (sent.sealed or message.sealed):
+            message.message, message.sealed = sent.message, sent.sealed
+            return True
+        if not message.sealed or self._sealing is None:
+            return True
+        return self._sealing.open(message)
 
     def _is_answer(self, message: Message, sent: Message | None) -> bool | None:
         """Say whether it answers something that was asked; None for what is no answer at all."""
@@ -295,12 +324,17 @@ class Receiver:
         if answer.kind == sent.kind == KIND_RENAMED:
             with self._lock:
                 self._name = sent.message
+            if self._sealing is not None:
+                self._sealing.take_name(sent.message)
         elif answer.kind == sent.kind == KIND_ENTERED:
             self._cursor.enter(sent, answer.id)
         elif answer.kind == sent.kind == KIND_EXITED:
             self._cursor.leave(sent.room)
         elif answer.kind == KIND_HISTORY and answer.batch:
             return  # there is more of it
+        elif answer.kind == sent.kind == KIND_KEY and self._sealing is not None:
+            self._sealing.take_offer(sent.to, answer)
+            self._is_key_new = True
         self._outbox.acknowledge(sent.key)
 
     def _judge(self, error: Any) -> State | None:
@@ -317,6 +351,11 @@ class Receiver:
         if is_first:
             raise ConfigError(explain_unreachable(self._connection.address, error))
         return State(Change.LOST, cause=_cause(reason))
+
+
+def _own_notice(reason: str, key: str) -> Message:
+    """Return a notice that this client gives up the message with this key, and why."""
+    return Message(kind=KIND_NOTICE, user=reason, key=key, message=explain(reason, ""))
 
 
 def _cause(reason: str) -> str:

@@ -11,12 +11,18 @@ from collections.abc import Iterator
 
 from chat.protocol.errors import REASONS, is_local
 from chat.protocol.kinds import PRESENCE, SAID
-from chat.protocol.limits import MAX_KEY_CHARACTERS, MAX_RAW_NAME_CHARACTERS
+from chat.protocol.limits import (
+    MAX_KEY_CHARACTERS,
+    MAX_RAW_NAME_CHARACTERS,
+    MAX_SEALED_BYTES,
+)
 from chat.protocol.text import REPLACEMENT, clean_message
 from chat_pb2 import (
     KIND_HISTORY,
+    KIND_KEY,
     KIND_NOTICE,
     KIND_RENAMED,
+    KIND_UNSPECIFIED,
     Kind,
     Message,
 )
@@ -53,6 +59,8 @@ def _clean(message: Message) -> bool:
     if len(message.key) > MAX_KEY_CHARACTERS:
         message.key = ""  # none of ours
     _clean_names(message)
+    if message.sealed:
+        _clean_sealed(message)
     _clean_text(message)
     if message.batch:
         _clean_parts(message)
@@ -62,6 +70,8 @@ def _clean(message: Message) -> bool:
 def _clean_parts(message: Message) -> None:
     """Clean what is in an answer to HISTORY, all of it said in its room; nothing else has parts."""
     parts = message.batch if message.kind == KIND_HISTORY else ()
+    for part in parts:
+        part.ClearField("sealed")
     kept = Message(batch=[part for part in parts if not part.batch and _clean(part)])
     for part in kept.batch:
         part.room = message.room
@@ -94,6 +104,17 @@ def _on_one_line(text: str) -> str:
     return clean_message(text).replace("\n", REPLACEMENT).replace("\t", REPLACEMENT)
 
 
+def _clean_sealed(message: Message) -> None:
+    """Let what is sealed be all that a private message says; elsewhere there is nothing sealed."""
+    is_private = bool(message.to) and message.kind == KIND_UNSPECIFIED
+    if is_private:
+        message.message = ""
+    elif message.kind != KIND_KEY:
+        message.ClearField("sealed")
+    if len(message.sealed) > MAX_SEALED_BYTES:
+        message.sealed = message.sealed[:MAX_SEALED_BYTES]
+
+
 def _clean_text(message: Message) -> None:
     text = message.message
     if message.kind in SAID:
@@ -113,7 +134,7 @@ def _says_something(message: Message) -> bool:
     if message.key:
         return True
     if message.kind in SAID:
-        return bool(message.message)
+        return bool(message.message or message.sealed)
     if message.kind == KIND_NOTICE:
         return bool(message.message) or message.user in REASONS
     if message.kind in PRESENCE:

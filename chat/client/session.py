@@ -30,6 +30,7 @@ from chat.client.connection import Connection, OpenStream, open_stream
 from chat.client.cursor import Cursor, Place
 from chat.client.outbox import Outbox, Peer
 from chat.client.receiver import PLAIN_FAREWELL_SECONDS, Receiver
+from chat.client.sealing import Sealing
 from chat.client.state import State
 from chat.protocol.errors import ChatError
 from chat.protocol.limits import DEFAULT_HISTORY
@@ -41,6 +42,7 @@ from chat_pb2 import (
     KIND_ENTERED,
     KIND_EXITED,
     KIND_HISTORY,
+    KIND_KEY,
     KIND_RENAMED,
     KIND_ROOMS,
     KIND_UNSPECIFIED,
@@ -61,9 +63,12 @@ class Session:
     with each `State`, by the thread that iterates (SILENT: by another one). `open_stream`: how a
     stream is opened, see `connection.open_stream`. `session_id`: 32 hex digits, who this is,
     whatever it is called; made up if empty. `place`: how far an earlier session had seen.
+    `sealing`: the keys of one who owns the name; it seals what is private, wherever the other one
+    has a key too.
 
     Iterating yields every `chat_pb2.Message`, with the `room` that it belongs to: one's own echoes,
-    presence, notices and answers included, each log message once and in order within its room. It
+    presence, notices and answers included, each log message once and in order within its room. What
+    came sealed is opened (`message`, empty where it cannot be), and `sealed` is not empty. It
     blocks, ends after `close()`, and raises `ChatError` when the server refuses for good
     (`reason`), `ConfigError` when no server is there, and whatever `on_state` or `open_stream`
     raised, in whichever thread: the session is over by that, and whoever sends learns it (CLOSED).
@@ -86,11 +91,13 @@ class Session:
         open_stream: OpenStream = open_stream,
         session_id: str = "",
         place: Place | None = None,
+        sealing: Sealing | None = None,
     ) -> None:
         check_token_stays_safe(address.rpartition(":")[0], token, credentials is not None)
         self.id = session_id or secrets.token_hex(16)  # by which the server knows it again
         self.on_state = on_state
-        self._outbox = Outbox()
+        self.sealing = sealing
+        self._outbox = Outbox(sealing)
         self._cursor = Cursor([check_room(room) for room in rooms], history, place)
         self._receiver = Receiver(
             Connection(address, credentials, open_stream),
@@ -99,6 +106,7 @@ class Session:
             self._cursor,
             retry_first_connect=retry_first_connect,
             on_state=lambda state: self.on_state(state),
+            sealing=sealing,
         )
         self._changed = threading.Condition()
         self._iterating: int | None = None  # the thread that does
@@ -119,7 +127,8 @@ class Session:
         `room`: one that the session is in or is entering; None: the first of them. `key`: at most
         256 characters, its own for each message; made up here if empty. `is_action`: "ana waves"
         rather than "ana: waves". Raises `ChatError` at once where it can never be accepted, or
-        NOT_IN_ROOM; KEY_INVALID also while another message waits under the key.
+        NOT_IN_ROOM; KEY_INVALID also while another message waits under the key; KEY_CHANGED, and
+        what else `Sealing` says, where it is not sealed although the other one has a key.
 
         Blocks while `outbox.MAX_PENDING` messages wait for their echo; not in the thread that
         iterates, which hears the echoes: there it raises TOO_MUCH_WAITING from
@@ -175,6 +184,16 @@ class Session:
     def ask_rooms(self, key: str = "") -> str:
         """Ask which rooms have people; one ROOMS each, then the echo. Returns the key."""
         return self._put(Message(kind=KIND_ROOMS, key=key))
+
+    def ask_key(self, name: str, key: str = "") -> str:
+        """Ask for the key by which is sealed what is for `name`. Returns the key of the question.
+
+        The answer is of kind KEY; its text is the key's fingerprint, empty where there is none.
+        Raises NO_OWN_KEY.
+        """
+        if self.sealing is None:
+            raise ChatError("NO_OWN_KEY")
+        return self._put(Message(kind=KIND_KEY, to=check_name(name), key=key))
 
     def history(self, count: int, room: str | None = None, before: int = 0, key: str = "") -> str:
         """Ask for the last `count` messages (1 to 1000) of a room before an id, once more.

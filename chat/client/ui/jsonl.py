@@ -42,17 +42,27 @@ class JsonTerminal(PlainTerminal):
 
 
 def message_of(line: str) -> Message:
-    """Return the message that a line of JSON is; raises `json_format.ParseError`."""
+    """Return the message that a line of JSON is; raises `json_format.ParseError`.
+
+    Whether it is sealed is not for it to say.
+    """
     try:
-        return json_format.Parse(line, Message())
-    except RecursionError as error:
+        fields = json.loads(line, object_hook=_without_seal)
+        return json_format.Parse(json.dumps(fields), Message())
+    except (RecursionError, ValueError) as error:
         raise json_format.ParseError(str(error)) from error
+
+
+def _without_seal(fields: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in fields.items() if name != "sealed"}
 
 
 def json_of(message: Message) -> str:
     """Return a message as one line of JSON (ASCII) with every field; `sent_at` may be null.
 
-    In the form of ProtoJSON, but that `id` is a number. `batch` is there in the answer to HISTORY.
+    In the form of ProtoJSON, but that `id` is a number, and `sealed` true or false: what came
+    sealed is in `message`, opened; nothing is there where it could not be. `batch` is there in the
+    answer to HISTORY.
     """
     return json.dumps(fields_of(message))
 
@@ -69,6 +79,7 @@ def fields_of(message: Message) -> dict[str, Any]:
         "key": message.key,
         "to": message.to,
         "room": message.room,
+        "sealed": bool(message.sealed),
     }
     if message.kind == Kind.KIND_HISTORY:
         fields["batch"] = [fields_of(earlier) for earlier in message.batch if not earlier.batch]

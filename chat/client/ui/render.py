@@ -107,10 +107,15 @@ def in_room(rendered: RenderedMessage, room: str) -> RenderedMessage:
 # Rendering.
 
 
-def render_message(message: chat_pb2.Message, own_name: str = "") -> RenderedMessage | None:
-    """Return how `message` is shown, None for what has no line of its own."""
+def render_message(
+    message: chat_pb2.Message, own_name: str = "", seal: str = ""
+) -> RenderedMessage | None:
+    """Return how `message` is shown, None for what has no line of its own.
+
+    `seal`: how a private one came, if anything is to be said of that.
+    """
     if message.kind == Kind.KIND_UNSPECIFIED:
-        return _said(message, own_name)
+        return _said(message, own_name, seal)
     if message.kind == Kind.KIND_ACTION:
         return _done(message, own_name)
     text = _event(message)
@@ -122,7 +127,7 @@ def render_message(message: chat_pb2.Message, own_name: str = "") -> RenderedMes
     )
 
 
-def _said(message: chat_pb2.Message, own_name: str) -> RenderedMessage:
+def _said(message: chat_pb2.Message, own_name: str, seal: str) -> RenderedMessage:
     user = shown_name(message.user)
     style = "class:private" if message.to else ""
     lead = [(style, "["), (name_style(user), isolated(user))]
@@ -130,6 +135,7 @@ def _said(message: chat_pb2.Message, own_name: str) -> RenderedMessage:
         to = shown_name(message.to)
         arrow = (style, " \N{RIGHTWARDS ARROW} ")
         lead += [arrow, (name_style(to), isolated(to)), (style, ", " + _("private"))]
+        lead += [(style, ", " + seal)] if seal else []
     lead.append((style, "]: "))
     return RenderedMessage(lead, _body(message, own_name, style), time_of(message))
 

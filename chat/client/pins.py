@@ -1,0 +1,121 @@
+"""Whose key is whose, as it was at first use: what no server can change unnoticed.
+
+One small file for each server, in the user's state folder. Several clients may use it: each write
+takes in what the others have written. Where there is no folder to write to, keys are known for as
+long as the client runs. Knows no gRPC, and not what a key is good for.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import threading
+from contextlib import suppress
+from pathlib import Path
+
+from chat.cli.i18n import _
+from chat.client.identity import state_folder
+from chat.protocol.errors import ChatError, ConfigError
+from chat.protocol.limits import MAX_RAW_NAME_CHARACTERS
+from chat.protocol.names import name_key
+
+# A server could make up names, each with a key, for as long as it likes. What is known is never
+# forgotten for something new: else it would be a way to have a key forgotten.
+MAX_PINS = 1000
+KEY_BYTES = 32
+# More than the largest that is ever written.
+MAX_FILE_BYTES = 1 << 20
+
+
+class Pins:
+    """The public keys (Ed25519) of the names on the server at `address` (`HOST:PORT`).
+
+    Raises `ConfigError` where the file is damaged: everybody would be trusted anew. `_lock` guards
+    the rest: any thread may call anything.
+    """
+
+    def __init__(self, address: str, folder: Path | None = None) -> None:
+        folder = folder or state_folder()
+        name = f"keys-{hashlib.sha256(address.encode()).hexdigest()[:32]}.json"
+        self._path = folder / name if folder is not None else None
+        self._address = address
+        self._lock = threading.Lock()
+        self._keys: dict[str, bytes] = {}
+        self._read()
+
+    def find(self, name: str) -> bytes | None:
+        """Return the key that a name is known to have."""
+        with self._lock:
+            return self._keys.get(name_key(name))
+
+    def find_or_add(self, name: str, key: bytes) -> bytes:
+        """Return the key that a name is known to have, `key` at first use. Raises TOO_MANY_KEYS."""
+        with self._lock:
+            if name_key(name) not in self._keys:
+                self._read_again()
+            known = self._keys.get(name_key(name))
+            if known is None:
+                if len(self._keys) >= MAX_PINS:
+                    raise ChatError("TOO_MANY_KEYS")
+                known = self._keys[name_key(name)] = key
+                self._write()
+            return known
+
+    def replace(self, name: str, key: bytes | None) -> None:
+        """Note that the user takes this for the name's key; None: that it has none."""
+        with self._lock:
+            self._read_again()
+            self._keys.pop(name_key(name), None)
+            if key is not None:
+                self._keys[name_key(name)] = key
+            self._write()
+
+    def _read(self) -> None:
+        """Take in what the file has."""
+        if self._path is None:
+            return
+        try:
+            with self._path.open("rb") as file:
+                self._keys.update(_keys_in(file.read(MAX_FILE_BYTES + 1)))
+        except OSError:  # there is none yet, or it cannot be had
+            return
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            text = _(
+                "The file of known keys is damaged: {path}. Put it back from a copy; or remove"
+                " it, and compare each key anew with /key NAME."
+            )
+            raise ConfigError(text.format(path=self._path)) from error
+
+    def _read_again(self) -> None:
+        with suppress(ConfigError):  # what was known at the beginning is put in its place
+            self._read()
+
+    def _write(self) -> None:
+        """Put the file in place of the old one, whole."""
+        if self._path is None:
+            return
+        keys = {name: key.hex() for name, key in sorted(self._keys.items())}
+        content = json.dumps({"server": self._address, "keys": keys}, indent=1)
+        draft = self._path.with_suffix(f".{os.getpid()}.tmp")
+        with suppress(OSError):
+            self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            with suppress(FileNotFoundError):
+                draft.unlink()
+            file = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            with os.fdopen(file, "w", encoding="ascii") as stream:
+                stream.write(content)
+                stream.flush()
+                os.fsync(stream.fileno())
+            os.replace(draft, self._path)
+
+
+def _keys_in(raw: bytes) -> dict[str, bytes]:
+    """Return the keys in a file; raises `ValueError` and others where it is none of ours."""
+    if len(raw) > MAX_FILE_BYTES:
+        raise ValueError("too long")
+    keys = {name: bytes.fromhex(text) for name, text in json.loads(raw)["keys"].items()}
+    is_whole = all(len(key) == KEY_BYTES for key in keys.values())
+    if not is_whole or any(len(name) > MAX_RAW_NAME_CHARACTERS * 4 for name in keys):
+        raise ValueError("no keys")
+    return keys
