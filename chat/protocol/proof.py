@@ -8,6 +8,8 @@ it. Knows no gRPC; any thread may call anything.
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import secrets
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -27,6 +29,10 @@ LIFETIME_SECONDS = 60.0
 MAX_SKEW_SECONDS = 300.0
 MAX_PROOF_CHARACTERS = 2048
 _CLAIMS = ["iat", "exp", "aud", "sub", "sid", "jti"]
+KEY_BYTES = 32
+# What people compare of a key: 64 bits of its SHA-256, in groups.
+FINGERPRINT_DIGITS = 16
+_GROUP_DIGITS = 4
 
 
 @dataclass(frozen=True)
@@ -48,7 +54,7 @@ def make_proof(
     claims = {
         "iat": int(now_seconds),
         "exp": int(now_seconds + LIFETIME_SECONDS),
-        "aud": server,
+        "aud": server.lower(),
         "sub": name_key(name),
         "sid": session,
         "jti": secrets.token_hex(16),
@@ -70,7 +76,7 @@ def check_proof(
         if header.get("typ") != TYPE:
             raise jwt.InvalidTokenError
         public: Any = OKPAlgorithm.from_jwk(header["jwk"])
-        if not isinstance(public, Ed25519PublicKey):
+        if not isinstance(public, Ed25519PublicKey):  # a private key, or another curve
             raise jwt.InvalidTokenError
         options: Any = {"require": _CLAIMS, "verify_iat": False, "verify_exp": False}
         claims = jwt.decode(token, public, [ALGORITHM], options, audience=list(servers))
@@ -80,8 +86,23 @@ def check_proof(
         if not (is_now and is_ours and ends - begins <= LIFETIME_SECONDS):
             raise jwt.InvalidTokenError
         return Proof(_owner_of(public), str(claims["jti"]))
-    except (jwt.PyJWTError, KeyError, TypeError, ValueError):
+    except (jwt.PyJWTError, KeyError, TypeError, ValueError, OverflowError, RecursionError):
         raise ChatError("PROOF_INVALID") from None
+
+
+def fingerprint_of(owner: str) -> str:
+    """Return what people compare of a public key (base64url): 16 hex digits in groups of four.
+
+    Of what is no such key (a certified name has none) the text itself.
+    """
+    try:
+        raw = base64.urlsafe_b64decode(owner + "=")
+    except ValueError:
+        return owner
+    if len(raw) != KEY_BYTES:
+        return owner
+    digits = hashlib.sha256(raw).hexdigest()[:FINGERPRINT_DIGITS]
+    return " ".join(digits[i : i + _GROUP_DIGITS] for i in range(0, len(digits), _GROUP_DIGITS))
 
 
 def _owner_of(public: Ed25519PublicKey) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from base64 import urlsafe_b64encode
 from typing import Any
@@ -13,7 +14,8 @@ from jwt.algorithms import OKPAlgorithm
 
 from chat.protocol.errors import ChatError
 from chat.protocol.metadata import JoinRequest
-from chat.protocol.proof import MAX_SKEW_SECONDS, TYPE, check_proof, make_proof
+from chat.protocol.proof import MAX_SKEW_SECONDS, TYPE, check_proof, fingerprint_of, make_proof
+from chat.server import proofs as proofs_module
 from chat.server.proofs import REMEMBERED_SECONDS, Proofs
 
 NOW = 1_800_000_000.0
@@ -83,6 +85,8 @@ def test_what_a_bad_program_sends_is_no_proof() -> None:
         altered(proof, header | {"typ": "JWT"}),
         altered(proof, exp=NOW + 10 * 365 * 86_400),
         altered(proof, exp=1e400),
+        altered(proof, exp=10**400),
+        altered(proof, header | {"jwk": header["jwk"] | {"d": header["jwk"]["x"]}}),
         altered(proof, iat="x"),
         altered(proof, sid=[SESSION]),
         altered(proof, aud=None),
@@ -107,6 +111,29 @@ def test_proof_holds_once() -> None:
     for _ in later[1:]:
         with pytest.raises(ChatError, match="proof"):
             proofs.owner_of(request)
+
+
+def test_no_more_proofs_are_remembered_than_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor for longer than they would hold."""
+    monkeypatch.setattr(proofs_module, "MAX_REMEMBERED", 3)
+    now = [NOW]
+    proofs = Proofs(lambda: [SERVER], lambda: now[0])
+    for _ in range(5):
+        proof = make_proof(KEY, "ana", SERVER, SESSION, NOW)
+        proofs.owner_of(JoinRequest("ana", session=SESSION, proof=proof))
+    assert len(proofs) == 3
+    now[0] += REMEMBERED_SECONDS + 1
+    proof = make_proof(KEY, "ana", SERVER, SESSION, now[0])
+    proofs.owner_of(JoinRequest("ana", session=SESSION, proof=proof))
+    assert len(proofs) == 1
+
+
+def test_what_people_compare_of_a_key() -> None:
+    """Sixteen digits; a certified name has no key."""
+    owner = check_proof(make_proof(KEY, "ana", SERVER, SESSION, NOW), "ana", [SERVER], SESSION, NOW)
+    digits = hashlib.sha256(KEY.public_key().public_bytes_raw()).hexdigest()
+    assert fingerprint_of(owner.owner).split(" ") == [digits[i : i + 4] for i in (0, 4, 8, 12)]
+    assert fingerprint_of("certificate") == "certificate"
 
 
 def test_who_brings_no_proof_owns_nothing() -> None:
