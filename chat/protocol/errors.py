@@ -85,7 +85,10 @@ REASONS = {
         is_final=True,
     ),
     "PROOF_INVALID": Reason(
-        N_("the proof that this name is yours does not hold; connect again"),
+        N_(
+            "the proof that this name is yours does not hold; set the clock of this machine right"
+            " and connect again"
+        ),
         "UNAUTHENTICATED",
         is_final=True,
     ),
@@ -114,6 +117,10 @@ REASONS = {
     "USER_UNKNOWN": Reason(N_("nobody with this name is here; see who is with /who")),
     "USER_UNREACHABLE": Reason(
         N_("this person's client cannot take private messages; nothing was sent")
+    ),
+    "AWAY": Reason(N_("this person is not here, and will get it when back")),
+    "INBOX_FULL": Reason(
+        N_("this person is away, and a thousand messages wait already; tell them later")
     ),
     "NOT_READ": Reason(
         N_("the person it was for has not come back, and may not have read it; tell them later")

@@ -34,6 +34,8 @@ MAX_BATCH_BYTES = 32 << 10
 # How many of a room's last messages come first, unless the client says otherwise.
 DEFAULT_HISTORY = 20
 MAX_HISTORY = 1000
+# Private messages that wait for the owner of a name who is away.
+MAX_WAITING_MESSAGES = 1000
 # Rooms that one client is in at a time.
 MAX_ROOMS = 20
 # Closed rooms of one owner, those among them that are open again and in which something was said

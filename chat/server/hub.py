@@ -11,12 +11,7 @@ from collections.abc import Iterator, Sequence
 
 import chat_pb2
 from chat.protocol.errors import ChatError, explain
-from chat.protocol.limits import (
-    HELD_SECONDS,
-    KEEPALIVE_TIME_MS,
-    MAX_ROOMS,
-    PING_TIMEOUT_MS,
-)
+from chat.protocol.limits import HELD_SECONDS, MAX_ROOMS
 from chat.protocol.metadata import Greeting, JoinRequest
 from chat.protocol.names import check_name, check_room, name_key
 from chat.server.admission import places_of_address
@@ -31,6 +26,7 @@ from chat.server.directory import (
 from chat.server.encoding import Backlog, Delivery, cut
 from chat.server.held_names import HeldNames
 from chat.server.log.base import Entry, Log, Missing, Place
+from chat.server.mail import UNCERTAIN_SECONDS, Mail
 from chat.server.member import Member
 from chat.server.ownership import Owners
 from chat.server.rate_limit import RateLimits
@@ -40,16 +36,14 @@ from chat.server.room import Room, is_inbox
 from chat.server.sealed import Bundles
 from chat.server.subscription import Subscription
 
-# What was written to a connection so long before its loss was noticed may not have arrived.
-UNCERTAIN_SECONDS = (KEEPALIVE_TIME_MS + PING_TIMEOUT_MS) / 1000
-
 
 class Hub:
     """The rooms, their members, and the answers to those who spoke.
 
     `rate`: messages a second for each person, 0 for no limit; `limits`: all of them, where others
     than the usual ones are wanted. `max_per_address`: names that are held for one address, as in
-    `admission.places_of_address`. `rooms`: by key, inboxes among them; empty ones are forgotten.
+    `admission.places_of_address`. `owns_names`: whoever first proves a key under a name owns it.
+    `rooms`: by key, inboxes among them; empty ones are forgotten.
     """
 
     def __init__(
@@ -59,11 +53,13 @@ class Hub:
         rate: float,
         limits: RateLimits | None = None,
         max_per_address: int = 0,
+        owns_names: bool = True,
     ) -> None:
         self.log = log
         self.directory = Directory()
-        self.owners = Owners(log)
+        self.owners = Owners(log, is_enforced=owns_names)
         self.bundles = Bundles(log, self.owners)
+        self.mail = Mail(log, self.owners)
         self.members: set[Member] = set()
         self.rooms: dict[str, Room] = {}
         self.is_stopping = False
@@ -87,8 +83,9 @@ class Hub:
             except (ChatError, ValueError):  # by the rules of this version it is no name to hold
                 self.log.keep(HOLDER, identity, None)
             else:
-                person.owner = holder.owner
-                person.inbox = holder.inbox or identity
+                owned = self.owners.find(holder.name)
+                if owned is not None and owned.owner == holder.owner:
+                    person.owner, person.inbox = owned.owner, owned.inbox
                 self._hold(person, holder.rooms, self.last_id)
         await self.closed.load(lambda identity: self.directory.of_identity(identity) is not None)
 
@@ -161,24 +158,26 @@ class Hub:
             self._vanish(person)
             self.directory.rename(person, name)
         self._held.discard(person)
-        self._own(person, owner)
         person.address = member.address
         person.member = member
         person.unread.clear()
         member.person = person
+        self._own(person, owner)
+        self._open_inbox(member, person)
+
+    def _own(self, person: Person, owner: str) -> None:
+        """Let the name be the person's own, who has proved who it is, if it may own one more."""
+        owned = self.owners.claim(person.name, owner, person.address, self.last_id)
+        person.owner = owned.owner if owned is not None else ""
+        person.inbox = owned.inbox if owned is not None else person.identity
+
+    def _open_inbox(self, member: Member, person: Person) -> None:
+        """Give a full member its place in the person's inbox, of which it hears nothing yet."""
         inbox = self._room(person.inbox)
         member.inbox = Subscription(inbox, hides_ids=not member.is_multiroom)
         member.inbox.has_gap = member.inbox.is_behind = True
         member.inbox.seen_id = person.inbox_seen_id
         inbox.members[member] = member.inbox
-
-    def _own(self, person: Person, owner: str) -> None:
-        """Let the name be the person's own, who has proved who it is."""
-        if owner:
-            owned = self.owners.claim(person.name, owner)
-            if not person.owner:
-                person.inbox = owned.inbox
-            person.owner = owner
 
     def _tidy_rooms(self, member: Member) -> None:
         """See to the rooms where others still see somebody who has come back."""
@@ -197,14 +196,17 @@ class Hub:
         if not member.is_full or member.person is None or member.inbox is None:
             return
         (place,) = member.rooms.values()
-        inbox_id = request.inbox if member.is_multiroom else member.person.inbox_seen_id
-        wishes = [(place.room.key, request.after), (member.inbox.room.key, inbox_id)]
+        mail = await self.mail.begin(member, request)
+        wishes = [(place.room.key, request.after)]
+        if mail is None:
+            inbox_id = request.inbox if member.is_multiroom else member.person.inbox_seen_id
+            wishes.append((member.inbox.room.key, inbox_id))
         generation = request.generation
         places = await self.closed.find_places(member.person, wishes, generation, member.history)
-        if places[1].missing is Missing.REWOUND:
-            places[1] = Place(0, Missing.REWOUND)  # rather twice than not at all
+        if places[-1].missing is Missing.REWOUND and mail is None:
+            places[-1] = Place(0, Missing.REWOUND)  # rather twice than not at all
         self.open(member, place, places[0])
-        self.open(member, member.inbox, places[1])
+        self.open(member, member.inbox, mail or places[-1])
 
     def enter(self, member: Member, room_key: str) -> Subscription:
         """Put the member, who may enter, into a room; a full one hears nothing before `open()`.
@@ -258,11 +260,39 @@ class Hub:
         self.owners.check(name, person.owner)
         if self.directory.rename(person, name):
             self._own(person, person.owner)
+            self._change_inbox(member, person)
             kind = chat_pb2.KIND_RENAMED
             for key in [*member.rooms, *person.rooms]:
                 event = chat_pb2.Message(user=old, message=name, kind=kind)
                 self.rooms[key].announce(event, exclude=member)
             self._note(person)
+
+    def _change_inbox(self, member: Member, person: Person) -> None:
+        """Let the member have the inbox of its new name; what is in that one comes later."""
+        old = member.inbox
+        if old is None or old.room.key == person.inbox:
+            return
+        self.mail.note_soon(member)
+        old.is_leaving = True
+        old.owed_id = old.room.last_id
+        del old.room.members[member]
+        self._forget_if_empty(old.room)
+        person.inbox_seen_id = self.last_id
+        self._open_inbox(member, person)
+
+    async def follow_name(self, member: Member) -> None:
+        """Hand out what waits under a new name; raises LOG_UNREADABLE, and the stream is over."""
+        inbox = member.inbox
+        if inbox is None or not inbox.has_gap or inbox in member.queue.gaps:
+            return
+        try:
+            place = await self.mail.begin(member)
+        except ChatError as error:
+            member.close(ChatError(error.reason))
+            raise
+        if not inbox.has_ended:
+            inbox.hides_ids = True
+            self.open(member, inbox, place or Place(inbox.seen_id))
 
     # Going.
 
@@ -293,7 +323,7 @@ class Hub:
         if is_lost and person is not None and person.session:
             self._lose(member)
             return
-        rooms = self._end(member)
+        rooms = self._end(member, is_lost)
         if person is None:
             return
         for room in rooms:
@@ -307,7 +337,7 @@ class Hub:
         """End a member's stream, and hold its name."""
         person = member.person
         assert person is not None and member.inbox is not None
-        rooms = [room.key for room in self._end(member)]
+        rooms = [room.key for room in self._end(member, is_lost=True)]
         self._hold(person, rooms, member.inbox.seen_id)
         self._note(person)
 
@@ -355,8 +385,9 @@ class Hub:
             self._forget_if_empty(room)
         person.rooms.clear()
 
-    def _end(self, member: Member) -> list[Room]:
+    def _end(self, member: Member, is_lost: bool) -> list[Room]:
         """Take a member out of everything; return the rooms that it was in."""
+        self.mail.end(member, is_lost)
         self.members.remove(member)
         self._limits.leave(member.rate_limit)
         member.close()
@@ -382,7 +413,7 @@ class Hub:
         if person.session:
             here = person.member.rooms if person.member is not None else ()
             rooms = tuple(sorted({*here, *person.rooms}))
-            holder = Holder(person.name, rooms, person.owner, person.inbox)
+            holder = Holder(person.name, rooms, person.owner)
             self.log.keep(HOLDER, person.identity, holder.to_text())
 
     def _room(self, key: str) -> Room:
@@ -437,6 +468,11 @@ class Hub:
         assert member.person is not None
         if entry.room != member.person.inbox:
             member.queue.put_answer(Delivery([entry.message]).without_ids())
+        inbox, to = self.rooms.get(entry.room), entry.message.to
+        for owner in inbox.members if inbox is not None else ():
+            self.mail.note_soon(owner)
+        if (inbox is None or not inbox.members) and self.owners.has_inbox(to, entry.room):
+            self.notice(member, "AWAY", to=to)
         if reader := self.directory.of_identity(entry.room):
             now = time.monotonic()
             if not reader.is_lost:
@@ -477,13 +513,14 @@ class Hub:
         key: str = "",
         room: Room | None = None,
         is_answer: bool = True,
+        to: str = "",
     ) -> None:
         """Tell a full member why something is not as it wished; a plain one is never told.
 
         `is_answer`: it has asked just now; else, where its queue is full, it is not told.
         """
         if member.is_full:
-            notice = chat_pb2.Message(user=reason, kind=chat_pb2.KIND_NOTICE, key=key)
+            notice = chat_pb2.Message(user=reason, kind=chat_pb2.KIND_NOTICE, key=key, to=to)
             notice.message = explain(reason, reason)
             if room is not None and room.is_inbox:
                 notice.to = member.name

@@ -1,23 +1,45 @@
-"""Whose own a name is: whoever first proves a key under it owns it.
+"""Whose own a name is: whoever first proves a key under it owns it, until it is unused for a year.
 
-An owner is a public key (`proof.Proof.owner`), or what a certificate authority says. Everything
-runs in the event loop.
+An owner is a public key (`proof.Proof.owner`), or what a certificate authority says (`CERTIFIED`).
+Everything runs in the event loop.
 """
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import json
+import logging
 import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 
 from chat.protocol.errors import ChatError
 from chat.protocol.lookalikes import looks
 from chat.protocol.names import name_key
-from chat.server.log.base import Log
-from chat.server.records import OWNER
+from chat.server.log.base import Log, LogError
+from chat.server.rate_limit import Rate, RatesOfAddresses
+from chat.server.records import FREED, OWNER
 from chat.server.room import INBOX_MARK
+
+# The owner of a name that its holder has by a certificate of an authority of the server's.
+CERTIFIED = "certificate"
+DAY = 86_400.0
+# A name that nobody has used for so long is free.
+UNUSED_SECONDS = 365 * DAY
+# A name that cannot be claimed may be used all the same, by anybody, as without a key: so a
+# hoarder takes from the people behind the same address nothing but their right to own new ones.
+# A person has some names, and some bots.
+MAX_NAMES_OF_KEY = 20
+# A class comes in for the first time at once; one address may claim as many again in a day.
+CLAIMS = Rate(50 / DAY, 50.0)
+# Some 100 MB, and a second's reading at the start.
+MAX_OWNED = 100_000
+# How soon a server that runs takes note of what `--free` has written.
+FREED_LOOK_SECONDS = 5.0
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -25,8 +47,9 @@ class Owned:
     """A name that is somebody's own.
 
     `owner`: the public key, base64url. `used_at`: when it was last used, seconds since 1970.
-    `inbox_seen_id`: the last private message that was handed to a stream of the owner's, whose
-    identity was `seen_by`.
+    `inbox_seen_id`: the last private message that has certainly reached the owner, whatever came
+    before it too. `seen_by`: the identity of the stream whose own cursor may be ahead of that;
+    empty: none.
     """
 
     name: str
@@ -37,46 +60,139 @@ class Owned:
 
     @property
     def inbox(self) -> str:
-        """The key of the room where the private messages to this name come, whoever is there."""
+        """The key of the room where the private messages to this name come, whoever is there.
+
+        Another owner of the name has another one.
+        """
         said = f"{name_key(self.name)}\n{self.owner}"
         return INBOX_MARK + hashlib.sha256(said.encode()).hexdigest()[:32]
 
+    @classmethod
+    def from_text(cls, text: str) -> Owned:
+        """Read it out of a record; raises `ValueError` where it is none."""
+        try:
+            return cls(**json.loads(text))
+        except TypeError as error:
+            raise ValueError(text) from error
+
 
 class Owners:
-    """Every owned name. `clock`: seconds since 1970."""
+    """Every owned name. `is_enforced`: False, and nobody owns any.
 
-    def __init__(self, log: Log, clock: Callable[[], float] = time.time) -> None:
+    `clock`: seconds since 1970.
+    """
+
+    def __init__(
+        self, log: Log, clock: Callable[[], float] = time.time, is_enforced: bool = True
+    ) -> None:
         self._log = log
         self._clock = clock
+        self._is_enforced = is_enforced
         self._by_name: dict[str, Owned] = {}
-        self._by_look: dict[str, Owned] = {}
+        self._by_look: dict[str, set[str]] = {}  # the keys of the names that look so
+        self._names_of: Counter[str] = Counter()  # by owner
+        self._claims = RatesOfAddresses(CLAIMS)
+        self.ignored = 0  # names that are somebody's own, where that is not enforced
 
     async def load(self) -> None:
         """Read whose names are owned; before anybody joins."""
-        for text in (await self._log.records(OWNER)).values():
-            self._note(Owned(**json.loads(text)))
+        records = await self._log.records(OWNER)
+        if not self._is_enforced:
+            self.ignored = len(records)
+            return
+        for key, text in records.items():
+            try:
+                self._note(Owned.from_text(text))
+            except ValueError:  # by the rules of this version it is no record
+                self._log.keep(OWNER, key, None)
+        await self.take_freed()
+
+    async def take_freed(self) -> None:
+        """Free the names that `--free` has written down."""
+        for key in await self._log.records(FREED) if self._is_enforced else ():
+            self.free(key)
+            self._log.keep(FREED, key, None)
+
+    async def watch_freed(self) -> None:
+        """Look, for as long as the server runs, for names that are to be freed."""
+        while self._is_enforced:
+            await asyncio.sleep(FREED_LOOK_SECONDS)
+            try:
+                await self.take_freed()
+            except LogError as error:
+                _log.error("%s", str(error))
 
     def find(self, name: str) -> Owned | None:
         """Return what is known of a name, None where it is nobody's own."""
-        return self._by_name.get(name_key(name))
+        return self._present(name_key(name))
+
+    def _present(self, key: str) -> Owned | None:
+        """Return the owned name under `key`, unless it is unused for so long that it is free."""
+        owned = self._by_name.get(key)
+        if owned is not None and self._clock() - owned.used_at > UNUSED_SECONDS:
+            self.free(key)
+            return None
+        return owned
 
     def check(self, name: str, owner: str) -> None:
         """Raise NAME_OWNED if it is, or looks like, a name of somebody else than `owner`."""
         for look in looks(name):
-            owned = self._by_look.get(look)
-            if owned is not None and owned.owner != owner:
-                raise ChatError("NAME_OWNED")
+            for key in list(self._by_look.get(look, ())):
+                owned = self._present(key)
+                if owned is not None and owned.owner != owner:
+                    raise ChatError("NAME_OWNED")
 
-    def claim(self, name: str, owner: str) -> Owned:
-        """Return the name as `owner`'s, who is the first or has it already; after `check`."""
+    def has_inbox(self, name: str, inbox: str) -> bool:
+        """Say whether this is where private messages to an owned name come."""
+        owned = self.find(name)
+        return owned is not None and owned.inbox == inbox
+
+    def claim(self, name: str, owner: str, address: str, last_id: int) -> Owned | None:
+        """Return the name as `owner`'s, who is the first or has it already; after `check`.
+
+        None where it may own no more: then the name is nobody's. `address`: as `Hub.join` has it.
+        `last_id`: the newest message of the log: what comes later is for this owner.
+        """
+        if not (self._is_enforced and owner):
+            return None
         owned = self.find(name)
         if owned is None:
-            owned = Owned(name, owner, self._clock())
+            if not self._may_claim(owner, address):
+                return None
+            owned = Owned(name, owner, self._clock(), last_id)
         return self._keep(replace(owned, name=name, used_at=self._clock()))
 
-    def note_seen(self, owned: Owned, inbox_seen_id: int, identity: str) -> None:
-        """Note how far its owner has read in the inbox, in the stream of `identity`."""
-        self._keep(replace(owned, inbox_seen_id=inbox_seen_id, seen_by=identity))
+    def _may_claim(self, owner: str, address: str) -> bool:
+        """Say whether one more name may be this owner's; if so, count it."""
+        if len(self._by_name) >= MAX_OWNED:
+            return False
+        if owner == CERTIFIED:  # the authority has said so
+            return True
+        return self._names_of[owner] < MAX_NAMES_OF_KEY and self._claims.try_take(address)
+
+    def note_seen(self, owned: Owned, inbox_seen_id: int, seen_by: str | None = None) -> None:
+        """Note how far its owner has certainly read, unless it is not the owner's any more.
+
+        `seen_by`: None for the same as before.
+        """
+        now = self._by_name.get(name_key(owned.name))
+        if now is None or now.owner != owned.owner:
+            return
+        seen_id = max(now.inbox_seen_id, inbox_seen_id)
+        seen_by = now.seen_by if seen_by is None else seen_by
+        if (seen_id, seen_by) != (now.inbox_seen_id, now.seen_by):
+            noted = replace(now, inbox_seen_id=seen_id, seen_by=seen_by, used_at=self._clock())
+            self._keep(noted)
+
+    def free(self, key: str) -> None:
+        """Let the name under `key` be nobody's; what waits for its owner is for nobody."""
+        owned = self._by_name.pop(key, None)
+        if owned is not None:
+            self._forget_looks(owned)
+            self._names_of[owned.owner] -= 1
+            if not self._names_of[owned.owner]:
+                del self._names_of[owned.owner]
+        self._log.keep(OWNER, key, None)
 
     def _keep(self, owned: Owned) -> Owned:
         self._note(owned)
@@ -84,5 +200,20 @@ class Owners:
         return owned
 
     def _note(self, owned: Owned) -> None:
-        self._by_name[name_key(owned.name)] = owned
-        self._by_look.update(dict.fromkeys(looks(owned.name), owned))
+        key = name_key(owned.name)
+        known = self._by_name.get(key)
+        if known is None:
+            self._names_of[owned.owner] += 1
+        elif known.name != owned.name:
+            self._forget_looks(known)
+        if known is None or known.name != owned.name:
+            for look in looks(owned.name):
+                self._by_look.setdefault(look, set()).add(key)
+        self._by_name[key] = owned
+
+    def _forget_looks(self, owned: Owned) -> None:
+        for look in looks(owned.name):
+            keys = self._by_look.get(look, set())
+            keys.discard(name_key(owned.name))
+            if not keys:
+                self._by_look.pop(look, None)

@@ -26,6 +26,7 @@ from chat.server.encoding import Delivery
 from chat.server.hub import Hub
 from chat.server.log.base import Entry
 from chat.server.member import Member
+from chat.server.ownership import Owned
 from chat.server.replay import History, readable
 from chat.server.subscription import Subscription
 
@@ -136,17 +137,35 @@ class Posting:
         await self._append(member, said.room, said)
 
     async def _say_privately(self, member: Member, said: Message, to: str) -> None:
-        """Append a message to the inbox of whoever is called `to`, here or expected back."""
-        reader = self._hub.directory.find(to) if len(to) <= MAX_RAW_NAME_CHARACTERS else None
-        if reader is None:
+        """Append a message to the inbox of whoever is called `to`.
+
+        One who is neither here nor expected back has an inbox only under a name of its own.
+        """
+        is_name = len(to) <= MAX_RAW_NAME_CHARACTERS
+        reader = self._hub.directory.find(to) if is_name else None
+        owned = self._hub.owners.find(to) if is_name else None
+        if reader is not None and (reader.member is not None or not reader.owner):
+            if reader.member is not None and not reader.member.is_full:
+                raise ChatError("USER_UNREACHABLE")
+            said.to = reader.name
+            await self._append(member, reader.inbox, said)
+        elif owned is not None:
+            said.to = owned.name
+            await self._leave_for(member, owned, said)
+        else:
             said.to = to[:MAX_RAW_NAME_CHARACTERS]
             if not await self._was_said(member, said):
                 raise ChatError("USER_UNKNOWN")
-            return
-        if reader.member is not None and not reader.member.is_full:
-            raise ChatError("USER_UNREACHABLE")
-        said.to = reader.name
-        await self._append(member, reader.inbox, said)
+
+    async def _leave_for(self, member: Member, owned: Owned, said: Message) -> None:
+        """Append a message to the inbox of an owner who is away, where there is room for it."""
+        try:
+            async with self._hub.mail.room_for(owned):
+                await self._append(member, owned.inbox, said)
+                await member.wait_committed()
+        except ChatError as refusal:
+            if refusal.reason != "INBOX_FULL" or not await self._was_said(member, said):
+                raise
 
     async def _is_sealed_in_vain(self, member: Member, said: Message, to: str) -> bool:
         """Raise where nobody could open it; say whether it was said when somebody could."""
@@ -192,6 +211,7 @@ class Posting:
             # Its session went on in another stream meanwhile: the name is no longer its own.
             raise ChatError("SHUTTING_DOWN")
         self._hub.rename(member, name)
+        await self._hub.follow_name(member)
 
     # Rooms.
 

@@ -191,3 +191,29 @@ class RateLimits:
             if len(self._owing) <= MAX_REMEMBERED and not oldest.is_whole:
                 break
             self._owing.popitem(last=False)
+
+
+class RatesOfAddresses:
+    """The same rate for each address, which an empty one is not held to. `clock`: seconds.
+
+    Of those who have used nothing up nothing is remembered; `MAX_REMEMBERED` of the others are, the
+    oldest go first.
+    """
+
+    def __init__(self, rate: Rate, clock: Callable[[], float] = time.monotonic) -> None:
+        self._rate = rate
+        self._clock = clock
+        self._buckets: OrderedDict[str, TokenBucket] = OrderedDict()
+
+    def try_take(self, address: str) -> bool:
+        """Take one for an address, and say so; False where it has none left."""
+        if not address:
+            return True
+        bucket = self._buckets.setdefault(address, TokenBucket(self._rate, self._clock))
+        self._buckets.move_to_end(address)
+        while len(self._buckets) > MAX_REMEMBERED:
+            self._buckets.popitem(last=False)
+        if bucket.take() > 0:
+            bucket.give_back()
+            return False
+        return True

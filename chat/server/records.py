@@ -13,20 +13,20 @@ HOLDER = "holder"
 OWNER = "owner"
 ROOM = "room"
 BUNDLE = "bundle"  # what is sealed for an owned name is sealed by it; base64
+# A name, by its key, that `--free` wants to be free: the server takes note of it, and removes it.
+FREED = "freed"
 
 
 @dataclass(frozen=True)
 class Holder:
     """Who holds a name, over a restart of the server; its key is the session's identity.
 
-    `owner`: as in `ownership.Owned`, empty where the name is nobody's own. `inbox`: the key of the
-    inbox, empty: the identity.
+    `owner`: as in `ownership.Owned`, empty where the name is nobody's own.
     """
 
     name: str
     rooms: tuple[str, ...] = ()
     owner: str = ""
-    inbox: str = ""
 
     def to_text(self) -> str:
         """Return it as a record."""

@@ -19,8 +19,13 @@ if TYPE_CHECKING:
 # So many names are one part of the answer to WHO: less than a batch, however long they are.
 NAMES_IN_PART = 100
 
+# What is said in PRESENT of somebody who has proved that the name is their own.
+OWNED_MARK = "owned"
+
 # No room's name can begin so: what an inbox is called is out of everybody's reach.
 INBOX_MARK = "\x01"
+
+_Listed = tuple[str, bool]  # a name, and whether it is the person's own
 
 
 def is_inbox(key: str) -> bool:
@@ -47,7 +52,7 @@ class Room:
         self.absent: dict[Person, None] = {}
         self._presence: Presence[Member] | None = None
         # Parts of a long list of names, encoded: most are the same when it is asked for again.
-        self._listed: OrderedDict[tuple[str, ...], Delivery] = OrderedDict()
+        self._listed: OrderedDict[tuple[_Listed, ...], Delivery] = OrderedDict()
 
     @property
     def is_inbox(self) -> bool:
@@ -71,8 +76,12 @@ class Room:
 
     def names(self) -> list[str]:
         """Return who is here: everybody who has a name, those expected back included."""
-        here = [member.name for member in self.members if member.name]
-        return here + [person.name for person in self.absent]
+        return [name for name, _is_owned in self._list()]
+
+    def _list(self) -> list[_Listed]:
+        """Return who is here, and whether the name is the person's own."""
+        here = (member.person for member in self.members if member.person is not None)
+        return [(person.name, bool(person.owner)) for person in (*here, *self.absent)]
 
     @property
     def people(self) -> int:
@@ -84,20 +93,24 @@ class Room:
 
     def list_names(self) -> Iterator[Delivery]:
         """Yield one PRESENT for each who is here now, in parts, each made when it is asked for."""
-        names = self.names()
-        for start in range(0, len(names), NAMES_IN_PART):
-            yield self._list_part(tuple(names[start : start + NAMES_IN_PART]))
+        people = self._list()
+        for start in range(0, len(people), NAMES_IN_PART):
+            yield self._list_part(tuple(people[start : start + NAMES_IN_PART]))
 
-    def _list_part(self, names: tuple[str, ...]) -> Delivery:
-        part = self._listed.pop(names, None)
+    def _list_part(self, people: tuple[_Listed, ...]) -> Delivery:
+        part = self._listed.pop(people, None)
         if part is None:
-            kind = chat_pb2.KIND_PRESENT
-            part = Delivery([chat_pb2.Message(user=n, kind=kind, room=self.key) for n in names])
-        if len(names) == NAMES_IN_PART:
-            self._listed[names] = part
+            part = Delivery([self._present(*listed) for listed in people])
+        if len(people) == NAMES_IN_PART:
+            self._listed[people] = part
             if len(self._listed) > (len(self.members) + len(self.absent)) / NAMES_IN_PART:
                 self._listed.popitem(last=False)
         return part
+
+    def _present(self, name: str, is_owned: bool) -> chat_pb2.Message:
+        mark = OWNED_MARK if is_owned else ""
+        kind = chat_pb2.KIND_PRESENT
+        return chat_pb2.Message(user=name, message=mark, kind=kind, room=self.key)
 
     @property
     def _is_large(self) -> bool:

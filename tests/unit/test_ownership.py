@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
-from rooms import SESSION, FakeLog
+from rooms import SESSION, FakeLog, come_true
 
 from chat.protocol.errors import ChatError
 from chat.protocol.metadata import JoinRequest
+from chat.protocol.names import name_key
+from chat.server import ownership
 from chat.server.hub import Hub
 from chat.server.member import Member
+from chat.server.ownership import CERTIFIED, CLAIMS, MAX_NAMES_OF_KEY, UNUSED_SECONDS, Owners
+from chat.server.records import FREED, OWNER
 
 ANA, BIA = "key-of-ana", "key-of-bia"
 OTHER_SESSION = "f" * 32
@@ -77,7 +83,7 @@ async def test_owner_takes_the_own_name_from_another_session() -> None:
 
 
 async def test_renamed_owner_owns_the_new_name_too() -> None:
-    """And keeps the inbox of the stream, also over a restart of the server."""
+    """Also over a restart of the server, where the name is held."""
     log = FakeLog()
     hub = await hub_on(log)
     ana = await join(hub, "ana", ANA)
@@ -86,5 +92,136 @@ async def test_renamed_owner_owns_the_new_name_too() -> None:
     hub.leave(ana, is_lost=True)
     hub = await hub_on(log)
     again = await join(hub, "anna", ANA)
-    assert again.inbox is not None and ana.inbox is not None
-    assert again.inbox.room.key == ana.inbox.room.key
+    assert again.person is not None and again.person.owner == ANA
+
+
+async def test_present_says_whose_names_are_their_own() -> None:
+    """Of those who are here and have proved it, and of those who are expected back."""
+    hub = await hub_on(FakeLog())
+    await join(hub, "ana", ANA)
+    await join(hub, "caio", "", OTHER_SESSION)
+    hub.leave(await join(hub, "bia", BIA, "b" * 32), is_lost=True)
+    marks = {m.user: m.message for part in hub.rooms[""].list_names() for m in part.messages}
+    assert marks == {"ana": "owned", "bia": "owned", "caio": ""}
+
+
+# How many, and for how long.
+
+
+def owners_at(now: list[float], log: FakeLog | None = None) -> Owners:
+    return Owners(log or FakeLog(), lambda: now[0])
+
+
+def claims(owners: Owners, name: str, owner: str = ANA, address: str = "") -> bool:
+    return owners.claim(name, owner, address, 0) is not None
+
+
+def test_key_owns_some_names_and_no_more() -> None:
+    """What it has stays its own; another one is free for it when one is freed."""
+    owners = owners_at([0.0])
+    assert [claims(owners, f"n{number}") for number in range(MAX_NAMES_OF_KEY + 1)] == [
+        *[True] * MAX_NAMES_OF_KEY,
+        False,
+    ]
+    assert claims(owners, "n0") and owners.find(f"n{MAX_NAMES_OF_KEY}") is None
+    owners.free("n0")
+    assert claims(owners, "outra")
+
+
+def test_address_claims_a_class_of_names_and_then_some_in_a_day() -> None:
+    """However many keys it makes; another address, and this machine, are not held to that."""
+    owners = owners_at([0.0])
+    count = int(CLAIMS.burst)
+    assert all(claims(owners, f"n{n}", f"key {n}", "192.0.2.1") for n in range(count))
+    assert not claims(owners, "mais", "another key", "192.0.2.1")
+    assert claims(owners, "n0", "key 0", "192.0.2.1")
+    assert claims(owners, "mais", "another key", "192.0.2.2")
+    assert all(claims(owners, f"m{n}", f"key {n}") for n in range(count + 1))
+
+
+def test_certified_names_are_as_many_as_the_authority_says() -> None:
+    """Neither a key's limit nor an address's is theirs."""
+    owners = owners_at([0.0])
+    names = [f"n{number}" for number in range(int(CLAIMS.burst) + 1)]
+    assert all(claims(owners, name, CERTIFIED, "192.0.2.1") for name in names)
+
+
+def test_names_are_bounded_in_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One more is anybody's."""
+    monkeypatch.setattr(ownership, "MAX_OWNED", 1)
+    owners = owners_at([0.0])
+    assert claims(owners, "ana") and not claims(owners, "bia", BIA)
+
+
+async def test_who_may_own_no_more_is_here_all_the_same() -> None:
+    """Under a name that is nobody's own, as without a key."""
+    hub = await hub_on(FakeLog())
+    for number in range(MAX_NAMES_OF_KEY):
+        hub.owners.claim(f"n{number}", ANA, "", 0)
+    ana = await join(hub, "ana", ANA)
+    assert ana.person is not None and ana.person.owner == "" and hub.owners.find("ana") is None
+    assert ana.inbox is not None and ana.inbox.room.key == ana.person.identity
+
+
+def test_name_that_is_unused_for_a_year_is_free() -> None:
+    """And so is what looks like it."""
+    now = [0.0]
+    owners = owners_at(now)
+    assert claims(owners, "ana")
+    now[0] = UNUSED_SECONDS
+    with pytest.raises(ChatError, match="belongs"):
+        owners.check("\u0430na", BIA)
+    now[0] += 1
+    owners.check("\u0430na", BIA)
+    assert owners.find("ana") is None and claims(owners, "\u0430na", BIA)
+
+
+def test_freed_name_leaves_what_looks_like_it_to_its_owner() -> None:
+    """One owner may have two names that look alike."""
+    owners = owners_at([0.0])
+    assert claims(owners, "ana") and claims(owners, "\u0430na")
+    owners.free(name_key("\u0430na"))
+    with pytest.raises(ChatError, match="belongs"):
+        owners.check("\u0430na", BIA)
+    owners.free("ana")
+    owners.check("\u0430na", BIA)
+
+
+async def test_name_is_freed_while_the_server_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By what another program has written down; and when it starts."""
+    monkeypatch.setattr(ownership, "FREED_LOOK_SECONDS", 0.001)
+    log = FakeLog()
+    hub = await hub_on(log)
+    hub.leave(await join(hub, "Ana", ANA))
+    log.keep(FREED, "ana", "{}")
+    watching = asyncio.create_task(hub.owners.watch_freed())
+    await come_true(lambda: hub.owners.find("ana") is None)
+    await come_true(lambda: not log.kept)
+    watching.cancel()
+    hub.leave(await join(hub, "ana", BIA))
+    log.keep(FREED, "ana", "{}")
+    assert (await hub_on(log)).owners.find("ana") is None
+
+
+async def test_server_that_does_not_enforce_names_leaves_them_as_they_are() -> None:
+    """Anybody has any name there, also the session that holds one; nobody has an owner's mail."""
+    log = FakeLog()
+    hub = await hub_on(log)
+    hub.leave(await join(hub, "ana", ANA), is_lost=True)
+    hub.leave(await join(hub, "bia", BIA, OTHER_SESSION))
+    open_hub = Hub(log, 10, 0, owns_names=False)
+    await open_hub.start()
+    assert open_hub.owners.ignored == 2
+    ana = await join(open_hub, "ana")
+    assert ana.person is not None and ana.person.inbox == ana.person.identity
+    await join(open_hub, "bia", "", "c" * 32)
+    assert (await hub_on(log)).owners.find("bia")
+
+
+async def test_record_that_is_none_is_removed() -> None:
+    """Of a later version, or damaged: the server starts."""
+    log = FakeLog()
+    log.keep(OWNER, "ana", "{}")
+    log.keep(OWNER, "bia", "x")
+    hub = await hub_on(log)
+    assert not log.kept and hub.owners.find("ana") is None

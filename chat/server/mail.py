@@ -1,0 +1,212 @@
+"""The inboxes of owned names, which outlive streams, sessions and servers: what has been read.
+
+A private message to an owned name waits in the log until its owner has certainly got it. What was
+handed to a stream that was lost a moment later may not have arrived: so the place that is kept with
+the name is behind, for as long as that is so, what was handed out. The same session brings a cursor
+of its own, and gets nothing twice; another one may, rather than not at all.
+
+The hub says who comes and goes; everything runs in the event loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from weakref import WeakValueDictionary
+
+from chat.protocol.errors import ChatError
+from chat.protocol.limits import KEEPALIVE_TIME_MS, MAX_WAITING_MESSAGES, PING_TIMEOUT_MS
+from chat.protocol.metadata import JoinRequest
+from chat.server.log.base import Log, Missing, Place
+from chat.server.member import Member
+from chat.server.ownership import DAY, Owned, Owners
+from chat.server.replay import readable
+from chat.server.subscription import Subscription
+
+# What was written to a connection so long before its loss was noticed may not have arrived.
+UNCERTAIN_SECONDS = (KEEPALIVE_TIME_MS + PING_TIMEOUT_MS) / 1000
+# How long a message waits for the owner of the name.
+WAIT_SECONDS = 30 * DAY
+# How often it is noted how far somebody has got.
+NOTE_SECONDS = 5.0
+# Messages that are looked at for their age at a time.
+LOOKED_AT = 100
+
+
+@dataclass
+class _Reader:
+    """How far one stream had got in the inbox of `name`, its `place`, and when that was seen.
+
+    The first mark is certain: what was handed out so long ago has arrived.
+    """
+
+    name: str
+    place: Subscription
+    marks: deque[tuple[float, int]]
+
+    def look(self, now: float) -> None:
+        """Take note of how far it has got."""
+        if self.place.seen_id > self.marks[-1][1]:
+            self.marks.append((now, self.place.seen_id))
+
+    @property
+    def is_certain(self) -> bool:
+        """Whether all that has come into the inbox has arrived."""
+        last_id = self.place.owed_id if self.place.is_leaving else self.place.room.last_id
+        return self.marks[0][1] >= last_id
+
+    def certain_id(self, now: float) -> int:
+        """Return the last id that has certainly arrived."""
+        while len(self.marks) > 1 and self.marks[1][0] <= now - UNCERTAIN_SECONDS:
+            self.marks.popleft()
+        return self.marks[0][1]
+
+
+class Mail:
+    """What waits for the owners of names, and how far each has read. `clock`: monotonic seconds.
+
+    `wall_clock`: seconds since 1970.
+    """
+
+    def __init__(
+        self,
+        log: Log,
+        owners: Owners,
+        clock: Callable[[], float] = time.monotonic,
+        wall_clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._log = log
+        self._owners = owners
+        self._clock = clock
+        self._wall_clock = wall_clock
+        # Those of one member: of the present name, and of earlier ones until all is certain.
+        self._readers: dict[Member, list[_Reader]] = {}
+        self._unnoted: dict[Member, None] = {}
+        self._timer: asyncio.TimerHandle | None = None
+        self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+
+    # One who comes, and goes.
+
+    async def begin(self, member: Member, request: JoinRequest | None = None) -> Place | None:
+        """Return where the inbox of an owner's stream begins; None where the name is nobody's.
+
+        `request`: None where the name has just changed. Raises LOG_UNREADABLE.
+        """
+        person, inbox = member.person, member.inbox
+        assert person is not None and inbox is not None
+        owned = self._owners.find(person.name) if person.owner else None
+        if owned is None:
+            return None
+        client_id = request.inbox if request is not None else None
+        is_same = client_id is not None and owned.seen_by == person.identity
+        place = await self._place(owned, owned.inbox_seen_id, self._log.generation)
+        if request is not None and client_id is not None and client_id > place.start:
+            its_own = await self._place(owned, client_id, request.generation)
+            if its_own.missing is Missing.REWOUND:  # then it forgets its cursor
+                place = replace(place, missing=Missing.REWOUND)
+            elif is_same:
+                place = its_own
+            else:  # it would take for seen what comes below its cursor; so it sees no ids
+                inbox.hides_ids = True
+        inbox.hides_ids |= client_id is None
+        if person.member is member:
+            marks = deque([(self._clock(), place.start)])
+            self._readers.setdefault(member, []).append(_Reader(person.name, inbox, marks))
+            # A stream that shows no ids leaves its session with a cursor that means nothing here.
+            is_known = bool(person.session) and not inbox.hides_ids
+            self._owners.note_seen(owned, place.start, person.identity if is_known else "")
+            if place.has_more:
+                self.note_soon(member)
+        return place
+
+    async def _place(self, owned: Owned, after: int, generation: str) -> Place:
+        """Return where a reader of an inbox begins after an id, or after what is too old."""
+        wish = (owned.inbox, after)
+        (place,) = await readable(self._log.find_places([wish], generation, 0))
+        if place.missing is Missing.REWOUND or not place.has_more:
+            return place
+        start = await self._after_old(owned.inbox, place.start)
+        return place if start == place.start else Place(start, Missing.TRIMMED)
+
+    async def _after_old(self, inbox: str, after: int) -> int:
+        """Return the id after which nothing in an inbox has waited for too long."""
+        before = self._wall_clock() - WAIT_SECONDS
+        count = 1  # mostly there is none, or it is not old
+        while page := await readable(self._log.read(inbox, after, count)):
+            for message in page:
+                if message.sent_at.seconds >= before:
+                    return after
+                after = message.id
+            count = LOOKED_AT
+        return after
+
+    def end(self, member: Member, is_lost: bool) -> None:
+        """Note how far an owner has got by a stream that ends.
+
+        `is_lost`: what was handed to it last may not have arrived.
+        """
+        now = self._clock()
+        for reader in self._readers.pop(member, ()):
+            self._note(reader, reader.certain_id(now) if is_lost else reader.place.seen_id)
+        self._unnoted.pop(member, None)
+
+    def note_soon(self, member: Member) -> None:
+        """Note from time to time how far the owner has got, until that is certain."""
+        if member in self._readers:
+            self._unnoted[member] = None
+            self._note_later()
+
+    def _note_later(self) -> None:
+        if self._unnoted and self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(NOTE_SECONDS, self.note_all)
+
+    def note_all(self) -> None:
+        """Note how far everybody has got by now."""
+        self._timer = None
+        now = self._clock()
+        for member in list(self._unnoted):
+            for reader in self._readers[member]:
+                reader.look(now)
+                self._note(reader, reader.certain_id(now))
+            self._forget_certain(member)
+        self._note_later()
+
+    def _forget_certain(self, member: Member) -> None:
+        """Look no more after what has all arrived."""
+        *earlier, present = self._readers[member]
+        uncertain = [reader for reader in earlier if not reader.is_certain]
+        self._readers[member] = [*uncertain, present]
+        if not uncertain and present.is_certain:
+            del self._unnoted[member]
+
+    def _note(self, reader: _Reader, seen_id: int) -> None:
+        owned = self._owners.find(reader.name)
+        if owned is not None and owned.inbox == reader.place.room.key:
+            self._owners.note_seen(owned, seen_id)
+
+    # What is sent.
+
+    @asynccontextmanager
+    async def room_for(self, owned: Owned) -> AsyncIterator[None]:
+        """Have room for one more message in the inbox of somebody who is away.
+
+        For the length of the block, in which the message is to be committed, nobody else gets it.
+        Raises INBOX_FULL, LOG_UNREADABLE.
+        """
+        turn = self._turns.get(owned.inbox)
+        if turn is None:
+            turn = self._turns[owned.inbox] = asyncio.Lock()
+        async with turn:
+            await self._check_room(self._owners.find(owned.name) or owned)
+            yield
+
+    async def _check_room(self, owned: Owned) -> None:
+        inbox, seen_id = owned.inbox, owned.inbox_seen_id
+        # Of the last thousand the first: where it waits, they all do.
+        first_id = await readable(self._log.start_of_last(inbox, MAX_WAITING_MESSAGES - 1))
+        if first_id > seen_id and first_id > await self._after_old(inbox, seen_id):
+            raise ChatError("INBOX_FULL")

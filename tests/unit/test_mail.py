@@ -1,0 +1,283 @@
+"""Private messages to owned names: they wait, come once, in order, and never to anybody else."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+from rooms import SESSION, Chat, FakeLog, Reader, come_true, quiet, refusal_of
+
+import chat_pb2
+from chat.protocol.errors import ChatError
+from chat.protocol.limits import MAX_WAITING_MESSAGES
+from chat.protocol.metadata import JoinRequest
+from chat.server import hub
+from chat.server.mail import UNCERTAIN_SECONDS, WAIT_SECONDS, Mail
+
+ANA, BIA, OTHER = "key-of-ana", "key-of-bia", "key-of-another"
+# Of bia's two machines.
+HERE, THERE = "b" * 32, "c" * 32
+
+
+class Clock:
+    """A clock that is set by hand."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class Place(Chat):
+    """A chat where names are owned, on clocks that are set by hand."""
+
+    def __init__(self, log: FakeLog) -> None:
+        super().__init__(log)
+        self.clock, self.wall_clock = Clock(), Clock()
+        self.hub.mail = Mail(log, self.hub.owners, self.clock, self.wall_clock)
+
+    async def come(
+        self, user: str, owner: str, session: str = SESSION, inbox: int | None = 0, **wishes: Any
+    ) -> Reader:
+        """Join with a key, and hear nothing of what was said before."""
+        request = JoinRequest(user, session=session, inbox=inbox, history=0, **wishes)
+        return Reader(self, await self.hub.join(request, owner=owner))
+
+
+async def place_on(log: FakeLog) -> Place:
+    place = Place(log)
+    await place.start()
+    return place
+
+
+async def privates(reader: Reader) -> list[str]:
+    """Return the private texts that somebody has heard."""
+    await quiet()
+    return [m.message for m in reader.messages if m.to and m.kind == chat_pb2.KIND_UNSPECIFIED]
+
+
+async def notices(reader: Reader) -> list[tuple[str, str, str]]:
+    """Return the reason, key and addressee of each notice."""
+    await quiet()
+    kind = chat_pb2.KIND_NOTICE
+    return [(m.user, m.key, m.to) for m in reader.messages if m.kind == kind]
+
+
+async def test_message_waits_for_the_owner_of_the_name() -> None:
+    """The writer is told so, without a key, beside the acknowledgement."""
+    place = await place_on(FakeLog())
+    (await place.come("Bia", BIA, HERE)).leave()
+    ana = await place.come("ana", ANA)
+    await ana.say("oi", key="1", to="bia")
+    assert await notices(ana) == [("AWAY", "", "Bia")]
+    assert [m.message for m in ana.messages if m.key == "1"] == ["oi"]
+    bia = await place.come("bia", BIA, THERE)
+    assert await privates(bia) == ["oi"]
+    assert await notices(bia) == []
+
+
+async def test_messages_come_once_in_order_over_restarts_and_on_any_machine() -> None:
+    """What was read on one machine is not told on another, if the stream ended in order."""
+    log = FakeLog()
+    place = await place_on(log)
+    (await place.come("bia", BIA, HERE)).leave()
+    for number in range(3):
+        ana = await place.come("ana", ANA)
+        await ana.say(str(number), to="bia")
+        ana.leave()
+        place = await place_on(log)
+    bia = await place.come("bia", BIA, HERE)
+    assert await privates(bia) == ["0", "1", "2"]
+    bia.leave()
+    place = await place_on(log)
+    assert await privates(await place.come("bia", BIA, THERE)) == []
+
+
+async def test_same_session_goes_on_where_it_was() -> None:
+    """By its own cursor, however its stream was lost; another one may hear something twice."""
+    place = await place_on(FakeLog())
+    ana, bia = await place.come("ana", ANA), await place.come("bia", BIA, HERE)
+    await ana.say("um", to="bia")
+    assert await privates(bia) == ["um"]
+    seen_id = max(bia.ids)
+    bia.leave(is_lost=True)
+    again = await place.come("bia", BIA, HERE, inbox=seen_id)
+    assert await privates(again) == []
+    again.leave(is_lost=True)
+    assert await privates(await place.come("bia", BIA, THERE)) == []
+
+
+async def test_what_may_not_have_arrived_is_told_on_another_machine() -> None:
+    """What was handed to a stream just before it was lost; not what was so long before."""
+    place = await place_on(FakeLog())
+    ana, bia = await place.come("ana", ANA), await place.come("bia", BIA, HERE)
+    await ana.say("velha", to="bia")
+    await quiet()
+    place.hub.mail.note_all()
+    place.clock.now += UNCERTAIN_SECONDS
+    await ana.say("nova", to="bia")
+    assert await privates(bia) == ["velha", "nova"]
+    bia.leave(is_lost=True)
+    there = await place.come("bia", BIA, THERE)
+    assert await privates(there) == ["nova"]
+
+
+async def test_stream_is_told_where_its_cursor_means_nothing() -> None:
+    """The log is another one: what is kept with the name counts, and the session begins anew."""
+    place = await place_on(FakeLog())
+    (await place.come("bia", BIA, HERE)).leave()
+    ana = await place.come("ana", ANA)
+    await ana.say("oi", to="bia")
+    bia = await place.come("bia", BIA, HERE, inbox=99)
+    assert await privates(bia) == ["oi"]
+    assert await notices(bia) == [("LOG_REWOUND", "", "bia")]
+
+
+async def test_session_whose_cursor_is_of_another_inbox_gets_what_waits() -> None:
+    """Without ids, since it would take what is below its cursor for seen."""
+    place = await place_on(FakeLog())
+    (await place.come("bia", BIA, HERE)).leave()
+    ana = await place.come("ana", ANA)
+    await ana.say("oi", to="bia")
+    await ana.say("a todos")
+    await quiet()
+    seen_id = max(ana.ids)
+    bia = await place.come("bia", BIA, THERE, inbox=seen_id)
+    assert await privates(bia) == ["oi"] and not bia.ids
+    bia.leave()
+    await ana.say("mais", to="bia")
+    assert await privates(await place.come("bia", BIA, THERE, inbox=seen_id)) == ["mais"]
+
+
+async def test_client_that_knows_no_cursor_gets_what_waits_once() -> None:
+    """One of the first contract, without ids."""
+    place = await place_on(FakeLog())
+    (await place.come("bia", BIA, HERE)).leave()
+    ana = await place.come("ana", ANA)
+    await ana.say("oi", to="bia")
+    bia = await place.come("bia", BIA, HERE, inbox=None)
+    assert await privates(bia) == ["oi"] and not bia.ids
+    bia.leave()
+    assert await privates(await place.come("bia", BIA, THERE, inbox=None)) == []
+
+
+async def test_no_more_waits_than_the_limit() -> None:
+    """One more is refused with its key; not one that was accepted already; and there is room again
+    when the owner has been here."""
+    log = FakeLog()
+    place = await place_on(log)
+    (await place.come("bia", BIA, HERE)).leave()
+    ana = await place.come("ana", ANA)
+    for number in range(MAX_WAITING_MESSAGES):
+        await ana.say(str(number), key=str(number), to="bia")
+    assert await refusal_of(ana.say("demais", key="x", to="bia")) == "INBOX_FULL"
+    await ana.say("0", key="0", to="bia")
+    bia = await place.come("bia", BIA, HERE)
+    assert await privates(bia) == [str(number) for number in range(MAX_WAITING_MESSAGES)]
+    bia.leave()
+    await ana.say("cabe", key="y", to="bia")
+    assert await privates(await place.come("bia", BIA, THERE)) == ["cabe"]
+
+
+async def test_limit_holds_for_all_who_write_together() -> None:
+    """However many are on their way into the log at a time."""
+    place = await place_on(FakeLog())
+    (await place.come("bia", BIA, HERE)).leave()
+    ana = await place.come("ana", ANA)
+    for number in range(MAX_WAITING_MESSAGES - 1):
+        await ana.say(str(number), to="bia")
+    caio = await place.come("caio", OTHER, "d" * 32)
+    said = (ana.say("dela", to="bia"), caio.say("dele", to="bia"))
+    refused = [error for error in await asyncio.gather(*said, return_exceptions=True) if error]
+    assert [str(error) for error in refused] == [str(ChatError("INBOX_FULL"))]
+
+
+async def test_what_has_waited_too_long_is_not_told() -> None:
+    """Nor does it take anybody's room; the owner is told that something is missing."""
+    place = await place_on(FakeLog())
+    (await place.come("bia", BIA, HERE)).leave()
+    ana = await place.come("ana", ANA)
+    for number in range(MAX_WAITING_MESSAGES):
+        await ana.say(str(number), to="bia")
+    place.wall_clock.now = WAIT_SECONDS + MAX_WAITING_MESSAGES - 1
+    await ana.say("cabe", to="bia")
+    bia = await place.come("bia", BIA, HERE)
+    assert await privates(bia) == [*(str(n) for n in range(MAX_WAITING_MESSAGES - 2, 1000)), "cabe"]
+    assert await notices(bia) == [("HISTORY_GONE", "", "bia")]
+
+
+async def test_message_to_nobodys_name_does_not_wait() -> None:
+    """Nor one to a name that only looks like an owned one."""
+    place = await place_on(FakeLog())
+    (await place.come("bia", BIA, HERE)).leave()
+    ana = await place.come("ana", ANA)
+    for name in ("caio", "b\u0456a", "bia."):
+        assert await refusal_of(ana.say("oi", to=name)) == "USER_UNKNOWN"
+
+
+async def test_next_owner_gets_nothing_of_what_waited() -> None:
+    """Nor does the same one, who begins anew."""
+    place = await place_on(FakeLog())
+    (await place.come("bia", BIA, HERE)).leave()
+    ana = await place.come("ana", ANA)
+    for owner in (OTHER, BIA):
+        await ana.say("segredo", to="bia")
+        place.hub.owners.free("bia")
+        bia = await place.come("bia", owner, HERE)
+        assert await privates(bia) == []
+        await ana.say("oi", to="bia")
+        assert await privates(bia) == ["oi"]
+        bia.leave()
+
+
+async def test_renamed_owner_has_the_inbox_of_the_new_name() -> None:
+    """What waits there comes at once; what is for the old name waits for it."""
+    place = await place_on(FakeLog())
+    for name in ("bia", "bianca"):
+        (await place.come(name, BIA, HERE)).leave()
+    ana = await place.come("ana", ANA)
+    await ana.say("esperava", to="bianca")
+    bia = await place.come("bia", BIA, THERE)
+    await bia.rename("bianca")
+    assert await privates(bia) == ["esperava"]
+    await ana.say("agora", to="bianca")
+    await ana.say("para bia", to="bia")
+    assert await privates(bia) == ["esperava", "agora"]
+    assert await notices(ana) == [("AWAY", "", "bianca"), ("AWAY", "", "bia")]
+    await bia.rename("bia")
+    assert await privates(bia) == ["esperava", "agora", "para bia"]
+    bia.leave()
+    for name in ("bia", "bianca"):
+        reader = await place.come(name, BIA, HERE)
+        assert await privates(reader) == []
+        reader.leave()
+
+
+async def test_reader_on_two_machines_at_once_hears_everything() -> None:
+    """The second takes the place of the first, and gets what that may not have got."""
+    place = await place_on(FakeLog())
+    ana, here = await place.come("ana", ANA), await place.come("bia", BIA, HERE)
+    await ana.say("um", to="bia")
+    there = await place.come("bia", BIA, THERE)
+    await ana.say("dois", to="bia")
+    assert await privates(there) == ["um", "dois"]
+    error = await here.ends()
+    assert error is not None and error.reason == "SESSION_REPLACED"
+
+
+async def test_nobody_is_told_that_an_owner_has_not_read_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Since it waits, also when the name is held no longer."""
+    monkeypatch.setattr(hub, "HELD_SECONDS", 0.01)
+    place = await place_on(FakeLog())
+    ana, bia = await place.come("ana", ANA), await place.come("bia", BIA, HERE)
+    await ana.say("um", to="bia")
+    await quiet()
+    bia.leave(is_lost=True)
+    await ana.say("dois", to="bia")
+    await come_true(lambda: place.hub.directory.find("bia") is None)
+    assert await notices(ana) == [("AWAY", "", "bia")]
+    assert await privates(await place.come("bia", BIA, THERE)) == ["um", "dois"]
