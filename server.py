@@ -31,11 +31,11 @@ with Importing():  # Ctrl-C ends it without a word meanwhile, and what is missin
     import chat_pb2
     import chat_pb2_grpc
     from chat.cli.dependencies import missing_line
-    from chat.cli.i18n import _
+    from chat.cli.i18n import _, _n
     from chat.protocol.errors import ChatError, ConfigError, UsageError
     from chat.protocol.fingerprints import spelled
     from chat.protocol.metadata import JoinRequest
-    from chat.server import diagnostics, interceptors, log_care, memory, runtime, status
+    from chat.server import diagnostics, interceptors, log_care, memory, name_care, runtime, status
     from chat.server.acceptor import make_server
     from chat.server.address import address_of, with_port
     from chat.server.admission import Admission, UnnamedMembers
@@ -55,7 +55,7 @@ with Importing():  # Ctrl-C ends it without a word meanwhile, and what is missin
     from chat.server.reload import Reloader
     from chat.server.room import is_inbox
     from chat.server.self_made import make_beside
-    from chat.server.settings import ANY_HOST, read_flags
+    from chat.server.settings import ANY_HOST, owns_names, read_flags
     from chat.server.shutdown import Shutdown
     from chat.server.standard_services import StandardServices
     from chat.server.supervisor import ServerFailure, Supervisor
@@ -127,6 +127,7 @@ class ChatService(chat_pb2_grpc.ChatServiceServicer):
             async with self._admission.place(address):
                 await self._serve(context, address)
         except ChatError as error:
+            _note_refusal(context, error.reason)
             await status.abort(context, error)
         except grpc.aio.BaseError:  # it was aborted, or the client is gone
             raise
@@ -195,7 +196,7 @@ class ChatService(chat_pb2_grpc.ChatServiceServicer):
             while not client.is_closing and (raw := await context.read()) is not EOF:
                 if wait_seconds := client.rate_limit.say(len(raw)):
                     await asyncio.sleep(wait_seconds)
-                await self._post(client, raw)
+                await self._post(client, raw, context)
                 await client.queue.wait_answered()
             # A client that vanished looks like one that half-closed, until gRPC cancels the call.
             await asyncio.sleep(PARTING_SECONDS)
@@ -205,7 +206,7 @@ class ChatService(chat_pb2_grpc.ChatServiceServicer):
         await client.wait_committed()
         client.close(error)
 
-    async def _post(self, client: Member, raw: bytes) -> None:
+    async def _post(self, client: Member, raw: bytes, context: Context) -> None:
         """Post one message. A full client is told of a refusal; a plain one's stream ends by it."""
         message = None
         try:
@@ -214,6 +215,7 @@ class ChatService(chat_pb2_grpc.ChatServiceServicer):
         except ChatError as refusal:
             if not client.is_full or refusal.reason == "SHUTTING_DOWN":
                 raise
+            _note_refusal(context, refusal.reason)
             self._hub.notice(client, refusal.reason, message.key if message else key_of(raw))
 
     async def _send_messages(self, client: Member, context: Context) -> None:
@@ -271,6 +273,12 @@ class ChatService(chat_pb2_grpc.ChatServiceServicer):
             await asyncio.sleep(DRAIN_CHECK_SECONDS)
 
 
+def _note_refusal(context: Context, reason: str) -> None:
+    """Have a line logged where somebody may have tried to be somebody else."""
+    if reason in ("NAME_OWNED", "PROOF_INVALID"):
+        _log.warning("%s was refused: %s", context.peer(), reason)
+
+
 class Server:
     """The log, the rooms and the gRPC server around them, from `start` to `stop`.
 
@@ -292,6 +300,7 @@ class Server:
         checks = token_checks(flags.token_file, take_turn, self._reloader)
         self._asks_for_token = bool(checks)
         given = given_certificate(flags.tls_cert, flags.tls_key)
+        has_owners = owns_names(flags.own_names, flags.tls or given is not None)
         try:
             self._log = open_log(flags.db, flags.retain)
         except LogError as error:
@@ -306,8 +315,14 @@ class Server:
             OtherCalls(METHOD, take_turn),
             interceptors.SharedBytes(METHOD),
         ]
-        self._hub = Hub(self._log, flags.max_clients, flags.rate, max_per_address=per_address)
-        proofs = Proofs(self.certificate.fingerprints) if self.certificate else None
+        self._hub = Hub(
+            self._log,
+            flags.max_clients,
+            flags.rate,
+            max_per_address=per_address,
+            owns_names=has_owners,
+        )
+        proofs = Proofs(self.certificate.fingerprints) if self.certificate and has_owners else None
         self._service = ChatService(self._hub, show, self._admission, proofs)
         self._others = StandardServices([SERVICE])
         address = with_port(flags.host, flags.port)
@@ -361,6 +376,7 @@ class Server:
         self._supervisor.run(self._watch_port(port), "port")
         self._supervisor.run(self._service.disconnect_stuck_readers(), "stuck-readers")
         self._supervisor.run(memory.give_back_freed(), "memory")
+        self._supervisor.run(self._hub.owners.watch_freed(), "freed-names")
         self._reloader.watch_signal()
         self._supervisor.run(self._reloader.run(), "reload")
         if not self._log.is_clean:
@@ -376,6 +392,11 @@ class Server:
         await self._listener.wait_failed()
         text = runtime.explain_bind_error(self._flags.host, port)
         self._supervisor.fail(ServerFailure(text))
+
+    @property
+    def unguarded_names(self) -> int:
+        """How many names belong to somebody, while this server lets anybody have them."""
+        return self._hub.owners.ignored
 
     def is_saving(self) -> bool:
         """Say whether what a removed log held is being saved just now. In any thread."""
@@ -421,6 +442,13 @@ async def serve(flags: Namespace, console: ConsoleLog, shutdown: Shutdown) -> No
     if flags.host in ANY_HOST:
         for line in runtime.invitations(port, server.client_flags):
             console.print(line)
+    if count := server.unguarded_names:
+        text = _n(
+            "{} name belongs to somebody, but without --own-names anybody can use it.",
+            "{} names belong to somebody, but without --own-names anybody can use them.",
+            count,
+        )
+        console.print(text.format(count))
     failure = await _first_of(shutdown.requested.wait(), server.wait_for_failure())
     console.print(_("The server is stopping..."))
     try:
@@ -459,6 +487,10 @@ def run(arguments: Sequence[str]) -> int:
         return log_care.back_up(flags.db, flags.backup)
     if flags.check:
         return log_care.check(flags.db)
+    if flags.names:
+        return name_care.list_names(flags.db)
+    if flags.free is not None:
+        return name_care.free(flags.db, flags.free)
     if missing := missing_line(runtime.optional_features()):
         print(missing, file=sys.stderr)
     runtime.raise_file_limit(flags.max_clients)

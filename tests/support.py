@@ -523,6 +523,7 @@ def full_metadata(
     history: int | None = None,
     batch: bool = False,
     token: str = "",
+    proof: str = "",
 ) -> list[tuple[str, str | bytes]]:
     """Return the metadata by which a full client says who it is."""
     metadata: list[tuple[str, str | bytes]] = [("chat-user-bin", user.encode())]
@@ -542,6 +543,8 @@ def full_metadata(
         metadata.append(("chat-batch", "1"))
     if token:
         metadata.append(("authorization", f"Bearer {token}"))
+    if proof:
+        metadata.append(("chat-proof", proof))
     return metadata
 
 

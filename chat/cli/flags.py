@@ -62,7 +62,7 @@ class Parser(argparse.ArgumentParser):
 
     def _from_environment(self, variable: str, value: str, options: dict[str, Any]) -> Any:
         """Return what the variable says, judged as the flag itself would be."""
-        if options.get("action") == "store_true":
+        if options.get("action") in ("store_true", OnOff):
             if value.lower() not in YES + NO:
                 self.error(_("{variable} is on (1) or off (0)").format(variable=variable))
             return value.lower() in YES
@@ -100,6 +100,19 @@ class Parser(argparse.ArgumentParser):
                 self.exit(EXIT_BROKEN_PIPE)
             sentence = _("standard output cannot be written ({error})").format(error=error.strerror)
             self.exit(1, f"{self.prog}: {sentence}\n")
+
+
+class OnOff(argparse.Action):
+    """A flag with an opposite, `--x` and `--no-x`; the default may be neither."""
+
+    def __init__(self, option_strings: Sequence[str], dest: str, **options: Any) -> None:
+        opposites = [f"--no-{option.removeprefix('--')}" for option in option_strings]
+        super().__init__([*option_strings, *opposites], dest, nargs=0, **options)
+
+    def __call__(
+        self, parser: argparse.ArgumentParser, namespace: Any, values: Any, option: Any = None
+    ) -> None:
+        setattr(namespace, self.dest, not str(option).startswith("--no-"))
 
 
 class ShowVersion(argparse.Action):

@@ -26,6 +26,8 @@ BATCH = "chat-batch"
 EPOCH = "chat-epoch"
 AUTHORIZATION = "authorization"
 PROOF = "chat-proof"  # that the name is its owner's: see proof.py
+# In the trailing metadata of PROOF_INVALID: the server's clock, in whole seconds since 1970.
+TIME = "chat-time"
 # In the trailing metadata of a refusal, for clients without the rich error model.
 REASON = "chat-reason"
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from chat.cli import flags
 from chat.cli.i18n import N_, _
+from chat.protocol.errors import UsageError
 from chat.protocol.limits import DEFAULT_PORT
 
 DEFAULT_DB = "chat.db"
@@ -15,6 +16,16 @@ MAX_CLIENTS = 1_000_000  # more open files than any system allows
 # Messages a second; beyond these a pause, or a burst, is no number to reckon with.
 MIN_RATE, MAX_RATE = 0.01, 1_000_000
 ANY_HOST = ("[::]", "::", "0.0.0.0")
+
+
+def owns_names(wish: bool | None, has_tls: bool) -> bool:
+    """Say whether names belong to somebody; raises `UsageError` where they cannot.
+
+    Without TLS nothing keeps a proof from those on its way who listen, or answer in our place.
+    """
+    if wish and not has_tls:
+        raise UsageError(_("--own-names needs TLS: give --tls too."))
+    return has_tls if wish is None else wish
 
 
 def read_flags(arguments: Sequence[str]) -> Namespace:
@@ -45,6 +56,8 @@ def read_flags(arguments: Sequence[str]) -> Namespace:
     )
     add("--backup", help=_("copy the log into this new file and end; a server may be running"))
     add("--check", action="store_true", default=False, help=_("look for damage in the log and end"))
+    add("--names", action="store_true", default=False, help=_("list the owned names and end"))
+    add("--free", metavar="NAME", type=flags.text, help=_("let an owned name be free and end"))
     add("--quiet", action="store_true", default=False, help=_("do not show the conversation"))
     add(
         "--tls",
@@ -54,6 +67,12 @@ def read_flags(arguments: Sequence[str]) -> Namespace:
     )
     add("--tls-cert", help=_("certificate chain (PEM) to encrypt with, instead of a self-made one"))
     add("--tls-key", help=_("private key of the certificate (PEM)"))
+    add(
+        "--own-names",
+        action=flags.OnOff,
+        default=None,
+        help=_("a name belongs to whoever uses it first; usual with TLS, and needs it"),
+    )
     add(
         "--token-file",
         help=_(

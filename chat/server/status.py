@@ -7,6 +7,7 @@ trailing metadata `chat-reason`, for clients that do not know it. Called in the 
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
@@ -15,7 +16,7 @@ import grpc
 
 from chat.cli import i18n
 from chat.protocol.errors import REASONS, ChatError
-from chat.protocol.metadata import REASON
+from chat.protocol.metadata import REASON, TIME
 
 ERROR_DOMAIN = "chat"
 # The status of a stream waits behind what its reader has not read yet.
@@ -36,6 +37,8 @@ async def abort(context: Any, error: ChatError) -> None:
     row = REASONS[error.reason]
     code = grpc.StatusCode[row.status]
     trailing = ((REASON, error.reason), *_rich_details(error.reason, i18n.current()))
+    if error.reason == "PROOF_INVALID":  # whose clock is wrong can prove it by the server's
+        trailing = (*trailing, (TIME, str(int(time.time()))))
     await bounded_abort(context, code, row.text, trailing)
 
 

@@ -24,6 +24,7 @@ class FakeServer:
     made: list[FakeServer] = []
     certificate = None
     client_flags = ""
+    unguarded_names = 0
 
     def __init__(self, flags: Namespace, *show: Any) -> None:
         self.show = show
@@ -130,6 +131,20 @@ async def test_server_whose_log_is_gone_says_where_it_was_saved(
     console: Any = Console()
     with pytest.raises(ServerFailure, match=r"chat\.db was removed .* is in chat\.db-rescued\."):
         await server.serve(read_flags(["--host", "localhost"]), console, asked_to_stop)
+
+
+async def test_server_says_that_names_are_anybodys(
+    asked_to_stop: Shutdown, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where some belong to somebody, and it was told not to care, or has no TLS."""
+
+    class Open(FakeServer):
+        unguarded_names = 2
+
+    monkeypatch.setattr(server, "Server", Open)
+    console: Any = Console()
+    await server.serve(read_flags(["--host", "localhost"]), console, asked_to_stop)
+    assert "2 names belong to somebody, but without --own-names" in console.lines[1]
 
 
 async def test_quiet_server_shows_nothing(

@@ -9,9 +9,10 @@ import os
 import sqlite3
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
+from threading import Lock
 
 from chat.server.log.base import LogError, Problem
 from chat.server.log.checking import Check
@@ -25,6 +26,7 @@ from chat.server.log.files import (
 )
 from chat.server.log.migrations import check_is_ours, end_opening
 from chat.server.log.other_names import check_name
+from chat.server.log.sqlite_reader import SqliteReader
 
 # Pages that are copied between two calls of `progress`: 4 MiB.
 BACKUP_PAGES = 1024
@@ -69,6 +71,36 @@ def check(path: str) -> list[str]:
     return faults
 
 
+def records(path: str, kind: str) -> dict[str, str]:
+    """Return what the log in `path` keeps of one kind beside the messages; raises `LogError`."""
+    with _asking(path) as connection:
+        has_records = _has_records(connection)
+        return SqliteReader(connection, Lock()).records(kind) if has_records else {}
+
+
+def keep_record(path: str, kind: str, key: str, text: str) -> None:
+    """Write one record into the log in `path`, also while a server has it open; `LogError`."""
+    with _asking(path) as connection:
+        connection.execute("INSERT OR REPLACE INTO record VALUES (?, ?, ?)", (kind, key, text))
+
+
+def count_after(path: str, places: Sequence[tuple[str, int]], since: int) -> list[int]:
+    """Return how many messages each room has after an id, sent since (microseconds since 1970).
+
+    Raises `LogError`.
+    """
+    query = "SELECT count(*) FROM message WHERE room = ? AND id > ? AND sent_at >= ?"
+    with _asking(path) as connection:
+        counts = (connection.execute(query, (*place, since)).fetchone() for place in places)
+        return [int(count) for (count,) in counts]
+
+
+def _has_records(connection: sqlite3.Connection) -> bool:
+    """Say whether the log is of a version that keeps any."""
+    query = "SELECT count(*) FROM sqlite_master WHERE name = 'record'"
+    return bool(connection.execute(query).fetchone()[0])
+
+
 def save_beside(connection: sqlite3.Connection, real_path: str, error: LogError) -> LogError:
     """Save what a log holds whose file is no longer in its place; return what is to be said.
 
@@ -99,6 +131,16 @@ def _reading(path: str) -> Iterator[sqlite3.Connection]:
         except sqlite3.Error as error:
             raise log_error(path, error) from error
         yield connection
+
+
+@contextmanager
+def _asking(path: str) -> Iterator[sqlite3.Connection]:
+    """Open a log that is there; what SQLite raises in the block becomes a `LogError`."""
+    with _reading(path) as connection:
+        try:
+            yield connection
+        except sqlite3.Error as error:
+            raise log_error(path, error) from error
 
 
 def _check_target(path: str, target: str) -> None:
