@@ -30,6 +30,7 @@ with Importing():  # Ctrl-C ends it without a word meanwhile, and what is missin
 
     import chat_pb2
     import chat_pb2_grpc
+    from chat.cli import credentials
     from chat.cli.dependencies import missing_line
     from chat.cli.i18n import _, _n
     from chat.protocol.errors import ChatError, ConfigError, UsageError
@@ -40,6 +41,7 @@ with Importing():  # Ctrl-C ends it without a word meanwhile, and what is missin
     from chat.server.address import address_of, with_port
     from chat.server.admission import Admission, UnnamedMembers
     from chat.server.certificate import ServerCertificate, given_certificate
+    from chat.server.certified_names import certified_name, certified_owner, no_certified_name
     from chat.server.console_log import ConsoleLog
     from chat.server.encoding import decode, key_of
     from chat.server.grpc_options import server_options
@@ -52,7 +54,7 @@ with Importing():  # Ctrl-C ends it without a word meanwhile, and what is missin
     from chat.server.other_calls import OtherCalls
     from chat.server.posting import Posting
     from chat.server.proofs import Proofs
-    from chat.server.reload import Reloader
+    from chat.server.reload import Reloader, Watched
     from chat.server.room import is_inbox
     from chat.server.self_made import make_beside
     from chat.server.settings import ANY_HOST, owns_names, read_flags
@@ -101,6 +103,7 @@ class ChatService(chat_pb2_grpc.ChatServiceServicer):
     It gets and gives messages as bytes (`interceptors.SharedBytes`), so that one is encoded once
     for all. `show` is called with a room and what was said there. `admission`: who may come in;
     everybody, where there is none. `proofs`: whose own a name is; nobody's, where there are none.
+    `certified_name`: what the client of a call must be called, empty: what it likes.
     """
 
     def __init__(
@@ -109,9 +112,11 @@ class ChatService(chat_pb2_grpc.ChatServiceServicer):
         show: Show = lambda room, messages: None,
         admission: Admission | None = None,
         proofs: Proofs | None = None,
+        certified_name: Callable[[Any], str] = no_certified_name,
     ) -> None:
         self._hub = hub
         self._proofs = proofs
+        self._certified_name = certified_name
         self._admission = admission or Admission(sys.maxsize)
         self._unnamed = UnnamedMembers()
         self._posting = Posting(hub)
@@ -171,11 +176,14 @@ class ChatService(chat_pb2_grpc.ChatServiceServicer):
     async def _admit(self, context: Context, address: str) -> Member:
         """Return the new member; in a full server one that has never said its name gives way."""
         request = JoinRequest.from_metadata(context.invocation_metadata() or ())
-        owner = self._proofs.owner_of(request) if self._proofs is not None else ""
+        certified = self._certified_name(context)
+        owner = certified_owner(request, certified)
+        if not owner and self._proofs is not None:
+            owner = self._proofs.owner_of(request)
         account = self._admission.account_of(address)
         while True:
             try:
-                client = await self._hub.join(request, account, owner)
+                client = await self._hub.join(request, account, owner, certified)
             except ChatError as refusal:
                 longest = self._unnamed.take_longest() if refusal.reason == "SERVER_FULL" else None
                 if longest is None:
@@ -275,7 +283,7 @@ class ChatService(chat_pb2_grpc.ChatServiceServicer):
 
 def _note_refusal(context: Context, reason: str) -> None:
     """Have a line logged where somebody may have tried to be somebody else."""
-    if reason in ("NAME_OWNED", "PROOF_INVALID"):
+    if reason in ("NAME_OWNED", "PROOF_INVALID", "NAME_CERTIFIED", "CERTIFICATE_INVALID"):
         _log.warning("%s was refused: %s", context.peer(), reason)
 
 
@@ -299,13 +307,14 @@ class Server:
         take_turn = self._admission.take_turn
         checks = token_checks(flags.token_file, take_turn, self._reloader)
         self._asks_for_token = bool(checks)
-        given = given_certificate(flags.tls_cert, flags.tls_key)
+        authorities = self._client_authorities()
+        given = given_certificate(flags.tls_cert, flags.tls_key, authorities)
         has_owners = owns_names(flags.own_names, flags.tls or given is not None)
         try:
             self._log = open_log(flags.db, flags.retain)
         except LogError as error:
             raise ConfigError(explain_log_error(error)) from error
-        self.certificate = given or (self._make_certificate() if flags.tls else None)
+        self.certificate = given or (self._make_certificate(authorities) if flags.tls else None)
         if self.certificate is not None:
             self._reloader.add(self.certificate.watched)
         # What each call goes through, the token first.
@@ -323,20 +332,34 @@ class Server:
             owns_names=has_owners,
         )
         proofs = Proofs(self.certificate.fingerprints) if self.certificate and has_owners else None
-        self._service = ChatService(self._hub, show, self._admission, proofs)
+        naming = certified_name if authorities else no_certified_name
+        self._service = ChatService(self._hub, show, self._admission, proofs, naming)
         self._others = StandardServices([SERVICE])
         address = with_port(flags.host, flags.port)
         self._listener = Listener(self._make_grpc_server, address, self._make_credentials)
         self._supervisor = Supervisor()
         self._trouble: LogError | None = None
 
-    def _make_certificate(self) -> ServerCertificate:
+    def _make_certificate(self, authorities: Watched[bytes] | None) -> ServerCertificate:
         """Return the certificate beside the log, made if there is none."""
         try:
-            return ServerCertificate(*make_beside(self._flags.db))
+            return ServerCertificate(*make_beside(self._flags.db), authorities)
         except ConfigError:
             self._log.abandon()
             raise
+
+    def _client_authorities(self) -> Watched[bytes] | None:
+        """Return those that each client must have a certificate of; None: it needs none."""
+        flags = self._flags
+        if flags.tls_client_ca is None:
+            return None
+        if not (flags.tls or flags.tls_cert):
+            raise UsageError(
+                _("--tls-client-ca needs TLS: add --tls, or --tls-cert and --tls-key.")
+            )
+        authorities = Watched(credentials.read_authorities, flags.tls_client_ca)
+        self._reloader.add(authorities)
+        return authorities
 
     def _make_credentials(self) -> grpc.ServerCredentials | None:
         return self.certificate.credentials() if self.certificate else None
@@ -352,8 +375,10 @@ class Server:
     @property
     def client_flags(self) -> str:
         """What a client must be given beside the address: each flag with a space before it."""
-        token = " --token-file {}".format(_("FILE")) if self._asks_for_token else ""
-        return (" --tls" if self.certificate else "") + token
+        names = ["--tls-cert", "--tls-key"] if self._flags.tls_client_ca else []
+        names += ["--token-file"] if self._asks_for_token else []
+        files = "".join(f" {name} {_('FILE')}" for name in names)
+        return (" --tls" if self.certificate else "") + files
 
     async def start(self) -> int:
         """Listen, and return the port."""

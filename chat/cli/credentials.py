@@ -71,9 +71,14 @@ def channel_credentials(ca: str | None) -> grpc.ChannelCredentials:
     """Return what the client trusts: the authorities in `ca` (PEM), or the well-known ones."""
     if ca is None:
         return grpc.ssl_channel_credentials()
-    content = read_pem(ca)
-    _check_certificates(ca, content)
-    return grpc.ssl_channel_credentials(content)
+    return grpc.ssl_channel_credentials(read_authorities(ca))
+
+
+def read_authorities(path: str) -> bytes:
+    """Return the certificates in a file (PEM); raises `UsageError` where there are none."""
+    content = read_pem(path)
+    _check_certificates(path, content)
+    return content
 
 
 def check_token_stays_safe(host: str, token: str, is_encrypted: bool) -> None:
@@ -106,6 +111,6 @@ def _check_certificates(path: str, content: bytes) -> None:
     except ssl.SSLError as error:
         sentence = _(
             "No certificate can be read in {path}: it is damaged, or something else."
-            " Ask the owner of the server for the file again."
+            " Ask whoever gave it to you for it again."
         )
         raise UsageError(sentence.format(path=path)) from error

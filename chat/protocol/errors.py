@@ -84,6 +84,22 @@ REASONS = {
         "ALREADY_EXISTS",
         is_final=True,
     ),
+    "NAME_CERTIFIED": Reason(
+        N_(
+            "names come from certificates here, and yours holds another one; connect under the name"
+            " in it"
+        ),
+        "PERMISSION_DENIED",
+        is_final=True,
+    ),
+    "CERTIFICATE_INVALID": Reason(
+        N_(
+            "your certificate holds no name that can be used here; ask whoever made it for another"
+            " one"
+        ),
+        "PERMISSION_DENIED",
+        is_final=True,
+    ),
     "PROOF_INVALID": Reason(
         N_(
             "the proof that this name is yours does not hold; set the clock of this machine right"

@@ -23,22 +23,28 @@ from chat.server.reload import Watched
 class ServerCertificate:
     """A certificate chain and its key, in two files (PEM). Raises `UsageError`.
 
+    `authorities`: those that each client must have a certificate of; None: it needs none.
     `watched`: for a `Reloader`. `clock`: seconds, monotonic. What there is now is replaced in the
     event loop, and may be read in any thread.
     """
 
-    def __init__(self, cert: str, key: str, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        cert: str,
+        key: str,
+        authorities: Watched[bytes] | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._clock = clock
+        self._authorities = authorities
         self.watched = Watched(read_pair, cert, key, on_change=self._take)
         self._pair = self.watched.value
-        self._configuration = _configuration(self._pair)
         self._previous: tuple[str, float] | None = None  # its fingerprint, and when it was replaced
 
     def _take(self, pair: CertificatePair) -> None:
         if pair.fingerprint != self.fingerprint:
             self._previous = self.fingerprint, self._clock()
         self._pair = pair
-        self._configuration = _configuration(pair)
 
     @property
     def fingerprint(self) -> str:
@@ -56,21 +62,28 @@ class ServerCertificate:
 
     def credentials(self) -> grpc.ServerCredentials:
         """Return what one gRPC server listens with; another one needs its own."""
-        handed = self._configuration
+        handed = self._present()
 
         def fetch() -> grpc.ServerCertificateConfiguration | None:
             """Return what is new since the last time, if anything is. In gRPC's threads."""
             nonlocal handed
-            if handed is self._configuration:
+            present = self._present()
+            if present == handed:
                 return None
-            handed = self._configuration
-            return handed
+            handed = present
+            return _configuration(*present)
 
         fetcher: Any = fetch  # None is not in the stubs
-        return grpc.dynamic_ssl_server_credentials(handed, fetcher)
+        asks = self._authorities is not None
+        return grpc.dynamic_ssl_server_credentials(_configuration(*handed), fetcher, asks)
+
+    def _present(self) -> tuple[CertificatePair, bytes | None]:
+        return self._pair, self._authorities.value if self._authorities else None
 
 
-def given_certificate(cert: str | None, key: str | None) -> ServerCertificate | None:
+def given_certificate(
+    cert: str | None, key: str | None, authorities: Watched[bytes] | None = None
+) -> ServerCertificate | None:
     """Return the certificate in the files that flags name, None where they name none.
 
     Raises `UsageError` for one that is of no use, and for half of a pair.
@@ -79,8 +92,10 @@ def given_certificate(cert: str | None, key: str | None) -> ServerCertificate | 
         return None
     if not cert or not key:
         raise UsageError(_("--tls-cert and --tls-key belong together: give both."))
-    return ServerCertificate(cert, key)
+    return ServerCertificate(cert, key, authorities)
 
 
-def _configuration(pair: CertificatePair) -> grpc.ServerCertificateConfiguration:
-    return grpc.ssl_server_certificate_configuration([(pair.key, pair.chain)])
+def _configuration(
+    pair: CertificatePair, authorities: bytes | None
+) -> grpc.ServerCertificateConfiguration:
+    return grpc.ssl_server_certificate_configuration([(pair.key, pair.chain)], authorities)

@@ -15,6 +15,7 @@ from chat.protocol.limits import HELD_SECONDS, MAX_ROOMS
 from chat.protocol.metadata import Greeting, JoinRequest
 from chat.protocol.names import check_name, check_room, name_key
 from chat.server.admission import places_of_address
+from chat.server.certified_names import check_certified
 from chat.server.closed_rooms import ClosedRooms, tell_invitations
 from chat.server.directory import (
     Directory,
@@ -28,7 +29,7 @@ from chat.server.held_names import HeldNames
 from chat.server.log.base import Entry, Log, Missing, Place
 from chat.server.mail import UNCERTAIN_SECONDS, Mail
 from chat.server.member import Member
-from chat.server.ownership import Owners
+from chat.server.ownership import CERTIFIED, Owners
 from chat.server.rate_limit import RateLimits
 from chat.server.records import HOLDER, Holder
 from chat.server.replay import PageBudget
@@ -91,22 +92,27 @@ class Hub:
 
     # Coming.
 
-    async def join(self, request: JoinRequest, address: str = "", owner: str = "") -> Member:
+    async def join(
+        self, request: JoinRequest, address: str = "", owner: str = "", certified: str = ""
+    ) -> Member:
         """Return a new member, in its room and with its name if it is a full one, or raise.
 
         `address`: the peer's; empty: not known, or of no account (loopback). `owner`: who has
-        proved that the name is its own. Raises `ChatError`: SHUTTING_DOWN, SERVER_FULL,
-        NAME_INVALID, NAME_TAKEN, NAME_OWNED, ROOM_INVALID, ROOM_CLOSED, LOG_UNREADABLE. The
-        caller must `leave()` with the member, whatever happens to the stream.
+        proved that the name is its own. `certified`: the only name that it may have. Raises
+        `ChatError`: SHUTTING_DOWN, SERVER_FULL, NAME_INVALID, NAME_TAKEN, NAME_OWNED,
+        NAME_CERTIFIED, ROOM_INVALID, ROOM_CLOSED, LOG_UNREADABLE. The caller must `leave()` with
+        the member, whatever happens to the stream.
         """
         if self.is_stopping:
             raise ChatError("SHUTTING_DOWN")
         room_key = name_key(check_room(request.room))
         person = self._known(request, owner)
+        if person is not None:
+            check_certified(person.name, certified)  # all of them have the same owner
         has_ghost = person is not None and not person.is_lost
         if len(self.members) - has_ghost >= self._max_clients:
             raise ChatError("SERVER_FULL")
-        member = Member(request, self.log, self._page_budget, address)
+        member = Member(request, self.log, self._page_budget, address, certified)
         if request.user is not None:
             name = check_name(request.user)
             self.owners.check(name, owner)
@@ -243,20 +249,27 @@ class Hub:
     def name_plain(self, member: Member, name: str) -> None:
         """Give a plain member its first name, and tell the others.
 
-        Raises NAME_TAKEN, NAME_OWNED.
+        Raises NAME_TAKEN, NAME_OWNED, NAME_CERTIFIED.
         """
-        self.owners.check(name, "")
+        check_certified(name, member.certified)
+        owner = CERTIFIED if member.certified else ""
+        self.owners.check(name, owner)
         member.person = self.directory.add(name, new_identity())
+        self._own(member.person, owner)
         member.person.member = member
         member.rate_limit = self._limits.join(member.key_owner, member.address)
         for place in member.rooms.values():
             place.room.announce(_presence(member.person, chat_pb2.KIND_JOINED), exclude=member)
 
     def rename(self, member: Member, name: str) -> None:
-        """Give the member another name, and tell the others. Raises NAME_TAKEN, NAME_OWNED."""
+        """Give the member another name, and tell the others.
+
+        Raises NAME_TAKEN, NAME_OWNED, NAME_CERTIFIED.
+        """
         person = member.person
         assert person is not None
         old = person.name
+        check_certified(name, member.certified)
         self.owners.check(name, person.owner)
         if self.directory.rename(person, name):
             self._own(person, person.owner)

@@ -27,7 +27,8 @@ MAX_LEFT = 1000
 class Member:
     """One client, for as long as its stream.
 
-    `address`: its machine's; empty: not known, or of no account.
+    `address`: its machine's; empty: not known, or of no account. `certified`: the only name that it
+    may have, by its certificate; empty: any.
     `person`: who it is; None for a plain client that has not said its name yet. `rooms`: its places
     in the log, by the room's key. `inbox`: the place of its private messages, if it can get any.
     `generation`: the opening of the log in which the ids that it names were seen, but for those of
@@ -39,6 +40,7 @@ class Member:
     __slots__ = (
         "_committed",
         "address",
+        "certified",
         "error",
         "generation",
         "history",
@@ -56,9 +58,15 @@ class Member:
     )
 
     def __init__(
-        self, request: JoinRequest, log: Log, budget: PageBudget, address: str = ""
+        self,
+        request: JoinRequest,
+        log: Log,
+        budget: PageBudget,
+        address: str = "",
+        certified: str = "",
     ) -> None:
         self.address = address
+        self.certified = certified
         self.is_full = request.is_full
         self.is_multiroom = request.inbox is not None
         self.generation = request.generation

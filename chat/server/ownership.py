@@ -23,7 +23,7 @@ from chat.server.rate_limit import Rate, RatesOfAddresses
 from chat.server.records import FREED, OWNER
 from chat.server.room import INBOX_MARK
 
-# The owner of a name that its holder has by a certificate of an authority of the server's.
+# The owner of every name that an authority has certified, whose word is above any key's.
 CERTIFIED = "certificate"
 DAY = 86_400.0
 # A name that nobody has used for so long is free.
@@ -136,6 +136,8 @@ class Owners:
 
     def check(self, name: str, owner: str) -> None:
         """Raise NAME_OWNED if it is, or looks like, a name of somebody else than `owner`."""
+        if owner == CERTIFIED:
+            return
         for look in looks(name):
             for key in list(self._by_look.get(look, ())):
                 owned = self._present(key)
@@ -156,6 +158,9 @@ class Owners:
         if not (self._is_enforced and owner):
             return None
         owned = self.find(name)
+        if owned is not None and owner == CERTIFIED and owned.owner != owner:
+            self.free(name_key(name))
+            owned = None
         if owned is None:
             if not self._may_claim(owner, address):
                 return None

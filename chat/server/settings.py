@@ -68,6 +68,12 @@ def read_flags(arguments: Sequence[str]) -> Namespace:
     add("--tls-cert", help=_("certificate chain (PEM) to encrypt with, instead of a self-made one"))
     add("--tls-key", help=_("private key of the certificate (PEM)"))
     add(
+        "--tls-client-ca",
+        help=_(
+            "authorities (PEM) that each client must have a certificate of; its name is the user's"
+        ),
+    )
+    add(
         "--own-names",
         action=flags.OnOff,
         default=None,

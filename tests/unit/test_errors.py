@@ -51,6 +51,8 @@ def test_only_what_cannot_get_better_is_final() -> None:
     assert {reason for reason in REASONS if is_final(reason)} == {
         "NAME_TAKEN",
         "NAME_OWNED",
+        "NAME_CERTIFIED",
+        "CERTIFICATE_INVALID",
         "NAME_INVALID",
         "ROOM_CLOSED",
         "ROOM_INVALID",

@@ -42,6 +42,7 @@ SERVER_FLAGS: list[tuple[str, str, Any, Any]] = [
     ("--tls", "", True, False),
     ("--tls-cert", "cert.pem", "cert.pem", None),
     ("--tls-key", "key.pem", "key.pem", None),
+    ("--tls-client-ca", "ca.pem", "ca.pem", None),
     ("--token-file", "token", "token", None),
 ]
 CLIENT_FLAGS: list[tuple[str, str, Any, Any]] = [
