@@ -109,7 +109,8 @@ async def test_plain_client_has_the_certified_name_alone() -> None:
 async def test_authority_takes_a_name_from_whoever_owned_it() -> None:
     """Its word is above a key's; but what lies in the inbox of the key's owner stays there."""
     chat = Chat()
-    before = chat.hub.owners.claim("ana", KEY)
+    before = chat.hub.owners.claim("ana", KEY, "", 0)
+    assert before is not None
     ana = await join(chat, "ana", "ana")
     assert ana.person.owner == CERTIFIED and ana.person.inbox != before.inbox
     refused = chat.hub.join(JoinRequest(user="ana2"), owner=KEY)
