@@ -57,6 +57,9 @@ class Actions:
             commands.MOVE: self._move,
             commands.ROOMS: self._list_rooms,
             commands.PART: self._part,
+            commands.CLOSE: self._close,
+            commands.INVITE: self._invite,
+            commands.OPEN: self._open,
             commands.WHO: self._who,
             commands.HISTORY: self._history,
             commands.TELL: self._tell,
@@ -260,6 +263,25 @@ class Actions:
             self._session.leave(room, key)
         if self._rooms.leave(room):
             self._incoming.tell_room()
+
+    def _close(self, _argument: str) -> None:
+        self._check_full_server()
+        with self._remembered(commands.CLOSE.typed) as key:
+            self._session.close_room(self._rooms.current, key)
+
+    def _open(self, _argument: str) -> None:
+        self._check_full_server()
+        with self._remembered(commands.OPEN.typed) as key:
+            self._session.open_room(self._rooms.current, key)
+
+    def _invite(self, argument: str) -> None:
+        if not argument:
+            self._show_usage(commands.INVITE)
+            return
+        self._check_full_server()
+        name = argument.removeprefix("[").removesuffix("]")  # as names are shown
+        with self._remembered(_typed(commands.INVITE, argument)) as key:
+            self._session.invite(name, self._rooms.current, key)
 
     def _history(self, argument: str) -> None:
         is_number = argument.isascii() and argument.isdigit()

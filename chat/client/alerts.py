@@ -7,6 +7,7 @@ from datetime import datetime
 
 from chat.cli.i18n import N_
 from chat.client.ui import render
+from chat.client.ui.render import is_invitation_of
 from chat.protocol.kinds import SAID
 from chat.protocol.names import name_key
 from chat_pb2 import Message
@@ -64,9 +65,13 @@ class Alerts:
         return is_to_me or mode == "all"
 
     def is_news(self, message: Message, own_name: str) -> bool:
-        """Say whether somebody else says something that is no history: private, or said now."""
+        """Say whether somebody else says something that is no history: private, or said now.
+
+        Or invites the user.
+        """
         is_own = name_key(message.user) == name_key(own_name)
-        if message.kind not in SAID or is_own:
+        is_invited = is_invitation_of(message, own_name)
+        if is_own or not (message.kind in SAID or is_invited):
             return False
         is_in_room = message.id and not message.to
         return not is_in_room or render.time_of(message) >= self._began_at

@@ -37,10 +37,13 @@ from chat.protocol.kinds import SAID
 from chat.protocol.limits import DEFAULT_HISTORY, MAX_HISTORY
 from chat_pb2 import (
     KIND_ACTION,
+    KIND_CLOSED,
     KIND_ENTERED,
     KIND_EXITED,
     KIND_HISTORY,
+    KIND_INVITED,
     KIND_KEY,
+    KIND_OPENED,
     KIND_RENAMED,
     KIND_ROOMS,
     KIND_WHO,
@@ -340,6 +343,12 @@ class App:
             session.enter(message.room, _number_in(message), key)
         elif message.kind == KIND_EXITED:
             session.leave(message.room, key)
+        elif message.kind == KIND_CLOSED:
+            session.close_room(room, key)
+        elif message.kind == KIND_OPENED:
+            session.open_room(room, key)
+        elif message.kind == KIND_INVITED:
+            session.invite(message.to, room, key)
         elif message.kind == KIND_HISTORY:
             session.history(_number_in(message) or DEFAULT_HISTORY, room, message.id, key)
         else:

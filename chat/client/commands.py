@@ -78,6 +78,14 @@ PART = Command(
     N_("[NAME]"),
     completes="rooms",
 )
+CLOSE = Command(("fechar", "close"), N_("close the room: only those you invite can enter it"))
+INVITE = Command(
+    ("convidar", "invite"),
+    N_("invite somebody into the room that you closed, also somebody who is away"),
+    N_("NAME"),
+    completes="names",
+)
+OPEN = Command(("abrir", "open"), N_("open the room again, to everybody"))
 HISTORY = Command(
     ("historico", "history"),
     N_("show older messages of the room, 20 at a time; again for even older ones"),
@@ -103,6 +111,9 @@ COMMANDS = (
     MOVE,
     ROOMS,
     PART,
+    CLOSE,
+    INVITE,
+    OPEN,
     WHO,
     HISTORY,
     TELL,

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from chat.protocol.kinds import PRESENCE
 from chat.protocol.metadata import Greeting
-from chat.protocol.names import name_key
+from chat.protocol.names import COMMON_ROOM, name_key
 from chat_pb2 import KIND_ENTERED, Message
 
 
@@ -139,6 +139,19 @@ class Cursor:
         with self._lock:
             if len(self._names) > 1:
                 self._names.pop(name_key(room), None)
+
+    def give_up_first(self) -> str | None:
+        """Leave the first room, which may not be entered any more; return it as it was typed.
+
+        Where it was the only one, the common room takes its place. None: that is the first one.
+        """
+        with self._lock:
+            key, room = next(iter(self._names.items()))
+            if not key:
+                return None
+            del self._names[key]
+            self._names = self._names or {COMMON_ROOM: COMMON_ROOM}
+            return room
 
     def rewind_inbox(self) -> None:
         """Note that all private messages come once more: the log was put back to an older copy."""

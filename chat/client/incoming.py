@@ -27,6 +27,7 @@ from chat_pb2 import (
     KIND_ENTERED,
     KIND_EXITED,
     KIND_HISTORY,
+    KIND_INVITED,
     KIND_JOINED,
     KIND_KEY,
     KIND_LEFT,
@@ -45,7 +46,7 @@ MAX_LISTED_ROOMS = 100
 # Notices that something of a room or of the inbox is missing.
 GAPS = ("HISTORY_GONE", "LOG_REWOUND")
 # Notices, about a room, after which the session is not in it.
-REFUSED_ENTRIES = ("TOO_MANY_ROOMS", "ROOM_INVALID")
+REFUSED_ENTRIES = ("TOO_MANY_ROOMS", "ROOM_INVALID", "ROOM_CLOSED")
 
 
 class Incoming:
@@ -110,6 +111,8 @@ class Incoming:
         """Take what is said, and who comes and goes."""
         if typed is not None and message.to:
             self._sent_lines.note_delivered(message.key, typed)
+        if message.kind == KIND_INVITED:
+            self._rooms.tell_of([message.room])
         if self._roster.note(message, self._session.name):
             self._terminal.refresh()
         is_on_screen = typed is not None and self._terminal.has_typed_lines
@@ -133,7 +136,11 @@ class Incoming:
         return message.kind in (KIND_JOINED, KIND_LEFT)
 
     def _is_in_other_room(self, message: Message) -> bool:
-        """Say whether it belongs to another room; a private one, and one's own rename, to none."""
+        """Say whether it belongs to another room.
+
+        A private one belongs to none, nor does an invitation, which says its room, or one's own
+        rename.
+        """
         is_own_name = name_key(message.message) == name_key(self._session.name)
         is_own_rename = message.kind == KIND_RENAMED and is_own_name
         has_room = not message.to and not is_own_rename
@@ -176,13 +183,22 @@ class Incoming:
         self.pages.end(message.key)
         is_moved = self._rooms.refuse_entry(message.key)
         if message.user in REFUSED_ENTRIES and message.room:
-            is_moved |= self._rooms.leave(message.room)
+            is_moved |= self._leave_refused(message.room)
         if typed is not None:
             self._take_refusal(typed, message)
         else:
             self._show_notice(message)
         if is_moved:
             self.tell_room()
+
+    def _leave_refused(self, room: str) -> bool:
+        """Leave a room that the session could not come back to; say whether another is spoken in.
+
+        Where it was the only one, the session has gone to the common one.
+        """
+        for other in self._session.rooms:
+            self._rooms.add(other)
+        return self._rooms.leave(room)
 
     def _take_refusal(self, typed: str, message: Message) -> None:
         if self._terminal.is_interactive:

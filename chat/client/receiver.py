@@ -152,6 +152,9 @@ class Receiver:
                     yield from self._give_up_unsealable()
                 return State(Change.LOST, cause=_("the server ended the stream"))
         except StreamError as error:
+            if (notice := self._give_up_room(error)) is not None:
+                yield notice
+                return None
             return self._judge(error)
 
     @contextmanager
@@ -336,6 +339,19 @@ class Receiver:
             self._sealing.take_offer(sent.to, answer)
             self._is_key_new = True
         self._outbox.acknowledge(sent.key)
+
+    def _give_up_room(self, error: Any) -> Message | None:
+        """Go on without the first room, where it was closed meanwhile; return what is told of it.
+
+        None: that is not why the stream ended, or it never began.
+        """
+        reason = reason_of(error)
+        if reason != "ROOM_CLOSED" or not self._was_connected or self._outbox.is_aborted:
+            return None
+        room = self._cursor.give_up_first()
+        if room is None:
+            return None
+        return Message(kind=KIND_NOTICE, user=reason, message=explain(reason, ""), room=room)
 
     def _judge(self, error: Any) -> State | None:
         """Return how the stream was lost, None where we ended it; raises what ends the session."""

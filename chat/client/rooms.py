@@ -93,6 +93,11 @@ class Rooms:
             if key:
                 self._known[key] = room
 
+    def add(self, room: str) -> None:
+        """Be in `room` too, and speak where one does."""
+        with self._lock:
+            self._names = {name_key(room): room} | self._names
+
     def take_entry(self, wish: str) -> str | None:
         """Return the room that is entered by now; None where this was no wish to enter."""
         with self._lock:

@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sized
 
 from chat.client.ui.render import shown_name
+from chat.protocol.kinds import SAID
 from chat.protocol.limits import MAX_PRESENCE_MEMBERS
 from chat.protocol.names import name_key
 from chat_pb2 import KIND_JOINED, KIND_LEFT, KIND_PRESENT, KIND_RENAMED, Message
@@ -99,7 +100,7 @@ class Roster:
             elif message.kind == KIND_RENAMED:
                 self._rename(message)
             else:
-                if message.to:
+                if message.to and message.kind in SAID:
                     self._note_private(message, own_name)
                 return False
             return True

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from chat.protocol.errors import REASONS, is_local
-from chat.protocol.kinds import PRESENCE, SAID
+from chat.protocol.kinds import DOORS, PRESENCE, SAID
 from chat.protocol.limits import (
     MAX_KEY_CHARACTERS,
     MAX_RAW_NAME_CHARACTERS,
@@ -19,6 +19,7 @@ from chat.protocol.limits import (
 from chat.protocol.text import REPLACEMENT, clean_message
 from chat_pb2 import (
     KIND_HISTORY,
+    KIND_INVITED,
     KIND_KEY,
     KIND_NOTICE,
     KIND_RENAMED,
@@ -139,4 +140,7 @@ def _says_something(message: Message) -> bool:
         return bool(message.message) or message.user in REASONS
     if message.kind in PRESENCE:
         return bool(message.user) and (message.kind != KIND_RENAMED or bool(message.message))
+    if message.kind in DOORS:
+        is_whole = message.kind != KIND_INVITED or bool(message.to and message.room)
+        return bool(message.user) and is_whole
     return True

@@ -39,10 +39,13 @@ from chat.protocol.names import COMMON_ROOM, check_name, check_room, name_key
 from chat.protocol.text import check_message
 from chat_pb2 import (
     KIND_ACTION,
+    KIND_CLOSED,
     KIND_ENTERED,
     KIND_EXITED,
     KIND_HISTORY,
+    KIND_INVITED,
     KIND_KEY,
+    KIND_OPENED,
     KIND_RENAMED,
     KIND_ROOMS,
     KIND_UNSPECIFIED,
@@ -160,6 +163,28 @@ class Session:
         if len(self._rooms_wanted()) == 1:
             raise ChatError("LAST_ROOM")
         return self._put(Message(kind=KIND_EXITED, room=room, key=key))
+
+    def close_room(self, room: str | None = None, key: str = "") -> str:
+        """Close a room (None: the first): whoever came there first, under a name of their own, may.
+
+        From then on it is for the invited and those inside; the echo of kind CLOSED says that it is
+        so. Returns the key.
+        """
+        return self._put(Message(kind=KIND_CLOSED, room=self._named(room), key=key))
+
+    def open_room(self, room: str | None = None, key: str = "") -> str:
+        """Open one's closed room again; the echo of kind OPENED says that it is so. The key."""
+        return self._put(Message(kind=KIND_OPENED, room=self._named(room), key=key))
+
+    def invite(self, name: str, room: str | None = None, key: str = "") -> str:
+        """Invite somebody into one's closed room; they are told. Returns the key."""
+        invitation = Message(kind=KIND_INVITED, to=check_name(name), room=self._named(room))
+        invitation.key = key
+        return self._put(invitation)
+
+    def _named(self, room: str | None) -> str:
+        """Return a room, whether the session is in it or not; None: the first."""
+        return self._checked(None) if room is None else check_room(room)
 
     def rename(self, name: str, key: str = "") -> str:
         """Ask to be called `name`; the echo of kind RENAMED says that it is so. Returns the key."""

@@ -146,14 +146,14 @@ REASONS = {
     ),
     "NOT_IN_ROOM": Reason(N_("you are not in this room; enter it first, with /join")),
     "ROOM_CLOSED": Reason(
-        N_("this room is closed; ask somebody who is in it for an invitation by its owner"),
+        N_("this room is closed; ask its owner to invite you"),
         "PERMISSION_DENIED",
         is_final=True,
     ),
     "NOT_ROOM_OWNER": Reason(
         N_(
-            "only its owner may do this: whoever is the first in a room, under a name of their"
-            " own, can close it, and then invite people and open it"
+            "only the room's owner may do this; a room that you are the first to enter, under a"
+            " name of your own, is yours to close"
         )
     ),
     "TOO_MANY_CLOSED": Reason(

@@ -14,7 +14,7 @@ from typing import Any
 
 import chat_pb2
 from chat.cli.display import clean, isolated, shown_name
-from chat.cli.i18n import _n
+from chat.cli.i18n import N_, _, _n
 from chat.cli.wrap import columns_of, rows_of
 from chat.protocol.names import COMMON_ROOM
 from chat.server.encoding import said
@@ -24,6 +24,12 @@ MAX_LINES = 4096
 # The pause before a full pipe is tried again, where somebody made it non-blocking.
 FULL_PIPE_SECONDS = 0.05
 CLOSE_SECONDS = 1.0
+
+EVENTS: dict[int, str] = {
+    chat_pb2.KIND_CLOSED: N_("* {user} closed the room"),
+    chat_pb2.KIND_OPENED: N_("* {user} opened the room"),
+    chat_pb2.KIND_INVITED: N_("* {user} invites {name}"),
+}
 
 # One of the program's own, or a room and what was said there.
 Line = str | tuple[str, chat_pb2.Message]
@@ -92,10 +98,18 @@ def _shown(line: Line, columns: int | None) -> str:
         return rows_of("", line, columns)
     room, message = line
     place = f"#{room} " if room != COMMON_ROOM else ""
+    if message.kind in EVENTS:
+        return rows_of(place if columns is None else isolated(place), _event(message), columns)
     if columns is None:
         return rows_of(f"{place}[{message.user}]: ", said(message), None)
     lead = f"{isolated(place)}[{isolated(shown_name(message.user))}]: "
     return rows_of(lead, clean(said(message)), columns)
+
+
+def _event(message: chat_pb2.Message) -> str:
+    """Return what happened to a room, which nobody has said."""
+    user, name = (f"[{isolated(shown_name(who))}]" for who in (message.user, message.to))
+    return _(EVENTS[message.kind]).format(user=user, name=name)
 
 
 def _write(lines: list[Line]) -> None:

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta, timezone
 import pytest
 
 from chat.client.alerts import Alerts
-from chat_pb2 import KIND_ACTION, KIND_JOINED, Message
+from chat_pb2 import KIND_ACTION, KIND_INVITED, KIND_JOINED, Message
 
 BEGAN_AT = datetime(2026, 1, 2, 12, 0, tzinfo=timezone.utc)
 
@@ -69,3 +69,12 @@ def test_unknown_word_changes_nothing() -> None:
     alerts = Alerts("all", BEGAN_AT)
     assert not alerts.choose("loud")
     assert alerts.mode == "all"
+
+
+def test_invitation_rings_for_whom_it_is() -> None:
+    """Not for the others in the room, nor for one's own, nor where the bell is off."""
+    invitation = Message(kind=KIND_INVITED, user="bia", to="Ana", room="sala")
+    assert Alerts("mentions", BEGAN_AT).rings_at(invitation, "ana")
+    assert not Alerts("all", BEGAN_AT).rings_at(invitation, "caio")
+    assert not Alerts("all", BEGAN_AT).rings_at(invitation, "bia")
+    assert not Alerts("off", BEGAN_AT).rings_at(invitation, "ana")

@@ -21,14 +21,18 @@ from chat.client.ending import (
     EXIT_REFUSED,
     sentence,
 )
+from chat.protocol.kinds import DOORS
 from chat.protocol.limits import MAX_PRESENCE_MEMBERS
 from chat_pb2 import (
     KIND_ACTION,
+    KIND_CLOSED,
     KIND_ENTERED,
     KIND_EXITED,
     KIND_HISTORY,
+    KIND_INVITED,
     KIND_JOINED,
     KIND_NOTICE,
+    KIND_OPENED,
     KIND_PRESENT,
     KIND_RENAMED,
     KIND_ROOMS,
@@ -802,3 +806,48 @@ def test_other_refusals_end_it(
     with pytest.raises(type(refusal)):
         enter(name, terminal, join)
     assert names == ["ana"] and terminal.errors == []
+
+
+def test_commands_for_the_door_of_a_room(ana: Sitting) -> None:
+    """They are about the room that the screen says; a name may stand in its brackets."""
+    ana.change(Change.CONNECTED)
+    ana.type("/sala aula", "/fechar", "/convidar bia", "/invite [Ana Maria]", "/abrir")
+    wishes = [(m.kind, m.to, m.room) for m in ana.session.pending if m.kind in DOORS]
+    assert wishes == [
+        (KIND_CLOSED, "", "aula"),
+        (KIND_INVITED, "bia", "aula"),
+        (KIND_INVITED, "Ana Maria", "aula"),
+        (KIND_OPENED, "", "aula"),
+    ]
+
+
+def test_invitation_needs_a_name(ana: Sitting) -> None:
+    """One that can be a name; nothing is sent otherwise."""
+    ana.change(Change.CONNECTED)
+    ana.type("/convidar", "/convidar a:b")
+    assert ana.terminal.notices == ["* Usage: /invite NAME"]
+    assert "a name has 1 to 32" in ana.terminal.errors[0]
+    assert [m for m in ana.session.pending if m.kind in DOORS] == []
+
+
+def test_refused_door_says_which_command(ana: Sitting) -> None:
+    """With the reason, as every refusal."""
+    ana.change(Change.CONNECTED)
+    ana.type("/fechar")
+    key = ana.key(KIND_CLOSED)
+    ana.app.receive(Message(kind=KIND_NOTICE, user="NOT_ROOM_OWNER", key=key))
+    (error,) = ana.terminal.errors
+    assert error.startswith("Not done: only the room's owner may do this") and "/close" in error
+
+
+def test_program_closes_invites_and_opens(pipe: Sitting) -> None:
+    """By the kinds of the contract, also from another room."""
+    pipe.app.handle_message(Message(kind=KIND_CLOSED, key="c"))
+    pipe.app.handle_message(Message(kind=KIND_INVITED, to="bia", room="sala", key="i"))
+    pipe.app.handle_message(Message(kind=KIND_OPENED, room="sala", key="o"))
+    sent = [(m.kind, m.to, m.room, m.key) for m in pipe.session.pending]
+    assert sent == [
+        (KIND_CLOSED, "", "", "c"),
+        (KIND_INVITED, "bia", "sala", "i"),
+        (KIND_OPENED, "", "sala", "o"),
+    ]

@@ -726,3 +726,18 @@ def test_certified_names_are_told_apart() -> None:
     owner: Person = asking_person("ana", session_of("ana"), key_of("ana"))
     closed.close("outra", owner, [owner])
     assert closed.is_owner("outra", renamed)
+
+
+async def test_guest_of_the_first_contract_gets_no_ids_of_the_inbox() -> None:
+    """It knows one room, and would take them for places in it; the rest is as for everybody."""
+    chat = await Chat().start()
+    ana = await come(chat, "ana")
+    old = await stranger(chat, "rui", inbox=None)
+    await close(ana)
+    await say(ana, "segredo")
+    assert [message.id for message in old.messages] == [1, 2]
+    there = await come(chat, "ana", room="outra", session="a" * 32)
+    await close(there, room="outra", key="other")
+    await invite(there, "rui", room="outra", key="rui")
+    (told,) = heard(old, chat_pb2.KIND_INVITED)
+    assert (told.id, told.room) == (0, "outra")

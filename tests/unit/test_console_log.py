@@ -13,7 +13,7 @@ from support import DEADLINE_SECONDS
 
 from chat.server import console_log
 from chat.server.console_log import ConsoleLog
-from chat_pb2 import KIND_ACTION
+from chat_pb2 import KIND_ACTION, KIND_CLOSED, KIND_INVITED, KIND_OPENED
 
 
 class Pipe:
@@ -123,3 +123,16 @@ def test_pipe_that_is_gone_is_left_alone(pipe: Pipe, error: Exception) -> None:
     console.print("two")
     console.close()
     assert len(writes) == 1 and pipe.text == ""
+
+
+def test_what_happens_to_a_room_is_nobody_s_word(pipe: Pipe) -> None:
+    """It begins with a star behind the room's name, as no message does."""
+    console = ConsoleLog()
+    kinds = (KIND_CLOSED, KIND_INVITED, KIND_OPENED)
+    console.show("sala", [Message(kind=kind, user="ana", to="bia") for kind in kinds])
+    console.close()
+    assert pipe.text.splitlines() == [
+        "#sala * [ana] closed the room",
+        "#sala * [ana] invites [bia]",
+        "#sala * [ana] opened the room",
+    ]

@@ -16,12 +16,15 @@ from chat.client.sent_lines import SentLines
 from chat.client.state import Change, State
 from chat_pb2 import (
     KIND_ACTION,
+    KIND_CLOSED,
     KIND_ENTERED,
     KIND_EXITED,
     KIND_HISTORY,
+    KIND_INVITED,
     KIND_JOINED,
     KIND_LEFT,
     KIND_NOTICE,
+    KIND_OPENED,
     KIND_PRESENT,
     KIND_RENAMED,
     KIND_ROOMS,
@@ -364,3 +367,56 @@ def test_new_log_is_told_with_its_gap(room: Room) -> None:
     """What may be missing, and since when."""
     [text] = tell(room, Change.NEW_LOG)
     assert text.startswith("* The server started a new log") and "(until " in text
+
+
+def test_invitation_is_told_wherever_one_is_and_its_room_completed(room: Room) -> None:
+    """With the command that follows it, by the bell too; it is nobody to answer in private."""
+    room.incoming.take(
+        Message(kind=KIND_INVITED, user="bia", to="ana", room="festa", message="festa", id=3)
+    )
+    assert room.terminal.shown == ["* [bia] invites you to #festa: /join festa"]
+    assert room.terminal.bells == 1
+    assert "festa" in room.rooms.known
+    assert not room.roster.correspondent
+
+
+def test_doors_of_another_room_are_told_with_its_name(room: Room) -> None:
+    """Whom somebody invites, too, and without the bell."""
+    for kind in (KIND_CLOSED, KIND_OPENED):
+        room.incoming.take(Message(kind=kind, user="bia", room="aula"))
+    room.incoming.take(Message(kind=KIND_INVITED, user="bia", to="caio", room="aula"))
+    assert room.terminal.shown == [
+        "#aula * [bia] closed the room: only those invited can enter it now",
+        "#aula * [bia] opened the room to everybody",
+        "* [bia] invites [caio] to #aula",
+    ]
+    assert room.terminal.bells == 0
+
+
+def test_invitation_by_somebody_ignored_is_not_shown(room: Room) -> None:
+    """As what else they say."""
+    room.roster.toggle_ignored("bia")
+    room.incoming.take(Message(kind=KIND_INVITED, user="bia", to="ana", room="festa"))
+    assert room.terminal.shown == []
+
+
+def test_only_room_that_was_closed_meanwhile_leaves_the_common_one() -> None:
+    """That is where the session has gone on."""
+    session, terminal = FakeSession(), FakeTerminal()
+    rooms = Rooms(["Aula"])
+    alerts, lines = Alerts("all", LONG_AGO), SentLines(terminal)
+    incoming = Incoming(session, terminal, rooms, Roster(), alerts, lines)
+    incoming.take(notice("ROOM_CLOSED", room="Aula"))
+    assert rooms.current == ""
+    assert terminal.notices == ["* You are in the common room."]
+    assert terminal.shown == ["* server: this room is closed; ask its owner to invite you (#Aula)"]
+
+
+def test_only_room_is_kept_whatever_a_server_says() -> None:
+    """Where the session still is in it."""
+    session, terminal = FakeSession("Aula"), FakeTerminal()
+    rooms = Rooms(["Aula"])
+    alerts, lines = Alerts("all", LONG_AGO), SentLines(terminal)
+    incoming = Incoming(session, terminal, rooms, Roster(), alerts, lines)
+    incoming.take(notice("ROOM_CLOSED", room="Aula"))
+    assert rooms.current == "Aula"

@@ -538,3 +538,35 @@ def test_stream_that_cannot_be_opened_is_the_owners_to_see() -> None:
         list(session)
     with pytest.raises(ChatError, match="over"):
         session.send("oi")
+
+
+def closed_to_us() -> FakeCall:
+    trailing = (("chat-reason", "ROOM_CLOSED"),)
+    return FakeCall(end=FakeError(grpc.StatusCode.PERMISSION_DENIED, trailing=trailing))
+
+
+def test_room_that_was_closed_meanwhile_is_given_up() -> None:
+    """The session goes on in the next room, at last in the common one, and tells of each."""
+    back = FakeCall(epoch="e")
+    session = Session(
+        ADDRESS,
+        "ana",
+        rooms=["sala", "Outra"],
+        open_stream=opening(FakeCall(epoch="e"), closed_to_us(), closed_to_us(), back),
+    )
+    told: list[tuple[int, str, str]] = []
+    with pytest.raises(ChatError, match="token"):
+        told.extend((m.kind, m.user, m.room) for m in session)
+    assert told == [(KIND_NOTICE, "ROOM_CLOSED", "sala"), (KIND_NOTICE, "ROOM_CLOSED", "Outra")]
+    assert "chat-room-bin" not in back.metadata
+    assert session.rooms == ("",)
+
+
+@pytest.mark.parametrize("calls", [(), (FakeCall(epoch="e"),)])
+def test_room_that_cannot_be_given_up_ends_the_session(calls: tuple[FakeCall, ...]) -> None:
+    """The first attempt is refused for good; and the common room is never closed."""
+    rooms = [""] if calls else ["sala"]
+    session = Session(ADDRESS, "ana", rooms=rooms, open_stream=opening(*calls, closed_to_us()))
+    with pytest.raises(ChatError) as refusal:
+        list(session)
+    assert refusal.value.reason == "ROOM_CLOSED"

@@ -8,7 +8,9 @@ from chat.client.sanitize import MAX_SENTENCE_CHARACTERS, MAX_TEXT_CHARACTERS, u
 from chat.protocol.limits import MAX_KEY_CHARACTERS, MAX_RAW_NAME_CHARACTERS
 from chat_pb2 import (
     KIND_ACTION,
+    KIND_CLOSED,
     KIND_HISTORY,
+    KIND_INVITED,
     KIND_JOINED,
     KIND_LEFT,
     KIND_NOTICE,
@@ -145,3 +147,21 @@ def test_history_is_cleaned_and_said_in_its_room() -> None:
             (CLEANED, "a", "aula"),
             ("bia", "b", "aula"),
         ]
+
+
+@pytest.mark.parametrize("missing", ["user", "to", "room"])
+def test_door_of_which_something_is_missing_says_nothing(missing: str) -> None:
+    """An invitation is somebody's, for somebody, into a room; who closes a room has a name."""
+    fields = {"user": "ana", "to": "bia", "room": "sala"} | {missing: ""}
+    assert received(Message(kind=KIND_INVITED, **fields)) == []  # type: ignore[arg-type]
+    if missing == "user":
+        assert received(Message(kind=KIND_CLOSED, room="sala")) == []
+
+
+def test_names_of_an_invitation_are_cleaned() -> None:
+    """Its message is one of them, and no text."""
+    room = ESCAPES + "r" * 500
+    invitation = one(Message(kind=KIND_INVITED, user="ana", to="b", room=room, message=room))
+    assert invitation.room == invitation.message
+    assert invitation.room.startswith(CLEANED)
+    assert len(invitation.room) == MAX_RAW_NAME_CHARACTERS

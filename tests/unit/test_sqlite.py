@@ -960,6 +960,17 @@ async def test_kind_addressee_and_room_come_back(place: str) -> None:
         assert (read.kind, read.room, read.to) == (chat_pb2.KIND_UNSPECIFIED, "", "bia")
 
 
+async def test_invitation_comes_back_with_the_room_that_it_is_for(place: str) -> None:
+    """It lies in an inbox, and its text says which room that is."""
+    async with opened(place) as log:
+        kind = chat_pb2.KIND_INVITED
+        said = chat_pb2.Message(user="ana", message="sala", to="bia", room="sala", kind=kind)
+        log.log.append(Entry("\x01bia", "ana", said))
+        await log.log.flush()
+        (read,) = await log.log.read("\x01bia", 0, 10)
+        assert read == said
+
+
 async def test_key_is_found_with_its_message(place: str) -> None:
     """Whose it is counts."""
     async with opened(place) as log:

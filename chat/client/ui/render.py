@@ -21,6 +21,7 @@ from chat.cli.display import shown_name as shown_name
 from chat.cli.i18n import N_, _
 from chat.cli.wrap import Fragment as Fragment
 from chat.cli.wrap import rows_of
+from chat.client import commands
 from chat.protocol.errors import explain
 from chat.protocol.names import name_key
 
@@ -118,7 +119,7 @@ def render_message(
         return _said(message, own_name, seal)
     if message.kind == Kind.KIND_ACTION:
         return _done(message, own_name)
-    text = _event(message)
+    text = _event(message) or _door(message, own_name)
     if text is None:
         return None
     is_notice = message.kind == Kind.KIND_NOTICE
@@ -164,6 +165,29 @@ def _event(message: chat_pb2.Message) -> str | None:
     if message.kind == Kind.KIND_NOTICE:
         return _("* server: {reason}").format(reason=notice_reason(message))
     return None
+
+
+def _door(message: chat_pb2.Message, own_name: str) -> str | None:
+    """Return what happens to the door of a room, and how to go through it."""
+    user, room = name_sign(message.user), room_sign(message.room)
+    if message.kind == Kind.KIND_CLOSED:
+        return _("* {user} closed the room: only those invited can enter it now").format(user=user)
+    if message.kind == Kind.KIND_OPENED:
+        return _("* {user} opened the room to everybody").format(user=user)
+    if is_invitation_of(message, own_name):
+        usage = f"{commands.MOVE.typed} {isolated(shown_name(message.room))}"
+        text = _("* {user} invites you to {room}: {usage}")
+        return text.format(user=user, room=room, usage=usage)
+    if message.kind == Kind.KIND_INVITED:
+        text = _("* {user} invites {name} to {room}")
+        return text.format(user=user, name=name_sign(message.to), room=room)
+    return None
+
+
+def is_invitation_of(message: chat_pb2.Message, own_name: str) -> bool:
+    """Say whether a message invites the user."""
+    is_invitation = message.kind == Kind.KIND_INVITED
+    return is_invitation and name_key(message.to) == name_key(own_name)
 
 
 def notice_reason(message: chat_pb2.Message) -> str:
