@@ -59,6 +59,7 @@ class Actions:
             commands.PART: self._part,
             commands.CLOSE: self._close,
             commands.INVITE: self._invite,
+            commands.UNINVITE: self._uninvite,
             commands.OPEN: self._open,
             commands.WHO: self._who,
             commands.HISTORY: self._history,
@@ -275,13 +276,22 @@ class Actions:
             self._session.open_room(self._rooms.current, key)
 
     def _invite(self, argument: str) -> None:
-        if not argument:
-            self._show_usage(commands.INVITE)
+        self._wish_of_guest(commands.INVITE, argument, self._session.invite)
+
+    def _uninvite(self, argument: str) -> None:
+        self._wish_of_guest(commands.UNINVITE, argument, self._session.uninvite)
+
+    def _wish_of_guest(
+        self, command: Command, argument: str, wish: Callable[[str, str, str], str]
+    ) -> None:
+        """Do with `wish` what a command says of somebody and the room that the screen says."""
+        name = argument.removeprefix("[").removesuffix("]")  # as names are shown
+        if not name or name_key(name) == name_key(self._session.name):
+            self._show_usage(command)
             return
         self._check_full_server()
-        name = argument.removeprefix("[").removesuffix("]")  # as names are shown
-        with self._remembered(_typed(commands.INVITE, argument)) as key:
-            self._session.invite(name, self._rooms.current, key)
+        with self._remembered(_typed(command, argument)) as key:
+            wish(name, self._rooms.current, key)
 
     def _history(self, argument: str) -> None:
         is_number = argument.isascii() and argument.isdigit()

@@ -341,6 +341,8 @@ class App:
             session.ask_key(message.to, key)
         elif message.kind == KIND_ENTERED:
             session.enter(message.room, _number_in(message), key)
+        elif message.kind == KIND_EXITED and message.to:
+            session.uninvite(message.to, room, key)
         elif message.kind == KIND_EXITED:
             session.leave(message.room, key)
         elif message.kind == KIND_CLOSED:

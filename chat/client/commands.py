@@ -85,6 +85,12 @@ INVITE = Command(
     N_("NAME"),
     completes="names",
 )
+UNINVITE = Command(
+    ("desconvidar", "uninvite"),
+    N_("take back an invitation; who is in the room has to leave it"),
+    N_("NAME"),
+    completes="names",
+)
 OPEN = Command(("abrir", "open"), N_("open the room again, to everybody"))
 HISTORY = Command(
     ("historico", "history"),
@@ -113,6 +119,7 @@ COMMANDS = (
     PART,
     CLOSE,
     INVITE,
+    UNINVITE,
     OPEN,
     WHO,
     HISTORY,

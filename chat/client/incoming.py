@@ -321,11 +321,15 @@ class Incoming:
     # From room to room.
 
     def _take_move(self, message: Message) -> None:
-        """Take the echo of a wish to enter a room, or to leave one."""
+        """Take the echo of a wish to enter a room, to leave one, or to have somebody leave it."""
         self._pass_on(message)
         if not self._terminal.is_interactive:
             return
-        if message.kind == KIND_EXITED:
+        if message.kind == KIND_EXITED and message.to:
+            text = _("* {user} is no longer invited to {room}.")
+            place, user = render.room_sign(message.room), render.name_sign(message.to)
+            self._terminal.show_notice(text.format(user=user, room=place))
+        elif message.kind == KIND_EXITED:
             text = _("* You left {room}.").format(room=render.room_sign(message.room))
             self._terminal.show_notice(text)
         elif (room := self._rooms.take_entry(message.key)) is not None:

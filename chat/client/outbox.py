@@ -328,9 +328,10 @@ class Outbox:
 
     @property
     def wishes(self) -> list[Message]:
-        """What of it enters or leaves a room."""
+        """What of it enters or leaves a room, for the session itself."""
         with self._changed:
-            return [message for message in self._requests.values() if message.kind in MOVES]
+            requests = self._requests.values()
+            return [wish for wish in requests if wish.kind in MOVES and not wish.to]
 
     def awaits(self, kind: int) -> bool:
         """Say whether a request of this kind is not answered yet."""

@@ -290,6 +290,8 @@ class Receiver:
             if message.to:
                 self._cursor.rewind_inbox()
             return not self._is_new_log  # which was told already
+        if message.kind == KIND_NOTICE and message.user == "ROOM_CLOSED" and message.room:
+            self._cursor.leave(message.room)  # it was turned out
         if is_answer is not None:
             return is_answer
         return self._cursor.is_news(message) and self._is_opened(message, sent)
@@ -331,7 +333,7 @@ class Receiver:
                 self._sealing.take_name(sent.message)
         elif answer.kind == sent.kind == KIND_ENTERED:
             self._cursor.enter(sent, answer.id)
-        elif answer.kind == sent.kind == KIND_EXITED:
+        elif answer.kind == sent.kind == KIND_EXITED and not sent.to:
             self._cursor.leave(sent.room)
         elif answer.kind == KIND_HISTORY and answer.batch:
             return  # there is more of it

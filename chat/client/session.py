@@ -182,6 +182,14 @@ class Session:
         invitation.key = key
         return self._put(invitation)
 
+    def uninvite(self, name: str, room: str | None = None, key: str = "") -> str:
+        """Take back an invitation into one's closed room; who is inside has to leave.
+
+        The echo of kind EXITED, with `to`, says that it is so. Returns the key.
+        """
+        wish = Message(kind=KIND_EXITED, to=check_name(name), room=self._named(room), key=key)
+        return self._put(wish)
+
     def _named(self, room: str | None) -> str:
         """Return a room, whether the session is in it or not; None: the first."""
         return self._checked(None) if room is None else check_room(room)

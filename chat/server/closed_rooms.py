@@ -218,17 +218,25 @@ class ClosedRooms:
             room.open_after = after
             self._keep(key)
 
-    def invite(self, key: str, guest: str) -> None:
-        """Let a guest into a closed room, to hear all since it was closed. Raises TOO_MANY_GUESTS.
+    def invite(self, key: str, guest: str) -> bool:
+        """Let a guest into a closed room, to hear all since it was closed; say whether it is new.
 
-        `guest`: as `own_id` has it.
+        `guest`: as `own_id` has it. Raises TOO_MANY_GUESTS.
         """
         room = self._rooms[key]
         if guest in room.guests:
-            return
+            return False
         if len(room.guests) >= MAX_GUESTS:
             raise ChatError("TOO_MANY_GUESTS")
         self._add_guest(key, guest, room.open_after)
+        self._keep(key)
+        return True
+
+    def uninvite(self, key: str, guests: Collection[str]) -> None:
+        """Let guests of a closed room into it no more, if they were any."""
+        for guest in guests:
+            self._rooms[key].guests.pop(guest, None)
+            self._of_session.get(guest, set()).discard(key)
         self._keep(key)
 
     def forget(self, person: Person) -> None:

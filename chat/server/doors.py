@@ -1,4 +1,4 @@
-"""What members wish of the doors of rooms: that one be closed, or open again; whom they invite.
+"""What members wish of the doors of rooms: to close one, or open it; to invite, or turn out.
 
 Knows no gRPC and no SQL. `posting.py` calls it; everything runs in the event loop.
 """
@@ -6,6 +6,7 @@ Knows no gRPC and no SQL. `posting.py` calls it; everything runs in the event lo
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from typing import NamedTuple
 
 import chat_pb2
 from chat.protocol.errors import ChatError
@@ -24,8 +25,18 @@ Append = Callable[[Member, str, Message], Awaitable[Entry]]
 WasSaid = Callable[[Member, Message], Awaitable[bool]]
 
 
+class Guest(NamedTuple):
+    """Somebody whom a name means: `id` as `own_id` has it, where to write to, and the session."""
+
+    name: str
+    id: str
+    inbox: str
+    identity: str = ""
+    is_here: bool = False
+
+
 class Doors:
-    """CLOSED, OPENED and INVITED, as members wish them."""
+    """CLOSED, OPENED, INVITED, and EXITED of somebody else, as members wish them."""
 
     def __init__(self, hub: Hub, append: Append, was_said: WasSaid) -> None:
         self._hub = hub
@@ -35,6 +46,7 @@ class Doors:
             chat_pb2.KIND_CLOSED: self._close,
             chat_pb2.KIND_OPENED: self._open,
             chat_pb2.KIND_INVITED: self._invite,
+            chat_pb2.KIND_EXITED: self._turn_out,
         }
 
     async def post(self, member: Member, message: Message, key: str) -> None:
@@ -80,37 +92,63 @@ class Doors:
             closed.open(fact.room, self._hub.last_id if entry.is_repeated else entry.message.id - 1)
 
     async def _invite(self, member: Member, person: Person, fact: Message) -> None:
-        """Let somebody in, and have it told in their inbox; who is inside already need not know."""
-        if not self._hub.closed.is_owner(fact.room, person):
-            raise ChatError("NOT_ROOM_OWNER")
-        fact.to, guest, inbox = self._find_guest(fact.to)
-        self._hub.closed.invite(fact.room, guest)
-        if self._is_inside(fact.room, guest):
+        """Let somebody in, and have it told in their inbox.
+
+        Who is inside need not know. Who was invited before and is away finds it there already.
+        """
+        closed = self._hub.closed
+        self._check_owner(fact.room, person)
+        guest = self._find_guest(fact.to)
+        fact.to = guest.name
+        is_new = closed.invite(fact.room, guest.id)
+        if self._inside(fact.room, guest) or not (is_new or guest.is_here):
             await self._answer(member, fact)
             return
-        fact.message = fact.room  # whose row says that it is in the inbox
-        await self._append(member, inbox, fact)
+        fact.message = fact.room  # since its row says that it is in the inbox
+        entry = await self._append(member, guest.inbox, fact)
+        await member.wait_committed()
+        if entry.is_lost and is_new:
+            closed.uninvite(fact.room, {guest.id})
 
-    def _find_guest(self, name: str) -> tuple[str, str, str]:
-        """Return who is called so: the name, who that is for a closed room, and the inbox.
+    async def _turn_out(self, member: Member, person: Person, fact: Message) -> None:
+        """Take an invitation back; who is inside has to leave."""
+        self._check_owner(fact.room, person)
+        guest = self._find_guest(fact.to)
+        fact.to = guest.name
+        if guest.id == own_id(person):
+            raise ChatError("REQUEST_INVALID")
+        self._hub.closed.uninvite(fact.room, {guest.id, guest.identity})
+        for inside in self._inside(fact.room, guest):
+            self._hub.turn_out(inside, fact.room)
+        member.queue.put_answer(Delivery([fact]))
 
-        Of an owned name, here or not, that is its owner; else whoever has it now. Raises
-        USER_UNKNOWN, and USER_UNREACHABLE for one who cannot enter rooms.
+    def _check_owner(self, key: str, person: Person) -> None:
+        if not self._hub.closed.is_owner(key, person):
+            raise ChatError("NOT_ROOM_OWNER")
+
+    def _find_guest(self, name: str) -> Guest:
+        """Return who is called so. Of an owned name that is its owner, here or not.
+
+        Else it is whoever has it now. Raises USER_UNKNOWN, and USER_UNREACHABLE for one who cannot
+        enter rooms.
         """
         is_name = 0 < len(name) <= MAX_RAW_NAME_CHARACTERS
         present = self._hub.directory.find(name) if is_name else None
         owned = self._hub.owners.find(name) if is_name else None
         if owned is not None and (present is None or present.owner != owned.owner):
-            return owned.name, owner_id(owned.name, owned.owner), owned.inbox
+            return Guest(owned.name, owner_id(owned.name, owned.owner), owned.inbox)
         if present is None:
             raise ChatError("USER_UNKNOWN")
         if present.member is not None and not present.member.is_full:
             raise ChatError("USER_UNREACHABLE")
-        return present.name, own_id(present), present.inbox
+        is_here = present.member is not None
+        return Guest(present.name, own_id(present), present.inbox, present.identity, is_here)
 
-    def _is_inside(self, key: str, guest: str) -> bool:
+    def _inside(self, key: str, guest: Guest) -> list[Person]:
+        """Return the guest if it is in a room, or expected back there."""
         room = self._hub.rooms.get(key)
-        return room is not None and any(own_id(person) == guest for person in room.persons())
+        persons = room.persons() if room is not None else []
+        return [person for person in persons if own_id(person) == guest.id]
 
     async def _answer(self, member: Member, fact: Message) -> None:
         """Answer a wish that was fulfilled before."""

@@ -312,8 +312,10 @@ class Hub:
     def exit(self, member: Member, place: Subscription) -> None:
         """Take the member out of one room, and tell the others.
 
-        What was said there until now is still its due.
+        What was said there until now is still its due. Does nothing the second time.
         """
+        if place.is_leaving or place.has_ended:
+            return
         place.is_leaving = True
         place.owed_id = place.room.last_id
         del place.room.members[member]
@@ -323,6 +325,22 @@ class Hub:
             place.room.announce(_presence(member.person, chat_pb2.KIND_LEFT))
             self._note(member.person)
         self._forget_if_empty(place.room)
+
+    def turn_out(self, person: Person, room_key: str) -> None:
+        """Take somebody out of a room who may not be there any more, and tell them.
+
+        Whose only room it was has none to be in: the stream ends as if it began there now.
+        """
+        place = person.member.rooms.get(room_key) if person.member is not None else None
+        if place is not None and person.member is not None:
+            self.exit(person.member, place)
+            if person.member.rooms:
+                self.notice(person.member, "ROOM_CLOSED", room=place.room)
+            else:
+                person.member.close(ChatError("ROOM_CLOSED"))
+        elif room_key in person.rooms:
+            self._vanish_from(person, room_key)
+            self._note(person)
 
     def leave(self, member: Member, is_lost: bool = False) -> None:
         """End a member. Does nothing the second time.
@@ -392,11 +410,14 @@ class Hub:
     def _vanish(self, person: Person) -> None:
         """Tell the rooms where a person is still seen, but no longer expected, that it has left."""
         for key in sorted(person.rooms):
-            room = self.rooms[key]
-            del room.absent[person]
-            room.announce(_presence(person, chat_pb2.KIND_LEFT))
-            self._forget_if_empty(room)
-        person.rooms.clear()
+            self._vanish_from(person, key)
+
+    def _vanish_from(self, person: Person, room_key: str) -> None:
+        person.rooms.discard(room_key)
+        room = self.rooms[room_key]
+        del room.absent[person]
+        room.announce(_presence(person, chat_pb2.KIND_LEFT))
+        self._forget_if_empty(room)
 
     def _end(self, member: Member, is_lost: bool) -> list[Room]:
         """Take a member out of everything; return the rooms that it was in."""
@@ -547,7 +568,7 @@ class Hub:
     def greeting(self, member: Member) -> Greeting:
         """Return the server's first word to a member that has just joined."""
         after = None
-        if member.is_full:
+        if member.is_full and member.rooms:  # it may have been turned out already
             (place,) = member.rooms.values()
             after = place.seen_id
         return Greeting(self.log.epoch, after, self.log.generation)

@@ -242,6 +242,9 @@ class Posting:
             self._hub.open(member, place, start)
 
     async def _exit(self, member: Member, message: Message) -> None:
+        if message.to:
+            await self._see_to_door(member, message)
+            return
         place = _place_of(member, message.room, is_exact=True)
         await member.wait_committed()
         if member.is_closing:

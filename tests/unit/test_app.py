@@ -812,6 +812,7 @@ def test_commands_for_the_door_of_a_room(ana: Sitting) -> None:
     """They are about the room that the screen says; a name may stand in its brackets."""
     ana.change(Change.CONNECTED)
     ana.type("/sala aula", "/fechar", "/convidar bia", "/invite [Ana Maria]", "/abrir")
+    ana.type("/uninvite bia")
     wishes = [(m.kind, m.to, m.room) for m in ana.session.pending if m.kind in DOORS]
     assert wishes == [
         (KIND_CLOSED, "", "aula"),
@@ -819,13 +820,15 @@ def test_commands_for_the_door_of_a_room(ana: Sitting) -> None:
         (KIND_INVITED, "Ana Maria", "aula"),
         (KIND_OPENED, "", "aula"),
     ]
+    assert [m.to for m in ana.session.pending if m.kind == KIND_EXITED] == ["bia"]
+    assert "aula" in ana.session.rooms
 
 
 def test_invitation_needs_a_name(ana: Sitting) -> None:
-    """One that can be a name; nothing is sent otherwise."""
+    """One that can be a name, and not one's own; nothing is sent otherwise."""
     ana.change(Change.CONNECTED)
-    ana.type("/convidar", "/convidar a:b")
-    assert ana.terminal.notices == ["* Usage: /invite NAME"]
+    ana.type("/convidar", "/desconvidar Ana", "/convidar a:b")
+    assert ana.terminal.notices == ["* Usage: /invite NAME", "* Usage: /uninvite NAME"]
     assert "a name has 1 to 32" in ana.terminal.errors[0]
     assert [m for m in ana.session.pending if m.kind in DOORS] == []
 
@@ -845,9 +848,11 @@ def test_program_closes_invites_and_opens(pipe: Sitting) -> None:
     pipe.app.handle_message(Message(kind=KIND_CLOSED, key="c"))
     pipe.app.handle_message(Message(kind=KIND_INVITED, to="bia", room="sala", key="i"))
     pipe.app.handle_message(Message(kind=KIND_OPENED, room="sala", key="o"))
+    pipe.app.handle_message(Message(kind=KIND_EXITED, to="bia", room="sala", key="x"))
     sent = [(m.kind, m.to, m.room, m.key) for m in pipe.session.pending]
     assert sent == [
         (KIND_CLOSED, "", "", "c"),
         (KIND_INVITED, "bia", "sala", "i"),
         (KIND_OPENED, "", "sala", "o"),
+        (KIND_EXITED, "bia", "sala", "x"),
     ]

@@ -445,6 +445,160 @@ async def test_owner_invites_from_elsewhere() -> None:
     assert not chat.hub.closed.is_closed(ROOM)
 
 
+async def test_invitation_that_waits_is_not_written_again() -> None:
+    """Nobody's inbox fills with the wishes of one owner; who is here is reminded."""
+    chat, ana = await closed_chat()
+    bia = await come(chat, "bia", room="")
+    bia.leave()
+    await invite(ana, "bia", key="one")
+    await invite(ana, "bia", key="two")
+    assert [message.key for message in heard(ana, chat_pb2.KIND_INVITED)] == ["one", "two"]
+    bia = await come(chat, "bia", room="")
+    await quiet()
+    assert len(heard(bia, chat_pb2.KIND_INVITED)) == 1
+    await invite(ana, "bia", key="three")
+    assert len(heard(bia, chat_pb2.KIND_INVITED)) == 2
+
+
+async def test_invitation_that_could_not_be_written_is_none() -> None:
+    """The owner is told, and a second attempt is a first one."""
+    chat, ana = await closed_chat()
+    bia = await come(chat, "bia", room="")
+    chat.log.is_failing = True
+    await invite(ana, "bia", key="k")
+    (notice,) = heard(ana, chat_pb2.KIND_NOTICE)
+    assert (notice.user, notice.key) == ("NOT_STORED", "k")
+    assert await refusal_of(enter(bia)) == "ROOM_CLOSED"
+    chat.log.is_failing = False
+    bia.leave()
+    await invite(ana, "bia", key="k")
+    bia = await come(chat, "bia", room="")
+    await quiet()
+    assert len(heard(bia, chat_pb2.KIND_INVITED)) == 1
+
+
+# Taking an invitation back.
+
+
+async def turn_out(reader: Reader, name: str, key: str = "out") -> None:
+    await wish(reader, chat_pb2.KIND_EXITED, name, key)
+
+
+async def test_who_is_turned_out_hears_nothing_more() -> None:
+    """He is told, the room sees him leave, and he finds its door closed; he stays elsewhere."""
+    chat = await Chat().start()
+    ana = await come(chat, "ana")
+    bia = await come(chat, "bia", room="outra")
+    await enter(bia)
+    await close(ana)
+    await say(bia, "oi")
+    await turn_out(ana, "bia", key="k")
+    await say(ana, "segredo")
+    (echo,) = heard(ana, chat_pb2.KIND_EXITED)
+    assert (echo.to, echo.room, echo.key) == ("bia", ROOM, "k")
+    assert ("LEFT", "bia") in ana.events
+    assert [(m.user, m.room, m.key) for m in heard(bia, chat_pb2.KIND_NOTICE)] == [
+        ("ROOM_CLOSED", ROOM, "")
+    ]
+    assert bia.texts == ["oi"]
+    assert await refusal_of(enter(bia, 1)) == "ROOM_CLOSED"
+    assert not bia.member.is_closing
+
+
+async def test_stream_without_another_room_ends() -> None:
+    """As it would if it began now; the name is held, and free for his return elsewhere."""
+    chat = await Chat().start()
+    ana = await come(chat, "ana")
+    bia = await stranger(chat, "bia")
+    await close(ana)
+    await turn_out(ana, "bia")
+    error = await bia.ends()
+    assert error is not None and error.reason == "ROOM_CLOSED"
+    bia.leave(is_lost=True)
+    assert await refusal_of(stranger(chat, "bia", after=1)) == "ROOM_CLOSED"
+    await stranger(chat, "bia", room="outra")
+
+
+async def test_who_is_expected_back_is_turned_out() -> None:
+    """And nobody sees the name there any more."""
+    chat = await Chat().start()
+    ana = await come(chat, "ana")
+    bia = await come(chat, "bia")
+    await close(ana)
+    bia.leave(is_lost=True)
+    await turn_out(ana, "bia")
+    assert ("LEFT", "bia") in ana.events
+    assert chat.hub.rooms[ROOM].names() == ["ana"]
+    assert await refusal_of(come(chat, "bia", after=1)) == "ROOM_CLOSED"
+    assert all(
+        ROOM not in holder.rooms for holder in chat.log.held.values() if holder.name == "bia"
+    )
+
+
+async def test_invitation_of_somebody_away_is_taken_back() -> None:
+    """Over a restart too: what lies in the inbox is a letter, not a key."""
+    chat, ana = await closed_chat()
+    bia = await come(chat, "bia", room="")
+    bia.leave()
+    await invite(ana, "bia")
+    await turn_out(ana, "bia")
+    ana.leave()
+    chat = await Chat(chat.log).start()
+    bia = await come(chat, "bia", room="")
+    await quiet()
+    (told,) = heard(bia, chat_pb2.KIND_INVITED)
+    assert await refusal_of(enter(bia, room=told.room)) == "ROOM_CLOSED"
+
+
+async def test_turning_out_is_the_owner_s_and_not_of_herself() -> None:
+    """Of somebody who is known; else nothing changes."""
+    chat = await Chat().start()
+    ana = await come(chat, "ana")
+    bia = await come(chat, "bia")
+    await close(ana)
+    assert await refusal_of(turn_out(bia, "ana")) == "NOT_ROOM_OWNER"
+    assert await refusal_of(turn_out(ana, "ana")) == "REQUEST_INVALID"
+    assert await refusal_of(turn_out(ana, "ninguém")) == "USER_UNKNOWN"
+    assert chat.hub.rooms[ROOM].names() == ["ana", "bia"]
+
+
+async def test_who_is_turned_out_while_he_leaves_or_comes_in_is_out() -> None:
+    """Whatever he was waiting for: the end of his words, or where his reading begins."""
+    log = FakeLog(is_automatic=False)
+    chat = await Chat(log).start()
+    ana = await come(chat, "ana")
+    bia = await come(chat, "bia", room="outra")
+    await enter(bia)
+    await close(ana)
+    log.commit_and_deliver()
+    await bia.post(Message(message="oi", room=ROOM))
+    leaving = asyncio.ensure_future(
+        bia.post(Message(kind=chat_pb2.KIND_EXITED, room=ROOM, key="left"))
+    )
+    await quiet()
+    await turn_out(ana, "bia")
+    log.commit_and_deliver()
+    await leaving
+    await quiet()
+    assert chat.hub.rooms[ROOM].names() == ["ana"]
+    assert [m.key for m in heard(bia, chat_pb2.KIND_EXITED)] == ["left"]
+    inviting = asyncio.ensure_future(invite(ana, "bia"))
+    await quiet()
+    log.commit_and_deliver()
+    await inviting
+    log.read_turns = 500
+    entering = asyncio.ensure_future(enter(bia, 0))
+    await quiet()
+    await turn_out(ana, "bia", key="again")
+    await say(ana, "segredo")
+    log.commit_and_deliver()
+    await entering
+    for _ in range(3000):
+        await asyncio.sleep(0)
+    assert "segredo" not in bia.texts
+    assert chat.hub.rooms[ROOM].names() == ["ana"]
+
+
 # Opening again.
 
 

@@ -420,3 +420,11 @@ def test_only_room_is_kept_whatever_a_server_says() -> None:
     incoming = Incoming(session, terminal, rooms, Roster(), alerts, lines)
     incoming.take(notice("ROOM_CLOSED", room="Aula"))
     assert rooms.current == "Aula"
+
+
+def test_invitation_taken_back_leaves_the_user_where_he_is(room: Room) -> None:
+    """The echo is about somebody else."""
+    room.rooms.go_to("Aula")
+    room.incoming.take(Message(kind=KIND_EXITED, user="ana", to="bia", room="aula", key="k"))
+    assert room.terminal.notices == ["* [bia] is no longer invited to #aula."]
+    assert room.rooms.current == "Aula"

@@ -570,3 +570,22 @@ def test_room_that_cannot_be_given_up_ends_the_session(calls: tuple[FakeCall, ..
     with pytest.raises(ChatError) as refusal:
         list(session)
     assert refusal.value.reason == "ROOM_CLOSED"
+
+
+def test_session_that_is_turned_out_of_a_room_is_there_no_longer() -> None:
+    """By a word that nobody asked for; who turns others out stays where it is."""
+    told = Message(kind=KIND_NOTICE, user="ROOM_CLOSED", room="sala")
+    call = FakeCall(lambda: echo(), told, epoch="e")
+    session = Session(ADDRESS, "ana", rooms=["outra", "sala"], open_stream=opening(call))
+
+    def echo() -> None:
+        entered = call.take()
+        call.answers += [Message(kind=KIND_ENTERED, room="sala", key=entered.key)]
+        key = session.uninvite("bia", "outra")
+        call.answers += [Message(kind=KIND_EXITED, to="bia", room="outra", key=key)]
+
+    heard: list[tuple[int, str]] = []
+    with pytest.raises(ChatError, match="token"):
+        heard.extend((m.kind, m.to) for m in session)
+    assert heard == [(KIND_EXITED, "bia"), (KIND_NOTICE, "")]
+    assert session.rooms == ("outra",)
