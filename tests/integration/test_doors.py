@@ -16,7 +16,7 @@ from support import Client, RunningServer, full_metadata, plain_client, running_
 from test_security import Certificates, make_certificates
 
 import chat_pb2
-from chat.cli import credentials
+from chat.cli.certificate_files import read_pair
 from chat.protocol.proof import make_proof
 
 Message = chat_pb2.Message
@@ -32,7 +32,7 @@ class Doorway:
     def __init__(self, folder: Path, certificates: Certificates) -> None:
         self._certificates = certificates
         self._db = folder / "chat.db"
-        (self._fingerprint,) = credentials.fingerprints(certificates.cert)
+        self._fingerprint = read_pair(certificates.cert, certificates.key).fingerprint
         self._keys: dict[str, Ed25519PrivateKey] = {}
 
     @contextmanager
