@@ -30,6 +30,7 @@ from chat.server.log.base import (
     Report,
     ignore,
 )
+from chat.server.mail import Mail
 from chat.server.member import Member
 from chat.server.posting import Posting
 from chat.server.rate_limit import Rate, RateLimits
@@ -206,6 +207,8 @@ class Chat:
         self.log = log or FakeLog()
         self.shown: list[tuple[str, str]] = []
         self.hub = Hub(self.log, max_clients, 0, limits or UNLIMITED, max_per_address)
+        # The messages of this log are of 1970.
+        self.hub.mail = Mail(self.log, self.hub.owners, wall_clock=lambda: 0.0)
         self.posting = Posting(self.hub)
         self.service = ChatService(self.hub, self._show)
 

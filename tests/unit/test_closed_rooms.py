@@ -14,7 +14,6 @@ from chat.protocol.limits import MAX_CLOSED_ROOMS, MAX_GUESTS, UNUSED_ROOM_SECON
 from chat.protocol.metadata import JoinRequest
 from chat.server.closed_rooms import USE_SECONDS, ClosedRooms
 from chat.server.directory import Person, asking_person
-from chat.server.mail import Mail
 from chat.server.room import Room
 
 ROOM = "sala"
@@ -360,8 +359,6 @@ async def test_room_hears_of_invitations_outside_the_log() -> None:
 async def test_invitation_waits_for_the_owner_of_a_name() -> None:
     """Told once when she is back, by any session; a stranger of that name gets nothing."""
     chat, ana = await closed_chat()
-    # The messages of this log are of 1970.
-    chat.hub.mail = Mail(chat.log, chat.hub.owners, wall_clock=lambda: 0.0)
     bia = await come(chat, "bia", room="")
     bia.leave()
     await invite(ana, "bia")
