@@ -36,8 +36,10 @@ with Importing():  # Ctrl-C ends it without a word meanwhile, and what is missin
     from chat.client.ending import EXIT_OK, EXIT_REFUSED, sentence
     from chat.client.identity import Identity
     from chat.client.outbox import Requests
+    from chat.client.questions import confirming
     from chat.client.session import Session
-    from chat.client.settings import read_flags, session_options
+    from chat.client.settings import name_of, read_flags, session_options
+    from chat.client.trust import forget
     from chat.client.ui.base import Terminal
     from chat.client.ui.choose import check_streams, choose_terminal
     from chat.client.ui.signals import exit_on_signals
@@ -107,13 +109,19 @@ def talk(arguments: Sequence[str]) -> int:
     terminal = choose_terminal(is_json=settings.json, listen_only=settings.listen)
     try:
         check_streams(settings.listen)
-        address, options = parse_address(settings.address), session_options(settings)
+        address = parse_address(settings.address)
+        if settings.forget_certificate:
+            terminal.show_notice(forget(address))
+            return EXIT_OK
+        options = session_options(settings)
     except (ChatError, ConfigError) as error:
         terminal.show_error(sentence(error))
         return EXIT_USAGE
     try:
+        if (trust := options["credentials"]) is not None:
+            trust.establish(address, confirming(terminal))
         app = enter(
-            settings.name,
+            name_of(settings, trust),
             terminal,
             lambda name: join(name, terminal, address, settings.bell, options),
         )

@@ -11,8 +11,6 @@ import os
 import ssl
 from collections.abc import Iterator
 
-import grpc
-
 from chat.cli.certificate_files import read_file, read_pem, warn_if_others_can_read
 from chat.cli.i18n import _
 from chat.protocol.errors import UsageError
@@ -65,13 +63,6 @@ def text_in(path: str) -> str:
     content = read_file(path)
     is_utf16 = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
     return content.decode("utf-16" if is_utf16 else "utf-8-sig", "replace")
-
-
-def channel_credentials(ca: str | None) -> grpc.ChannelCredentials:
-    """Return what the client trusts: the authorities in `ca` (PEM), or the well-known ones."""
-    if ca is None:
-        return grpc.ssl_channel_credentials()
-    return grpc.ssl_channel_credentials(read_authorities(ca))
 
 
 def read_authorities(path: str) -> bytes:

@@ -16,8 +16,12 @@ import grpc
 from google.protobuf.message import DecodeError
 
 import chat_pb2_grpc
+from chat.client.diagnosis import explain_failure, explain_untrusted
 from chat.client.outbox import Requests
-from chat.protocol.errors import REASONS, is_local
+from chat.client.preflight import IsCancelled
+from chat.client.trust import Trust
+from chat.client.unreachable import Unreachable, explain_unreachable
+from chat.protocol.errors import REASONS, ConfigError, is_local
 from chat.protocol.limits import KEEPALIVE_TIME_MS, KEEPALIVE_TIMEOUT_MS, PING_TIMEOUT_MS
 from chat.protocol.metadata import REASON, Pair
 
@@ -121,21 +125,48 @@ class Stream:
 
 
 class Connection:
-    """The way to the server at `address` (`HOST:PORT`), encrypted where there are credentials."""
+    """The way to the server at `address` (`HOST:PORT`), encrypted where there are credentials.
+
+    `credentials`: a `Trust`, which is asked before each stream, or gRPC's own.
+    """
 
     def __init__(
         self,
         address: str,
-        credentials: grpc.ChannelCredentials | None,
+        credentials: grpc.ChannelCredentials | Trust | None,
         open_stream: OpenStream = open_stream,
     ) -> None:
         self.address = address
         self._credentials = credentials
         self._open_stream = open_stream
 
-    def prepare(self) -> Way:
-        """Return the way that the next stream is to take: whom it trusts by now."""
-        return Way(self._credentials)
+    def prepare(self, is_cancelled: IsCancelled = lambda: False) -> Way:
+        """Return the way that the next stream is to take: whom it trusts. Raises as `Trust.check`.
+
+        May block, some seconds at most, less when `is_cancelled()` comes true.
+        """
+        if not isinstance(self._credentials, Trust):
+            return Way(self._credentials)
+        trusted = self._credentials.check(self.address, is_cancelled)
+        own = trusted.own
+        credentials = grpc.ssl_channel_credentials(
+            trusted.roots, own.key if own else None, own.chain if own else None
+        )
+        name = (("grpc.ssl_target_name_override", trusted.name),) if trusted.name else ()
+        return Way(credentials, name, trusted.fingerprint)
+
+    def explain(self, error: Any, is_cancelled: IsCancelled = lambda: False) -> ConfigError:
+        """Return why nobody could be talked to; looks there once more. Blocks as `prepare` does."""
+        if self._credentials is None or isinstance(self._credentials, Trust):
+            return explain_failure(self.address, error, self._credentials, is_cancelled)
+        return Unreachable(explain_unreachable(self.address, error))
+
+    def check_trust(self, error: Any, is_cancelled: IsCancelled = lambda: False) -> None:
+        """Raise `ConfigError` if a stream failed since the server has another certificate now."""
+        if isinstance(self._credentials, Trust):
+            untrusted = explain_untrusted(self.address, error, self._credentials, is_cancelled)
+            if untrusted is not None:
+                raise untrusted
 
     @contextmanager
     def stream(self, way: Way, requests: Requests, metadata: Metadata) -> Iterator[Stream]:

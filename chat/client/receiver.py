@@ -20,8 +20,8 @@ from chat.client.outbox import Outbox, Peer
 from chat.client.sanitize import unpacked
 from chat.client.sealing import Sealing
 from chat.client.state import Change, State
-from chat.client.unreachable import explain_unreachable
-from chat.protocol.errors import ChatError, ConfigError, explain, is_final
+from chat.client.unreachable import Unreachable
+from chat.protocol.errors import ChatError, explain, is_final
 from chat.protocol.kinds import SAID
 from chat.protocol.metadata import Greeting, JoinRequest
 from chat_pb2 import (
@@ -156,11 +156,15 @@ class Receiver:
                 yield notice
                 return None
             return self._judge(error)
+        except Unreachable:
+            if self._is_first_attempt and not self._outbox.is_aborted:
+                raise
+            return None if self._outbox.is_aborted else State(Change.LOST, cause=_cause(""))
 
     @contextmanager
     def _stream(self) -> Iterator[Stream]:
         """Open a stream for the length of the block."""
-        way = self._connection.prepare()
+        way = self._connection.prepare(self._is_aborted)
         first = self._entries()
         self._is_new_log = False
         if self._sealing is not None:
@@ -363,12 +367,20 @@ class Receiver:
         if reason == "NAME_TAKEN" and (self._was_connected or self._waits_for_name.is_set()):
             self._retry_first_connect = True  # somebody is there
             return State(Change.NAME_TAKEN, cause=explain(reason, ""))
-        is_first = not self._was_connected and not self._retry_first_connect
-        if is_final(reason) or (is_first and reason):
+        if is_final(reason) or (self._is_first_attempt and reason):
             raise ChatError(reason)
-        if is_first:
-            raise ConfigError(explain_unreachable(self._connection.address, error))
+        if self._is_first_attempt:
+            raise self._connection.explain(error, self._is_aborted)
+        self._connection.check_trust(error, self._is_aborted)
         return State(Change.LOST, cause=_cause(reason))
+
+    @property
+    def _is_first_attempt(self) -> bool:
+        """Whether it ends the session that nobody can be talked to."""
+        return not self._was_connected and not self._retry_first_connect
+
+    def _is_aborted(self) -> bool:
+        return self._outbox.is_aborted
 
 
 def _own_notice(reason: str, key: str) -> Message:

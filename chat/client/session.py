@@ -32,6 +32,7 @@ from chat.client.outbox import Outbox, Peer
 from chat.client.receiver import PLAIN_FAREWELL_SECONDS, Receiver
 from chat.client.sealing import Sealing
 from chat.client.state import State
+from chat.client.trust import Trust
 from chat.protocol.errors import ChatError
 from chat.protocol.limits import DEFAULT_HISTORY
 from chat.protocol.metadata import JoinRequest
@@ -62,12 +63,12 @@ class Session:
     `address`: `HOST:PORT`. `name`: 1 to 32 characters. `rooms`: the first ones, empty for the
     common one; those of `place` come with it. `history`: how many of the last messages come first
     in a room that was never seen (0 to 1000). `token`: what the server asks for. `credentials`: for
-    TLS. `retry_first_connect`: keep trying although the first attempt failed. `on_state`: called
-    with each `State`, by the thread that iterates (SILENT: by another one). `open_stream`: how a
-    stream is opened, see `connection.open_stream`. `session_id`: 32 hex digits, who this is,
-    whatever it is called; made up if empty. `place`: how far an earlier session had seen.
-    `sealing`: the keys of one who owns the name; it seals what is private, wherever the other one
-    has a key too.
+    TLS, a `Trust` or gRPC's own. `retry_first_connect`: keep trying although the first attempt
+    failed. `on_state`: called with each `State`, by the thread that iterates (SILENT: by another
+    one). `open_stream`: how a stream is opened, see `connection.open_stream`. `session_id`: 32 hex
+    digits, who this is, whatever it is called; made up if empty. `place`: how far an earlier
+    session had seen. `sealing`: the keys of one who owns the name; it seals what is private,
+    wherever the other one has a key too.
 
     Iterating yields every `chat_pb2.Message`, with the `room` that it belongs to: one's own echoes,
     presence, notices and answers included, each log message once and in order within its room. What
@@ -88,7 +89,7 @@ class Session:
         rooms: Sequence[str] = (COMMON_ROOM,),
         history: int = DEFAULT_HISTORY,
         token: str = "",
-        credentials: grpc.ChannelCredentials | None = None,
+        credentials: grpc.ChannelCredentials | Trust | None = None,
         retry_first_connect: bool = False,
         on_state: Callable[[State], None] = lambda state: None,
         open_stream: OpenStream = open_stream,

@@ -10,7 +10,9 @@ from chat.cli import credentials, flags
 from chat.cli.i18n import N_, _
 from chat.client.alerts import MODES
 from chat.client.rooms import typed_room
-from chat.protocol.errors import ChatError
+from chat.client.trust import Trust
+from chat.protocol.certified import name_in
+from chat.protocol.errors import ChatError, UsageError
 from chat.protocol.limits import DEFAULT_HISTORY, MAX_HISTORY, MAX_ROOMS
 from chat.protocol.names import COMMON_ROOM, name_key
 
@@ -77,20 +79,49 @@ def read_flags(arguments: Sequence[str], server_address: str) -> Namespace:
         help=_("only show what comes in; standard input is not read"),
     )
     add("--tls", action="store_true", default=False, help=_("encrypt the connection"))
+    add("--fingerprint", help=_("SHA-256 of the server's certificate: trust that one alone"))
     add("--tls-ca", help=_("authorities (PEM) that the server's certificate may be signed by"))
+    add("--tls-cert", help=_("certificate of your own (PEM), for a server that asks for one"))
+    add("--tls-key", help=_("private key of your certificate (PEM)"))
+    add(
+        "--forget-certificate",
+        action="store_true",
+        default=False,
+        help=_("forget the server's certificate, and end; the next time it is asked about"),
+    )
     add("--token-file", help=_("file with the token that the server asks for (or CHAT_TOKEN)"))
     return parser.read()
 
 
 def session_options(settings: Namespace) -> dict[str, Any]:
     """Return what `Session` needs of the settings; raises `ChatError` or `ConfigError`."""
-    uses_tls = settings.tls or settings.tls_ca is not None
     return {
         "rooms": rooms_in(settings.room),
         "history": settings.history,
         "token": credentials.read_token(settings.token_file),
-        "credentials": credentials.channel_credentials(settings.tls_ca) if uses_tls else None,
+        "credentials": trust_of(settings),
     }
+
+
+def name_of(settings: Namespace, trust: Trust | None) -> str | None:
+    """Return the name to come in with, which may be that of a certificate; None: ask for one."""
+    if settings.name is None and trust is not None and trust.own is not None:
+        return name_in(trust.own.chain) or None
+    return settings.name  # type: ignore[no-any-return]
+
+
+def trust_of(settings: Namespace) -> Trust | None:
+    """Return whom the client is to trust, None where it talks in clear; raises `UsageError`."""
+    cert, key, ca = settings.tls_cert, settings.tls_key, settings.tls_ca
+    if bool(cert) != bool(key):
+        raise UsageError(_("--tls-cert and --tls-key belong together: give both."))
+    if not (settings.tls or ca or cert or settings.fingerprint):
+        return None
+    return Trust(
+        authorities=credentials.read_authorities(ca) if ca else None,
+        fingerprint=settings.fingerprint or "",
+        own=(cert, key) if cert else None,
+    )
 
 
 def rooms_in(text: str) -> list[str]:

@@ -6,10 +6,14 @@ not known, of a later version, still gets the sentence that is true of all of th
 
 from __future__ import annotations
 
+import errno
 import re
+import socket
+import ssl
 from typing import Any
 
 from chat.cli.i18n import N_, _
+from chat.protocol.errors import ConfigError
 
 # The first pattern that is found counts; each was seen (grpcio 1.85), and most have a test that
 # brings it about.
@@ -29,6 +33,14 @@ _SENTENCES = (
             "Something other than a chat server answers at {address}."
             " Check the address, and whether the server asks for --tls."
         ),
+    ),
+    (
+        r"certificate has expired",
+        N_("The certificate of {address} has expired. Tell the server's owner."),
+    ),
+    (
+        r"certificate is not yet valid",
+        N_("The certificate of {address} is not valid yet. Check this machine's clock."),
     ),
     (
         r"certificate_verify_failed",
@@ -61,6 +73,15 @@ _NOBODY = N_(
 _FAILED = N_("{address} answers with an error ({code}). Check the address, or try again later.")
 # Statuses that gRPC makes up where nobody answers, or that we bring about ourselves.
 _STATUSES_OF_NOBODY = ("UNAVAILABLE", "DEADLINE_EXCEEDED", "CANCELLED")
+# Where a network, or a host in it, cannot be reached; Windows has numbers of its own.
+_NO_WAY = {
+    getattr(errno, name, 0)
+    for name in ("ENETUNREACH", "EHOSTUNREACH", "WSAENETUNREACH", "WSAEHOSTUNREACH")
+}
+
+
+class Unreachable(ConfigError):
+    """Nobody could be talked to; another attempt may succeed."""
 
 
 def explain_unreachable(address: str, error: Any) -> str:
@@ -72,6 +93,28 @@ def explain_unreachable(address: str, error: Any) -> str:
     host = address.rpartition(":")[0].strip("[]")
     text = _(_text_for(code, str(error.details()).lower()))
     return text.format(address=address, host=host, code=code)
+
+
+def explain_failed_look(address: str, error: Exception) -> Unreachable:
+    """Return why no certificate could be seen at `address`; `error`: of `preflight.look`."""
+    host = address.rpartition(":")[0].strip("[]")
+    text = _(_text_for("UNAVAILABLE", _words_for(error)))
+    return Unreachable(text.format(address=address, host=host, code=""))
+
+
+def _words_for(error: Exception) -> str:
+    """Return what gRPC would have said of an error of Python's, in words that are known here."""
+    if isinstance(error, socket.gaierror):
+        has_no_answer = error.errno == socket.EAI_AGAIN
+        return "could not contact dns" if has_no_answer else "dns"
+    if isinstance(error, UnicodeError):
+        return "dns"
+    if isinstance(error, ssl.SSLEOFError):
+        return ""  # it hung up
+    if isinstance(error, ssl.SSLError):
+        return f"ssl_error {error.reason}".lower()
+    is_off = isinstance(error, OSError) and error.errno in _NO_WAY
+    return "network is unreachable" if is_off else ""
 
 
 def _text_for(code: str, details: str) -> str:

@@ -134,7 +134,7 @@ def test_wrong_authority_is_one_sentence(tls_server: RunningServer, theirs: Cert
 def test_unknown_authority_is_one_sentence(tls_server: RunningServer) -> None:
     """The well-known authorities have not signed it."""
     with running_client(tls_server, "--name", "ana", "--tls") as client:
-        complains(client, "--tls")
+        complains(client, "--fingerprint")
 
 
 def test_certificate_of_another_host_is_one_sentence(tmp_path: Path) -> None:
@@ -150,7 +150,7 @@ def test_certificate_of_another_host_is_one_sentence(tmp_path: Path) -> None:
 def test_clear_client_to_a_tls_server_is_one_sentence(tls_server: RunningServer) -> None:
     """It says which flag to try."""
     with running_client(tls_server, "--name", "ana") as client:
-        complains(client, "--tls")
+        complains(client, "speaks TLS only. Add --tls.")
 
 
 def test_tls_client_to_a_clear_server_is_one_sentence(ours: Certificates) -> None:

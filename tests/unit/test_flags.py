@@ -54,7 +54,11 @@ CLIENT_FLAGS: list[tuple[str, str, Any, Any]] = [
     ("--json", "", True, False),
     ("--listen", "", True, False),
     ("--tls", "", True, False),
+    ("--fingerprint", "ab:cd", "ab:cd", None),
     ("--tls-ca", "ca.pem", "ca.pem", None),
+    ("--tls-cert", "cert.pem", "cert.pem", None),
+    ("--tls-key", "key.pem", "key.pem", None),
+    ("--forget-certificate", "", True, False),
     ("--token-file", "token", "token", None),
 ]
 PROGRAMS: list[tuple[str, Read, list[tuple[str, str, Any, Any]]]] = [

@@ -1,0 +1,85 @@
+"""The certificates of servers that somebody has trusted, kept over runs: one small file for each.
+
+In the user's state folder, beside the sessions (`identity.py`): PEM, for its owner alone, by the
+address that was typed. Each file comes into being whole, so that any number of clients may read and
+write at a time. Knows no network.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import ssl
+import tempfile
+from contextlib import suppress
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from chat.client.identity import state_folder
+
+PREFIX, SUFFIX = "server-", ".pem"
+
+
+class Damaged(Exception):
+    """What is kept of a server is no certificate."""
+
+
+class KnownServers:
+    """Certificates by address (`HOST:PORT`); none where there is no folder. In any thread."""
+
+    def __init__(self, folder: Path | None = None) -> None:
+        self._folder = folder or state_folder()
+
+    def find(self, address: str) -> bytes | None:
+        """Return the certificate (DER) of a server, None for an unknown one; raises `Damaged`."""
+        path = self._path(address)
+        if path is None:
+            return None
+        try:
+            found = x509.load_pem_x509_certificate(path.read_bytes())
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except (OSError, ValueError) as error:
+            raise Damaged from error
+        return found.public_bytes(Encoding.DER)
+
+    def remember(self, address: str, certificate: bytes) -> bool:
+        """Keep a certificate (DER) in place of any other; say whether that was possible."""
+        path = self._path(address)
+        if path is None:
+            return False
+        title = f"# {address}\n".encode("ascii", "backslashreplace")
+        content = title + ssl.DER_cert_to_PEM_cert(certificate).encode()
+        try:
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=PREFIX)  # mode 0600
+            try:
+                with os.fdopen(descriptor, "wb") as file:
+                    file.write(content)
+                os.replace(temporary, path)
+            except BaseException:
+                with suppress(OSError):
+                    os.unlink(temporary)
+                raise
+        except OSError:
+            return False
+        return True
+
+    def forget(self, address: str) -> bool:
+        """Keep it no more; say whether there was any. Raises `OSError` where that cannot be."""
+        path = self._path(address)
+        if path is None:
+            return False
+        try:
+            path.unlink()
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+        return True
+
+    def _path(self, address: str) -> Path | None:
+        if self._folder is None:
+            return None
+        digest = hashlib.sha256(address.lower().encode("utf-8", "replace")).hexdigest()
+        return self._folder / f"{PREFIX}{digest[:32]}{SUFFIX}"

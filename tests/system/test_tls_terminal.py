@@ -1,0 +1,64 @@
+"""TLS as a person meets it, in a real terminal: asked once, never again, warned of a change."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+if sys.platform == "win32":
+    pytest.skip("Windows has no pseudo-terminals", allow_module_level=True)
+
+from person import CTRL_D, person
+from support import running_server
+
+ASKED = "Is it the same (yes/no)?"
+
+
+def test_first_use_asks_then_never_again_until_the_certificate_changes(tmp_path: Path) -> None:
+    """The fingerprint on the screen is the one that the server has printed."""
+    log, env = tmp_path / "chat.db", {"XDG_STATE_HOME": str(tmp_path / "home")}
+    with running_server("--tls", db=log) as server:
+        printed = server.wait_for_line("SHA-256").rpartition(" ")[2]
+        port, address = server.port, server.address
+        with person(address, "ana", "--tls", columns=120, env=env) as ana:
+            ana.wait_for(ASKED)
+            assert printed in ana.screen
+            ana.type("y\r")  # a slip is no consent
+            ana.wait_for("Type yes or no:")
+            ana.type("yes\r")
+            ana.wait_for("ana")
+            ana.type("oi\r")
+            ana.wait_for("[ana]: oi")
+            ana.type("/quit\r")
+            assert ana.wait() == 0
+        with person(address, "ana", "--tls", columns=120, env=env) as ana:
+            ana.wait_for("[ana]: oi")
+            assert ASKED not in ana.screen
+            ana.type("/quit\r")
+            assert ana.wait() == 0
+        server.stop()
+    for name in ("chat-cert.pem", "chat-key.pem"):
+        (tmp_path / name).unlink()
+    with running_server("--tls", db=log, port=port) as server:
+        printed = server.wait_for_line("SHA-256").rpartition(" ")[2]
+        with person(address, "ana", "--tls", columns=1000, env=env) as ana:
+            assert ana.wait() == 1
+            ana.wait_for("is not the one that was trusted before")
+            assert printed in ana.screen and "--forget-certificate" in ana.screen
+            assert ASKED not in ana.screen
+
+
+@pytest.mark.parametrize("answer", ["no\r", CTRL_D], ids=["no", "end"])
+def test_no_is_no(tmp_path: Path, answer: str) -> None:
+    """Nothing is sent, and the next time it is asked again."""
+    env = {"XDG_STATE_HOME": str(tmp_path / "home"), "CHAT_LANG": "pt_BR"}
+    with running_server("--tls", db=tmp_path / "chat.db") as server:
+        for _time in range(2):
+            with person(server.address, "ana", "--tls", columns=120, env=env) as ana:
+                ana.wait_for("É a mesma (sim/não)?")
+                ana.type(answer)
+                ana.wait_for("O certificado não foi aceito. Nada foi enviado.")
+                assert ana.wait() == 1
+        assert not any("ana" in line for line in server.lines)
