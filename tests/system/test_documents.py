@@ -21,6 +21,7 @@ import pytest
 from support import (
     ROOT,
     Program,
+    RunningServer,
     clean_environment,
     eventually,
     full_client,
@@ -167,16 +168,23 @@ def test_command_works(document: str, command: str, tmp_path: Path) -> None:
 
 @pytest.mark.skipif(shutil.which("openssl") is None, reason="there is no openssl here")
 def test_tls_and_token_work_as_told(tmp_path: Path) -> None:
-    """The certificate and the token that docs/operating.md makes let a client talk to a server."""
+    """What docs/operating.md makes, and the fingerprint that is said, let a client talk."""
     for document, command in commands():
         if document == "docs/operating.md" and command.startswith(("openssl ", "python -c")):
             run(command, tmp_path)
     server_flags = flags_with_token("docs/operating.md", "server.py", tmp_path)
     client_flags = flags_with_token("docs/using.md", "client.py", tmp_path)
-    with (
-        running_server(*server_flags) as server,
-        running_client(server, *client_flags, "--name", "ana") as client,
-    ):
+    own = ("--tls-cert", str(tmp_path / "cert.pem"), "--tls-key", str(tmp_path / "key.pem"))
+    for log, more_flags in (("a.db", ()), ("b.db", own)):
+        with running_server(*server_flags, *more_flags, db=tmp_path / log) as server:
+            fingerprint = server.wait_for_line("SHA-256").rpartition(" ")[2]
+            client_flags += ["--fingerprint", fingerprint]
+            talk(server, *client_flags, "--name", "ana")
+
+
+def talk(server: RunningServer, *flags: str) -> None:
+    """Say a word, hear it, and leave."""
+    with running_client(server, *flags) as client:
         client.type("oi")
         client.wait_for_line("oi")
         client.end_input()
