@@ -56,7 +56,7 @@ test: $(DEV_READY) ## run the tests, four to six minutes
 test-all: $(DEV_READY) ## run the tests on each Python from 3.10 on that is here
 	@$(PYTHON) -m nox
 
-check: $(DEV_READY) ## lint, format, types, imports, the contract, catalogues, package
+check: $(DEV_READY) ## lint, format, types, imports, the contract, catalogues, known holes, package
 	$(PYTHON) -m ruff check
 	$(PYTHON) -m ruff format --check
 	$(PYTHON) -m mypy .
@@ -65,6 +65,7 @@ check: $(DEV_READY) ## lint, format, types, imports, the contract, catalogues, p
 	$(PYTHON) tools/confusables.py --check
 	$(PYTHON) tools/catalogue.py --check
 	$(PYTHON) tools/check_lock.py
+	@$(PYTHON) tools/audit.py
 	@$(MAKE) --no-print-directory package
 
 package: $(DEV_READY) ## build the package, into dist/

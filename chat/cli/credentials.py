@@ -15,7 +15,7 @@ from chat.cli.certificate_files import read_file, read_pem, warn_if_others_can_r
 from chat.cli.i18n import _
 from chat.protocol.errors import UsageError
 
-TOKEN_VARIABLE = "CHAT_TOKEN"
+TOKEN_VARIABLE = "CHAT_TOKEN"  # noqa: S105  # its name, no token
 MIN_TOKEN_CHARACTERS = 8
 
 

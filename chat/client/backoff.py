@@ -23,6 +23,6 @@ class Backoff:
 
         Clients that lost one server must not come back all at once.
         """
-        seconds = random.uniform(MIN_BACKOFF_SECONDS, self._highest)
+        seconds = random.uniform(MIN_BACKOFF_SECONDS, self._highest)  # noqa: S311  # no secret
         self._highest = min(MAX_BACKOFF_SECONDS, self._highest * 2)
         return seconds

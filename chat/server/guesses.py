@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import random
+import secrets
 import time
 from collections import OrderedDict
 from collections.abc import Callable
@@ -166,7 +166,7 @@ class Guesses:
 
 
 def _take_random(waiting: list[_Waiting]) -> _Waiting:
-    return waiting.pop(random.randrange(len(waiting)))
+    return waiting.pop(secrets.randbelow(len(waiting)))
 
 
 def _refuse(one: _Waiting) -> None:

@@ -15,7 +15,7 @@ MAX_RETAIN_DAYS = 36_500  # a hundred years
 MAX_CLIENTS = 1_000_000  # more open files than any system allows
 # Messages a second; beyond these a pause, or a burst, is no number to reckon with.
 MIN_RATE, MAX_RATE = 0.01, 1_000_000
-ANY_HOST = ("[::]", "::", "0.0.0.0")
+ANY_HOST = ("[::]", "::", "0.0.0.0")  # noqa: S104  # others are to reach it
 
 
 def owns_names(wish: bool | None, has_tls: bool) -> bool:
