@@ -23,7 +23,7 @@ from chat.client.trust import Trust
 from chat.client.unreachable import Unreachable, explain_unreachable
 from chat.protocol.errors import REASONS, ConfigError, is_local
 from chat.protocol.limits import KEEPALIVE_TIME_MS, KEEPALIVE_TIMEOUT_MS, PING_TIMEOUT_MS
-from chat.protocol.metadata import REASON, Pair
+from chat.protocol.metadata import REASON, TIME, Pair
 
 # Less than a line of 6 kB/s carries in 3 s.
 LOOKAHEAD_BYTES = 16 << 10
@@ -69,6 +69,8 @@ _REASON = re.compile("[A-Z][A-Z0-9_]{1,62}")
 HEALTH_CHECK = "/grpc.health.v1.Health/Check"
 # How long the answer to it may take.
 ANSWER_SECONDS = 3.5
+# Of a time in whole seconds: enough for thirty thousand years.
+MAX_TIME_DIGITS = 12
 # What gRPC says by itself, where nobody answers.
 NO_ANSWER = (
     grpc.StatusCode.UNAVAILABLE,
@@ -205,6 +207,13 @@ def reason_of(error: Any) -> str:
         if _REASON.fullmatch(said) and not is_local(said):
             return said
     return REASON_OF_STATUS.get(error.code(), "")
+
+
+def server_time_of(error: Any) -> float | None:
+    """Return the server's time, in seconds since 1970, where a refusal says it."""
+    value = dict(error.trailing_metadata() or ()).get(TIME, "")
+    is_time = isinstance(value, str) and value.isascii() and value.isdigit()
+    return float(value) if is_time and len(value) <= MAX_TIME_DIGITS else None
 
 
 def _said_in_metadata(error: Any) -> Iterator[str]:

@@ -45,6 +45,8 @@ MAX_LISTED_PEOPLE = 100
 MAX_LISTED_ROOMS = 100
 # Notices that something of a room or of the inbox is missing.
 GAPS = ("HISTORY_GONE", "LOG_REWOUND")
+# Behind a name that is its person's own; no name has such a character in it.
+OWNED_SIGN = "\N{CHECK MARK}"
 # Notices, about a room, after which the session is not in it.
 REFUSED_ENTRIES = ("TOO_MANY_ROOMS", "ROOM_INVALID", "ROOM_CLOSED")
 
@@ -52,9 +54,10 @@ REFUSED_ENTRIES = ("TOO_MANY_ROOMS", "ROOM_INVALID", "ROOM_CLOSED")
 class Incoming:
     """Shows what comes in: each message where it belongs, each loss once.
 
-    `pages`: of history, for whoever asks for them. `_seen_at`, `_listed_rooms` and
-    `_is_rewind_told` belong to the receive thread, what else there is has locks of its own; none is
-    held while the terminal is called, which may make the receive thread wait for the main thread.
+    `pages`: of history, for whoever asks for them. `_seen_at`, `_listed_rooms`, `_is_rewind_told`
+    and `_is_sign_explained` belong to the receive thread, what else there is has locks of its own;
+    none is held while the terminal is called, which may make the receive thread wait for the main
+    thread.
     """
 
     def __init__(
@@ -76,6 +79,7 @@ class Incoming:
         self._seen_at: dict[str, datetime] = {}  # by room
         self._listed_rooms: list[Message] = []  # of an answer that is not complete
         self._is_rewind_told = False  # in the present stream
+        self._is_sign_explained = False
 
     # Messages.
 
@@ -228,6 +232,9 @@ class Incoming:
 
     def _rendered_notice(self, message: Message, line: str) -> RenderedMessage:
         """Say also what it is about: the line that was typed, the room, the time."""
+        if message.user == "AWAY" and message.to:
+            text = _("* {user} is not here, and will get it when back.")
+            return render.local_notice(text.format(user=render.name_sign(message.to)))
         text = _("* server: {reason}").format(reason=render.notice_reason(message))
         if message.user == "LOG_REWOUND":
             text += f" ({self._gap(min(self._seen_at.values(), default=None))})"
@@ -271,12 +278,20 @@ class Incoming:
         self._pass_on(message)
 
     def _list_people(self, room: str) -> None:
-        names = self._roster.names_in(room)
-        shown = ", ".join(map(render.name_sign, names[:MAX_LISTED_PEOPLE]))
+        names, owned = self._roster.names_in(room), self._roster.owned_in(room)
+        signs = [
+            render.name_sign(name) + (OWNED_SIGN if name_key(name) in owned else "")
+            for name in names[:MAX_LISTED_PEOPLE]
+        ]
+        shown = ", ".join(signs)
         text = _n("{} person in {room}: {names}", "{} people in {room}: {names}", len(names))
         more = ", \N{HORIZONTAL ELLIPSIS}" if len(names) > MAX_LISTED_PEOPLE else ""
         title = render.room_sign(room)
         self._terminal.show_notice("* " + text.format(len(names), room=title, names=shown + more))
+        if OWNED_SIGN in shown and not self._is_sign_explained:
+            self._is_sign_explained = True
+            text = _("* A name with {sign} is that person's own: nobody else can have it.")
+            self._terminal.show_notice(text.format(sign=OWNED_SIGN))
 
     def _take_rooms(self, message: Message) -> None:
         """Gather the rooms that have people; the message without a number ends the list."""

@@ -14,9 +14,10 @@ from typing import Any
 
 from chat.cli.i18n import _
 from chat.client.backoff import Backoff
-from chat.client.connection import Connection, Stream, StreamError, reason_of
+from chat.client.connection import Connection, Stream, StreamError, reason_of, server_time_of
 from chat.client.cursor import Cursor
 from chat.client.outbox import Outbox, Peer
+from chat.client.proving import Prover
 from chat.client.sanitize import unpacked
 from chat.client.sealing import Sealing
 from chat.client.state import Change, State
@@ -40,6 +41,9 @@ from chat_pb2 import (
 # What a server says to whoever asked, and to nobody else.
 ECHOES = (KIND_ENTERED, KIND_EXITED, KIND_HISTORY, KIND_WHO, KIND_ROOMS, KIND_KEY)
 
+# Why somebody else has the name: somebody is here, or owns it.
+LOST_NAMES = ("NAME_TAKEN", "NAME_OWNED")
+
 # A plain server does not end a stream that the client has half-closed.
 PLAIN_FAREWELL_SECONDS = 0.75
 # A full server speaks at once. One that says nothing for so long is a plain one to which nobody has
@@ -50,8 +54,8 @@ SILENT_SECONDS = 5.0
 class Receiver:
     """Opens a stream, and another one when it is lost, until the outbox is done.
 
-    `request`: who joins. `sealing`: opens what is sealed. `retry_first_connect`, `on_state`: as
-    `Session` has them.
+    `request`: who joins. `prover`: proves that the name is its own; None: nobody does. `sealing`:
+    opens what is sealed. `retry_first_connect`, `on_state`: as `Session` has them.
 
     `_lock` guards `_name`, `_call` and `_failure` (of a thread beside the one that iterates).
     `_was_connected`, `_retry_first_connect`, `_is_new_log`, `_is_key_new` (something was learned of
@@ -65,6 +69,7 @@ class Receiver:
         request: JoinRequest,
         outbox: Outbox,
         cursor: Cursor,
+        prover: Prover | None = None,
         *,
         retry_first_connect: bool,
         on_state: Callable[[State], None],
@@ -75,6 +80,7 @@ class Receiver:
         self._request = request
         self._outbox = outbox
         self._cursor = cursor
+        self._prover = prover
         self._retry_first_connect = retry_first_connect
         self._on_state = on_state
         self._was_connected = False
@@ -169,7 +175,7 @@ class Receiver:
         self._is_new_log = False
         if self._sealing is not None:
             self._sealing.begin_stream(self.name)
-        metadata = self._join_request().to_metadata()
+        metadata = self._join_request(way.fingerprint).to_metadata()
         with self._connection.stream(way, self._outbox.begin_stream(first), metadata) as stream:
             with self._lock:
                 self._call = stream.call
@@ -182,11 +188,14 @@ class Receiver:
                     self._call = None
                 self._outbox.end_stream()
 
-    def _join_request(self) -> JoinRequest:
+    def _join_request(self, fingerprint: str) -> JoinRequest:
+        """Return who joins the server with the certificate of this fingerprint, if it has one."""
         room, after, history, inbox, generation = self._cursor.begin_stream()
+        name = self.name
         return replace(
             self._request,
-            user=self.name,
+            user=name,
+            proof=self._prover.prove(name, fingerprint) if self._prover is not None else "",
             room=room,
             after=after,
             history=history,
@@ -251,6 +260,8 @@ class Receiver:
             if not greeting.generation:
                 return False
         self._outbox.meet_full()
+        if self._prover is not None:
+            self._prover.note_taken()
         self._on_state(State(Change.RESUMED if self._was_connected else Change.CONNECTED))
         self._was_connected = True
         return True
@@ -364,7 +375,9 @@ class Receiver:
         if self._outbox.is_aborted:
             return None
         reason = reason_of(error)
-        if reason == "NAME_TAKEN" and (self._was_connected or self._waits_for_name.is_set()):
+        if reason == "PROOF_INVALID" and self._corrects_clock(error):
+            return None
+        if reason in LOST_NAMES and (self._was_connected or self._waits_for_name.is_set()):
             self._retry_first_connect = True  # somebody is there
             return State(Change.NAME_TAKEN, cause=explain(reason, ""))
         if is_final(reason) or (self._is_first_attempt and reason):
@@ -381,6 +394,13 @@ class Receiver:
 
     def _is_aborted(self) -> bool:
         return self._outbox.is_aborted
+
+    def _corrects_clock(self, error: Any) -> bool:
+        """Go by the server's clock, where it says it; say whether to prove the name anew."""
+        seconds = server_time_of(error)
+        if self._prover is None or seconds is None:
+            return False
+        return self._prover.correct_clock(seconds)
 
 
 def _own_notice(reason: str, key: str) -> Message:

@@ -14,6 +14,8 @@ from chat_pb2 import KIND_JOINED, KIND_LEFT, KIND_PRESENT, KIND_RENAMED, Message
 
 # A larger room tells nobody who comes and goes: we ask again, so often.
 WHO_SECONDS = 60.0
+# What a server says in PRESENT of a name that is the person's own.
+OWNED_MARK = "owned"
 # Of more people in all rooms the others are not remembered: a server may name as many as it likes.
 MAX_PEOPLE = 10_000
 
@@ -30,7 +32,9 @@ class Roster:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._people: dict[str, dict[str, str]] = {}  # by the key of the room
-        self._present: dict[str, list[str]] = defaultdict(list)  # of answers that are not complete
+        # Of answers that are not complete: the names, and whether each is the person's own.
+        self._present: dict[str, list[tuple[str, bool]]] = defaultdict(list)
+        self._owned: dict[str, set[str]] = {}  # the keys of owned names, by that of the room
         self._asked_at: dict[str, float] = {}
         self._requested: set[str] = set()  # the keys of what the user asked
         self._ignored: set[str] = set()
@@ -43,6 +47,11 @@ class Roster:
         """Return the names of who is in `room`, as they are shown, sorted."""
         with self._lock:
             return sorted(self._people.get(name_key(room), {}).values(), key=str.casefold)
+
+    def owned_in(self, room: str) -> set[str]:
+        """Return the keys of the names in the last answer about `room` that are people's own."""
+        with self._lock:
+            return set(self._owned.get(name_key(room), ()))
 
     @property
     def names(self) -> list[str]:
@@ -142,6 +151,7 @@ class Roster:
         with self._lock:
             self._people.clear()
             self._present.clear()
+            self._owned.clear()
             self._asked_at.clear()
 
     def forget_room(self, room: str) -> None:
@@ -149,6 +159,7 @@ class Roster:
         with self._lock:
             self._people.pop(name_key(room), None)
             self._present.pop(name_key(room), None)
+            self._owned.pop(name_key(room), None)
             self._asked_at.pop(name_key(room), None)
 
     # Asking who is there.
@@ -183,12 +194,13 @@ class Roster:
         with self._lock:
             if message.kind == KIND_PRESENT:
                 if _count(self._present) < MAX_PEOPLE:
-                    self._present[room].append(message.user)
+                    self._present[room].append((message.user, message.message == OWNED_MARK))
                 return False, False
             present = self._present.pop(room, [])
             self._people.pop(room, None)
             known = present[: MAX_PEOPLE - _count(self._people)]
-            self._people[room] = {name_key(name): shown_name(name) for name in known}
+            self._people[room] = {name_key(name): shown_name(name) for name, _is_owned in known}
+            self._owned[room] = {name_key(name) for name, is_owned in known if is_owned}
             was_requested = message.key in self._requested
             self._requested.discard(message.key)
             return True, was_requested

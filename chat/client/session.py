@@ -22,6 +22,7 @@ import secrets
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from types import TracebackType
+from typing import TYPE_CHECKING
 
 import grpc
 
@@ -29,6 +30,7 @@ from chat.cli.credentials import check_token_stays_safe
 from chat.client.connection import Connection, OpenStream, open_stream
 from chat.client.cursor import Cursor, Place
 from chat.client.outbox import Outbox, Peer
+from chat.client.proving import Prover
 from chat.client.receiver import PLAIN_FAREWELL_SECONDS, Receiver
 from chat.client.sealing import Sealing
 from chat.client.state import State
@@ -54,6 +56,9 @@ from chat_pb2 import (
     Message,
 )
 
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
 DEFAULT_CLOSE_SECONDS = 10.0
 
 
@@ -67,8 +72,9 @@ class Session:
     failed. `on_state`: called with each `State`, by the thread that iterates (SILENT: by another
     one). `open_stream`: how a stream is opened, see `connection.open_stream`. `session_id`: 32 hex
     digits, who this is, whatever it is called; made up if empty. `place`: how far an earlier
-    session had seen. `sealing`: the keys of one who owns the name; it seals what is private,
-    wherever the other one has a key too.
+    session had seen. `key`: by which the name is one's own, on a server with TLS where
+    `credentials` is a `Trust` (`keys.user_key`). `sealing`: seals what is private by it, wherever
+    the other one has a key too.
 
     Iterating yields every `chat_pb2.Message`, with the `room` that it belongs to: one's own echoes,
     presence, notices and answers included, each log message once and in order within its room. What
@@ -95,6 +101,7 @@ class Session:
         open_stream: OpenStream = open_stream,
         session_id: str = "",
         place: Place | None = None,
+        key: Ed25519PrivateKey | None = None,
         sealing: Sealing | None = None,
     ) -> None:
         check_token_stays_safe(address.rpartition(":")[0], token, credentials is not None)
@@ -108,6 +115,7 @@ class Session:
             JoinRequest(check_name(name), session=self.id, wants_batches=True, token=token),
             self._outbox,
             self._cursor,
+            Prover(key, self.id) if key is not None else None,
             retry_first_connect=retry_first_connect,
             on_state=lambda state: self.on_state(state),
             sealing=sealing,

@@ -9,6 +9,7 @@ from typing import Any
 from chat.cli import credentials, flags
 from chat.cli.i18n import N_, _
 from chat.client.alerts import MODES
+from chat.client.keys import user_key
 from chat.client.rooms import typed_room
 from chat.client.trust import Trust
 from chat.protocol.certified import name_in
@@ -89,17 +90,20 @@ def read_flags(arguments: Sequence[str], server_address: str) -> Namespace:
         default=False,
         help=_("forget the server's certificate, and end; the next time it is asked about"),
     )
+    add("--key-file", help=_("the key by which names are yours; your own if missing"))
     add("--token-file", help=_("file with the token that the server asks for (or CHAT_TOKEN)"))
     return parser.read()
 
 
 def session_options(settings: Namespace) -> dict[str, Any]:
     """Return what `Session` needs of the settings; raises `ChatError` or `ConfigError`."""
+    trust = trust_of(settings)
     return {
         "rooms": rooms_in(settings.room),
         "history": settings.history,
+        "key": user_key(settings.key_file) if trust is not None else None,
         "token": credentials.read_token(settings.token_file),
-        "credentials": trust_of(settings),
+        "credentials": trust,
     }
 
 

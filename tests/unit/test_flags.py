@@ -59,6 +59,7 @@ CLIENT_FLAGS: list[tuple[str, str, Any, Any]] = [
     ("--tls-cert", "cert.pem", "cert.pem", None),
     ("--tls-key", "key.pem", "key.pem", None),
     ("--forget-certificate", "", True, False),
+    ("--key-file", "key.pem", "key.pem", None),
     ("--token-file", "token", "token", None),
 ]
 PROGRAMS: list[tuple[str, Read, list[tuple[str, str, Any, Any]]]] = [

@@ -317,6 +317,26 @@ def test_answer_is_listed_for_whoever_asked(room: Room, pipe: Room) -> None:
     assert pipe.terminal.messages == answer
 
 
+def test_owned_names_are_marked(room: Room) -> None:
+    """What the mark means is said the first time; a server says nothing else of a name."""
+    for key in ("1", "2"):
+        room.roster.request_who(key)
+        room.incoming.take(Message(user="ana", message="owned", kind=KIND_PRESENT))
+        room.incoming.take(Message(user="bia", message="dono", kind=KIND_PRESENT))
+        room.incoming.take(Message(kind=KIND_WHO, key=key))
+    listed = "* 2 people in #common: [ana]\u2713, [bia]"
+    legend = "* A name with \u2713 is that person's own: nobody else can have it."
+    assert room.terminal.notices == [listed, legend, listed]
+
+
+def test_message_that_waits_is_told(room: Room, pipe: Room) -> None:
+    """With the name of whoever will get it; to a program as it is."""
+    for place in (room, pipe):
+        place.incoming.take(notice("AWAY", text="x", to="bia"))
+    assert room.terminal.shown == ["* [bia] is not here, and will get it when back."]
+    assert pipe.lines.failures == 0
+
+
 def test_long_list_is_cut(room: Room) -> None:
     """It would fill the screen."""
     room.roster.request_who("k")
