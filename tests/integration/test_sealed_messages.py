@@ -1,0 +1,195 @@
+"""Sealed messages between two owners, over a server with TLS: who can read them, and who cannot."""
+
+from __future__ import annotations
+
+import re
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+from certificates import Pair, make_pair
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from support import (
+    DEADLINE_SECONDS,
+    RunningServer,
+    eventually,
+    running_server,
+    server_here,
+    stable_port,
+)
+from tls_recorder import tls_recorder
+
+from chat.client import Place, Session
+from chat.client.outbox import Requests
+from chat.client.pins import Pins
+from chat.client.sealing import Sealing
+from chat.protocol.metadata import PROOF, SESSION, USER
+from chat.protocol.proof import make_proof
+from chat_pb2 import KIND_UNSPECIFIED, Message
+
+SECRET = "o-ouro-esta-no-quintal"
+CLEAR = "todo-mundo-pode-ler-isto"
+
+
+@dataclass
+class Owner:
+    """Somebody with a key, whose client is started and ended; what is kept from one to the next."""
+
+    name: str
+    folder: Path
+    pair: Pair
+    key: Ed25519PrivateKey = field(default_factory=Ed25519PrivateKey.generate)
+    session: str = field(default_factory=lambda: f"{time.monotonic_ns():032x}")
+    place: Place | None = None
+    messages: list[Message] = field(default_factory=list)
+
+    @contextmanager
+    def talking(self, address: str, **options: Any) -> Iterator[Session]:
+        """Be in the chat for the length of the block; the connection is lost at its end."""
+        session = Session(
+            address,
+            self.name,
+            credentials=grpc.ssl_channel_credentials(self.pair.pem),
+            retry_first_connect=True,
+            open_stream=self._open,
+            session_id=self.session,
+            place=self.place,
+            sealing=Sealing(self.key, Pins("chat", self.folder / self.name)),
+            **options,
+        )
+        thread = threading.Thread(target=self._listen, args=(session,), name=self.name)
+        thread.start()
+        try:
+            eventually(lambda: session.is_connected, what=lambda: self.messages)
+            yield session
+        finally:
+            session.abort()
+            thread.join(DEADLINE_SECONDS)
+            self.place = session.place
+            assert not thread.is_alive()
+
+    def _listen(self, session: Session) -> None:
+        self.messages.extend(iter(session))
+
+    def _open(self, stub: Any, requests: Requests, metadata: Any) -> Any:
+        """Open a stream, and prove that the name is one's own."""
+        said: dict[str, Any] = dict(metadata)
+        name = said[USER].decode()
+        proof = make_proof(self.key, name, self.pair.fingerprint, said[SESSION], time.time())
+        return stub.Chat(iter(requests.next, None), metadata=[*metadata, (PROOF, proof)])
+
+    def hears(self, text: str) -> Message:
+        """Wait for a text; return the message."""
+        found = eventually(
+            lambda: [m for m in list(self.messages) if m.message == text],
+            what=lambda: self.messages,
+        )
+        (message,) = found
+        return message
+
+
+class Town:
+    """A server with TLS on a log of its own, which may be started again, and a port that stays."""
+
+    def __init__(self, folder: Path) -> None:
+        self.db = folder / "chat.db"
+        self.pair = make_pair()
+        self.cert, self.key = self.pair.write(folder / "tls")
+        self.flags = ("--tls-cert", self.cert, "--tls-key", self.key)
+        self.port = stable_port()
+        self.ana, self.bia = (Owner(name, folder, self.pair) for name in ("ana", "bia"))
+
+    @contextmanager
+    def open(self) -> Iterator[RunningServer]:
+        """Run the server, as a program of its own, for the length of the block."""
+        with running_server(*self.flags, db=self.db) as server:
+            yield server
+
+    @contextmanager
+    def open_here(self) -> Iterator[str]:
+        """Run the server in this process; its address."""
+        with server_here(*self.flags, "--port", str(self.port), "--quiet", db=self.db) as server:
+            yield server.address
+
+
+@pytest.fixture
+def town(tmp_path: Path) -> Town:
+    return Town(tmp_path)
+
+
+def forms_of(text: str) -> list[bytes]:
+    """Return the bytes that a text may be in, on a wire, on a disk or in memory."""
+    return [text.encode(encoding) for encoding in ("utf-8", "utf-16-le", "utf-32-le")]
+
+
+def holds(where: bytes, text: str) -> bool:
+    return any(form in where for form in forms_of(text))
+
+
+def memory_of(pid: int) -> bytes:
+    """Return all that a process can write to, and so all that it has ever read; Linux alone."""
+    if not sys.platform.startswith("linux"):
+        pytest.skip("the memory of another process can be read on Linux alone")
+    pieces = []
+    try:
+        with open(f"/proc/{pid}/mem", "rb", buffering=0) as memory:
+            for line in Path(f"/proc/{pid}/maps").read_text().splitlines():
+                begin, end, mode = re.match(r"(\w+)-(\w+) (\S+)", line).groups()  # type: ignore
+                if mode.startswith("rw") and "[vvar" not in line:
+                    memory.seek(int(begin, 16))
+                    pieces.append(memory.read(int(end, 16) - int(begin, 16)))
+    except PermissionError:
+        pytest.skip("this system lets nobody read the memory of another process")
+    return b"".join(pieces)
+
+
+def test_only_the_two_can_read_it(town: Town) -> None:
+    """Neither the wire without TLS, nor the log's file, nor the server's memory has a word of it.
+
+    What is said to everybody is in all three, so that this would be seen.
+    """
+    with ExitStack() as stack:
+        server = stack.enter_context(town.open())
+        line = stack.enter_context(tls_recorder(server.address, town.cert, town.key))
+        bia = stack.enter_context(town.bia.talking(line.address))
+        bia.send("estou aqui")
+        town.bia.hears("estou aqui")  # and her key came before that
+        ana = stack.enter_context(town.ana.talking(line.address))
+        ana.send(SECRET, to="bia")
+        ana.send(CLEAR)
+        message = town.bia.hears(SECRET)
+        assert message.user == "ana" and message.sealed and message.id
+        assert town.ana.hears(SECRET).sealed
+        assert town.bia.hears(CLEAR).sealed == b""
+        bia.send("respondo", to="ana")
+        assert town.ana.hears("respondo").sealed
+        on_disk = b"".join(path.read_bytes() for path in town.db.parent.glob("chat.db*"))
+        for where in (line.recorded, on_disk, memory_of(server.process.pid)):
+            assert holds(where, CLEAR)
+            assert not holds(where, SECRET) and not holds(where, "respondo")
+    assert not holds(server.report().encode(), SECRET)
+
+
+def test_reader_who_was_away_reads_it_after_three_restarts(town: Town) -> None:
+    """Once, and in order; the server that hands it out never had the key."""
+    with town.open_here() as address, town.ana.talking(address) as ana:
+        with town.bia.talking(address) as bia:
+            bia.send("estou aqui")
+            town.bia.hears("estou aqui")
+        for number in (1, 2, 3):
+            ana.send(f"{SECRET}-{number}", to="bia")
+        town.ana.hears(f"{SECRET}-3")
+    for _restart in range(2):
+        with town.open_here():
+            pass
+    with town.open_here() as address, town.bia.talking(address):
+        town.bia.hears(f"{SECRET}-3")
+        private = [m.message for m in town.bia.messages if m.to and m.kind == KIND_UNSPECIFIED]
+        assert private == [f"{SECRET}-{number}" for number in (1, 2, 3)]
