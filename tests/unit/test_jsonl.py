@@ -28,6 +28,17 @@ def test_message_without_a_time_has_none() -> None:
     assert set(said) == fields and said["sent_at"] is None and said["id"] == 0
 
 
+def test_seal_is_told_and_not_believed() -> None:
+    """What came sealed is there opened; what is sent is sealed where it can be, whoever asks."""
+    message = Message(user="ana", to="bia", message="oi", sealed=b"what the server had")
+    fields = json.loads(json_of(message))
+    assert (fields["message"], fields["sealed"]) == ("oi", True)
+    assert json.loads(json_of(Message(user="ana", message="oi")))["sealed"] is False
+    message.ClearField("sealed")
+    assert message_of(json.dumps(fields)) == message
+    assert message_of('{"to": "bia", "message": "oi", "sealed": "eA=="}').sealed == b""
+
+
 def test_history_has_its_messages_in_it() -> None:
     """So that a program tells what comes once more from what is said now."""
     earlier = Message(user="bia", message="oi", id=3)

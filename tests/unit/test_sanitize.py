@@ -5,13 +5,14 @@ from __future__ import annotations
 import pytest
 
 from chat.client.sanitize import MAX_SENTENCE_CHARACTERS, MAX_TEXT_CHARACTERS, unpacked
-from chat.protocol.limits import MAX_KEY_CHARACTERS, MAX_RAW_NAME_CHARACTERS
+from chat.protocol.limits import MAX_KEY_CHARACTERS, MAX_RAW_NAME_CHARACTERS, MAX_SEALED_BYTES
 from chat_pb2 import (
     KIND_ACTION,
     KIND_CLOSED,
     KIND_HISTORY,
     KIND_INVITED,
     KIND_JOINED,
+    KIND_KEY,
     KIND_LEFT,
     KIND_NOTICE,
     KIND_PRESENT,
@@ -165,3 +166,21 @@ def test_names_of_an_invitation_are_cleaned() -> None:
     assert invitation.room == invitation.message
     assert invitation.room.startswith(CLEANED)
     assert len(invitation.room) == MAX_RAW_NAME_CHARACTERS
+
+
+def test_what_is_sealed_is_all_that_a_private_message_says() -> None:
+    """A text beside it was written by the server; and there is an end to its length."""
+    message = Message(user="bia", to="ana", message="da bia?", sealed=b"x" * 1_000_000)
+    cleaned = one(message)
+    assert cleaned.message == "" and cleaned.sealed == b"x" * MAX_SEALED_BYTES
+    assert one(Message(kind=KIND_KEY, to="ana", key="q", sealed=b"x")).sealed == b"x"
+
+
+@pytest.mark.parametrize("kind", [KIND_UNSPECIFIED, KIND_ACTION, KIND_NOTICE, KIND_HISTORY])
+def test_nothing_else_is_sealed(kind: Kind) -> None:
+    """Said in a room it would look as if nobody but its writer could have written it."""
+    cleaned = one(Message(user="bia", message="oi", kind=kind, key="k", sealed=b"x"))
+    assert (cleaned.message, cleaned.sealed) == ("oi", b"")
+    part = Message(user="bia", to="ana", message="oi", sealed=b"x")
+    (history,) = received(Message(kind=KIND_HISTORY, key="k", batch=[part]))
+    assert [(m.message, m.sealed) for m in history.batch] == [("oi", b"")]
