@@ -16,13 +16,20 @@ import grpc
 from google.protobuf.message import DecodeError
 
 import chat_pb2_grpc
+from chat.cli.display import isolated, one_line, shown_name
 from chat.client.diagnosis import explain_failure, explain_untrusted
 from chat.client.outbox import Requests
 from chat.client.preflight import IsCancelled
 from chat.client.trust import Trust
 from chat.client.unreachable import Unreachable, explain_unreachable
+from chat.protocol.details import Details, from_text
 from chat.protocol.errors import REASONS, ConfigError, is_local
-from chat.protocol.limits import KEEPALIVE_TIME_MS, KEEPALIVE_TIMEOUT_MS, PING_TIMEOUT_MS
+from chat.protocol.limits import (
+    KEEPALIVE_TIME_MS,
+    KEEPALIVE_TIMEOUT_MS,
+    MAX_WORDS_CHARACTERS,
+    PING_TIMEOUT_MS,
+)
 from chat.protocol.metadata import REASON, TIME, Pair
 
 # Less than a line of 6 kB/s carries in 3 s.
@@ -64,6 +71,8 @@ REASON_OF_STATUS = {
 # What a reason looks like (google.rpc.ErrorInfo): whatever else stands there is none, and is never
 # shown to anybody.
 _REASON = re.compile("[A-Z][A-Z0-9_]{1,62}")
+# A moment as RFC 3339 has it, to the second, and no more.
+MAX_TIME_CHARACTERS = 20
 
 # Which any server answers, if only that it knows no such call.
 HEALTH_CHECK = "/grpc.health.v1.Health/Check"
@@ -216,6 +225,21 @@ def server_time_of(error: Any) -> float | None:
     return float(value) if is_time and len(value) <= MAX_TIME_DIGITS else None
 
 
+def details_of(error: Any) -> Details:
+    """Return what a refusal says beside its reason, cleaned and bounded."""
+    for info in _infos_of(error):
+        said = dict(info.metadata)
+        until = said.get("until", "")[:MAX_TIME_CHARACTERS]
+        by, words = said.get("by", ""), said.get("words", "")
+        return Details(
+            until=from_text(until),
+            by=isolated(shown_name(by)) if by else "",
+            words=one_line(words[:MAX_WORDS_CHARACTERS]),
+            has_end=from_text(until) is not None,
+        )
+    return Details()
+
+
 def _said_in_metadata(error: Any) -> Iterator[str]:
     for key, value in error.trailing_metadata() or ():
         if key == REASON and value in REASONS:
@@ -224,6 +248,12 @@ def _said_in_metadata(error: Any) -> Iterator[str]:
 
 def _said_in_details(error: Any) -> Iterator[str]:
     """Yield what the ErrorInfo says, where there is a well-formed one and a library to read it."""
+    for info in _infos_of(error):
+        yield str(info.reason)
+
+
+def _infos_of(error: Any) -> Iterator[Any]:
+    """Yield the ErrorInfo of the rich error model, where there is one that can be read."""
     with suppress(ImportError, ValueError, NotImplementedError, DecodeError):
         from google.rpc import error_details_pb2
         from grpc_status import rpc_status
@@ -232,4 +262,4 @@ def _said_in_details(error: Any) -> Iterator[str]:
         for detail in status.details if status else ():
             info = error_details_pb2.ErrorInfo()
             if detail.Unpack(info):
-                yield str(info.reason)
+                yield info

@@ -14,7 +14,14 @@ from typing import Any
 
 from chat.cli.i18n import _
 from chat.client.backoff import Backoff
-from chat.client.connection import Connection, Stream, StreamError, reason_of, server_time_of
+from chat.client.connection import (
+    Connection,
+    Stream,
+    StreamError,
+    details_of,
+    reason_of,
+    server_time_of,
+)
 from chat.client.cursor import Cursor
 from chat.client.outbox import Outbox, Peer
 from chat.client.proving import Prover
@@ -381,7 +388,7 @@ class Receiver:
             self._retry_first_connect = True  # somebody is there
             return State(Change.NAME_TAKEN, cause=explain(reason, ""))
         if is_final(reason) or (self._is_first_attempt and reason):
-            raise ChatError(reason)
+            raise ChatError(reason, details_of(error))
         if self._is_first_attempt:
             raise self._connection.explain(error, self._is_aborted)
         self._connection.check_trust(error, self._is_aborted)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from chat.cli.i18n import N_, _
+from chat.protocol.details import Details
 
 
 @dataclass(frozen=True)
@@ -130,6 +131,43 @@ REASONS = {
     "SESSION_REPLACED": Reason(
         N_("this session continued in another connection"), "ABORTED", is_final=True
     ),
+    "REMOVED": Reason(N_("you were removed from the chat"), "PERMISSION_DENIED", is_final=True),
+    "BANNED": Reason(
+        N_("you, this name or this address are banned from this server"),
+        "PERMISSION_DENIED",
+        is_final=True,
+    ),
+    "MUTED": Reason(
+        N_("you are muted: only operators hear you, in private"),
+        "PERMISSION_DENIED",
+        is_final=True,
+    ),
+    "NOT_OPERATOR": Reason(N_("only an operator of this server may do that")),
+    "OPERATOR_PROTECTED": Reason(
+        N_(
+            "operators are not removed, banned or muted, nor is an address that one of them has;"
+            " the server's owner can take the name out of the list of operators first"
+        )
+    ),
+    "ADDRESS_PROTECTED": Reason(
+        N_(
+            "the server's own machine cannot be banned: everybody behind a proxy there has its"
+            " address; ban the name, or the address in the proxy"
+        )
+    ),
+    "NOT_IN_FORCE": Reason(
+        N_(
+            "this does not hold for them now, so there is nothing to end; to begin it, look at the"
+            " clock of this computer"
+        )
+    ),
+    "TOO_MANY_IN_FORCE": Reason(N_("1000 are in force already; end some of them first")),
+    "WORDS_TOO_LONG": Reason(
+        N_(
+            "a reason has at most 256 characters, an announcement 1000, on one line; make it"
+            " shorter"
+        )
+    ),
     "USER_UNKNOWN": Reason(N_("nobody with this name is here; see who is with /who")),
     "USER_UNREACHABLE": Reason(
         N_("this person's client cannot take private messages; nothing was sent")
@@ -223,17 +261,24 @@ REASONS = {
     ),
 }
 
+NO_DETAILS = Details()
+
 
 class ChatError(Exception):
     """A refusal: `reason` is for programs (a key of `REASONS`), `str()` for people."""
 
-    def __init__(self, reason: str) -> None:
-        super().__init__(reason)
+    def __init__(self, reason: str, details: Details = NO_DETAILS) -> None:
+        super().__init__(reason, details)
         self.reason = reason
+        self.details = details
 
     def __str__(self) -> str:
         unknown = _("the server refuses, for a reason that is not known here ({reason})")
-        return explain(self.reason, unknown.format(reason=self.reason))
+        return self.details.sentence(explain(self.reason, unknown.format(reason=self.reason)))
+
+    def without_frames(self) -> ChatError:
+        """Return the same refusal, to be kept: a raised one keeps all that its frames hold."""
+        return ChatError(self.reason, self.details)
 
 
 class ConfigError(Exception):

@@ -15,6 +15,7 @@ from typing import Any
 import grpc
 
 from chat.cli import i18n
+from chat.protocol.details import Details, to_text
 from chat.protocol.errors import REASONS, ChatError
 from chat.protocol.metadata import REASON, TIME
 
@@ -36,10 +37,27 @@ async def abort(context: Any, error: ChatError) -> None:
     """
     row = REASONS[error.reason]
     code = grpc.StatusCode[row.status]
-    trailing = ((REASON, error.reason), *_rich_details(error.reason, i18n.current()))
+    details = error.details
+    trailing = ((REASON, error.reason), *_rich_details(error.reason, details, i18n.current()))
     if error.reason == "PROOF_INVALID":  # whose clock is wrong can prove it by the server's
         trailing = (*trailing, (TIME, str(int(time.time()))))
-    await bounded_abort(context, code, row.text, trailing)
+    await bounded_abort(context, code, _status_text(row.text, details), trailing)
+
+
+def _status_text(text: str, details: Details) -> str:
+    """Return what the status says, for those who read nothing else: in English, in UTC."""
+    parts = [f"by [{details.by}]"] if details.by else []
+    if details.has_end:
+        parts.append("for good" if details.until is None else f"until {to_text(details.until)}")
+    told = f"{text} ({', '.join(parts)})" if parts else text
+    return f"{told}: {details.words}" if details.words else told
+
+
+def _info(details: Details) -> dict[str, str]:
+    """Return what programs read of it, in the ErrorInfo's metadata."""
+    until = to_text(details.until) if details.until is not None else ""
+    info = {"until": until, "by": details.by, "words": details.words}
+    return {key: value for key, value in info.items() if value}
 
 
 async def abort_unexpected(context: Any) -> None:
@@ -75,8 +93,8 @@ def _forget_frames_of(end: BaseException) -> None:
         handler.add_done_callback(forget)
 
 
-@lru_cache  # a reason's are always the same, and strangers are refused often
-def _rich_details(reason: str, locale: str) -> tuple[tuple[str, bytes], ...]:
+@lru_cache  # a reason's are mostly the same, and strangers are refused often
+def _rich_details(reason: str, about: Details, locale: str) -> tuple[tuple[str, bytes], ...]:
     """Return ErrorInfo, the text in the server's language and, where it helps, when to retry."""
     code = grpc.StatusCode[REASONS[reason].status]
     try:
@@ -85,8 +103,8 @@ def _rich_details(reason: str, locale: str) -> tuple[tuple[str, bytes], ...]:
     except ImportError:  # googleapis-common-protos is not installed
         return ()
     details: list[Any] = [
-        error_details_pb2.ErrorInfo(reason=reason, domain=ERROR_DOMAIN),
-        error_details_pb2.LocalizedMessage(locale=locale, message=str(ChatError(reason))),
+        error_details_pb2.ErrorInfo(reason=reason, domain=ERROR_DOMAIN, metadata=_info(about)),
+        error_details_pb2.LocalizedMessage(locale=locale, message=str(ChatError(reason, about))),
     ]
     if code is grpc.StatusCode.RESOURCE_EXHAUSTED:
         retry = error_details_pb2.RetryInfo()
@@ -95,5 +113,6 @@ def _rich_details(reason: str, locale: str) -> tuple[tuple[str, bytes], ...]:
     packed = [any_pb2.Any() for _detail in details]
     for target, detail in zip(packed, details, strict=True):
         target.Pack(detail)
-    status = status_pb2.Status(code=code.value[0], message=REASONS[reason].text, details=packed)
+    text = _status_text(REASONS[reason].text, about)
+    status = status_pb2.Status(code=code.value[0], message=text, details=packed)
     return ((DETAILS, status.SerializeToString()),)

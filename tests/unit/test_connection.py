@@ -10,16 +10,18 @@ from fakes import FakeError
 from google.protobuf import any_pb2
 from google.rpc import error_details_pb2, status_pb2
 
-from chat.client.connection import reason_of, target_of
+from chat.client.connection import details_of, reason_of, target_of
+from chat.protocol.details import Details
 
 DETAILS = "grpc-status-details-bin"
 
 
-def rich(reason: str, code: grpc.StatusCode = grpc.StatusCode.UNAVAILABLE) -> tuple[str, bytes]:
+def rich(reason: str, said: dict[str, str] | None = None) -> tuple[str, bytes]:
     """Return the trailing metadata of the rich error model for `reason`."""
     detail = any_pb2.Any()
-    detail.Pack(error_details_pb2.ErrorInfo(reason=reason, domain="chat"))
-    status = status_pb2.Status(code=code.value[0], details=[detail])
+    detail.Pack(error_details_pb2.ErrorInfo(reason=reason, domain="chat", metadata=said or {}))
+    code, _text = grpc.StatusCode.UNAVAILABLE.value
+    status = status_pb2.Status(code=code, details=[detail])
     return DETAILS, status.SerializeToString()
 
 
@@ -33,6 +35,24 @@ def test_reason_stands_in_the_error_info() -> None:
     """Servers of other people may know that alone, and reasons of their own."""
     assert reason_of(FakeError(trailing=[rich("SHUTTING_DOWN")])) == "SHUTTING_DOWN"
     assert reason_of(FakeError(trailing=[rich("TEAPOT_FULL")])) == "TEAPOT_FULL"
+
+
+def test_details_stand_in_the_error_info() -> None:
+    """Until when, by whom and why."""
+    said = {"until": "2024-02-29T12:00:00Z", "by": "ana", "words": "spam"}
+    error = FakeError(trailing=[rich("BANNED", said)])
+    assert details_of(error) == Details(1_709_208_000, "ana", "spam", has_end=True)
+    assert details_of(FakeError(trailing=[rich("REMOVED", {"by": "ana"})])) == Details(by="ana")
+    assert details_of(FakeError(trailing=[rich("SERVER_FULL")])) == Details()
+    assert details_of(FakeError()) == Details()
+
+
+def test_details_are_cleaned_and_bounded() -> None:
+    """They come from a server."""
+    said = {"until": "9" * 9999, "by": "a]\x1b[2J" * 999, "words": "x\n\x1b[2J" + "y" * 9999}
+    details = details_of(FakeError(trailing=[rich("BANNED", said)]))
+    assert not details.has_end and len(details.by) <= 64 and len(details.words) <= 256
+    assert details.words.startswith("x \ufffd[2Jy") and "]" not in details.by
 
 
 @pytest.mark.parametrize(

@@ -62,6 +62,9 @@ def test_only_what_cannot_get_better_is_final() -> None:
         "TOKEN_INVALID",
         "TOKEN_MISSING",
         "PROOF_INVALID",
+        "REMOVED",
+        "BANNED",
+        "MUTED",
         "SESSION_REPLACED",
         "NOT_A_CHAT",
     }

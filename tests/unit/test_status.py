@@ -11,9 +11,11 @@ from typing import Any
 
 import grpc
 import pytest
+from google.rpc import error_details_pb2, status_pb2
 from support import CHANNEL_OPTIONS, DEADLINE_SECONDS, METHOD
 
-from chat.protocol.errors import ChatError
+from chat.protocol.details import Details
+from chat.protocol.errors import REASONS, ChatError
 from chat.server import status
 
 
@@ -63,6 +65,40 @@ async def test_refused_call_leaves_nothing_to_the_collector(no_collector: None) 
         call = chat()
         assert await call.code() is grpc.StatusCode.INVALID_ARGUMENT
         await asyncio.wait_for(end_of(loads[0]), DEADLINE_SECONDS)
+
+
+@pytest.mark.parametrize(
+    ("details", "text", "info"),
+    [
+        (Details(), "", {}),
+        (
+            Details(1_709_208_000.5, "ana", "não", has_end=True),
+            " (by [ana], until 2024-02-29T12:00:00Z): não",
+            {"until": "2024-02-29T12:00:00Z", "by": "ana", "words": "não"},
+        ),
+        (Details(has_end=True), " (for good)", {}),
+    ],
+)
+async def test_details_are_in_the_text_and_in_the_error_info(
+    details: Details, text: str, info: dict[str, str]
+) -> None:
+    """The text is for those who read nothing else."""
+    context = Ending()
+    await status.abort(context, ChatError("BANNED", details))
+    assert context.code is grpc.StatusCode.PERMISSION_DENIED
+    assert context.text == REASONS["BANNED"].text + text
+    found = status_pb2.Status.FromString(context.trailing["grpc-status-details-bin"])
+    error_info = error_details_pb2.ErrorInfo()
+    assert found.details[0].Unpack(error_info)
+    assert (error_info.reason, dict(error_info.metadata)) == ("BANNED", info)
+    assert found.message == context.text
+
+
+class Ending:
+    """A call that only notes how it ends."""
+
+    async def abort(self, code: grpc.StatusCode, text: str, trailing: Any) -> None:
+        self.code, self.text, self.trailing = code, text, dict(trailing)
 
 
 async def end_of(load: weakref.ref[Load]) -> None:
