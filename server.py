@@ -40,6 +40,7 @@ with Importing():  # Ctrl-C ends it without a word meanwhile, and what is missin
     from chat.server.acceptor import make_server
     from chat.server.address import address_of, with_port
     from chat.server.admission import Admission, UnnamedMembers
+    from chat.server.audit import Trail
     from chat.server.certificate import ServerCertificate, given_certificate
     from chat.server.certified_names import certified_name, certified_owner, no_certified_name
     from chat.server.console_log import ConsoleLog
@@ -51,6 +52,7 @@ with Importing():  # Ctrl-C ends it without a word meanwhile, and what is missin
     from chat.server.log.sqlite import SqliteLog
     from chat.server.log_sentences import explain_log_error
     from chat.server.member import Member
+    from chat.server.operators import Operators
     from chat.server.other_calls import OtherCalls
     from chat.server.posting import Posting
     from chat.server.proofs import Proofs
@@ -119,7 +121,7 @@ class ChatService(chat_pb2_grpc.ChatServiceServicer):
         self._certified_name = certified_name
         self._admission = admission or Admission(sys.maxsize)
         self._unnamed = UnnamedMembers()
-        self._posting = Posting(hub)
+        self._posting = Posting(hub, show)
         self._show = show
         self._open_calls = 0
         self._sending: dict[Member, asyncio.Task[None]] = {}
@@ -156,7 +158,7 @@ class ChatService(chat_pb2_grpc.ChatServiceServicer):
             self._unnamed.discard(client)
             self._hub.leave(client, is_lost)
         if client.error is not None:
-            raise ChatError(client.error.reason)  # the member must not hold these frames
+            raise client.error.without_frames()  # the member must not hold these frames
 
     def broadcast(self, entries: Sequence[Entry]) -> None:
         """Put each message that the log has committed into the queue of every client of its room.
@@ -209,7 +211,7 @@ class ChatService(chat_pb2_grpc.ChatServiceServicer):
             # A client that vanished looks like one that half-closed, until gRPC cancels the call.
             await asyncio.sleep(PARTING_SECONDS)
         except ChatError as refusal:
-            error = ChatError(refusal.reason)  # without the frames that the raised one holds
+            error = refusal.without_frames()
         # What it said before is committed, and echoed, before the stream ends.
         await client.wait_committed()
         client.close(error)
@@ -224,7 +226,8 @@ class ChatService(chat_pb2_grpc.ChatServiceServicer):
             if not client.is_full or refusal.reason == "SHUTTING_DOWN":
                 raise
             _note_refusal(context, refusal.reason)
-            self._hub.notice(client, refusal.reason, message.key if message else key_of(raw))
+            key, until = message.key if message else key_of(raw), refusal.details.until
+            self._hub.notice(client, refusal.reason, key, until=until)
 
     async def _send_messages(self, client: Member, context: Context) -> None:
         """Write all there is, then let the next batch gather (gRPC takes one write at a time)."""
@@ -242,7 +245,7 @@ class ChatService(chat_pb2_grpc.ChatServiceServicer):
                     await asyncio.sleep(min(COALESCE_FACTOR * took_seconds, MAX_COALESCE_SECONDS))
         except ChatError as refusal:
             client.close()
-            client.error = ChatError(refusal.reason)
+            client.error = refusal.without_frames()
 
     async def _until_all_is_sent(
         self, client: Member, receiving: asyncio.Task[None], sending: asyncio.Task[None]
@@ -310,6 +313,8 @@ class Server:
         authorities = self._client_authorities()
         given = given_certificate(flags.tls_cert, flags.tls_key, authorities)
         has_owners = owns_names(flags.own_names, flags.tls or given is not None)
+        self._operators = Operators(flags.operators, has_owners, self._reloader)
+        self._trail = Trail(flags.audit) if flags.audit else None
         try:
             self._log = open_log(flags.db, flags.retain)
         except LogError as error:
@@ -331,6 +336,8 @@ class Server:
             max_per_address=per_address,
             owns_names=has_owners,
         )
+        if self._trail is not None:
+            self._hub.moderation.trail = self._trail.note
         proofs = Proofs(self.certificate.fingerprints) if self.certificate and has_owners else None
         naming = certified_name if authorities else no_certified_name
         self._service = ChatService(self._hub, show, self._admission, proofs, naming)
@@ -397,6 +404,7 @@ class Server:
             with suppress(LogError):
                 await self._log.close()
             raise ConfigError(explain_log_error(error)) from error
+        self._operators.appoint(self._hub)
         await self._listener.start()
         self._supervisor.run(self._watch_port(port), "port")
         self._supervisor.run(self._service.disconnect_stuck_readers(), "stuck-readers")
@@ -447,6 +455,8 @@ class Server:
         await self._service.drain()
         await self._supervisor.stop()
         await self._listener.stop(STOP_SECONDS)
+        if self._trail is not None:
+            self._trail.close()
         await self._log.close()
 
 

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from chat_pb2 import (
     KIND_ACTION,
+    KIND_BANNED,
     KIND_CLOSED,
     KIND_ENTERED,
     KIND_EXITED,
     KIND_INVITED,
     KIND_JOINED,
     KIND_LEFT,
+    KIND_MUTED,
     KIND_OPENED,
     KIND_PRESENT,
+    KIND_REMOVED,
     KIND_RENAMED,
     KIND_UNSPECIFIED,
 )
@@ -24,3 +27,7 @@ PRESENCE = (KIND_JOINED, KIND_LEFT, KIND_RENAMED, KIND_PRESENT)
 MOVES = (KIND_ENTERED, KIND_EXITED)
 # Who may enter a room.
 DOORS = (KIND_CLOSED, KIND_OPENED, KIND_INVITED)
+# What an operator does to somebody.
+MODERATION = (KIND_REMOVED, KIND_BANNED, KIND_MUTED)
+# The `user` of a NOTICE that is no reason: what an operator says to all rooms.
+ANNOUNCEMENT = "ANNOUNCEMENT"

@@ -47,6 +47,9 @@ MAX_GUESTS = 200
 UNUSED_ROOM_SECONDS = 90 * 86_400.0
 # How long the name of a client whose connection was lost is held for its session.
 HELD_SECONDS = 60.0
+# What an operator gives as a reason, and says to all rooms, in characters, on one line.
+MAX_WORDS_CHARACTERS = 256
+MAX_ANNOUNCEMENT_CHARACTERS = 1000
 # In a larger room comings and goings would drown the conversation: they are not told.
 MAX_PRESENCE_MEMBERS = 200
 

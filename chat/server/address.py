@@ -10,7 +10,10 @@ from urllib.parse import unquote
 
 # Whoever has an address of IPv6 mostly has the other 2^64 of its network too (RFC 6177).
 IPV6_PREFIX_BITS = 64
+MAPPED_PREFIX_BITS = 96  # of an address of IPv4 within one of IPv6 (RFC 4291, 2.5.5.2)
 LOOPBACK = "loopback"
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
 def address_of(peer: str) -> str:
@@ -33,6 +36,24 @@ def address_of(peer: str) -> str:
     if ip.version == 4:
         return str(ip)
     return str(ipaddress.ip_network((ip, IPV6_PREFIX_BITS), strict=False))
+
+
+def network_of(text: str) -> Network | None:
+    """Return the network that a text means, an address or one in CIDR form; None for any other.
+
+    Of IPv6 no less than what counts as one address; IPv4 within IPv6 is IPv4.
+    """
+    try:
+        network = ipaddress.ip_network(text.strip(), strict=False)
+    except ValueError:
+        return None
+    if network.version == 4:
+        return network
+    mapped = network.network_address.ipv4_mapped
+    if mapped is not None and network.prefixlen >= MAPPED_PREFIX_BITS:
+        bits = network.prefixlen - MAPPED_PREFIX_BITS
+        return ipaddress.ip_network((mapped, bits), strict=False)
+    return network.supernet(new_prefix=min(network.prefixlen, IPV6_PREFIX_BITS))
 
 
 def with_port(host: str, port: int) -> str:

@@ -14,6 +14,7 @@ from typing import Any
 
 import chat_pb2
 from chat.cli.display import clean, isolated, shown_name
+from chat.cli.facts import fact_text, is_fact
 from chat.cli.i18n import N_, _, _n
 from chat.cli.wrap import columns_of, rows_of
 from chat.protocol.names import COMMON_ROOM
@@ -97,6 +98,8 @@ def _shown(line: Line, columns: int | None) -> str:
     if isinstance(line, str):
         return rows_of("", line, columns)
     room, message = line
+    if is_fact(message):
+        return rows_of("", fact_text(message), columns)
     place = f"#{room} " if room != COMMON_ROOM else ""
     if message.kind in EVENTS:
         return rows_of(place if columns is None else isolated(place), _event(message), columns)

@@ -111,6 +111,16 @@ class Directory:
         """Return who has this identity."""
         return self._by_identity.get(identity)
 
+    @property
+    def people(self) -> list[Person]:
+        """Everybody, here or expected back."""
+        return list(self._by_identity.values())
+
+    def similar(self, name: str) -> set[Person]:
+        """Return who is called so, or looks so."""
+        found = (self._by_look.get(look) for look in looks(name))
+        return {person for person in found if person is not None}
+
     def check_free(self, name: str, person: Person | None = None) -> None:
         """Raise NAME_TAKEN if it looks like a reserved name, or like that of another `person`."""
         is_taken = any(self._by_look.get(look, person) is not person for look in looks(name))

@@ -29,6 +29,7 @@ from chat.server.held_names import HeldNames
 from chat.server.log.base import Entry, Log, Missing, Place
 from chat.server.mail import UNCERTAIN_SECONDS, Mail
 from chat.server.member import Member
+from chat.server.moderation import Moderation, Who, who_is
 from chat.server.ownership import CERTIFIED, Owners
 from chat.server.rate_limit import RateLimits
 from chat.server.records import HOLDER, Holder
@@ -61,6 +62,7 @@ class Hub:
         self.owners = Owners(log, is_enforced=owns_names)
         self.bundles = Bundles(log, self.owners)
         self.mail = Mail(log, self.owners)
+        self.moderation = Moderation(log)
         self.members: set[Member] = set()
         self.rooms: dict[str, Room] = {}
         self.is_stopping = False
@@ -77,6 +79,7 @@ class Hub:
         self.last_id = await self.log.last_id()
         await self.owners.load()
         await self.bundles.load()
+        await self.moderation.load()
         for identity, text in (await self.log.records(HOLDER)).items():
             try:
                 holder = Holder.from_text(text)
@@ -100,8 +103,8 @@ class Hub:
         `address`: the peer's; empty: not known, or of no account (loopback). `owner`: who has
         proved that the name is its own. `certified`: the only name that it may have. Raises
         `ChatError`: SHUTTING_DOWN, SERVER_FULL, NAME_INVALID, NAME_TAKEN, NAME_OWNED,
-        NAME_CERTIFIED, ROOM_INVALID, ROOM_CLOSED, LOG_UNREADABLE. The caller must `leave()` with
-        the member, whatever happens to the stream.
+        NAME_CERTIFIED, BANNED, ROOM_INVALID, ROOM_CLOSED, LOG_UNREADABLE. The caller must
+        `leave()` with the member, whatever happens to the stream.
         """
         if self.is_stopping:
             raise ChatError("SHUTTING_DOWN")
@@ -115,10 +118,14 @@ class Hub:
         member = Member(request, self.log, self._page_budget, address, certified)
         if request.user is not None:
             name = check_name(request.user)
+            identity = identity_of(request.session) if request.session else ""
+            self.moderation.check_in(Who(name, owner, identity, address))
             self.owners.check(name, owner)
             self.directory.check_free(name, person)
             self.closed.check(room_key, asking_person(name, request.session, owner))
             self._identify(member, person, name, request.session, owner)
+        else:
+            self.moderation.check_in(Who(address=address))
         owner = member.key_owner if member.person is not None else new_identity()
         member.rate_limit = self._limits.join(owner, address)
         self.members.add(member)
@@ -249,10 +256,11 @@ class Hub:
     def name_plain(self, member: Member, name: str) -> None:
         """Give a plain member its first name, and tell the others.
 
-        Raises NAME_TAKEN, NAME_OWNED, NAME_CERTIFIED.
+        Raises NAME_TAKEN, NAME_OWNED, NAME_CERTIFIED, BANNED.
         """
         check_certified(name, member.certified)
         owner = CERTIFIED if member.certified else ""
+        self.moderation.check_in(Who(name, owner, address=member.address))
         self.owners.check(name, owner)
         member.person = self.directory.add(name, new_identity())
         self._own(member.person, owner)
@@ -264,12 +272,13 @@ class Hub:
     def rename(self, member: Member, name: str) -> None:
         """Give the member another name, and tell the others.
 
-        Raises NAME_TAKEN, NAME_OWNED, NAME_CERTIFIED.
+        Raises NAME_TAKEN, NAME_OWNED, NAME_CERTIFIED, BANNED.
         """
         person = member.person
         assert person is not None
         old = person.name
         check_certified(name, member.certified)
+        self.moderation.check_in(who_is(person, name))
         self.owners.check(name, person.owner)
         if self.directory.rename(person, name):
             self._own(person, person.owner)
@@ -363,6 +372,14 @@ class Hub:
             person.forget_read(time.monotonic() - UNCERTAIN_SECONDS)
             self._tell_unread(person)
         self._remove(person)
+
+    def expel(self, person: Person, error: ChatError) -> None:
+        """End the stream of somebody with `error`, tell the others, and hold nothing for it."""
+        if person.member is None:
+            self._expire(person)
+        else:
+            person.member.close(error)
+            self.leave(person.member)
 
     def _lose(self, member: Member) -> None:
         """End a member's stream, and hold its name."""
@@ -548,14 +565,18 @@ class Hub:
         room: Room | None = None,
         is_answer: bool = True,
         to: str = "",
+        until: float | None = None,
     ) -> None:
         """Tell a full member why something is not as it wished; a plain one is never told.
 
-        `is_answer`: it has asked just now; else, where its queue is full, it is not told.
+        `is_answer`: it has asked just now; else, where its queue is full, it is not told. `until`:
+        when that ends, seconds since 1970, where that is known.
         """
         if member.is_full:
             notice = chat_pb2.Message(user=reason, kind=chat_pb2.KIND_NOTICE, key=key, to=to)
             notice.message = explain(reason, reason)
+            if until is not None:
+                notice.sent_at.FromNanoseconds(int(until * 1e9))
             if room is not None and room.is_inbox:
                 notice.to = member.name
             elif room is not None:

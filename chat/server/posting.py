@@ -21,11 +21,14 @@ from chat.protocol.limits import (
 )
 from chat.protocol.names import COMMON_ROOM, check_name, check_room, name_key
 from chat.protocol.text import check_message
+from chat.server.directory import Person
 from chat.server.doors import Doors
 from chat.server.encoding import Delivery
 from chat.server.hub import Hub
 from chat.server.log.base import Entry
 from chat.server.member import Member
+from chat.server.moderation import Who, who_is
+from chat.server.moderator import Moderator, Show
 from chat.server.ownership import Owned
 from chat.server.replay import History, readable
 from chat.server.subscription import Subscription
@@ -46,10 +49,14 @@ Message = chat_pb2.Message
 
 
 class Posting:
-    """The messages of all members, on their way from a stream into the hub's log and rooms."""
+    """The messages of all members, on their way from a stream into the hub's log and rooms.
 
-    def __init__(self, hub: Hub) -> None:
+    `show`: called with what operators do.
+    """
+
+    def __init__(self, hub: Hub, show: Show = lambda room, messages: None) -> None:
         self._hub = hub
+        moderate = Moderator(hub, show).do
         # Whose turn it is to be answered at length. A part is a hundred writes to a client that
         # takes no batches: those of many at once would be between anybody else's words.
         self._answering = asyncio.Semaphore(1)
@@ -65,6 +72,10 @@ class Posting:
             chat_pb2.KIND_ROOMS: self._tell_rooms,
             **dict.fromkeys(DOORS, self._see_to_door),
             chat_pb2.KIND_KEY: self._take_key,
+            chat_pb2.KIND_REMOVED: moderate,
+            chat_pb2.KIND_BANNED: moderate,
+            chat_pb2.KIND_MUTED: moderate,
+            chat_pb2.KIND_NOTICE: moderate,
         }
 
     async def post(self, member: Member, message: Message) -> None:
@@ -107,6 +118,7 @@ class Posting:
             return
         text = check_message(message.message)
         name = check_name(message.user)
+        self._hub.moderation.check_may_speak(Who(member.name or name, address=member.address))
         if not member.name:
             self._hub.name_plain(member, name)
         elif name != member.name:
@@ -127,6 +139,8 @@ class Posting:
             if not (said.sealed and await self._is_sealed_in_vain(member, said, message.to)):
                 await self._say_privately(member, said, message.to)
             return
+        if await self._was_said_before_mute(member, said):
+            return
         try:
             said.room = _place_of(member, message.room).room.key
         except ChatError:
@@ -144,6 +158,11 @@ class Posting:
         is_name = len(to) <= MAX_RAW_NAME_CHARACTERS
         reader = self._hub.directory.find(to) if is_name else None
         owned = self._hub.owners.find(to) if is_name else None
+        said.to = to[:MAX_RAW_NAME_CHARACTERS]
+        if not self._is_operator(reader or owned) and await self._was_said_before_mute(
+            member, said
+        ):
+            return
         if reader is not None and (reader.member is not None or not reader.owner):
             if reader.member is not None and not reader.member.is_full:
                 raise ChatError("USER_UNREACHABLE")
@@ -152,10 +171,14 @@ class Posting:
         elif owned is not None:
             said.to = owned.name
             await self._leave_for(member, owned, said)
-        else:
-            said.to = to[:MAX_RAW_NAME_CHARACTERS]
-            if not await self._was_said(member, said):
-                raise ChatError("USER_UNKNOWN")
+        elif not await self._was_said(member, said):
+            raise ChatError("USER_UNKNOWN")
+
+    def _is_operator(self, reader: Person | Owned | None) -> bool:
+        """Say whether a muted person may still write to this one."""
+        if reader is None:
+            return False
+        return self._hub.moderation.is_operator(reader.name, reader.owner)
 
     async def _leave_for(self, member: Member, owned: Owned, said: Message) -> None:
         """Append a message to the inbox of an owner who is away, where there is room for it."""
@@ -176,6 +199,17 @@ class Posting:
             if not await self._was_said(member, said):
                 raise
             return True
+        return False
+
+    async def _was_said_before_mute(self, member: Member, said: Message) -> bool:
+        """Raise MUTED for somebody who may say nothing new; say whether this was nothing new."""
+        assert member.person is not None
+        try:
+            self._hub.moderation.check_may_speak(who_is(member.person))
+        except ChatError:
+            if await self._was_said(member, said):
+                return True
+            raise
         return False
 
     async def _was_said(self, member: Member, said: Message) -> bool:
@@ -200,6 +234,8 @@ class Posting:
 
     async def _rename(self, member: Member, message: Message) -> None:
         name = check_name(message.message)
+        assert member.person is not None
+        self._hub.moderation.check_may_speak(who_is(member.person))
         old = member.name
         await self._change_name(member, name)
         echo = Message(user=old, message=name, kind=chat_pb2.KIND_RENAMED, key=message.key)

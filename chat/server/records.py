@@ -15,6 +15,8 @@ ROOM = "room"
 BUNDLE = "bundle"  # what is sealed for an owned name is sealed by it; base64
 # A name, by its key, that `--free` wants to be free: the server takes note of it, and removes it.
 FREED = "freed"
+BAN = "ban"
+MUTE = "mute"
 
 
 @dataclass(frozen=True)

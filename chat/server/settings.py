@@ -85,4 +85,6 @@ def read_flags(arguments: Sequence[str]) -> Namespace:
             "file with the tokens that open the server, as NAME:TOKEN lines (or one in CHAT_TOKEN)"
         ),
     )
+    add("--operators", help=_("file with the names of operators, one a line; they need --tls"))
+    add("--audit", help=_("file that gets a line of JSON for each thing that an operator does"))
     return parser.read()

@@ -33,6 +33,8 @@ SERVER_FLAGS: list[tuple[str, str, Any, Any]] = [
     ("--max-clients", "7", 7, 10_000),
     ("--max-per-address", "7", 7, 0),
     ("--rate", "0", 0, 100),
+    ("--operators", "operators.txt", "operators.txt", None),
+    ("--audit", "audit.jsonl", "audit.jsonl", None),
     ("--backup", "copy.db", "copy.db", None),
     ("--check", "", True, False),
     ("--names", "", True, False),

@@ -292,7 +292,6 @@ async def test_private_message_to_nobody_or_to_a_plain_client_is_refused() -> No
         (Message(message="x" * 8193), "MESSAGE_TOO_LONG"),
         (Message(message="oi", key="k" * 257), "REQUEST_INVALID"),
         (Message(message="oi", kind=chat_pb2.KIND_JOINED), "REQUEST_INVALID"),
-        (Message(message="oi", kind=chat_pb2.KIND_NOTICE), "REQUEST_INVALID"),
         (Message(message="oi", kind=chat_pb2.KIND_PRESENT), "REQUEST_INVALID"),
         (Message(message="oi", kind=99), "REQUEST_INVALID"),  # type: ignore[arg-type]
         (Message(message="", kind=chat_pb2.KIND_RENAMED), "NAME_INVALID"),

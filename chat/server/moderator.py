@@ -1,0 +1,302 @@
+"""What operators do: remove, ban and mute people, end that, and say something to all rooms.
+
+Each wish is judged, done at once, told to the rooms of whom it is about, echoed to the operator
+with its key, and noted in the trail, where refused ones are too. `posting.py` hands over what they
+wish; everything runs in the event loop.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from typing import Any
+
+import chat_pb2
+from chat.cli.display import one_line
+from chat.protocol.details import MAX_SECONDS, Details, to_text
+from chat.protocol.errors import ChatError
+from chat.protocol.kinds import ANNOUNCEMENT
+from chat.protocol.limits import (
+    MAX_ANNOUNCEMENT_CHARACTERS,
+    MAX_RAW_NAME_CHARACTERS,
+    MAX_WORDS_CHARACTERS,
+)
+from chat.protocol.names import check_name, name_key
+from chat.server.address import LOOPBACK, network_of
+from chat.server.directory import Person
+from chat.server.encoding import Delivery
+from chat.server.hub import Hub
+from chat.server.member import Member
+from chat.server.moderation import Sanction, Sanctions, network_in, who_is
+
+# Wishes whose keys are remembered: one that is sent again, over a lost connection, is done once.
+MAX_REMEMBERED = 1000
+DONE = {
+    chat_pb2.KIND_REMOVED: "removed",
+    chat_pb2.KIND_BANNED: "banned",
+    chat_pb2.KIND_MUTED: "muted",
+    chat_pb2.KIND_NOTICE: "announced",
+}
+
+Message = chat_pb2.Message
+Show = Callable[[str, Sequence[Message]], None]
+
+_log = logging.getLogger(__name__)
+
+
+class Moderator:
+    """Does what operators wish. `show` is called with each fact, for the server's console."""
+
+    def __init__(self, hub: Hub, show: Show) -> None:
+        self._hub = hub
+        self._moderation = hub.moderation
+        self._show = show
+        self._done: OrderedDict[tuple[str, str], Delivery] = OrderedDict()
+        self._of_kind: dict[int, Callable[[Member, Message], Message]] = {
+            chat_pb2.KIND_REMOVED: self._remove,
+            chat_pb2.KIND_BANNED: self._ban,
+            chat_pb2.KIND_MUTED: self._mute,
+            chat_pb2.KIND_NOTICE: self._announce,
+        }
+
+    async def do(self, member: Member, wish: Message) -> None:
+        """Do what an operator wishes, once for each key; raises the refusal."""
+        place = (member.key_owner, wish.key)
+        echo = self._done.get(place) if wish.key else None
+        if echo is None:
+            echo = Delivery([self._do(member, wish)])
+            if wish.key:
+                self._done[place] = echo
+                if len(self._done) > MAX_REMEMBERED:
+                    self._done.popitem(last=False)
+        member.queue.put_answer(echo)
+
+    def _do(self, member: Member, wish: Message) -> Message:
+        """Return the fact, with the key, for whoever wished it."""
+        record = self._record(member, wish)
+        try:
+            self._check_operator(member, wish)
+            fact = self._of_kind[wish.kind](member, wish)
+        except ChatError as refusal:
+            self._moderation.trail(record | {"refused": refusal.reason})
+            raise
+        self._moderation.trail(record)
+        self._show("", [fact])
+        echo = Message()
+        echo.CopyFrom(fact)
+        echo.key = wish.key
+        return echo
+
+    def _check_operator(self, member: Member, wish: Message) -> None:
+        if not self._is_operator(member.person):
+            text = "%s is no operator, and asked for kind %d"
+            _log.warning(text, member.address or LOOPBACK, wish.kind)
+            raise ChatError("NOT_OPERATOR")
+
+    def _is_operator(self, person: Person | None) -> bool:
+        return person is not None and self._moderation.is_operator(person.name, person.owner)
+
+    # What they wish.
+
+    def _remove(self, member: Member, wish: Message) -> Message:
+        person = self._hub.directory.find(_name_in(wish))
+        if person is None:
+            raise ChatError("USER_UNKNOWN")
+        self._check_unprotected([person])
+        fact = Message(user=member.name, to=person.name, message=_words(wish), kind=wish.kind)
+        self._tell(fact, _rooms_of(person), exclude=(member, person.member))
+        self._hub.expel(person, ChatError("REMOVED", Details(by=fact.user, words=fact.message)))
+        return fact
+
+    def _ban(self, member: Member, wish: Message) -> Message:
+        name = _name_in(wish)
+        is_here = self._hub.directory.find(name) is not None
+        network = None if is_here else network_in(name)
+        if network is None:
+            return self._ban_name(member, wish)
+        sanction = Sanction("", network=str(network))
+        hit = [person for person in self._hub.directory.people if self._is_in(person, sanction)]
+        self._check_unprotected(hit)
+        if self._is_in(member, sanction):
+            raise ChatError("OPERATOR_PROTECTED")
+        fact = self._put(self._moderation.bans, sanction, member, wish)
+        if not _is_end(fact):
+            self._expel(hit, fact, member)
+            for stranger in [m for m in self._hub.members if self._is_in(m, sanction)]:
+                stranger.close(ChatError("BANNED", _details_of(fact)))
+                self._hub.leave(stranger)
+        return fact
+
+    def _ban_name(self, member: Member, wish: Message) -> Message:
+        sanction = self._aim(wish)
+        fact = self._put(self._moderation.bans, sanction, member, wish)
+        hit = [] if _is_end(fact) else self._hit_by(sanction)
+        self._expel(hit, fact, member)
+        if not hit:  # nobody of that name is here: those hear it who hear the operator
+            self._tell(fact, member.rooms, exclude=(member,))
+        return fact
+
+    def _mute(self, member: Member, wish: Message) -> Message:
+        sanction = self._aim(wish)
+        fact = self._put(self._moderation.mutes, sanction, member, wish)
+        person = self._hub.directory.find(sanction.name)
+        rooms = _rooms_of(person) if person is not None else member.rooms
+        self._tell(fact, rooms, exclude=(member,))
+        return fact
+
+    def _announce(self, member: Member, wish: Message) -> Message:
+        """Say something to everybody on the server, but for those who know two fields only."""
+        text = one_line(wish.message)
+        if not text:
+            raise ChatError("MESSAGE_INVALID")
+        if len(text) > MAX_ANNOUNCEMENT_CHARACTERS:
+            raise ChatError("WORDS_TOO_LONG")
+        notice = Message(user=ANNOUNCEMENT, message=text, to=member.name, kind=wish.kind)
+        notice.sent_at.FromSeconds(int(self._moderation.clock()))
+        delivery = Delivery([notice])
+        for other in self._hub.members:
+            if other.is_full and other is not member:
+                other.queue.put_event(delivery)
+        return notice
+
+    # Whom it is about.
+
+    def _aim(self, wish: Message) -> Sanction:
+        """Return, without an end, what is to hold for the one whom a wish names."""
+        name = _name_in(wish)
+        person = self._hub.directory.find(name)
+        if person is not None:
+            self._check_unprotected([person])
+            who = who_is(person)
+            return Sanction(who.name, who.owner, who.identity)
+        name = check_name(name)
+        if name_key(name) in self._moderation.operators:
+            raise ChatError("OPERATOR_PROTECTED")
+        owned = self._hub.owners.find(name)
+        return Sanction(name, owned.owner if owned is not None else "")
+
+    def _check_unprotected(self, people: Iterable[Person]) -> None:
+        if any(map(self._is_operator, people)):
+            raise ChatError("OPERATOR_PROTECTED")
+
+    def _is_in(self, peer: Person | Member, sanction: Sanction) -> bool:
+        """Say whether somebody's address is in the network that a ban is for."""
+        network, ban = network_of(peer.address), network_of(sanction.network)
+        return (
+            network is not None
+            and ban is not None
+            and network.version == ban.version
+            and (
+                network.subnet_of(ban)  # type: ignore[arg-type]
+            )
+        )
+
+    def _hit_by(self, sanction: Sanction) -> list[Person]:
+        """Return who is here, or expected back, for whom a ban of a name holds; no operators."""
+        directory, bans = self._hub.directory, self._moderation.bans
+        known = {
+            person
+            for person in directory.people
+            if person.identity == sanction.identity
+            or (person.owner and person.owner == sanction.owner)
+        }
+        found = known | directory.similar(sanction.name)
+        return [p for p in found if not self._is_operator(p) and bans.find(who_is(p)) is not None]
+
+    # Doing it, and telling.
+
+    def _put(
+        self, sanctions: Sanctions, sanction: Sanction, member: Member, wish: Message
+    ) -> Message:
+        """Begin or end a ban or a mute; return the fact. Raises NOT_IN_FORCE."""
+        until = _until(wish)
+        words = _words(wish)
+        fact = Message(user=member.name, message=words, kind=wish.kind)
+        fact.to = sanction.network or sanction.name
+        if until is not None and until <= self._moderation.clock():
+            if not sanctions.end(sanction):
+                raise ChatError("NOT_IN_FORCE")
+            fact.sent_at.FromSeconds(0)
+            fact.sent_at.SetInParent()
+            return fact
+        sanctions.add(replace(sanction, until=until, words=words, by=member.name))
+        if until is not None:
+            fact.sent_at.CopyFrom(wish.sent_at)
+        return fact
+
+    def _expel(self, people: Sequence[Person], fact: Message, operator: Member) -> None:
+        """Let banned people go, each told to its rooms."""
+        for person in people:
+            told = Message()
+            told.CopyFrom(fact)
+            told.to = person.name
+            self._tell(told, _rooms_of(person), exclude=(operator, person.member))
+            self._hub.expel(person, ChatError("BANNED", _details_of(fact)))
+
+    def _tell(self, fact: Message, rooms: Iterable[str], exclude: Sequence[Member | None]) -> None:
+        """Tell a fact to the full members of some rooms, each once."""
+        told = set(exclude)
+        for key in rooms:
+            in_room = Message(room=key)
+            in_room.MergeFrom(fact)
+            delivery = Delivery([in_room])
+            for other in self._hub.rooms[key].members:
+                if other.is_full and other not in told:
+                    told.add(other)
+                    other.queue.put_event(delivery)
+
+    def _record(self, member: Member, wish: Message) -> dict[str, Any]:
+        """Return what the trail says of a wish: who wants what, of whom, until when and why."""
+        to = wish.to[:MAX_RAW_NAME_CHARACTERS]
+        person = self._hub.directory.find(to)
+        until = wish.sent_at.seconds if wish.HasField("sent_at") else None
+        return {
+            "at": to_text(self._moderation.clock()),
+            "operator": member.name,
+            "address": member.address or LOOPBACK,
+            "did": DONE[wish.kind],
+            "to": to,
+            "to_address": (person.address or LOOPBACK) if person is not None else "",
+            "until": to_text(until) if until is not None else None,
+            "words": wish.message[:MAX_ANNOUNCEMENT_CHARACTERS],
+        }
+
+
+def _name_in(wish: Message) -> str:
+    """Return whom a wish names; raises NAME_INVALID where that is too long to be anybody."""
+    if not 1 <= len(wish.to) <= MAX_RAW_NAME_CHARACTERS:
+        raise ChatError("NAME_INVALID")
+    return wish.to
+
+
+def _words(wish: Message) -> str:
+    """Return the reason that an operator gives, on one line; raises WORDS_TOO_LONG."""
+    if len(wish.message) > MAX_WORDS_CHARACTERS:
+        raise ChatError("WORDS_TOO_LONG")
+    return one_line(wish.message)
+
+
+def _until(wish: Message) -> float | None:
+    """Return until when, in seconds since 1970, None: for good; raises REQUEST_INVALID."""
+    if not wish.HasField("sent_at"):
+        return None
+    sent_at = wish.sent_at
+    if not (0 <= sent_at.seconds <= MAX_SECONDS and 0 <= sent_at.nanos < 1_000_000_000):
+        raise ChatError("REQUEST_INVALID")
+    return float(sent_at.seconds + sent_at.nanos / 1e9)
+
+
+def _is_end(fact: Message) -> bool:
+    return fact.HasField("sent_at") and fact.sent_at.seconds == 0
+
+
+def _details_of(fact: Message) -> Details:
+    return Details(_until(fact), fact.user, fact.message, has_end=True)
+
+
+def _rooms_of(person: Person) -> list[str]:
+    """Return the rooms where others see a person."""
+    here = person.member.rooms if person.member is not None else ()
+    return sorted({*here, *person.rooms})

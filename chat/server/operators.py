@@ -1,0 +1,101 @@
+"""Who the operators are: the names in a file, for those who prove that they are their own.
+
+Knows nothing of what operators may do; `moderation.py` has it.
+"""
+
+from __future__ import annotations
+
+import codecs
+import logging
+from pathlib import Path
+
+from chat.cli.i18n import _
+from chat.protocol.errors import ChatError, UsageError
+from chat.protocol.names import check_name, name_key
+from chat.server.hub import Hub
+from chat.server.reload import Reloader, Watched
+
+COMMENT = "#"
+# A larger file is none of names.
+MAX_FILE_BYTES = 1 << 20
+
+_log = logging.getLogger(__name__)
+
+
+class Operators:
+    """The operators of a file, if there is one (`path`), read again whenever it changes.
+
+    `can_prove`: whether anybody can prove that a name is its own. Raises `UsageError`.
+    """
+
+    def __init__(self, path: str | None, can_prove: bool, reloader: Reloader) -> None:
+        self._hub: Hub | None = None
+        self._file: Watched[frozenset[str]] | None = None
+        if path is not None:
+            _check_provable(can_prove)
+            self._file = Watched(read_operators, path, on_change=self._appoint)
+            reloader.add(self._file)
+
+    def appoint(self, hub: Hub) -> None:
+        """Let them be the operators on this server from now on."""
+        self._hub = hub
+        if self._file is not None:
+            self._appoint(self._file.value)
+
+    def _appoint(self, names: frozenset[str]) -> None:
+        """Let these, and nobody else, be operators; say who may become one by coming first."""
+        if self._hub is None:
+            return
+        self._hub.moderation.operators = names
+        for name in sorted(names):
+            if self._hub.owners.find(name) is None:
+                text = _(
+                    "Nobody owns the name {name} yet, which is an operator's: whoever first comes"
+                    " with it will be one."
+                )
+                _log.warning("%s", text.format(name=name))
+
+
+def _check_provable(can_prove: bool) -> None:
+    if not can_prove:
+        raise UsageError(
+            _(
+                "--operators needs names that belong to somebody, and so encryption. Add --tls,"
+                " or --tls-cert and --tls-key."
+            )
+        )
+
+
+def read_operators(path: str) -> frozenset[str]:
+    """Return the keys (`name_key`) of the names in a file, one a line; `#` begins a comment.
+
+    Blocks. Raises `UsageError`, with the number of the line that is no name.
+    """
+    lines = enumerate(_text_in(path).splitlines(), start=1)
+    names = [(number, line.strip()) for number, line in lines]
+    return frozenset(
+        _key_in(path, number, name)
+        for number, name in names
+        if name and not name.startswith(COMMENT)
+    )
+
+
+def _key_in(path: str, number: int, name: str) -> str:
+    try:
+        return name_key(check_name(name))
+    except ChatError as error:
+        text = _("{path}, line {number}: {reason}.")
+        raise UsageError(text.format(path=path, number=number, reason=error)) from error
+
+
+def _text_in(path: str) -> str:
+    """Return a file's text, in UTF-8 or, as PowerShell writes it, in UTF-16; both with marks."""
+    try:
+        with Path(path).open("rb") as file:
+            content = file.read(MAX_FILE_BYTES)
+        is_utf16 = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+        return content.decode("utf-16" if is_utf16 else "utf-8-sig")
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or _("it is not text in UTF-8")
+        text = _("{path} cannot be read ({error}). Give the path of a file that can.")
+        raise UsageError(text.format(path=path, error=reason)) from error

@@ -1,0 +1,89 @@
+"""The file of operators."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+from rooms import FakeLog, come_true
+
+from chat.protocol.errors import UsageError
+from chat.protocol.metadata import JoinRequest
+from chat.server.hub import Hub
+from chat.server.operators import Operators, read_operators
+from chat.server.reload import Reloader
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "operators.txt"
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"# who may\nAna\n\n  Jo\xc3\xa3o da Silva \n#bia\n",
+        b"\xef\xbb\xbfAna\r\nJo\xc3\xa3o da Silva\r\n",
+        "ana\njoão da silva\n".encode("utf-16"),
+    ],
+    ids=["comments", "Windows", "PowerShell"],
+)
+def test_one_name_a_line(file: Path, content: bytes) -> None:
+    """Compared as names are; whatever editor wrote them."""
+    file.write_bytes(content)
+    assert read_operators(str(file)) == {"ana", "joão da silva"}
+
+
+def test_line_that_is_no_name_is_told_by_its_number(file: Path) -> None:
+    file.write_text("# who\nana\nbia: caio\n")
+    with pytest.raises(UsageError, match=r"operators\.txt, line 3: a name has 1 to 32"):
+        read_operators(str(file))
+
+
+@pytest.mark.parametrize("content", [b"\xff\xfe\x00", b"ana\n\xff\n"])
+def test_file_that_is_no_text_is_a_sentence(file: Path, content: bytes) -> None:
+    file.write_bytes(content)
+    with pytest.raises(UsageError, match="cannot be read"):
+        read_operators(str(file))
+
+
+@pytest.mark.parametrize("name", ["absent.txt", "", "\0"])
+def test_file_that_cannot_be_read_is_a_sentence(tmp_path: Path, name: str) -> None:
+    """A folder is none either."""
+    with pytest.raises(UsageError, match="cannot be read"):
+        read_operators(str(tmp_path / name))
+
+
+def test_names_must_be_provable(file: Path) -> None:
+    """Without encryption nobody can prove a name; the sentence says what to add."""
+    file.write_text("ana\n")
+    with pytest.raises(UsageError, match="Add --tls"):
+        Operators(str(file), can_prove=False, reloader=Reloader())
+    Operators(None, can_prove=False, reloader=Reloader())
+
+
+async def test_file_is_read_again(file: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """One that makes no sense leaves everything as it was."""
+    hub, reloader = Hub(FakeLog(), 10, 0), Reloader()
+    await hub.join(JoinRequest("ana"), owner="key")
+    file.write_text("ana\n")
+    Operators(str(file), can_prove=True, reloader=reloader).appoint(hub)
+    assert hub.moderation.operators == {"ana"} and not caplog.text
+    running = asyncio.create_task(reloader.run())
+    file.write_text("a:b\n")
+    reloader.reload()
+    await come_true(lambda: "line 1" in caplog.text)
+    assert hub.moderation.operators == {"ana"}
+    file.write_text("rui\n")
+    reloader.reload()
+    await come_true(lambda: hub.moderation.operators == {"rui"})
+    running.cancel()
+    assert "Nobody owns the name rui yet" in caplog.text
+    assert "the name ana" not in caplog.text
+
+
+async def test_without_a_file_there_is_no_operator() -> None:
+    hub = Hub(FakeLog(), 10, 0)
+    Operators(None, can_prove=False, reloader=Reloader()).appoint(hub)
+    assert not hub.moderation.is_operator("ana", "key")
