@@ -34,7 +34,8 @@ with Importing():  # Ctrl-C ends it without a word meanwhile, and what is missin
     from chat.client.app import App, enter
     from chat.client.connection import Metadata
     from chat.client.ending import EXIT_OK, EXIT_REFUSED, sentence
-    from chat.client.identity import Identity
+    from chat.client.identity import Identity, state_folder
+    from chat.client.ignored import Ignored
     from chat.client.outbox import Requests
     from chat.client.questions import confirming
     from chat.client.session import Session
@@ -86,7 +87,7 @@ def join(name: str, terminal: Terminal, address: str, bell: str, options: dict[s
         place=identity.place,
         **options,
     )
-    app = App(session, terminal, bell, identity)
+    app = App(session, terminal, bell, identity, Ignored(address, state_folder()))
     receive_thread = threading.Thread(
         target=receive_messages, args=(session, app), name="receive", daemon=True
     )

@@ -10,10 +10,11 @@ from contextlib import contextmanager
 from chat.cli.i18n import _
 from chat.client import alerts, commands, outbox
 from chat.client.alerts import Alerts
-from chat.client.commands import Command
+from chat.client.commands import Command, as_typed
 from chat.client.connection_status import ConnectionStatus
 from chat.client.incoming import Incoming
 from chat.client.key_sentences import own_key_line
+from chat.client.moderating import Moderating
 from chat.client.rooms import Rooms, typed_room
 from chat.client.roster import Roster
 from chat.client.sent_lines import SentLines, quotation
@@ -25,6 +26,8 @@ from chat.protocol.limits import DEFAULT_HISTORY, MAX_HISTORY
 from chat.protocol.names import name_key
 
 MAX_HISTORY_DIGITS = 9
+# A longer list would fill the screen.
+MAX_LISTED = 100
 
 
 class Actions:
@@ -71,6 +74,12 @@ class Actions:
             commands.IGNORE: self._ignore,
             commands.BELL: self._bell,
             commands.CLEAR: self._clear,
+        }
+        moderating = Moderating(
+            session, roster, self._remembered, self._show_usage, self._ask_who_is_meant
+        )
+        self._of_command |= {
+            command: self._of_operator(do) for command, do in moderating.of_command.items()
         }
 
     def do(self, line: str) -> None:
@@ -159,6 +168,15 @@ class Actions:
         word = quotation(line.split()[0])
         self._notify(text.format(word=word, usage=usage, help=commands.HELP.usage))
 
+    def _of_operator(self, do: Callable[[str], None]) -> Callable[[str], None]:
+        """Return a command of operators, which only a full server knows."""
+
+        def checked(argument: str) -> None:
+            self._check_full_server()
+            do(argument)
+
+        return checked
+
     # One for each command.
 
     def _help(self, _argument: str) -> None:
@@ -179,18 +197,19 @@ class Actions:
         meant = self._roster.addressees(argument)
         to, text = meant[0]
         if len(meant) > 1:
-            self._ask_who_is_meant([name for name, _text in meant])
+            self._ask_who_is_meant(commands.TELL, [name for name, _text in meant])
         elif text:
             self._send_privately(to, text, argument)
         else:
             self._show_usage(commands.TELL)
 
-    def _ask_who_is_meant(self, names: list[str]) -> None:
-        """Ask for brackets: nobody else must read what is for one person."""
+    def _ask_who_is_meant(self, command: Command, names: list[str]) -> None:
+        """Ask for brackets: nobody else must read, or get, what is for one person."""
         text = _(
             "Nothing was sent, since more than one person could be meant: {names}. Write {usage}."
         )
-        usage = _typed(commands.TELL, f"{render.name_sign(names[0])} {_('TEXT')}")
+        rest = _(command.arguments).partition(" ")[2]
+        usage = as_typed(command, f"{render.name_sign(names[0])} {rest}")
         signs = ", ".join(map(render.name_sign, names))
         self._notify(text.format(names=signs, usage=usage))
 
@@ -205,14 +224,14 @@ class Actions:
 
     def _send_privately(self, to: str, text: str, argument: str) -> None:
         self._check_full_server()
-        self.send(text, to=to, typed=_typed(commands.TELL, argument))
+        self.send(text, to=to, typed=as_typed(commands.TELL, argument))
 
     def _me(self, argument: str) -> None:
         if not argument:
             self._show_usage(commands.ME)
             return
         self._check_full_server()
-        self.say(argument, _typed(commands.ME, argument), is_action=True)
+        self.say(argument, as_typed(commands.ME, argument), is_action=True)
 
     def _key(self, argument: str) -> None:
         if self._session.sealing is None:
@@ -225,7 +244,7 @@ class Actions:
             self._session.ask_key(name)
         elif not self._incoming.accept_key(name):
             text = _("Look at the key first, with {usage}, and compare it.")
-            self._notify(text.format(usage=_typed(commands.KEY, f"[{render.shown_name(name)}]")))
+            self._notify(text.format(usage=as_typed(commands.KEY, f"[{render.shown_name(name)}]")))
 
     def _rename(self, argument: str) -> None:
         if not argument:
@@ -238,7 +257,7 @@ class Actions:
             self._notify(text.format(name=render.name_sign(argument)))
             return
         self._check_full_server()
-        with self._remembered(_typed(commands.RENAME, argument)) as key:
+        with self._remembered(as_typed(commands.RENAME, argument)) as key:
             self._session.rename(argument, key)
 
     def _move(self, argument: str) -> None:
@@ -248,7 +267,7 @@ class Actions:
             self._incoming.tell_room()
             return
         self._check_full_server()
-        with self._remembered(_typed(commands.MOVE, argument)) as key:
+        with self._remembered(as_typed(commands.MOVE, argument)) as key:
             self._rooms.enter(room, key)  # before it is sent, since the answer comes in a thread
             try:
                 self._session.enter(room, key=key)
@@ -260,7 +279,7 @@ class Actions:
     def _part(self, argument: str) -> None:
         room = typed_room(argument) if argument else self._rooms.current
         self._check_full_server()
-        with self._remembered(_typed(commands.PART, argument)) as key:
+        with self._remembered(as_typed(commands.PART, argument)) as key:
             self._session.leave(room, key)
         if self._rooms.leave(room):
             self._incoming.tell_room()
@@ -319,14 +338,28 @@ class Actions:
 
     def _ignore(self, argument: str) -> None:
         name = render.name_sign(argument)
-        if not argument or name_key(argument) == name_key(self._session.name):
+        if not argument:
+            self._list_ignored()
+        elif name_key(argument) == name_key(self._session.name):
             self._show_usage(commands.IGNORE)
         elif self._roster.toggle_ignored(argument):
             text = _("Messages from {user} are hidden; {usage} shows them again.")
-            usage = _typed(commands.IGNORE, render.shown_name(argument))
+            usage = as_typed(commands.IGNORE, render.shown_name(argument))
             self._notify(text.format(user=name, usage=usage))
         else:
             self._notify(_("Messages from {user} are shown again.").format(user=name))
+
+    def _list_ignored(self) -> None:
+        """Say whose messages are hidden, and how that ends."""
+        names = self._roster.ignored
+        if not names:
+            self._show_usage(commands.IGNORE)
+            return
+        signs = ", ".join(map(render.name_sign, names[:MAX_LISTED]))
+        more = ", \N{HORIZONTAL ELLIPSIS}" if len(names) > MAX_LISTED else ""
+        usage = as_typed(commands.IGNORE, names[0])
+        text = _("Messages from {users} are hidden; {usage} shows those of the first again.")
+        self._notify(text.format(users=signs + more, usage=usage))
 
     def _bell(self, argument: str) -> None:
         if self._alerts.choose(argument):
@@ -347,8 +380,3 @@ def _accepted(argument: str) -> tuple[str, bool]:
     name, _space, word = argument.rpartition(" ")
     is_accepted = bool(name) and word.casefold() in commands.ACCEPT_WORDS
     return (name if is_accepted else argument).strip(), is_accepted
-
-
-def _typed(command: Command, argument: str) -> str:
-    """Return a command as it is typed."""
-    return f"{command.typed} {argument}".rstrip()

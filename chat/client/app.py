@@ -24,6 +24,7 @@ from chat.client.ending import (
     unexpected,
 )
 from chat.client.identity import Identity
+from chat.client.ignored import Ignored
 from chat.client.incoming import Incoming
 from chat.client.rooms import Rooms
 from chat.client.roster import Roster
@@ -33,7 +34,7 @@ from chat.client.state import Change, State
 from chat.client.ui import render
 from chat.client.ui.base import Terminal
 from chat.protocol.errors import ChatError, ConfigError
-from chat.protocol.kinds import SAID
+from chat.protocol.kinds import MODERATION, SAID
 from chat.protocol.limits import DEFAULT_HISTORY, MAX_HISTORY
 from chat_pb2 import (
     KIND_ACTION,
@@ -43,6 +44,7 @@ from chat_pb2 import (
     KIND_HISTORY,
     KIND_INVITED,
     KIND_KEY,
+    KIND_NOTICE,
     KIND_OPENED,
     KIND_RENAMED,
     KIND_ROOMS,
@@ -64,20 +66,25 @@ class App:
     """One person at one terminal: what is typed goes to the session, what comes in is shown.
 
     `session`: takes its `on_state`. `bell`: one of `alerts.MODES`. `identity`: kept up to date, and
-    closed at the end.
+    closed at the end. `ignored`: who is, over runs.
 
     `_lock` guards `_cause`, `_has_started`, `_is_leaving`, `_status` and `_asked_name`: exactly one
     of the two threads sees to the cause of the end. What else there is has locks of its own.
     """
 
     def __init__(
-        self, session: Session, terminal: Terminal, bell: str, identity: Identity | None = None
+        self,
+        session: Session,
+        terminal: Terminal,
+        bell: str,
+        identity: Identity | None = None,
+        ignored: Ignored | None = None,
     ) -> None:
         self._session = session
         self._terminal = terminal
         self._identity = identity
         self._rooms = Rooms(session.rooms)
-        self._roster = Roster()
+        self._roster = Roster(ignored)
         self._sent_lines = SentLines(terminal)
         self._farewell = Farewell(session, terminal, self._sent_lines, self._as_said)
         ringing = Alerts(bell, render.now())
@@ -353,6 +360,11 @@ class App:
             session.invite(message.to, room, key)
         elif message.kind == KIND_HISTORY:
             session.history(_number_in(message) or DEFAULT_HISTORY, room, message.id, key)
+        elif message.kind in MODERATION:
+            until = message.sent_at.ToNanoseconds() / 1e9 if message.HasField("sent_at") else None
+            session.moderate(message.kind, message.to, message.message, until, key)
+        elif message.kind == KIND_NOTICE:
+            session.announce(message.message, key)
         else:
             raise ChatError("REQUEST_INVALID")
 

@@ -99,9 +99,39 @@ HISTORY = Command(
 )
 IGNORE = Command(
     ("ignorar", "ignore"),
-    N_("hide what somebody says, for as long as you are here; again to undo it"),
+    N_("hide what somebody says, from now on; again to undo it; without a name: who that is"),
+    N_("[NAME]"),
+    completes="names",
+)
+REMOVE = Command(
+    ("remover", "kick"),
+    N_("operators: have somebody leave the chat"),
+    N_("NAME [REASON]"),
+    completes="names",
+)
+BAN = Command(
+    ("banir", "ban"),
+    N_("operators: keep a name, or an address, out; for 10min, 2h or 3d, or for good"),
+    N_("NAME|ADDRESS [TIME] [REASON]"),
+    completes="names",
+)
+UNBAN = Command(
+    ("desbanir", "unban"), N_("operators: end a ban"), N_("NAME|ADDRESS"), completes="names"
+)
+MUTE = Command(
+    ("silenciar", "mute"),
+    N_("operators: let nobody but operators hear somebody"),
+    N_("NAME [TIME] [REASON]"),
+    completes="names",
+)
+UNMUTE = Command(
+    ("dessilenciar", "unmute"),
+    N_("operators: let somebody speak again"),
     N_("NAME"),
     completes="names",
+)
+ANNOUNCE = Command(
+    ("aviso", "announce"), N_("operators: tell everybody on the server something"), N_("TEXT")
 )
 BELL = Command(
     ("sino", "bell"),
@@ -131,6 +161,12 @@ COMMANDS = (
     IGNORE,
     BELL,
     CLEAR,
+    REMOVE,
+    BAN,
+    UNBAN,
+    MUTE,
+    UNMUTE,
+    ANNOUNCE,
 )
 _BY_NAME = {name: command for command in COMMANDS for name in command.names}
 
@@ -138,6 +174,11 @@ _BY_NAME = {name: command for command in COMMANDS for name in command.names}
 def is_command(line: str) -> bool:
     """Say whether a typed line is a command; `//text` is not, it sends `/text`."""
     return line.startswith(PREFIX) and not line.startswith(PREFIX * 2)
+
+
+def as_typed(command: Command, argument: str) -> str:
+    """Return a command as it is typed."""
+    return f"{command.typed} {argument}".rstrip()
 
 
 def is_leaving(line: str) -> bool:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from chat.cli.facts import is_fact
 from chat.cli.i18n import _, _n
 from chat.client.alerts import Alerts
 from chat.client.connection_status import ConnectionStatus
@@ -96,6 +97,8 @@ class Incoming:
             self._take_move(message)
         elif message.kind == KIND_KEY:
             self._take_key(message)
+        elif is_fact(message):  # whoever is ignored: it is about everybody
+            self._show(message)
         elif message.kind == KIND_NOTICE:
             self._take_notice(message, typed)
         else:

@@ -6,6 +6,7 @@ import threading
 from collections import defaultdict
 from collections.abc import Mapping, Sized
 
+from chat.client.ignored import Ignored
 from chat.client.ui.render import shown_name
 from chat.protocol.kinds import SAID
 from chat.protocol.limits import MAX_PRESENCE_MEMBERS
@@ -25,11 +26,13 @@ class Roster:
 
     The rooms are those that the session is in: it hands on nothing about others.
 
-    `_lock` guards every attribute: the receive thread notes what messages tell, the main thread
-    looks at it, and ignores people.
+    `ignored`: who is, over runs; for this run where there is none. `_lock` guards every other
+    attribute: the receive thread notes what messages tell, the main thread looks at it, and ignores
+    people.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, ignored: Ignored | None = None) -> None:
+        self._ignored = ignored if ignored is not None else Ignored()
         self._lock = threading.Lock()
         self._people: dict[str, dict[str, str]] = {}  # by the key of the room
         # Of answers that are not complete: the names, and whether each is the person's own.
@@ -37,7 +40,6 @@ class Roster:
         self._owned: dict[str, set[str]] = {}  # the keys of owned names, by that of the room
         self._asked_at: dict[str, float] = {}
         self._requested: set[str] = set()  # the keys of what the user asked
-        self._ignored: set[str] = set()
         self._writer = ""  # of the last private message that was shown
         self._written_to = ""  # the last one who was written to in private
 
@@ -94,8 +96,12 @@ class Roster:
 
     def is_ignored(self, name: str) -> bool:
         """Say whether what `name` says is hidden."""
-        with self._lock:
-            return name_key(name) in self._ignored
+        return name in self._ignored
+
+    @property
+    def ignored(self) -> list[str]:
+        """The names whose messages are hidden, as they are shown, sorted."""
+        return self._ignored.names
 
     # Noting.
 
@@ -118,7 +124,7 @@ class Roster:
         """Remember who wrote; an echo tells that the server accepted what was written to them."""
         if name_key(message.user) == name_key(own_name):
             self._written_to = message.to
-        elif name_key(message.user) not in self._ignored:
+        elif message.user not in self._ignored:
             self._writer = message.user
 
     def _replace(self, room: str, old: str, new: str) -> None:
@@ -136,15 +142,11 @@ class Roster:
             self._writer = new
         if name_key(self._written_to) == old:
             self._written_to = new
-        if old in self._ignored:
-            self._ignored.remove(old)
-            self._ignored.add(name_key(new))
+        self._ignored.rename(message.user, new)
 
     def toggle_ignored(self, name: str) -> bool:
         """Hide what `name` says, or show it again; say whether it is hidden now."""
-        with self._lock:
-            self._ignored ^= {name_key(name)}
-            return name_key(name) in self._ignored
+        return self._ignored.toggle(name)
 
     def forget(self) -> None:
         """Forget who is where: the connection was lost, and nobody told what happened meanwhile."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from chat.protocol.errors import REASONS, is_local
-from chat.protocol.kinds import DOORS, PRESENCE, SAID
+from chat.protocol.kinds import DOORS, MODERATION, PRESENCE, SAID
 from chat.protocol.limits import (
     MAX_KEY_CHARACTERS,
     MAX_RAW_NAME_CHARACTERS,
@@ -31,7 +31,7 @@ from chat_pb2 import (
 # Twice what the contract allows: a server that knows two fields may allow more. The line editor
 # holds five thousand of them while the terminal takes nothing.
 MAX_TEXT_CHARACTERS = 16 << 10
-# The sentence of a notice.
+# The sentence of a notice, or an operator's reason.
 MAX_SENTENCE_CHARACTERS = 1024
 # What google.protobuf.Timestamp can be: of the years 1 to 9999 (timestamp.proto).
 MIN_SECONDS, MAX_SECONDS = -62_135_596_800, 253_402_300_799
@@ -124,6 +124,8 @@ def _clean_text(message: Message) -> None:
         if is_local(message.user):
             message.user = ""
         cleaned = clean_message(text[:MAX_SENTENCE_CHARACTERS])
+    elif message.kind in MODERATION:
+        cleaned = clean_message(text[:MAX_SENTENCE_CHARACTERS])
     else:  # a name or a number
         cleaned = _as_name(text)
     if cleaned != text:
@@ -138,6 +140,8 @@ def _says_something(message: Message) -> bool:
         return bool(message.message or message.sealed)
     if message.kind == KIND_NOTICE:
         return bool(message.message) or message.user in REASONS
+    if message.kind in MODERATION:
+        return bool(message.to)
     if message.kind in PRESENCE:
         return bool(message.user) and (message.kind != KIND_RENAMED or bool(message.message))
     if message.kind in DOORS:

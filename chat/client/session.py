@@ -48,6 +48,7 @@ from chat_pb2 import (
     KIND_HISTORY,
     KIND_INVITED,
     KIND_KEY,
+    KIND_NOTICE,
     KIND_OPENED,
     KIND_RENAMED,
     KIND_ROOMS,
@@ -246,6 +247,25 @@ class Session:
         room = self._checked(room)
         wish = Message(kind=KIND_HISTORY, message=str(count), room=room, id=before, key=key)
         return self._put(wish)
+
+    def moderate(
+        self, kind: int, to: str, words: str = "", until: float | None = None, key: str = ""
+    ) -> str:
+        """Remove, ban or mute `to` (KIND_REMOVED, KIND_BANNED, KIND_MUTED), as an operator.
+
+        `words`: the reason, at most 256 characters. `until`: seconds since 1970; None: for good; 0:
+        end it. The fact, with the key that is returned, says that it is done.
+        """
+        wish = Message(to=to, message=words, key=key)
+        wish.kind = kind  # type: ignore[assignment]
+        if until is not None:
+            wish.sent_at.FromNanoseconds(int(until * 1e9))
+            wish.sent_at.SetInParent()
+        return self._put(wish)
+
+    def announce(self, text: str, key: str = "") -> str:
+        """Say something to everybody on the server, as an operator. Returns the key."""
+        return self._put(Message(kind=KIND_NOTICE, message=check_message(text), key=key))
 
     def _put(self, message: Message) -> str:
         with self._changed:

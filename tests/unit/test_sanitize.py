@@ -8,14 +8,17 @@ from chat.client.sanitize import MAX_SENTENCE_CHARACTERS, MAX_TEXT_CHARACTERS, u
 from chat.protocol.limits import MAX_KEY_CHARACTERS, MAX_RAW_NAME_CHARACTERS, MAX_SEALED_BYTES
 from chat_pb2 import (
     KIND_ACTION,
+    KIND_BANNED,
     KIND_CLOSED,
     KIND_HISTORY,
     KIND_INVITED,
     KIND_JOINED,
     KIND_KEY,
     KIND_LEFT,
+    KIND_MUTED,
     KIND_NOTICE,
     KIND_PRESENT,
+    KIND_REMOVED,
     KIND_RENAMED,
     KIND_ROOMS,
     KIND_UNSPECIFIED,
@@ -77,6 +80,9 @@ def test_unknown_kind_is_dropped(kind: int) -> None:
         Message(kind=KIND_PRESENT),
         Message(kind=KIND_RENAMED, user="bia"),
         Message(kind=KIND_NOTICE, user="WHATEVER"),
+        Message(kind=KIND_NOTICE, user="ANNOUNCEMENT", to="ana"),
+        Message(kind=KIND_REMOVED, user="ana", message="spam"),
+        Message(kind=KIND_MUTED, user="ana"),
     ],
     ids=repr,
 )
@@ -102,11 +108,12 @@ def test_texts_are_cut_and_cleaned() -> None:
         (KIND_UNSPECIFIED, MAX_TEXT_CHARACTERS),
         (KIND_ACTION, MAX_TEXT_CHARACTERS),
         (KIND_NOTICE, MAX_SENTENCE_CHARACTERS),
+        (KIND_BANNED, MAX_SENTENCE_CHARACTERS),
         (KIND_RENAMED, MAX_RAW_NAME_CHARACTERS),
         (KIND_ROOMS, MAX_RAW_NAME_CHARACTERS),
         (KIND_WHO, MAX_RAW_NAME_CHARACTERS),
     ):
-        said = one(Message(user="bia", message=text, kind=kind)).message
+        said = one(Message(user="bia", to="rui", message=text, kind=kind)).message
         assert said.startswith(CLEANED) and len(said) == limit
 
 

@@ -18,10 +18,13 @@ from chat.cli.display import clean as clean
 from chat.cli.display import isolated as isolated
 from chat.cli.display import one_line as one_line
 from chat.cli.display import shown_name as shown_name
+from chat.cli.facts import fact_text, is_fact
+from chat.cli.facts import name_sign as name_sign
 from chat.cli.i18n import N_, _
 from chat.cli.wrap import Fragment as Fragment
 from chat.cli.wrap import rows_of
 from chat.client import commands
+from chat.protocol.details import until_text
 from chat.protocol.errors import explain
 from chat.protocol.names import name_key
 
@@ -80,14 +83,6 @@ class RenderedMessage:
         return "".join(text for _style, text in [*self.lead, *self.body]).replace(
             "\n", LINE_FEED_SIGN
         )
-
-
-def name_sign(name: str) -> str:
-    """Return a name as it stands in a sentence: between brackets, so that its end is seen.
-
-    Without them `Bia left. Caio` would be two people. No name has brackets itself.
-    """
-    return f"[{isolated(shown_name(name))}]"
 
 
 def room_title(room: str) -> str:
@@ -162,6 +157,8 @@ def _event(message: chat_pb2.Message) -> str | None:
         return _("* {user} left").format(user=user)
     if message.kind == Kind.KIND_RENAMED:
         return _("* {user} is now {name}").format(user=user, name=name_sign(message.message))
+    if is_fact(message):
+        return fact_text(message)
     if message.kind == Kind.KIND_NOTICE:
         return _("* server: {reason}").format(reason=notice_reason(message))
     return None
@@ -193,6 +190,8 @@ def is_invitation_of(message: chat_pb2.Message, own_name: str) -> bool:
 def notice_reason(message: chat_pb2.Message) -> str:
     """Return why something is refused, or what is told, by a NOTICE; never empty."""
     reason = explain(message.user, one_line(message.message))
+    if message.user == "MUTED" and message.HasField("sent_at"):
+        reason += f" ({until_text(message.sent_at.ToNanoseconds() / 1e9)})"
     return reason if reason.strip() else _("the server refuses, and does not say why")
 
 
