@@ -309,7 +309,7 @@ class Actions:
             self._show_usage(command)
             return
         self._check_full_server()
-        with self._remembered(_typed(command, argument)) as key:
+        with self._remembered(as_typed(command, argument)) as key:
             wish(name, self._rooms.current, key)
 
     def _history(self, argument: str) -> None:

@@ -22,7 +22,7 @@ from chat.client.outbox import Requests
 from chat.client.preflight import IsCancelled
 from chat.client.trust import Trust
 from chat.client.unreachable import Unreachable, explain_unreachable
-from chat.protocol.details import Details, from_text
+from chat.protocol.details import LASTING, Details, from_text
 from chat.protocol.errors import REASONS, ConfigError, is_local
 from chat.protocol.limits import (
     KEEPALIVE_TIME_MS,
@@ -229,13 +229,13 @@ def details_of(error: Any) -> Details:
     """Return what a refusal says beside its reason, cleaned and bounded."""
     for info in _infos_of(error):
         said = dict(info.metadata)
-        until = said.get("until", "")[:MAX_TIME_CHARACTERS]
+        until = from_text(said.get("until", "")[:MAX_TIME_CHARACTERS])
         by, words = said.get("by", ""), said.get("words", "")
         return Details(
-            until=from_text(until),
+            until=until,
             by=isolated(shown_name(by)) if by else "",
             words=one_line(words[:MAX_WORDS_CHARACTERS]),
-            has_end=from_text(until) is not None,
+            has_end=until is not None or info.reason in LASTING,
         )
     return Details()
 

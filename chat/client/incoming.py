@@ -128,10 +128,17 @@ class Incoming:
             self._terminal.show_notice(sent_line(message))
         # It answers, and says nothing.
         is_hidden |= message.kind in SAID and not (message.message or message.sealed)
-        is_ignored = self._roster.is_ignored(message.user)
-        if not is_hidden and not is_ignored and not self._is_elsewhere(message):
+        if not is_hidden and not self._is_ignored(message) and not self._is_elsewhere(message):
             self._show(message)
             self._note_news(message)
+
+    def _is_ignored(self, message: Message) -> bool:
+        """Say whether the user does not want to hear who said it; never so of oneself.
+
+        Somebody who is ignored here may have been called as the user is now.
+        """
+        is_own = name_key(message.user) == name_key(self._session.name)
+        return not is_own and self._roster.is_ignored(message.user)
 
     def _is_elsewhere(self, message: Message) -> bool:
         """Say whether it tells a person who comes to a room, or goes, that is not looked at."""
@@ -381,7 +388,7 @@ class Incoming:
             return
         self._terminal.show_separator(_("earlier messages of {room}").format(room=title))
         for _id, message in sorted(page.messages.items()):
-            if not self._roster.is_ignored(message.user):
+            if not self._is_ignored(message):
                 self._show(message)
             self.pages.note_shown(message.room, message.id)
         self._terminal.show_separator(_("back to the present"))

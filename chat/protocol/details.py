@@ -12,6 +12,8 @@ from chat.cli.i18n import _
 
 # The last moment that is told as such: 9999, as in google.protobuf.Timestamp (timestamp.proto).
 MAX_SECONDS = 253_402_300_799
+# Reasons that hold for good, where they say nothing of an end.
+LASTING = ("BANNED", "MUTED")
 
 
 @dataclass(frozen=True)

@@ -43,6 +43,7 @@ def test_details_stand_in_the_error_info() -> None:
     error = FakeError(trailing=[rich("BANNED", said)])
     assert details_of(error) == Details(1_709_208_000, "ana", "spam", has_end=True)
     assert details_of(FakeError(trailing=[rich("REMOVED", {"by": "ana"})])) == Details(by="ana")
+    assert details_of(FakeError(trailing=[rich("BANNED")])) == Details(has_end=True)
     assert details_of(FakeError(trailing=[rich("SERVER_FULL")])) == Details()
     assert details_of(FakeError()) == Details()
 
@@ -50,7 +51,7 @@ def test_details_stand_in_the_error_info() -> None:
 def test_details_are_cleaned_and_bounded() -> None:
     """They come from a server."""
     said = {"until": "9" * 9999, "by": "a]\x1b[2J" * 999, "words": "x\n\x1b[2J" + "y" * 9999}
-    details = details_of(FakeError(trailing=[rich("BANNED", said)]))
+    details = details_of(FakeError(trailing=[rich("REMOVED", said)]))
     assert not details.has_end and len(details.by) <= 64 and len(details.words) <= 256
     assert details.words.startswith("x \ufffd[2Jy") and "]" not in details.by
 

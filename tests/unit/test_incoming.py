@@ -218,6 +218,13 @@ def test_what_is_said_elsewhere_has_its_room_before_it(room: Room) -> None:
     assert room.rooms.unread == [("", 1)]
 
 
+def test_own_words_are_never_hidden(room: Room) -> None:
+    """Somebody of that name was ignored once, on this computer."""
+    room.roster.toggle_ignored("ana")
+    room.incoming.take(Message(user="ana", message="oi", id=1, key="k"))
+    assert room.terminal.shown == ["[ana]: oi"]
+
+
 def test_ignored_one_is_not_counted(room: Room) -> None:
     """Nor are comings and goings."""
     room.roster.toggle_ignored("bia")

@@ -13,6 +13,8 @@ from chat.protocol.metadata import JoinRequest
 from chat.server.hub import Hub
 from chat.server.operators import Operators, read_operators
 from chat.server.reload import Reloader
+from chat.server.settings import read_flags
+from server import Server
 
 
 @pytest.fixture
@@ -60,7 +62,8 @@ def test_names_must_be_provable(file: Path) -> None:
     file.write_text("ana\n")
     with pytest.raises(UsageError, match="Add --tls"):
         Operators(str(file), can_prove=False, reloader=Reloader())
-    Operators(None, can_prove=False, reloader=Reloader())
+    with pytest.raises(UsageError, match="Add --tls"):
+        Server(read_flags(["--operators", str(file), "--db", ":memory:"]))
 
 
 async def test_file_is_read_again(file: Path, caplog: pytest.LogCaptureFixture) -> None:
