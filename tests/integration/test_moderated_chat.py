@@ -39,7 +39,7 @@ from test_peers import PEERS
 from test_security import Certificates, make_certificates
 
 import chat_pb2
-from chat.cli.credentials import fingerprints
+from chat.cli.certificate_files import read_pair
 from chat.protocol.proof import make_proof
 
 DENIED = grpc.StatusCode.PERMISSION_DENIED
@@ -195,7 +195,7 @@ class Moderated:
     def ana(self, server: RunningServer) -> Client:
         """Return the operator's client, who has proved that the name is her own."""
         session = secrets.token_hex(16)
-        (print_,) = fingerprints(self._certificates.cert)
+        print_ = read_pair(self._certificates.cert, self._certificates.key).fingerprint
         proof = make_proof(self._key, "ana", print_, session, time.time())
         metadata = [*full_metadata("ana", session=session), ("chat-proof", proof)]
         return Client(server.address, metadata, self.credentials, CHANNEL_OPTIONS, "ana")

@@ -15,6 +15,7 @@ def test_session_gets_what_the_flags_say() -> None:
         "history": 5,
         "token": "",
         "credentials": None,
+        "key": None,
     }
     assert session_options(read_flags(["--tls"], "a:1"))["credentials"] is not None
 
