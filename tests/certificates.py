@@ -31,6 +31,11 @@ class Pair:
         return self.certificate.public_bytes(PEM)
 
     @property
+    def der(self) -> bytes:
+        """The certificate, as it crosses the wire."""
+        return self.certificate.public_bytes(serialization.Encoding.DER)
+
+    @property
     def key_pem(self) -> bytes:
         """The key, in clear."""
         style, clear = serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
@@ -39,7 +44,7 @@ class Pair:
     @property
     def fingerprint(self) -> str:
         """The SHA-256 of the certificate, in hex digits."""
-        return hashlib.sha256(self.certificate.public_bytes(serialization.Encoding.DER)).hexdigest()
+        return hashlib.sha256(self.der).hexdigest()
 
     def write(self, folder: Path, name: str = "") -> tuple[str, str]:
         """Write both; return the paths of certificate and key."""
@@ -84,6 +89,11 @@ def make_pair(
     if names:
         builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
     return Pair(builder.sign(issuer.key if issuer else key, hashes.SHA256()), key)
+
+
+def make_chat_pair() -> Pair:
+    """Return a certificate for the name `chat`, as servers make it for themselves."""
+    return make_pair("chat", [x509.DNSName("chat")])
 
 
 def make_authority() -> Pair:

@@ -11,8 +11,7 @@ from pathlib import Path
 
 import grpc
 import pytest
-from certificates import Pair, make_pair
-from cryptography import x509
+from certificates import make_chat_pair
 from support import (
     CHANNEL_OPTIONS,
     Client,
@@ -28,11 +27,6 @@ from chat.server import reload
 
 CHAT = [*CHANNEL_OPTIONS, ("grpc.ssl_target_name_override", "chat")]
 FINGERPRINT = "Fingerprint of the certificate (SHA-256): "
-
-
-def make_chat_pair() -> Pair:
-    """Return a certificate for the name `chat`."""
-    return make_pair("chat", [x509.DNSName("chat")])
 
 
 def served(port: int) -> str:

@@ -1,29 +1,34 @@
-"""Trust on first use, from a pipe and as a library: what is trusted, remembered and refused."""
+"""Trust on first use, by programs and as a library: what is trusted, remembered and refused."""
 
 from __future__ import annotations
 
+import socket
 import stat
 import sys
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
+from concurrent import futures
 from pathlib import Path
 
+import grpc
 import pytest
-from certificates import Pair, make_authority, make_pair
+from certificates import Pair, make_authority, make_chat_pair, make_pair
 from cryptography import x509
-from support import RunningServer, eventually, running_client, running_server, server_here
+from support import (
+    RunningServer,
+    ServerHere,
+    eventually,
+    running_client,
+    running_server,
+    server_here,
+)
 
-from chat.client import ConfigError, Session, Trust
+from chat.cli import i18n as language
+from chat.client import ChatError, ConfigError, Session, Trust
 from chat.client.known_servers import KnownServers
-from chat.protocol.errors import UsageError
+from chat.client.trust import UnknownServer
 from chat.protocol.fingerprints import spelled
 from chat.server import reload
-
-COLONS = ":".join
-
-
-def make_chat_pair() -> Pair:
-    """Return a certificate as servers make it."""
-    return make_pair("chat", [x509.DNSName("chat")])
 
 
 @pytest.fixture(scope="module")
@@ -40,13 +45,29 @@ def server(pair: Pair, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run
         yield running
 
 
+@pytest.fixture(scope="module")
+def clear() -> Iterator[ServerHere]:
+    """A server without TLS."""
+    with server_here() as running:
+        yield running
+
+
+@pytest.fixture
+def known(tmp_path: Path) -> KnownServers:
+    """What a user remembers who has met no server yet."""
+    return KnownServers(tmp_path / "chat-grpc")
+
+
 @pytest.fixture
 def home(tmp_path: Path) -> dict[str, str]:
-    """The environment of a user who has met no server yet."""
+    """The environment of the user who remembers what is `known`."""
     return {"XDG_STATE_HOME": str(tmp_path), "LOCALAPPDATA": str(tmp_path)}
 
 
-def talks(server: RunningServer | str, *flags: str, env: dict[str, str]) -> None:
+# From a pipe.
+
+
+def talks(server: RunningServer, *flags: str, env: dict[str, str]) -> None:
     """Say a word from a pipe, hear it, and leave."""
     with running_client(server, "--name", "ana", *flags, env=env) as client:
         client.type("oi")
@@ -55,113 +76,172 @@ def talks(server: RunningServer | str, *flags: str, env: dict[str, str]) -> None
         assert any(line.endswith("[ana]: oi") for line in client.lines)
 
 
-def refusal(server: RunningServer | str, *flags: str, env: dict[str, str], code: int = 1) -> str:
+def refusal(server: RunningServer, *flags: str, env: dict[str, str]) -> str:
     """Return the one line by which a client in a pipe refuses to talk."""
     with running_client(server, "--name", "ana", *flags, env=env) as client:
         client.type("secret")
         client.end_input()
-        assert client.wait() == code, client.report()
+        assert client.wait() == 1, client.report()
         assert client.lines == [] and len(client.errors) == 1, client.report()
+        assert not any("secret" in line for line in server.lines)
         return client.stderr
 
 
-@pytest.mark.parametrize("flags", [(), ("--json",), ("--listen",)], ids=" ".join)
+@pytest.mark.parametrize("flag", ["--tls", "--json"])
 def test_program_is_not_asked(
-    server: RunningServer, pair: Pair, home: dict[str, str], flags: tuple[str, ...]
+    server: RunningServer, pair: Pair, home: dict[str, str], flag: str
 ) -> None:
     """It is refused, with the fingerprint and the flag that takes it."""
-    said = refusal(server, "--tls", *flags, env=home)
+    said = refusal(server, "--tls", flag, env=home)
     assert f"--fingerprint {spelled(pair.fingerprint)}" in said
-    assert not any("secret" in line for line in server.lines)
 
 
 def test_fingerprint_is_trusted_and_remembered(
     server: RunningServer, pair: Pair, home: dict[str, str], tmp_path: Path
 ) -> None:
-    """In any spelling; from then on --tls is enough, until it is forgotten."""
-    digits = pair.fingerprint
-    talks(server, "--fingerprint", digits.upper(), env=home)
+    """From then on --tls is enough, until it is forgotten."""
+    talks(server, "--fingerprint", pair.fingerprint.upper(), env=home)
     talks(server, "--tls", env=home)
     [file] = tmp_path.glob("*/server-*.pem")
     if sys.platform != "win32":
         assert stat.S_IMODE(file.stat().st_mode) == 0o600
-    for told in ("is forgotten", "No certificate of"):
-        with running_client(server, "--forget-certificate", env=home) as client:
-            assert client.wait() == 0 and told in client.stdout + client.stderr
-    assert "is not known here" in refusal(server, "--tls", env=home)
-    by_bytes = COLONS(digits[i : i + 2] for i in range(0, 64, 2))
-    talks(server, "--tls", "--fingerprint", by_bytes, env=home)
+    with running_client(server, "--forget-certificate", env=home) as client:
+        assert client.wait() == 0 and "is forgotten" in client.stdout + client.stderr
+    assert not file.exists()
 
 
-def test_other_fingerprint_is_refused(server: RunningServer, home: dict[str, str]) -> None:
-    """Whatever is remembered; and what is none is wrong usage."""
-    said = refusal(server, "--fingerprint", "ab" * 32, env=home)
-    assert "another fingerprint" in said
-    assert "64 hex digits" in refusal(server, "--fingerprint", "ab:cd", env=home, code=2)
-
-
-def test_changed_certificate_is_refused(home: dict[str, str], tmp_path: Path) -> None:
-    """With the new fingerprint, and what to type; then the new one can be trusted."""
-    old, new = make_chat_pair(), make_chat_pair()
-    cert, key = old.write(tmp_path / "server")
-    flags = ("--tls-cert", cert, "--tls-key", key)
-    with running_server(*flags) as server:
-        talks(server, "--fingerprint", old.fingerprint, env=home)
-        port = server.port
-        server.stop()
-    new.write(tmp_path / "server")
-    with running_server(*flags, port=port) as server:
-        said = refusal(server, "--tls", env=home)
-        assert spelled(new.fingerprint) in said and "listening in between" in said
-        command = f"python client.py {server.address} --forget-certificate"
-        assert command in said and not any("secret" in line for line in server.lines)
-        with running_client(server, "--forget-certificate", env=home) as client:
-            assert client.wait() == 0
-        assert "is not known here" in refusal(server, "--tls", env=home)
-        talks(server, "--fingerprint", new.fingerprint, env=home)
-
-
-def test_damaged_memory_is_no_first_use(
-    server: RunningServer, pair: Pair, home: dict[str, str], tmp_path: Path
+def test_changed_certificate_is_refused(
+    server: RunningServer, pair: Pair, home: dict[str, str], known: KnownServers
 ) -> None:
+    """With the new fingerprint, and what to type."""
+    assert known.remember(server.address, make_chat_pair().der)
+    said = refusal(server, "--tls", env=home)
+    assert spelled(pair.fingerprint) in said and "listening in between" in said
+    assert f"python client.py {server.address} --forget-certificate" in said
+
+
+# What is trusted.
+
+
+def sentence_from(address: str, trust: Trust | None) -> str:
+    """Return why a session has come to nothing."""
+    with pytest.raises(ConfigError) as error:
+        list(Session(address, "ana", credentials=trust))
+    return str(error.value)
+
+
+def test_forgotten_server_is_unknown_again(
+    server: RunningServer, pair: Pair, known: KnownServers
+) -> None:
+    """Forgetting it twice does no harm."""
+    Trust(fingerprint=pair.fingerprint, known=known).establish(server.address, None)
+    Trust(known=known).establish(server.address, None)
+    assert known.forget(server.address) and not known.forget(server.address)
+    with pytest.raises(UnknownServer):
+        Trust(known=known).establish(server.address, None)
+
+
+def test_other_fingerprint_is_refused(
+    server: RunningServer, pair: Pair, known: KnownServers
+) -> None:
+    """Whatever is remembered; the right one is taken in place of another that is remembered."""
+    known.remember(server.address, pair.der)
+    wrong = Trust(fingerprint="ab" * 32, known=known)
+    assert "another fingerprint" in sentence_from(server.address, wrong)
+    known.remember(server.address, make_chat_pair().der)
+    right = Trust(fingerprint=pair.fingerprint, known=known)
+    assert right.check(server.address).fingerprint == pair.fingerprint
+    assert known.find(server.address) == pair.der
+
+
+def test_person_is_asked_once(server: RunningServer, pair: Pair, known: KnownServers) -> None:
+    """Who says no is asked again the next time; who says yes is not."""
+    asked: list[str] = []
+
+    def answering(answer: bool) -> Callable[[str], bool]:
+        return lambda question: asked.append(question) or answer  # type: ignore[func-returns-value]
+
+    with pytest.raises(ConfigError, match="Nothing was sent"):
+        Trust(known=known).establish(server.address, answering(False))
+    for _time in range(2):
+        Trust(known=known).establish(server.address, answering(True))
+    assert len(asked) == 2 and all(spelled(pair.fingerprint) in text for text in asked)
+
+
+def test_damaged_memory_is_no_first_use(server: RunningServer, known: KnownServers) -> None:
     """It is told, with what to type."""
-    talks(server, "--fingerprint", pair.fingerprint, env=home)
-    [file] = tmp_path.glob("*/server-*.pem")
-    file.write_text("not a certificate")
-    assert "--forget-certificate" in refusal(server, "--tls", env=home)
+    known.remember(server.address, b"not a certificate")
+    assert "--forget-certificate" in sentence_from(server.address, Trust(known=known))
 
 
-def test_authorities_of_the_machine_are_trusted(home: dict[str, str], tmp_path: Path) -> None:
+def test_nowhere_to_remember_is_asked_each_time(
+    server: RunningServer, pair: Pair, tmp_path: Path
+) -> None:
+    """It is trusted for this run."""
+    (tmp_path / "file").touch()
+    nowhere = KnownServers(tmp_path / "file" / "folder")
+    trust = Trust(known=nowhere)
+    trust.establish(server.address, lambda question: True)
+    assert trust.check(server.address).fingerprint == pair.fingerprint
+    assert nowhere.find(server.address) is None and not nowhere.forget(server.address)
+
+
+def test_authorities_of_the_machine_are_trusted(
+    known: KnownServers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Where they vouch for certificate and name, nobody is asked, and nothing remembered."""
     authority = make_authority()
-    cert, key = make_pair("localhost", issuer=authority).write(tmp_path / "server")
-    other = make_pair("other.example", [x509.DNSName("other.example")], issuer=authority)
+    here = make_pair("localhost", issuer=authority)
+    cert, key = here.write(tmp_path / "server")
     (tmp_path / "ca.pem").write_bytes(authority.pem)
-    env = {**home, "SSL_CERT_FILE": str(tmp_path / "ca.pem")}
-    with running_server("--tls-cert", cert, "--tls-key", key) as server:
-        talks(server, "--tls", env=env)
-        assert "is not known here" in refusal(server, "--tls", env=home)
-    assert not list(tmp_path.glob("*/server-*.pem"))
-    cert, key = other.write(tmp_path / "other")
-    with running_server("--tls-cert", cert, "--tls-key", key) as server:
-        assert "is not known here" in refusal(server, "--tls", env=env)
+    with server_here("--tls-cert", cert, "--tls-key", key) as running:
+        assert "is not known here" in sentence_from(running.address, Trust(known=known))
+        monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
+        trust = Trust(known=known)
+        assert trust.check(running.address).fingerprint == here.fingerprint
+        with Session(running.address, "ana", credentials=trust) as session:
+            session.send("oi")
+            hears(session, "oi")
+        assert known.find(running.address) is None
+    other = make_pair("other.example", [x509.DNSName("other.example")], issuer=authority)
+    cert, key = other.write(tmp_path / "server")
+    with server_here("--tls-cert", cert, "--tls-key", key) as running:
+        assert "is not known here" in sentence_from(running.address, Trust(known=known))
 
 
-def test_authority_and_fingerprint_exclude_each_other() -> None:
-    """One of them decides."""
-    with pytest.raises(UsageError, match="exclude each other"):
-        Trust(authorities=b"", fingerprint="ab" * 32)
+@pytest.mark.parametrize(
+    "names",
+    [[x509.DNSName("*.example")], [x509.DNSName("a"), x509.DNSName("localhost")], []],
+    ids=["wildcard", "several", "none but the common one"],
+)
+def test_any_name_will_do_once_it_is_trusted(
+    known: KnownServers, tmp_path: Path, names: list[x509.GeneralName]
+) -> None:
+    """The certificate itself is known, whatever it was made for."""
+    pair = make_pair("whoever", names)
+    cert, key = pair.write(tmp_path / "server")
+    with server_here("--tls-cert", cert, "--tls-key", key) as running:
+        trust = Trust(fingerprint=pair.fingerprint, known=known)
+        with Session(running.address, "ana", credentials=trust) as session:
+            session.send("oi")
+            hears(session, "oi")
 
 
-def test_tls_and_clear_text_are_told_apart(server: RunningServer, home: dict[str, str]) -> None:
-    """Each in a sentence with the flag; the server logs nothing of it."""
-    assert "speaks TLS only. Add --tls." in refusal(server, env=home)
-    assert "fala TLS. Acrescente --tls." in refusal(server, "--lang", "pt_BR", env=home)
+@pytest.mark.parametrize("lang", ["en", "pt_BR"])
+def test_tls_and_clear_text_are_told_apart(
+    server: RunningServer, clear: ServerHere, pair: Pair, known: KnownServers, lang: str
+) -> None:
+    """In both directions and languages, with the flag; the server logs nothing of it."""
+    language.use(lang)
+    adding, leaving = {
+        "en": ("speaks TLS only. Add --tls.", "does not speak TLS. Leave out --tls"),
+        "pt_BR": ("só fala TLS. Acrescente --tls.", "não fala TLS. Não use --tls"),
+    }[lang]
+    assert adding in sentence_from(server.address, None)
     assert server.errors == []
-    with running_server() as clear:
-        assert "does not speak TLS. Leave out --tls" in refusal(clear, "--tls", env=home)
-        assert "não fala TLS" in refusal(clear, "--tls", "--lang", "pt_BR", env=home)
-        assert clear.errors == []
+    assert leaving in sentence_from(clear.address, Trust(known=known))
+    known.remember(clear.address, pair.der)
+    assert leaving in sentence_from(clear.address, Trust(known=known))
 
 
 # As a library.
@@ -173,13 +253,12 @@ def hears(session: Session, text: str) -> None:
 
 
 def test_session_reconnects_to_the_same_certificate_only(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, known: KnownServers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Without asking; another certificate ends it with the sentence."""
     monkeypatch.setattr(reload, "CHECK_SECONDS", 0.05)
     old, new = make_chat_pair(), make_chat_pair()
     cert, key = old.write(tmp_path / "server")
-    known = KnownServers(tmp_path / "known")
     flags = ("--tls-cert", cert, "--tls-key", key)
     with server_here(*flags) as here:
         trust = Trust(fingerprint=old.fingerprint, known=known)
@@ -198,25 +277,21 @@ def test_session_reconnects_to_the_same_certificate_only(
 
 @pytest.mark.parametrize("by", ["fingerprint", "authority"])
 def test_stream_knows_the_fingerprint_of_its_server(
-    server: RunningServer, pair: Pair, tmp_path: Path, by: str
+    server: RunningServer, pair: Pair, known: KnownServers, by: str
 ) -> None:
     """Which proofs are bound to."""
-    known = KnownServers(tmp_path)
     trust = Trust(fingerprint=pair.fingerprint, known=known)
     if by == "authority":
         trust = Trust(authorities=pair.pem)
     assert trust.check(server.address).fingerprint == pair.fingerprint
 
 
-def test_called_off_look_ends_soon(pair: Pair, tmp_path: Path) -> None:
+def test_look_that_is_called_off_ends(pair: Pair, known: KnownServers) -> None:
     """A session that is to end does not wait for a server that says nothing."""
-    import socket
-    import threading
-
     with socket.create_server(("127.0.0.1", 0)) as silent:
         address = f"127.0.0.1:{silent.getsockname()[1]}"
-        trust = Trust(fingerprint=pair.fingerprint, known=KnownServers(tmp_path))
-        session = Session(address, "ana", credentials=trust, retry_first_connect=True)
+        trust = Trust(fingerprint=pair.fingerprint, known=known)
+        session = Session(address, "ana", credentials=trust)
         thread = threading.Thread(target=lambda: list(session))
         thread.start()
         accepted, _peer = silent.accept()
@@ -229,12 +304,8 @@ def test_called_off_look_ends_soon(pair: Pair, tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def mutual(tmp_path: Path, pair: Pair) -> Iterator[tuple[str, Pair]]:
+def mutual(pair: Pair) -> Iterator[tuple[str, Pair]]:
     """The address of a server that asks for certificates, and the authority that signs them."""
-    from concurrent import futures
-
-    import grpc
-
     authority = make_authority()
     server = grpc.server(futures.ThreadPoolExecutor(2))
     pairs = [(pair.key_pem, pair.pem)]
@@ -246,69 +317,44 @@ def mutual(tmp_path: Path, pair: Pair) -> Iterator[tuple[str, Pair]]:
 
 
 def test_certificate_of_ones_own_is_shown(
-    mutual: tuple[str, Pair], pair: Pair, home: dict[str, str], tmp_path: Path
+    mutual: tuple[str, Pair], pair: Pair, known: KnownServers, tmp_path: Path
 ) -> None:
     """The server takes it, and answers; without it, or with a foreign one, there is a sentence."""
     address, authority = mutual
     own = make_pair("ana", [], issuer=authority).write(tmp_path / "own")
     foreign = make_pair("ana", [], issuer=make_authority()).write(tmp_path / "foreign")
-    trusting = ("--fingerprint", pair.fingerprint)
 
-    def with_own(paths: tuple[str, str]) -> str:
-        return refusal(address, *trusting, "--tls-cert", paths[0], "--tls-key", paths[1], env=home)
+    def with_own(paths: tuple[str, str] | None) -> Trust:
+        return Trust(fingerprint=pair.fingerprint, own=paths, known=known)
 
-    assert "asks for a certificate of your own" in refusal(address, *trusting, env=home)
-    assert "does not accept your certificate" in with_own(foreign)
-    assert "Something other than a chat server" in with_own(own)  # it has let us in
-
-
-def test_half_of_a_pair_is_wrong_usage(home: dict[str, str], pair: Pair, tmp_path: Path) -> None:
-    """They belong together; and must fit."""
-    cert, key = pair.write(tmp_path)
-    other = make_chat_pair().write(tmp_path, "other")
-    for flags, words in (
-        (("--tls-cert", cert), "belong together"),
-        (("--tls-key", key), "belong together"),
-        (("--tls-cert", cert, "--tls-key", other[1]), "does not fit"),
-    ):
-        assert words in refusal("localhost:1", *flags, env=home, code=2)
+    assert "asks for a certificate of your own" in sentence_from(address, with_own(None))
+    assert "does not accept your certificate" in sentence_from(address, with_own(foreign))
+    with pytest.raises(ChatError) as refused:  # it has let us in, and knows no chat
+        list(Session(address, "ana", credentials=with_own(own)))
+    assert refused.value.reason == "NOT_A_CHAT"
 
 
-def test_name_is_that_of_the_certificate(
-    server: RunningServer, pair: Pair, home: dict[str, str], tmp_path: Path
-) -> None:
-    """Where none is given."""
-    cert, key = make_pair("", [x509.RFC822Name("ana@example.org")]).write(tmp_path / "own")
-    flags = ("--fingerprint", pair.fingerprint, "--tls-cert", cert, "--tls-key", key)
-    with running_client(server, *flags, env=home) as client:
-        client.type("oi")
-        client.wait_for_line("[ana@example.org]: oi")
-        client.end_input()
-        assert client.wait() == 0
+# What is remembered.
 
 
-def test_known_servers_in_many_threads(tmp_path: Path, pair: Pair) -> None:
-    """Whoever reads meanwhile finds a whole certificate, or none."""
-    import threading
-
-    other = make_chat_pair()
-    contents = [x509.load_pem_x509_certificate(one.pem) for one in (pair, other)]
-    from cryptography.hazmat.primitives.serialization import Encoding
-
-    ders = [certificate.public_bytes(Encoding.DER) for certificate in contents]
-    known = KnownServers(tmp_path)
+def test_known_servers_in_many_threads(known: KnownServers, pair: Pair) -> None:
+    """Whoever reads meanwhile finds a whole certificate."""
+    certificates = {pair.der, make_chat_pair().der}
     is_over = threading.Event()
 
-    def write(der: bytes) -> None:
+    def write(certificate: bytes) -> None:
         while not is_over.is_set():
-            known.remember("a:1", der)
+            known.remember("a:1", certificate)
 
-    threads = [threading.Thread(target=write, args=(der,)) for der in ders]
+    threads = [threading.Thread(target=write, args=(one,)) for one in certificates]
     for thread in threads:
         thread.start()
-    eventually(lambda: known.find("a:1"))
-    found = {known.find("a:1") for _ in range(300)}
-    is_over.set()
-    for thread in threads:
-        thread.join()
-    assert found <= set(ders) and found
+    try:
+        eventually(lambda: known.find("a:1"))
+        assert {known.find("a:1") for _look in range(300)} <= certificates
+    finally:
+        is_over.set()
+        for thread in threads:
+            thread.join()
+    assert known.find("A:1") is not None  # names of machines have no case
+    assert known.find("a:2") is None
