@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 
@@ -43,12 +43,14 @@ class Progress:
 
 
 @contextmanager
-def our_server(log: str, environment: dict[str, str] | None = None) -> Iterator[Plan]:
+def our_server(
+    log: str, environment: dict[str, str] | None = None, flags: Sequence[str] = ()
+) -> Iterator[Plan]:
     """Run our server on a new log, on disk or in memory; with an environment: a changed one."""
     with tempfile.TemporaryDirectory(prefix="chat-bench-", dir=DISK) as directory:
         db = f"{directory}/chat.db" if log == "disk" else ":memory:"
         script = "bench/launch.py" if environment else "server.py"
-        with process.running(process.chat(db, script), environment) as plan:
+        with process.running([*process.chat(db, script), *flags], environment) as plan:
             yield plan
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import socket
+import ssl
 import struct
 from collections import deque
 from collections.abc import Mapping
@@ -53,9 +54,9 @@ def _string(text: bytes) -> bytes:
     return bytes([*head, rest]) + text
 
 
-def _opening(path: str, metadata: Mapping[str, bytes]) -> bytes:
+def _opening(path: str, metadata: Mapping[str, bytes], scheme: bytes) -> bytes:
     """Return what a client says first: preface, settings, a wider window, the request."""
-    headers = {":method": b"POST", ":scheme": b"http", ":path": path.encode()}
+    headers = {":method": b"POST", ":scheme": scheme, ":path": path.encode()}
     headers |= {":authority": b"localhost", "te": b"trailers"}
     headers |= {"content-type": b"application/grpc"}
     for name, value in metadata.items():
@@ -72,15 +73,32 @@ def _opening(path: str, metadata: Mapping[str, bytes]) -> bytes:
     )
 
 
+def tls_context() -> ssl.SSLContext:
+    """Return what a client that trusts everybody speaks TLS by, as gRPC does."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    context.set_alpn_protocols(["h2"])
+    return context
+
+
 class Wire:
     """A connection with one open stream; the socket does not block.
 
     `is_open`: the server has answered with its headers. `is_over`: the server ended the stream.
     """
 
-    def __init__(self, port: int, path: str, metadata: Mapping[str, bytes]) -> None:
+    def __init__(
+        self,
+        port: int,
+        path: str,
+        metadata: Mapping[str, bytes],
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
         self.socket = socket.create_connection(("127.0.0.1", port))
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if tls is not None:
+            self.socket = tls.wrap_socket(self.socket)  # waits for the handshake
         self.socket.setblocking(False)
         self.is_open = False
         self.is_over = False
@@ -91,13 +109,13 @@ class Wire:
         self._peer_window = DEFAULT_WINDOW_BYTES
         self._held: deque[bytes] = deque()  # bodies that no window has room for yet
         self._unsent = b""
-        self._put(_opening(path, metadata))
+        self._put(_opening(path, metadata, b"https" if tls else b"http"))
 
     def receive(self) -> bytes:
         """Return what the stream's body brought, without frames; empty: nothing, or the end."""
         try:
-            data = self.socket.recv(262_144)
-        except BlockingIOError:
+            data = self.socket.recv(262_144)  # of TLS one record: nothing of it is left behind
+        except (BlockingIOError, ssl.SSLWantReadError):
             return b""
         if not data:
             self.is_over = True
@@ -179,7 +197,7 @@ class Wire:
         if self._unsent:
             try:
                 self._unsent = self._unsent[self.socket.send(self._unsent) :]
-            except BlockingIOError:
+            except (BlockingIOError, ssl.SSLWantWriteError):
                 return False
         return not self._unsent
 

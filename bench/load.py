@@ -13,12 +13,13 @@ import json
 import os
 import re
 import select
+import ssl
 import sys
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field
 
-from http2 import Wire, grpc_message
+from http2 import Wire, grpc_message, tls_context
 
 MARK, END, ROLL = b"~~", b"~.", b"~r"
 TEXT_BYTES = 64
@@ -45,6 +46,7 @@ class Plan:
     clients: int
     in_flight: int = 1
     is_batch: bool = False
+    is_tls: bool = False
     path: str = SEED_PATH
     warm_seconds: float = 1.0
     seconds: float = 2.0
@@ -107,12 +109,12 @@ def _field(number: int, value: bytes) -> bytes:
 class Client:
     """One chat client. Counts what it hears; as a sender it answers each own echo with a message"""
 
-    def __init__(self, number: int, plan: Plan) -> None:
+    def __init__(self, number: int, plan: Plan, tls: ssl.SSLContext | None = None) -> None:
         name = f"c{number:06x}".encode()
         metadata: dict[str, bytes] = {}
         if plan.is_batch:
             metadata = {"chat-user-bin": name, "chat-batch": b"1", "chat-history": b"0"}
-        self.wire = Wire(plan.port, plan.path, metadata)
+        self.wire = Wire(plan.port, plan.path, metadata, tls)
         self.heard = 0
         self.sent = 0
         self.outstanding = 0
@@ -211,9 +213,9 @@ class Crowd:
 
     def join(self) -> None:
         """Bring in everybody, at the plan's rate, and wait until each is known to be in."""
-        started = time.monotonic()
+        started, tls = time.monotonic(), tls_context() if self.plan.is_tls else None
         for number in range(self.plan.clients):
-            client = Client(number, self.plan)
+            client = Client(number, self.plan, tls)
             self.clients.append(client)
             self._by_file[client.wire.socket.fileno()] = client
             self._poll.register(client.wire.socket.fileno(), select.EPOLLIN)

@@ -5,6 +5,7 @@ python bench/run.py --quick      the cells that the targets are about, a minute
 python bench/run.py --compare    hold the run against the committed one; exit code 1: worse
 python bench/run.py --scale      10,000 clients
 python bench/run.py --variants   what uvloop, the scheduling class and the delays bring
+python bench/run.py --tls        what TLS costs the server
 python bench/run.py --ages       how long what is said waits until it is read
 python bench/run.py --check      the load generator, held against real gRPC clients
 """
@@ -41,7 +42,7 @@ from report import (
     table,
     targets_table,
 )
-from studies import ages, check, variants
+from studies import ages, check, tls, variants
 
 HERE = Path(__file__).resolve().parent
 BASELINE = HERE / "baseline.json"
@@ -255,11 +256,12 @@ def main() -> int:
     parser.add_argument("--compare", action="store_true", help=f"against {BASELINE.name}")
     parser.add_argument("--scale", action="store_true", help="10,000 clients")
     parser.add_argument("--variants", action="store_true", help="what each setting brings")
+    parser.add_argument("--tls", action="store_true", help="what TLS costs")
     parser.add_argument("--ages", action="store_true", help="how long reading waits")
     parser.add_argument("--check", action="store_true", help="the generator, by gRPC clients")
     parser.add_argument("--seconds", type=float, default=2.0, help="measured for each cell")
     parser.add_argument(
-        "--rounds", type=int, default=PAIR_ROUNDS, help="of --variants, --ages and --check"
+        "--rounds", type=int, default=PAIR_ROUNDS, help="of --variants, --tls, --ages and --check"
     )
     parser.add_argument("--write", action="store_true", help=f"write {BASELINE.name} and the plots")
     flags = parser.parse_args()
@@ -269,6 +271,9 @@ def main() -> int:
         print("the machine is busy: expect noise, and measure again later", file=sys.stderr)
     if flags.scale:
         print("\n" + targets_table(scale()))
+        return 0
+    if flags.tls:
+        tls(flags.rounds)
         return 0
     if flags.ages:
         ages(flags.rounds)

@@ -1,4 +1,4 @@
-"""What is looked at now and then: variants of our server, how old what it reads is, the generator.
+"""What is looked at now and then: variants of our server, what TLS costs, ages, the generator.
 
 `run.py` calls each with the number of rounds, in which everything is measured in turns.
 """
@@ -32,6 +32,13 @@ LOADS = (
 )
 # As many deliveries as real clients can take with one core: 20 clients, 100 messages a second.
 CHECK = Plan(0, 0, clients=20, in_flight=0, paced=1, pace_seconds=0.01, seconds=5.0)
+# What TLS costs: for each delivery, and for each of many who join (and hear one message).
+TLS_LOADS = (
+    ("plain 100/20, µs a delivery", Plan(0, 0, clients=100, in_flight=20)),
+    ("batch 100/20, µs a delivery", Plan(0, 0, clients=100, in_flight=20, is_batch=True)),
+    ("join of 1,000 plain clients, ms each", Plan(0, 0, clients=1000, rounds=1)),
+    ("join of 1,000 full clients, ms each", Plan(0, 0, clients=1000, rounds=1, is_batch=True)),
+)
 AGE_SECONDS = 4.0
 AGE_CELLS = tuple(
     Cell(design, clients, in_flight)
@@ -94,6 +101,29 @@ def ages(rounds: int) -> None:
             f" {some[len(some) * 99 // 100]:.1f} | {middle(r.p50_ms for r in runs):.1f} |"
             f" {middle(r.p99_ms for r in runs):.1f} | {len(some):,} |"
         )
+
+
+def tls(rounds: int) -> None:
+    """Measure what TLS costs the server: a delivery and a join, with it and without, in turns."""
+    progress = Progress(len(TLS_LOADS) * 2 * rounds)
+    figures: dict[tuple[str, bool], list[float]] = defaultdict(list)
+    for _round in range(rounds):
+        for name, load in TLS_LOADS:
+            for is_tls in (False, True):
+                progress.next(f"{name}, {'TLS' if is_tls else 'in clear'}")
+                with our_server("disk", flags=("--tls",) if is_tls else ()) as plan:
+                    load = replace(load, port=plan.port, pid=plan.pid, is_tls=is_tls)
+                    report = process.generate(load)
+                figure = (
+                    report.join_cpu_seconds * 1e3 / load.clients if load.rounds else cost(report)
+                )
+                progress.result(report.error or f"{figure:.2f}")
+                figures[name, is_tls] += [] if report.error else [figure]
+    print("\n| server CPU | in clear | with TLS | more | times |\n" + "| --- " * 5 + "|")
+    for name, _load in TLS_LOADS:
+        clear, secure = middle(figures[name, False]), middle(figures[name, True])
+        times = f"{secure - clear:.2f} | {secure / clear:.2f}"
+        print(f"| {name} | {clear:.2f} | {secure:.2f} | {times} |")
 
 
 def check(rounds: int) -> None:
