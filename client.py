@@ -113,6 +113,7 @@ def talk(arguments: Sequence[str]) -> int:
         address = parse_address(settings.address)
         if settings.forget_certificate:
             terminal.show_notice(forget(address))
+            terminal.finish()
             return EXIT_OK
         options = session_options(settings)
     except (ChatError, ConfigError) as error:

@@ -48,6 +48,9 @@ def test_first_use_asks_then_never_again_until_the_certificate_changes(tmp_path:
             ana.wait_for("is not the one that was trusted before")
             assert printed in ana.screen and "--forget-certificate" in ana.screen
             assert ASKED not in ana.screen
+        with person(address, "ana", "--forget-certificate", env=env) as ana:
+            ana.wait_for(f"The certificate of {address} is forgotten.")
+            assert ana.wait() == 0
 
 
 @pytest.mark.parametrize("answer", ["no\r", CTRL_D], ids=["no", "end"])
