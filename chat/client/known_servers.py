@@ -18,6 +18,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from chat.client.identity import state_folder
+from chat.protocol.certified import UNREADABLE
 
 PREFIX, SUFFIX = "server-", ".pem"
 
@@ -41,7 +42,7 @@ class KnownServers:
             found = x509.load_pem_x509_certificate(path.read_bytes())
         except (FileNotFoundError, NotADirectoryError):
             return None
-        except (OSError, ValueError) as error:
+        except (OSError, *UNREADABLE) as error:
             raise Damaged from error
         return found.public_bytes(Encoding.DER)
 

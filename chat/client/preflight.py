@@ -1,7 +1,8 @@
 """A first look at a server over TLS: which certificate it shows, before anything is said to it.
 
 Goes by Python's own `ssl`, since gRPC tells nobody which certificate it has seen. Blocks the thread
-that calls, a few seconds at most, and can be called off at any time. Knows no gRPC.
+that calls, a few seconds at most (and as long as the system looks for a name), and can be called
+off at any time. Knows no gRPC.
 """
 
 from __future__ import annotations
@@ -53,7 +54,7 @@ def look(
     """Connect to `HOST:PORT`, take the handshake, and hang up. Blocks.
 
     Raises `ssl.SSLError` where the handshake fails, with what `context` does not trust; `OSError`
-    where there is nobody to talk to; `UnicodeError` for what can be no name of a machine.
+    where there is nobody to talk to; `ValueError` for what can be no name of a machine.
     """
     host, _colon, port = address.rpartition(":")
     host = host.strip("[]")

@@ -170,9 +170,11 @@ class Receiver:
                 return None
             return self._judge(error)
         except Unreachable:
-            if self._is_first_attempt and not self._outbox.is_aborted:
+            if self._outbox.is_aborted:
+                return None
+            if self._is_first_attempt:
                 raise
-            return None if self._outbox.is_aborted else State(Change.LOST, cause=_cause(""))
+            return State(Change.LOST, cause=_cause(""))
 
     @contextmanager
     def _stream(self) -> Iterator[Stream]:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import ssl
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from chat.cli.i18n import _
 from chat.client.known_servers import Damaged, KnownServers
 from chat.client.preflight import IsCancelled, Look, anybody, look
 from chat.client.unreachable import Unreachable, explain_failed_look
+from chat.protocol.certified import UNREADABLE
 from chat.protocol.errors import ConfigError, UsageError
 from chat.protocol.fingerprints import fingerprint, parsed, spelled
 
@@ -198,7 +200,8 @@ class Trust:
         self, address: str, context: ssl.SSLContext, is_cancelled: IsCancelled, **options: Any
     ) -> Look:
         if self._own_files is not None:
-            context.load_cert_chain(*self._own_files)
+            with suppress(OSError):  # they were readable, and hold what gRPC has got by now
+                context.load_cert_chain(*self._own_files, password="")
         return see(address, context, is_cancelled, **options)
 
     def _trusted(self, roots: bytes, name: str, certificate: bytes) -> Trusted:
@@ -214,7 +217,7 @@ def see(address: str, context: ssl.SSLContext, is_cancelled: IsCancelled, **opti
         return look(address, context, is_cancelled, **options)
     except ssl.SSLCertVerificationError:
         raise
-    except (OSError, UnicodeError) as error:
+    except (OSError, ValueError) as error:
         raise explain_failed_look(address, error) from error
 
 
@@ -271,7 +274,7 @@ def _name_in(certificate: bytes, address: str) -> str:
         found = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     except x509.ExtensionNotFound:
         return _common_name(leaf)
-    except ValueError:
+    except UNREADABLE:
         return ""
     host = address.rpartition(":")[0].strip("[]").lower()
     names = [name.replace("*", "any", 1) for name in found.get_values_for_type(x509.DNSName)]

@@ -107,8 +107,8 @@ def _words_for(error: Exception) -> str:
     if isinstance(error, socket.gaierror):
         has_no_answer = error.errno == socket.EAI_AGAIN
         return "could not contact dns" if has_no_answer else "dns"
-    if isinstance(error, UnicodeError):
-        return "dns"
+    if isinstance(error, ValueError) and not isinstance(error, OSError):
+        return "dns"  # no machine can have such a name
     if isinstance(error, ssl.SSLEOFError):
         return ""  # it hung up
     if isinstance(error, ssl.SSLError):

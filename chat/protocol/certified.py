@@ -12,6 +12,8 @@ from cryptography import x509
 from cryptography.x509 import UnsupportedGeneralNameType as UnsupportedName
 from cryptography.x509.oid import NameOID
 
+# What `x509` raises for certificates that are damaged, or odder than it takes.
+UNREADABLE = (ValueError, x509.DuplicateExtension, x509.InvalidVersion, UnsupportedName)
 PEM_MARK = b"-----BEGIN CERTIFICATE-----"
 UTF8_STRING = 0x0C  # its tag in DER (X.690, 8.23)
 # Longer ones have their length in more than one byte, and no name is as long.
@@ -30,7 +32,7 @@ def name_in(certificate: bytes) -> str:
         else:
             found = x509.load_der_x509_certificate(certificate)
         return _alternative_name(found) or _common_name(found)
-    except (ValueError, x509.DuplicateExtension, x509.InvalidVersion, UnsupportedName):
+    except UNREADABLE:
         return ""
 
 

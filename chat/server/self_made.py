@@ -105,7 +105,7 @@ def _new_certificate(key_path: Path) -> bytes:
 
 def _publish(path: Path, content: bytes) -> None:
     """Let a file of mode 0600 appear with its whole content, unless there is one by now."""
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    descriptor, temporary = tempfile.mkstemp(".pem", f".{path.stem}-", path.parent)
     try:
         with os.fdopen(descriptor, "wb") as file:
             file.write(content)

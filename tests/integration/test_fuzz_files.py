@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import ssl
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -32,6 +33,7 @@ from chat.cli import credentials
 from chat.client.address import parse_address
 from chat.client.cursor import Place
 from chat.client.identity import Identity
+from chat.client.known_servers import Damaged, KnownServers
 from chat.client.settings import read_flags as read_client_flags
 from chat.client.settings import session_options
 from chat.protocol.errors import ChatError, ConfigError
@@ -42,13 +44,27 @@ from chat.server.tokens import read_tokens
 Code = grpc.StatusCode
 
 SERVER_FLAGS = ["--host", "--port", "--db", "--retain", "--max-clients", "--rate", "--quiet"]
-SERVER_FLAGS += ["--tls-cert", "--tls-key", "--token-file", "--lang", "--help", "--version", "--"]
+SERVER_FLAGS += [
+    "--tls",
+    "--tls-cert",
+    "--tls-key",
+    "--token-file",
+    "--lang",
+    "--help",
+    "--version",
+    "--",
+]
 CLIENT_FLAGS = ["--name", "--room", "--history", "--bell", "--json", "--listen", "--tls", "--lang"]
+CLIENT_FLAGS += ["--fingerprint", "--tls-cert", "--tls-key", "--forget-certificate"]
 CLIENT_FLAGS += ["--tls-ca", "--token-file", "localhost:1", "[::1]:1", "--help", "--version", "--"]
 SESSION = "a" * 32
 PEM = b"-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"
 NUMBERS = itertools.count()
 IDENTITY = b'{"session": "%s", "inbox": 5, "epoch": "e", "generation": "g"}' % SESSION.encode()
+
+
+def _as_pem(der: bytes) -> bytes:
+    return ssl.DER_cert_to_PEM_cert(der).encode()
 
 
 @cases(50)
@@ -100,6 +116,18 @@ def test_any_identity_file(tmp_path: Path, content: bytes) -> None:
         found.save(found.place or Place())
     finally:
         found.close()
+
+
+@cases(30)
+@given(content=st.binary(max_size=300) | st.binary(max_size=90).map(_as_pem))
+def test_any_known_server_file(tmp_path: Path, content: bytes) -> None:
+    """It holds a certificate, or is told to be damaged: never taken for a server not met yet."""
+    known = KnownServers(tmp_path)
+    assert known.remember("localhost:1", b"")
+    (path,) = tmp_path.iterdir()
+    path.write_bytes(content)
+    with pytest.raises(Damaged):
+        known.find("localhost:1")
 
 
 @pytest.fixture(scope="module")

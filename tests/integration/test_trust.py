@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import socket
 import stat
 import sys
@@ -211,14 +212,19 @@ def test_authorities_of_the_machine_are_trusted(
 
 @pytest.mark.parametrize(
     "names",
-    [[x509.DNSName("*.example")], [x509.DNSName("a"), x509.DNSName("localhost")], []],
-    ids=["wildcard", "several", "none but the common one"],
+    [
+        [x509.DNSName("*.example")],
+        [x509.DNSName("a"), x509.DNSName("localhost")],
+        [x509.IPAddress(ipaddress.ip_address("2001:db8::7"))],
+        [],
+    ],
+    ids=["wildcard", "several", "address", "none but the common one"],
 )
 def test_any_name_will_do_once_it_is_trusted(
     known: KnownServers, tmp_path: Path, names: list[x509.GeneralName]
 ) -> None:
     """The certificate itself is known, whatever it was made for."""
-    pair = make_pair("whoever", names)
+    pair = make_pair("Servidor do João", names)
     cert, key = pair.write(tmp_path / "server")
     with server_here("--tls-cert", cert, "--tls-key", key) as running:
         trust = Trust(fingerprint=pair.fingerprint, known=known)
