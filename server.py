@@ -149,7 +149,8 @@ class ChatService(chat_pb2_grpc.ChatServiceServicer):
         client = await self._admit(context, address)
         is_lost = True
         try:
-            await context.send_initial_metadata(self._hub.greeting(client).to_metadata())
+            greeting = self._hub.greeting(client).to_metadata()
+            await status.finish(context.send_initial_metadata(greeting))
             receiving = asyncio.create_task(self._receive_messages(client, context))
             sending = asyncio.create_task(self._send_messages(client, context))
             await self._until_all_is_sent(client, receiving, sending)

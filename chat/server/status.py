@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -75,6 +75,20 @@ async def bounded_abort(
         pass
     except (grpc.aio.BaseError, asyncio.CancelledError) as end:
         _forget_frames_of(end)
+        raise
+
+
+async def finish(operation: Awaitable[None]) -> None:
+    """Do one of gRPC's operations to its end, also where this task is cancelled meanwhile.
+
+    One that was left half-way is begun once more by `abort`, which gRPC refuses: the call would
+    never end.
+    """
+    doing = asyncio.ensure_future(operation)
+    try:
+        await asyncio.shield(doing)
+    except asyncio.CancelledError:
+        await asyncio.gather(doing, return_exceptions=True)
         raise
 
 

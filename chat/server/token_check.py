@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
+from contextlib import suppress
 from typing import Any
 
 import grpc
@@ -117,7 +118,8 @@ class TokenCheck(grpc.aio.ServerInterceptor):
             await handler.stream_stream(requests, context)
         except asyncio.CancelledError:
             if task not in self._streams:  # it was not the caller who ended it
-                await abort(context, ChatError("TOKEN_INVALID"))
+                with suppress(grpc.aio.UsageError):  # it was just being ended for another reason
+                    await abort(context, ChatError("TOKEN_INVALID"))
             raise
         finally:
             self._streams.pop(task, None)

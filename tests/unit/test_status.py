@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import weakref
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -33,8 +33,24 @@ def no_collector() -> Iterator[None]:
 
 
 @asynccontextmanager
-async def refusing(loads: list[weakref.ref[Load]]) -> AsyncIterator[grpc.aio.Channel]:
-    """Run a server that refuses each call, and notes what the handler of each held."""
+async def serving(handle: Callable[[object, Any], Awaitable[None]]) -> AsyncIterator[Any]:
+    """Run a server whose only method is `handle`; yield what calls it."""
+    _empty, service, method = METHOD.split("/")
+    handlers: Any = {method: grpc.stream_stream_rpc_method_handler(handle)}
+    server = grpc.aio.server()
+    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service, handlers),))
+    port = server.add_insecure_port("localhost:0")
+    await server.start()
+    try:
+        async with grpc.aio.insecure_channel(f"localhost:{port}", CHANNEL_OPTIONS) as channel:
+            yield channel.stream_stream(METHOD, None, None)
+    finally:
+        await server.stop(None)
+
+
+async def test_refused_call_leaves_nothing_to_the_collector(no_collector: None) -> None:
+    """Looked for rarely, thousands of refused calls would be held with all that they brought."""
+    loads: list[weakref.ref[Load]] = []
 
     async def refuse(_requests: object, context: Any) -> None:
         load = Load()
@@ -44,26 +60,8 @@ async def refusing(loads: list[weakref.ref[Load]]) -> AsyncIterator[grpc.aio.Cha
         except ChatError as error:
             await status.abort(context, error)
 
-    _empty, service, method = METHOD.split("/")
-    handlers: Any = {method: grpc.stream_stream_rpc_method_handler(refuse)}
-    server = grpc.aio.server()
-    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service, handlers),))
-    port = server.add_insecure_port("localhost:0")
-    await server.start()
-    try:
-        async with grpc.aio.insecure_channel(f"localhost:{port}", CHANNEL_OPTIONS) as channel:
-            yield channel
-    finally:
-        await server.stop(None)
-
-
-async def test_refused_call_leaves_nothing_to_the_collector(no_collector: None) -> None:
-    """Looked for rarely, thousands of refused calls would be held with all that they brought."""
-    loads: list[weakref.ref[Load]] = []
-    async with refusing(loads) as channel:
-        chat: Any = channel.stream_stream(METHOD, None, None)
-        call = chat()
-        assert await call.code() is grpc.StatusCode.INVALID_ARGUMENT
+    async with serving(refuse) as chat:
+        assert await chat().code() is grpc.StatusCode.INVALID_ARGUMENT
         await asyncio.wait_for(end_of(loads[0]), DEADLINE_SECONDS)
 
 
@@ -99,6 +97,33 @@ class Ending:
 
     async def abort(self, code: grpc.StatusCode, text: str, trailing: Any) -> None:
         self.code, self.text, self.trailing = code, text, dict(trailing)
+
+
+async def test_call_that_is_cancelled_while_it_greets_can_still_be_ended() -> None:
+    """Else gRPC has begun to send the metadata, does not know it, and ends it never."""
+
+    async def greet(_requests: object, context: Any) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        asyncio.get_running_loop().call_soon(task.cancel)
+        try:
+            await status.finish(context.send_initial_metadata((("chat-epoch", "e"),)))
+        except asyncio.CancelledError:
+            await status.abort(context, ChatError("TOKEN_INVALID"))
+
+    async with serving(greet) as chat:
+        code = await asyncio.wait_for(chat().code(), DEADLINE_SECONDS)
+        assert code is grpc.StatusCode.UNAUTHENTICATED
+
+
+async def test_operation_that_fails_is_heard_of() -> None:
+    """As without `finish`."""
+
+    async def fail() -> None:
+        raise grpc.aio.UsageError
+
+    with pytest.raises(grpc.aio.UsageError):
+        await status.finish(fail())
 
 
 async def end_of(load: weakref.ref[Load]) -> None:
