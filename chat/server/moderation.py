@@ -129,9 +129,14 @@ class Sanctions:
                 self._log.keep(self._kind, key, None)
         self._forget_ended()
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is none at all, so that nobody need be looked for."""
+        return not self._by_key
+
     def find(self, who: Who) -> Sanction | None:
         """Return what holds for somebody now, of several the longest."""
-        if not self._by_key:
+        if self.is_empty:
             return None
         now = self._clock()
         found = {key for mark in self._marks_of(who) for key in self._keys_of.get(mark, ())}

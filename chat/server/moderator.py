@@ -80,7 +80,8 @@ class Moderator:
             self._check_operator(member, wish)
             fact = self._of_kind[wish.kind](member, wish)
         except ChatError as refusal:
-            self._moderation.trail(record | {"refused": refusal.reason})
+            tried = {"refused": refusal.reason, "words": record["words"][:MAX_WORDS_CHARACTERS]}
+            self._moderation.trail(record | tried)
             raise
         self._moderation.trail(record)
         self._show("", [fact])
