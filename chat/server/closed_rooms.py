@@ -42,13 +42,15 @@ class ClosedRoom:
     """A room that is closed, or was: then what was said there meanwhile still has its guests.
 
     `owner`, and the keys of `guests`: as `own_id` has them. `guests`: after which id each may hear.
-    `open_after`: likewise for all the others, while it is open. `used_at`: when somebody was there,
-    within a day, in seconds since 1970.
+    `open_after`: likewise for all the others, while it is open. `closed_after`: the newest log
+    message when it was closed. `used_at`: when somebody was there, within a day, in seconds since
+    1970.
     """
 
     owner: str
     guests: dict[str, int]
     open_after: int
+    closed_after: int
     used_at: float
     is_closed: bool = True
 
@@ -120,6 +122,10 @@ class ClosedRooms:
         """Say whether somebody was invited, or inside when the room was closed."""
         room = self._rooms.get(key)
         return room is not None and not room.guests.keys().isdisjoint(_ids_of(person))
+
+    def closing(self, key: str) -> ClosedRoom | None:
+        """Return a closed room as it is, another one each time it is closed; None: it is open."""
+        return self._rooms[key] if self.is_closed(key) else None
 
     def is_owner(self, key: str, person: Person) -> bool:
         """Say whether the room is closed, and by this person."""
@@ -205,7 +211,7 @@ class ClosedRooms:
         if before is not None:
             self._drop_guests(key, before)
         open_after = before.open_after if before is not None else 0
-        self._rooms[key] = ClosedRoom(owner_id, {}, open_after, self._clock())
+        self._rooms[key] = ClosedRoom(owner_id, {}, open_after, self._last_id(), self._clock())
         for guest, heard_after in after.items():
             self._add_guest(key, guest, heard_after)
         self._keep(key)

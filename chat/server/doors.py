@@ -58,12 +58,17 @@ class Doors:
         await self._wishes[message.kind](member, person, fact)
 
     async def _close(self, member: Member, person: Person, fact: Message) -> None:
-        """Close a room: at once, so that nobody comes in while that is being written."""
+        """Close a room: at once, so that nobody comes in while that is being written.
+
+        Not by a wish that is sent again, which may have been fulfilled, and the room opened since.
+        """
         if fact.room not in member.rooms:
             raise ChatError("NOT_IN_ROOM")
         if not self._may_close(fact.room, person):
             raise ChatError("NOT_ROOM_OWNER")
         fact.to = ""
+        if await self._was_said(member, fact):
+            return
         if not self._hub.closed.is_closed(fact.room):
             self._hub.closed.close(fact.room, person, self._hub.rooms[fact.room].persons())
         await self._append(member, fact.room, fact)
@@ -80,15 +85,18 @@ class Doors:
         """Open a room when that is in the log: all that was said before is for its guests."""
         closed = self._hub.closed
         fact.to = ""
-        if not closed.is_closed(fact.room):
+        closing = closed.closing(fact.room)
+        if closing is None:
             await self._answer(member, fact)
             return
         if not (closed.is_owner(fact.room, person) or closed.is_operator(person)):
             raise ChatError("NOT_ROOM_OWNER")
         entry = await self._append(member, fact.room, fact)
         await member.wait_committed()
-        if not entry.is_lost:
-            # A repeated one is that of a server that ended before it had noted this.
+        # One that was said before this closing was fulfilled then; one that was said since, and is
+        # repeated, by a server that ended before it had noted that.
+        is_for_it = not entry.is_lost and entry.message.id > closing.closed_after
+        if is_for_it and closed.closing(fact.room) is closing:
             closed.open(fact.room, self._hub.last_id if entry.is_repeated else entry.message.id - 1)
 
     async def _invite(self, member: Member, person: Person, fact: Message) -> None:

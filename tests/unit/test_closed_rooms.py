@@ -664,6 +664,58 @@ async def test_opening_twice_is_answered_twice() -> None:
     assert [message.key for message in heard(ana, chat_pb2.KIND_OPENED)] == ["k", "k", "other"]
 
 
+async def test_wishes_that_are_sent_again_leave_the_last_one_standing() -> None:
+    """Opened and closed once more, and none of it acknowledged: it stays closed."""
+    chat, ana = await closed_chat()
+    await reopen(ana, key="one")
+    await close(ana, key="two")
+    await reopen(ana, key="one")
+    await close(ana, key="two")
+    assert chat.hub.closed.is_closed(ROOM)
+    await reopen(ana, key="three")
+    await close(ana, key="two")
+    assert not chat.hub.closed.is_closed(ROOM)
+
+
+async def test_server_that_ended_before_it_had_noted_the_opening_opens_by_the_same_wish() -> None:
+    """The wish was in the log; what everybody said since stays inside."""
+    chat, ana = await closed_chat()
+    kept = chat.log.kept["room", ROOM]
+    await reopen(ana, key="k")
+    await say(ana, "agora")
+    chat.log.keep("room", ROOM, kept)
+    ana.leave(is_lost=True)
+    chat = await Chat(chat.log).start()
+    ana = await come(chat, "ana")
+    await reopen(ana, key="k")
+    bia = await stranger(chat, "bia", after=0)
+    await quiet()
+    assert bia.texts == []
+    assert not chat.hub.closed.is_closed(ROOM)
+
+
+async def test_opening_on_its_way_opens_no_later_closing() -> None:
+    """That of an operator, which comes into the log after the owner has opened and closed."""
+    log = FakeLog(is_automatic=False)
+    chat = await Chat(log).start()
+    chat.hub.closed.is_operator = lambda person: person.owner == key_of("olga")
+    ana = await come(chat, "ana")
+    olga = await come(chat, "olga", room="")
+    await close(ana)
+    log.commit_and_deliver()
+    opening = asyncio.ensure_future(reopen(ana))
+    await quiet()
+    log.commit()
+    late = asyncio.ensure_future(reopen(olga))
+    await quiet()
+    log.deliver_next()
+    await opening
+    await close(ana, key="again")
+    log.commit_and_deliver()
+    await late
+    assert chat.hub.closed.is_closed(ROOM)
+
+
 async def test_closed_once_more_by_somebody_else() -> None:
     """The first guests are none of his, nor do his read what the first ones said."""
     chat, ana = await closed_chat()
