@@ -34,7 +34,7 @@ UNUSED_SECONDS = 365 * DAY
 MAX_NAMES_OF_KEY = 20
 # A class comes in for the first time at once; one address may claim as many again in a day.
 CLAIMS = Rate(50 / DAY, 50.0)
-# Some 100 MB, and a second's reading at the start.
+# Some 70 MB, and some seconds of reading at the start.
 MAX_OWNED = 100_000
 # How soon a server that runs takes note of what `--free` has written.
 FREED_LOOK_SECONDS = 5.0

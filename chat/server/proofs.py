@@ -1,7 +1,7 @@
 """The proofs that clients bring: each holds once.
 
-Checking one takes about 0.3 ms, so it comes after the limit of an address's joins. Everything runs
-in the event loop.
+Checking one takes half a millisecond, so it comes after the limit of an address's joins. Everything
+runs in the event loop.
 """
 
 from __future__ import annotations

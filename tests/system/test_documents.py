@@ -71,7 +71,7 @@ MAP = re.compile(r"<!-- the map -->\n```text\n(.*?)```", re.DOTALL)
 QUOTED_SENTENCE = re.compile(r"^- \*([^*]+)\*:", re.MULTILINE)
 # Files that the documents let the reader make.
 READERS_OWN = ("token.txt",)
-FLAGS_WITHOUT_VARIABLE = ("--help", "--version")
+FLAGS_WITHOUT_VARIABLE = ("--help", "--version", "--no-own-names")
 # What would change the machine, is a program that may not be here, or is tried elsewhere.
 NEEDS_NO_TRY = (
     "pip install -r requirements.txt",
