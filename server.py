@@ -31,7 +31,7 @@ with Importing():  # Ctrl-C ends it without a word meanwhile, and what is missin
     import chat_pb2
     import chat_pb2_grpc
     from chat.cli import credentials
-    from chat.cli.dependencies import missing_line
+    from chat.cli.dependencies import TLS_MODULES, check_installed, missing_line
     from chat.cli.i18n import _, _n
     from chat.protocol.errors import ChatError, ConfigError, UsageError
     from chat.protocol.fingerprints import spelled
@@ -58,7 +58,6 @@ with Importing():  # Ctrl-C ends it without a word meanwhile, and what is missin
     from chat.server.proofs import Proofs
     from chat.server.reload import Reloader, Watched
     from chat.server.room import is_inbox
-    from chat.server.self_made import make_beside
     from chat.server.settings import ANY_HOST, owns_names, read_flags
     from chat.server.shutdown import Shutdown
     from chat.server.standard_services import StandardServices
@@ -311,6 +310,8 @@ class Server:
         take_turn = self._admission.take_turn
         checks = token_checks(flags.token_file, take_turn, self._reloader)
         self._asks_for_token = bool(checks)
+        if flags.tls or flags.tls_cert or flags.tls_key or flags.tls_client_ca:
+            check_installed(TLS_MODULES, "TLS")
         authorities = self._client_authorities()
         given = given_certificate(flags.tls_cert, flags.tls_key, authorities)
         has_owners = owns_names(flags.own_names, flags.tls or given is not None)
@@ -350,6 +351,8 @@ class Server:
 
     def _make_certificate(self, authorities: Watched[bytes] | None) -> ServerCertificate:
         """Return the certificate beside the log, made if there is none."""
+        from chat.server.self_made import make_beside  # cryptography: only where there is TLS
+
         try:
             return ServerCertificate(*make_beside(self._flags.db), authorities)
         except ConfigError:

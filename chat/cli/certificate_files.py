@@ -6,13 +6,7 @@ gRPC would only fail later, as if nobody answered. For server and client; knows 
 from __future__ import annotations
 
 import datetime
-import os
-import stat
-import sys
-from contextlib import suppress
 from dataclasses import dataclass
-from logging import getLogger
-from pathlib import Path
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -24,10 +18,9 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from chat.cli.i18n import _
+from chat.cli.secret_files import read_pem, warn_if_others_can_read
 from chat.protocol.errors import UsageError
 from chat.protocol.fingerprints import fingerprint
-
-_log = getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -54,44 +47,6 @@ def read_pair(cert: str, key: str) -> CertificatePair:
     _check_dates(cert, pair.leaf)
     warn_if_others_can_read(key)
     return pair
-
-
-def read_file(path: str) -> bytes:
-    """Return the content of a file; raises `UsageError`."""
-    try:
-        return Path(path).read_bytes()
-    except (OSError, ValueError) as error:
-        text = _("{path} cannot be read ({error}). Give the path of a file that can.")
-        reason = getattr(error, "strerror", None) or error
-        raise UsageError(text.format(path=path, error=reason)) from error
-
-
-def read_pem(path: str) -> bytes:
-    """Return the content of a file that looks like PEM; raises `UsageError`."""
-    content = read_file(path)
-    if b"-----BEGIN " not in content:
-        raise UsageError(
-            _("{path} is not a PEM file: it has no line that starts with -----BEGIN.").format(
-                path=path
-            )
-        )
-    return content
-
-
-def warn_if_others_can_read(path: str) -> None:
-    """Say so of a secret that more than its owner can read.
-
-    The group of a file that root owns may, as PostgreSQL allows it for keys ("Secure TCP/IP
-    Connections with SSL"). Windows has no such bits.
-    """
-    if sys.platform == "win32":
-        return
-    with suppress(OSError):
-        found = os.stat(path)
-        allowed = stat.S_IRWXU | (stat.S_IRGRP if found.st_uid == 0 else 0)
-        if found.st_mode & (stat.S_IRGRP | stat.S_IROTH) & ~allowed:
-            text = _("Other users of this machine can read {path}. Type: chmod 600 {path}")
-            _log.warning(text.format(path=path))
 
 
 def _check_pair(cert: str, chain: bytes, key: str, key_content: bytes) -> x509.Certificate:

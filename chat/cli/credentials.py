@@ -11,8 +11,8 @@ import os
 import ssl
 from collections.abc import Iterator
 
-from chat.cli.certificate_files import read_file, read_pem, warn_if_others_can_read
 from chat.cli.i18n import _
+from chat.cli.secret_files import read_file, read_pem, warn_if_others_can_read
 from chat.protocol.errors import UsageError
 
 TOKEN_VARIABLE = "CHAT_TOKEN"  # noqa: S105  # its name, no token

@@ -1,21 +1,25 @@
 """What is installed: which command to type for what is missing, instead of a traceback.
 
 `pip install grpcio grpcio-tools` is enough to run; `pip install -r requirements.txt` is better.
-Imports nothing but the standard library, so that both programs can use it before anything else.
+Imports what needs the standard library alone, so that both programs can use it before anything
+else.
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
 from chat.cli import i18n
 from chat.cli.i18n import _
+from chat.protocol.errors import UsageError
 
 GENERATED = ("chat_pb2", "chat_pb2_grpc")
 LIBRARIES = ("grpc", "google")
+# What TLS needs beside gRPC: certificates, and proofs that a name is one's own.
+TLS_MODULES = ("cryptography", "jwt")
 
 INSTALL = "-m pip install grpcio grpcio-tools"
 GENERATE = "-m grpc_tools.protoc -I . --python_out=. --grpc_python_out=. chat.proto"
@@ -40,6 +44,14 @@ def explain_import_error(error: Exception) -> str:
         text = _("gRPC or protobuf is too old. Type: {command}")
         return text.format(command=python(f"{INSTALL} --upgrade"))
     raise error
+
+
+def check_installed(modules: Sequence[str], what: str) -> None:
+    """Raise `UsageError` where something is asked for that needs packages which are not here."""
+    if any(find_spec(module) is None for module in modules):
+        text = _("{what} needs more packages. Type: {command}")
+        command = python("-m pip install -r requirements.txt")
+        raise UsageError(text.format(what=what, command=command))
 
 
 def missing_line(features: Mapping[str, str]) -> str:

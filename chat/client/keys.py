@@ -21,8 +21,8 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
-from chat.cli.certificate_files import warn_if_others_can_read
 from chat.cli.i18n import _
+from chat.cli.secret_files import warn_if_others_can_read
 from chat.client.identity import state_folder
 from chat.protocol.errors import UsageError
 

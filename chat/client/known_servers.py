@@ -14,11 +14,7 @@ import tempfile
 from contextlib import suppress
 from pathlib import Path
 
-from cryptography import x509
-from cryptography.hazmat.primitives.serialization import Encoding
-
 from chat.client.identity import state_folder
-from chat.protocol.certified import UNREADABLE
 
 PREFIX, SUFFIX = "server-", ".pem"
 
@@ -38,13 +34,14 @@ class KnownServers:
         path = self._path(address)
         if path is None:
             return None
+        from chat.protocol.certified import der_of  # cryptography: only where there is TLS
+
         try:
-            found = x509.load_pem_x509_certificate(path.read_bytes())
+            return der_of(path.read_bytes())
         except (FileNotFoundError, NotADirectoryError):
             return None
-        except (OSError, *UNREADABLE) as error:
+        except (OSError, ValueError) as error:
             raise Damaged from error
-        return found.public_bytes(Encoding.DER)
 
     def remember(self, address: str, certificate: bytes) -> bool:
         """Keep a certificate (DER) in place of any other; say whether that was possible."""

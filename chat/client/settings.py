@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from argparse import Action, ArgumentParser, Namespace
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from chat.cli import credentials, flags
+from chat.cli.dependencies import TLS_MODULES, check_installed
 from chat.cli.i18n import N_, _
 from chat.client.alerts import MODES
-from chat.client.keys import user_key
 from chat.client.rooms import typed_room
 from chat.client.trust import Trust
-from chat.protocol.certified import name_in
 from chat.protocol.errors import ChatError, UsageError
 from chat.protocol.limits import DEFAULT_HISTORY, MAX_HISTORY, MAX_ROOMS
 from chat.protocol.names import COMMON_ROOM, name_key
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 
 class EachTime(Action):
@@ -101,15 +103,23 @@ def session_options(settings: Namespace) -> dict[str, Any]:
     return {
         "rooms": rooms_in(settings.room),
         "history": settings.history,
-        "key": user_key(settings.key_file) if trust is not None else None,
+        "key": _key_of(settings) if trust is not None else None,
         "token": credentials.read_token(settings.token_file),
         "credentials": trust,
     }
 
 
+def _key_of(settings: Namespace) -> Ed25519PrivateKey | None:
+    from chat.client.keys import user_key  # cryptography: only where there is TLS
+
+    return user_key(settings.key_file)
+
+
 def name_of(settings: Namespace, trust: Trust | None) -> str | None:
     """Return the name to come in with, which may be that of a certificate; None: ask for one."""
     if settings.name is None and trust is not None and trust.own is not None:
+        from chat.protocol.certified import name_in
+
         return name_in(trust.own.chain) or None
     return settings.name  # type: ignore[no-any-return]
 
@@ -121,6 +131,7 @@ def trust_of(settings: Namespace) -> Trust | None:
         raise UsageError(_("--tls-cert and --tls-key belong together: give both."))
     if not (settings.tls or ca or cert or settings.fingerprint):
         return None
+    check_installed(TLS_MODULES, "TLS")
     return Trust(
         authorities=credentials.read_authorities(ca) if ca else None,
         fingerprint=settings.fingerprint or "",

@@ -15,19 +15,17 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from cryptography import x509
-from cryptography.x509.oid import NameOID
-
-from chat.cli.certificate_files import CertificatePair, read_pair
 from chat.cli.i18n import _
 from chat.client.known_servers import Damaged, KnownServers
 from chat.client.preflight import IsCancelled, Look, anybody, look
 from chat.client.unreachable import Unreachable, explain_failed_look
-from chat.protocol.certified import UNREADABLE
 from chat.protocol.errors import ConfigError, UsageError
 from chat.protocol.fingerprints import fingerprint, parsed, spelled
+
+if TYPE_CHECKING:
+    from chat.cli.certificate_files import CertificatePair
 
 # How long it may take to find out why a connection could not be made.
 DIAGNOSIS_SECONDS = 3.0
@@ -90,7 +88,7 @@ class Trust:
                 _("--fingerprint takes a SHA-256: 64 hex digits, as the server printed them.")
             )
         self._own_files = own
-        self.own = read_pair(*own) if own else None
+        self.own = _read_pair(*own) if own else None
         self._known = known or KnownServers()
         self._pinned: bytes | None = None  # trusted in this run (DER)
 
@@ -263,25 +261,18 @@ def _changed(address: str, certificate: bytes) -> ConfigError:
     )
 
 
+def _read_pair(cert: str, key: str) -> CertificatePair:
+    from chat.cli.certificate_files import read_pair  # cryptography: only where there is TLS
+
+    return read_pair(cert, key)
+
+
 def _pem(certificate: bytes) -> bytes:
     return ssl.DER_cert_to_PEM_cert(certificate).encode()
 
 
 def _name_in(certificate: bytes, address: str) -> str:
     """Return a name that the certificate is for: gRPC must find one, though nobody goes by it."""
-    try:
-        leaf = x509.load_der_x509_certificate(certificate)
-        found = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    except x509.ExtensionNotFound:
-        return _common_name(leaf)
-    except UNREADABLE:
-        return ""
-    host = address.rpartition(":")[0].strip("[]").lower()
-    names = [name.replace("*", "any", 1) for name in found.get_values_for_type(x509.DNSName)]
-    names += [str(ip) for ip in found.get_values_for_type(x509.IPAddress)]
-    return host if host in names else next(iter(names), "") or _common_name(leaf)
+    from chat.protocol.certified import any_name  # cryptography: only where there is TLS
 
-
-def _common_name(leaf: x509.Certificate) -> str:
-    found = leaf.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
-    return str(found[0].value) if found else ""
+    return any_name(certificate, address.rpartition(":")[0].strip("[]").lower())

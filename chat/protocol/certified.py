@@ -9,6 +9,7 @@ mailbox (RFC 9598), or the name of an account (Microsoft's UPN).
 from __future__ import annotations
 
 from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509 import UnsupportedGeneralNameType as UnsupportedName
 from cryptography.x509.oid import NameOID
 
@@ -58,3 +59,28 @@ def _text_of(name: x509.GeneralName) -> str:
 def _common_name(certificate: x509.Certificate) -> str:
     found = certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
     return str(found[-1].value) if found else ""
+
+
+def any_name(certificate: bytes, wanted: str) -> str:
+    """Return `wanted` if a certificate (DER) is for that host, else any host that it is for.
+
+    Empty where it is for none.
+    """
+    try:
+        leaf = x509.load_der_x509_certificate(certificate)
+        found = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except x509.ExtensionNotFound:
+        return _common_name(leaf)
+    except UNREADABLE:
+        return ""
+    names = [name.replace("*", "any", 1) for name in found.get_values_for_type(x509.DNSName)]
+    names += [str(ip) for ip in found.get_values_for_type(x509.IPAddress)]
+    return wanted if wanted in names else next(iter(names), "") or _common_name(leaf)
+
+
+def der_of(pem: bytes) -> bytes:
+    """Return the first certificate in a PEM as DER; raises `ValueError` where there is none."""
+    try:
+        return x509.load_pem_x509_certificate(pem).public_bytes(Encoding.DER)
+    except UNREADABLE as error:
+        raise ValueError from error

@@ -59,3 +59,7 @@ KEEPALIVE_TIME_MS = 20_000
 KEEPALIVE_TIMEOUT_MS = 10_000
 # The answer itself may take longer: on a slow line it waits behind all that is on its way already.
 PING_TIMEOUT_MS = 60_000
+
+# How long a proof that a name is one's own holds, and how far two machines' clocks may be apart.
+PROOF_SECONDS = 60.0
+MAX_SKEW_SECONDS = 300.0

@@ -8,8 +8,6 @@ it. Knows no gRPC; any thread may call anything.
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import secrets
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -20,19 +18,13 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 from jwt.algorithms import OKPAlgorithm
 
 from chat.protocol.errors import ChatError
+from chat.protocol.limits import MAX_SKEW_SECONDS, PROOF_SECONDS
 from chat.protocol.names import name_key
 
 ALGORITHM = "EdDSA"
 TYPE = "chat-proof+jwt"
-# How long a proof holds, and how far two machines' clocks may be apart.
-LIFETIME_SECONDS = 60.0
-MAX_SKEW_SECONDS = 300.0
 MAX_PROOF_CHARACTERS = 2048
 _CLAIMS = ["iat", "exp", "aud", "sub", "sid", "jti"]
-KEY_BYTES = 32
-# What people compare of a key: 64 bits of its SHA-256, in groups.
-FINGERPRINT_DIGITS = 16
-_GROUP_DIGITS = 4
 
 
 @dataclass(frozen=True)
@@ -53,7 +45,7 @@ def make_proof(
     public = OKPAlgorithm.to_jwk(key.public_key(), as_dict=True)
     claims = {
         "iat": int(now_seconds),
-        "exp": int(now_seconds + LIFETIME_SECONDS),
+        "exp": int(now_seconds + PROOF_SECONDS),
         "aud": server.lower(),
         "sub": name_key(name),
         "sid": session,
@@ -83,26 +75,11 @@ def check_proof(
         begins, ends = float(claims["iat"]), float(claims["exp"])
         is_now = begins - MAX_SKEW_SECONDS <= now_seconds < ends + MAX_SKEW_SECONDS
         is_ours = claims["sub"] == name_key(name) and claims["sid"] == session
-        if not (is_now and is_ours and ends - begins <= LIFETIME_SECONDS):
+        if not (is_now and is_ours and ends - begins <= PROOF_SECONDS):
             raise jwt.InvalidTokenError
         return Proof(_owner_of(public), str(claims["jti"]))
     except (jwt.PyJWTError, KeyError, TypeError, ValueError, OverflowError, RecursionError):
         raise ChatError("PROOF_INVALID") from None
-
-
-def fingerprint_of(owner: str) -> str:
-    """Return what people compare of a public key (base64url): 16 hex digits in groups of four.
-
-    Of what is no such key (a certified name has none) the text itself.
-    """
-    try:
-        raw = base64.urlsafe_b64decode(owner + "=")
-    except ValueError:
-        return owner
-    if len(raw) != KEY_BYTES:
-        return owner
-    digits = hashlib.sha256(raw).hexdigest()[:FINGERPRINT_DIGITS]
-    return " ".join(digits[i : i + _GROUP_DIGITS] for i in range(0, len(digits), _GROUP_DIGITS))
 
 
 def _owner_of(public: Ed25519PublicKey) -> str:

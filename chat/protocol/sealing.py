@@ -12,7 +12,9 @@ they are used: without them everything else works.
 
 from __future__ import annotations
 
+import base64
 import hashlib
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
@@ -101,6 +103,18 @@ def fingerprint(signing_key: bytes) -> str:
     starts = range(0, FINGERPRINT_GROUPS * BYTES_OF_A_GROUP, BYTES_OF_A_GROUP)
     chunks = (digest[start : start + BYTES_OF_A_GROUP] for start in starts)
     return " ".join(f"{int.from_bytes(c, 'big') % FINGERPRINT_MODULUS:05}" for c in chunks)
+
+
+def fingerprint_of(owner: str) -> str:
+    """Return what people compare of an owner's public key in base64url (`proof.Proof.owner`).
+
+    Of what is no such key (a certified name has none) the text itself.
+    """
+    with suppress(ValueError):
+        raw = base64.urlsafe_b64decode(owner + "=")
+        if len(raw) == KEY_BYTES:
+            return fingerprint(raw)
+    return owner
 
 
 # Bundles.

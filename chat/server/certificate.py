@@ -9,15 +9,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import grpc
 
-from chat.cli.certificate_files import CertificatePair, read_pair
 from chat.cli.i18n import _
 from chat.protocol.errors import UsageError
-from chat.protocol.proof import LIFETIME_SECONDS
+from chat.protocol.limits import PROOF_SECONDS
 from chat.server.reload import Watched
+
+if TYPE_CHECKING:
+    from chat.cli.certificate_files import CertificatePair
 
 
 class ServerCertificate:
@@ -37,7 +39,7 @@ class ServerCertificate:
     ) -> None:
         self._clock = clock
         self._authorities = authorities
-        self.watched = Watched(read_pair, cert, key, on_change=self._take)
+        self.watched = Watched(_read_pair, cert, key, on_change=self._take)
         self._pair = self.watched.value
         self._previous: tuple[str, float] | None = None  # its fingerprint, and when it was replaced
 
@@ -56,7 +58,7 @@ class ServerCertificate:
         holds, of the one before.
         """
         previous = self._previous
-        if previous is None or self._clock() - previous[1] > LIFETIME_SECONDS:
+        if previous is None or self._clock() - previous[1] > PROOF_SECONDS:
             return [self.fingerprint]
         return [self.fingerprint, previous[0]]
 
@@ -99,3 +101,9 @@ def _configuration(
     pair: CertificatePair, authorities: bytes | None
 ) -> grpc.ServerCertificateConfiguration:
     return grpc.ssl_server_certificate_configuration([(pair.key, pair.chain)], authorities)
+
+
+def _read_pair(cert: str, key: str) -> CertificatePair:
+    from chat.cli.certificate_files import read_pair  # cryptography: only where there is TLS
+
+    return read_pair(cert, key)

@@ -8,7 +8,6 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Any
 
-from chat.protocol.certified import name_in
 from chat.protocol.errors import ChatError
 from chat.protocol.lookalikes import looks_reserved
 from chat.protocol.metadata import JoinRequest
@@ -41,6 +40,8 @@ def certified_name(context: Any) -> str:
 @lru_cache(MAX_REMEMBERED)
 def _name_of(certificate: bytes) -> str:
     """Return the name, empty where there is none that anybody may have."""
+    from chat.protocol.certified import name_in  # cryptography: only where there is TLS
+
     try:
         name = check_name(name_in(certificate))
     except ChatError:

@@ -6,6 +6,7 @@ Knows no gRPC and no SQL. `posting.py` calls it; everything runs in the event lo
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import NamedTuple
 
 import chat_pb2
@@ -108,15 +109,21 @@ class Doors:
         self._check_owner(fact.room, person)
         guest = self._find_guest(fact.to)
         fact.to = guest.name
-        is_new = closed.invite(fact.room, guest.id)
-        if self._inside(fact.room, guest) or not (is_new or guest.is_here):
-            await self._answer(member, fact)
-            return
-        fact.message = fact.room  # since its row says that it is in the inbox
-        entry = await self._append(member, guest.inbox, fact)
-        await member.wait_committed()
+        async with self._room_for(guest):
+            is_new = closed.invite(fact.room, guest.id)
+            if self._inside(fact.room, guest) or not (is_new or guest.is_here):
+                await self._answer(member, fact)
+                return
+            fact.message = fact.room  # since its row says that it is in the inbox
+            entry = await self._append(member, guest.inbox, fact)
+            await member.wait_committed()
         if entry.is_lost and is_new:
             closed.uninvite(fact.room, {guest.id})
+
+    def _room_for(self, guest: Guest) -> AbstractAsyncContextManager[None]:
+        """Have room in the inbox of somebody who is away; raises INBOX_FULL."""
+        owned = None if guest.is_here else self._hub.owners.find(guest.name)
+        return nullcontext() if owned is None else self._hub.mail.room_for(owned)
 
     async def _turn_out(self, member: Member, person: Person, fact: Message) -> None:
         """Take an invitation back; who is inside has to leave."""

@@ -68,6 +68,7 @@ class Hub:
         self.is_stopping = False
         self.last_id = 0  # the newest log message that was broadcast
         self.closed = ClosedRooms(log, lambda: self.last_id, self.rooms)
+        self.closed.is_operator = lambda who: self.moderation.is_operator(who.name, who.owner)
         self._max_clients = max_clients
         self._limits = limits or RateLimits(rate)
         self._held = HeldNames(max_clients, places_of_address(max_clients, max_per_address))

@@ -12,7 +12,7 @@ from contextlib import suppress
 from chat.cli.display import one_line, shown_name
 from chat.cli.i18n import _, _n
 from chat.protocol.names import name_key
-from chat.protocol.proof import fingerprint_of
+from chat.protocol.sealing import fingerprint_of
 from chat.server.log import maintenance
 from chat.server.log.base import LogError
 from chat.server.log_sentences import explain_log_error

@@ -296,6 +296,8 @@ class Posting:
         _echo(member, message, place.room.key)
 
     async def _see_to_door(self, member: Member, message: Message) -> None:
+        assert member.person is not None
+        self._hub.moderation.check_may_speak(who_is(member.person))  # they are told to others
         await self._doors.post(member, message, _asked_room(member, message))
 
     # What is asked.

@@ -12,11 +12,11 @@ from collections import OrderedDict
 from collections.abc import Callable, Collection
 
 from chat.protocol.errors import ChatError
+from chat.protocol.limits import MAX_SKEW_SECONDS, PROOF_SECONDS
 from chat.protocol.metadata import JoinRequest
-from chat.protocol.proof import LIFETIME_SECONDS, MAX_SKEW_SECONDS, check_proof
 
 # After this no proof that was seen can hold any more.
-REMEMBERED_SECONDS = LIFETIME_SECONDS + 2 * MAX_SKEW_SECONDS
+REMEMBERED_SECONDS = PROOF_SECONDS + 2 * MAX_SKEW_SECONDS
 # Of more in that time the oldest are forgotten: some 20 MB. A proof is of use to nobody else anyway
 # unless its session was stolen with it.
 MAX_REMEMBERED = 100_000
@@ -46,6 +46,8 @@ class Proofs:
         """
         if not request.proof or request.user is None:
             return ""
+        from chat.protocol.proof import check_proof  # cryptography: only where there is TLS
+
         now = self._clock()
         name, session = request.user, request.session
         proof = check_proof(request.proof, name, self._servers(), session, now)

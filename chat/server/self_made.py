@@ -25,8 +25,8 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from chat.cli.certificate_files import read_pem
 from chat.cli.i18n import _
+from chat.cli.secret_files import read_pem
 from chat.protocol.errors import ConfigError, UsageError
 from chat.server.log.files import IN_MEMORY
 from chat.server.settings import DEFAULT_DB

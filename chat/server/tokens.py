@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from typing import NoReturn
 
 from chat.cli import credentials
-from chat.cli.certificate_files import warn_if_others_can_read
 from chat.cli.i18n import _
+from chat.cli.secret_files import warn_if_others_can_read
 from chat.protocol.errors import UsageError
 from chat.protocol.metadata import bearer
 

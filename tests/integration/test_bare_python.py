@@ -12,11 +12,14 @@ from support import Program, RunningServer
 SCRIPTS = ("server.py", "client.py")
 # All that `pip install grpcio grpcio-tools` does not bring.
 COMFORTS = (
+    "cryptography",
     "google.rpc",
     "grpc_health",
     "grpc_reflection",
     "grpc_status",
     "ifaddr",
+    "jwt",
+    "nacl",
     "prompt_toolkit",
     "uvloop",
     "wcwidth",

@@ -24,7 +24,8 @@ from support import (
 
 import chat_pb2
 from chat.protocol.errors import UsageError
-from chat.protocol.proof import LIFETIME_SECONDS, MAX_SKEW_SECONDS, make_proof
+from chat.protocol.limits import MAX_SKEW_SECONDS, PROOF_SECONDS
+from chat.protocol.proof import make_proof
 from chat.server import name_care, ownership
 from chat.server.log import maintenance
 from chat.server.log.sqlite import SqliteLog
@@ -102,7 +103,7 @@ def test_nobody_passes_for_the_owner(
             ana.cancel()  # the name is held for the session
             ana.wait_for_end()
         now, elsewhere = time.time(), make_pair().fingerprint
-        old = now - LIFETIME_SECONDS - MAX_SKEW_SECONDS - 1
+        old = now - PROOF_SECONDS - MAX_SKEW_SECONDS - 1
         used = here.proof(BIA, "caio", OTHER_SESSION)
         with here.come("caio", used, OTHER_SESSION):
             pass

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from base64 import urlsafe_b64encode
 from typing import Any
@@ -13,8 +12,9 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from jwt.algorithms import OKPAlgorithm
 
 from chat.protocol.errors import ChatError
+from chat.protocol.limits import MAX_SKEW_SECONDS
 from chat.protocol.metadata import JoinRequest
-from chat.protocol.proof import MAX_SKEW_SECONDS, TYPE, check_proof, fingerprint_of, make_proof
+from chat.protocol.proof import TYPE, check_proof, make_proof
 from chat.server import proofs as proofs_module
 from chat.server.proofs import REMEMBERED_SECONDS, Proofs
 
@@ -126,14 +126,6 @@ def test_no_more_proofs_are_remembered_than_the_limit(monkeypatch: pytest.Monkey
     proof = make_proof(KEY, "ana", SERVER, SESSION, now[0])
     proofs.owner_of(JoinRequest("ana", session=SESSION, proof=proof))
     assert len(proofs) == 1
-
-
-def test_what_people_compare_of_a_key() -> None:
-    """Sixteen digits; a certified name has no key."""
-    owner = check_proof(make_proof(KEY, "ana", SERVER, SESSION, NOW), "ana", [SERVER], SESSION, NOW)
-    digits = hashlib.sha256(KEY.public_key().public_bytes_raw()).hexdigest()
-    assert fingerprint_of(owner.owner).split(" ") == [digits[i : i + 4] for i in (0, 4, 8, 12)]
-    assert fingerprint_of("certificate") == "certificate"
 
 
 def test_who_brings_no_proof_owns_nothing() -> None:

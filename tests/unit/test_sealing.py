@@ -32,6 +32,7 @@ from chat.protocol.sealing import (
     KeyPair,
     check_bundle,
     fingerprint,
+    fingerprint_of,
     is_sealed_size,
     key_pair,
     make_bundle,
@@ -260,3 +261,12 @@ def test_without_the_library_nothing_is_sealed_or_opened(monkeypatch: pytest.Mon
     assert not sealing.is_available()
     assert refusal(lambda: open_sealed(message, BIA)) == "SEALING_MISSING"
     assert refusal(lambda: seal(message, ANA, reader)) == "SEALING_MISSING"
+
+
+def test_what_people_compare_is_the_same_for_the_owner_of_a_name() -> None:
+    """`--names` says it as `/key` does; a certified name has no key."""
+    public = ANA.signing_public
+    owner = base64.urlsafe_b64encode(public).decode().rstrip("=")
+    assert fingerprint_of(owner) == fingerprint(public)
+    assert fingerprint_of("certificate") == "certificate"
+    assert fingerprint_of("@") == "@"
