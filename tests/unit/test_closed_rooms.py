@@ -12,8 +12,10 @@ import chat_pb2
 from chat.protocol.errors import ChatError
 from chat.protocol.limits import MAX_CLOSED_ROOMS, MAX_GUESTS, UNUSED_ROOM_SECONDS
 from chat.protocol.metadata import JoinRequest
+from chat.server import mail
 from chat.server.closed_rooms import USE_SECONDS, ClosedRooms
 from chat.server.directory import Person, asking_person
+from chat.server.moderation import Sanction
 from chat.server.room import Room
 
 ROOM = "sala"
@@ -698,7 +700,7 @@ async def test_opening_on_its_way_opens_no_later_closing() -> None:
     """That of an operator, which comes into the log after the owner has opened and closed."""
     log = FakeLog(is_automatic=False)
     chat = await Chat(log).start()
-    chat.hub.closed.is_operator = lambda person: person.owner == key_of("olga")
+    chat.hub.moderation.operators = frozenset({"olga"})
     ana = await come(chat, "ana")
     olga = await come(chat, "olga", room="")
     await close(ana)
@@ -749,7 +751,7 @@ async def test_closed_once_more_by_its_owner_keeps_what_she_may_read() -> None:
 async def operator_chat() -> tuple[Chat, Reader]:
     """Return a chat of which olga is an operator, and ana in her closed room."""
     chat, ana = await closed_chat()
-    chat.hub.closed.is_operator = lambda person: person.owner == key_of("olga")
+    chat.hub.moderation.operators = frozenset({"olga"})
     return chat, ana
 
 
@@ -944,3 +946,23 @@ async def test_guest_of_the_first_contract_gets_no_ids_of_the_inbox() -> None:
     await invite(there, "rui", room="outra", key="rui")
     (told,) = heard(old, chat_pb2.KIND_INVITED)
     assert (told.id, told.room) == (0, "outra")
+
+
+async def test_who_is_muted_neither_closes_nor_invites() -> None:
+    """Others are told of it, and an invitation is a message."""
+    chat, ana = await closed_chat()
+    await come(chat, "bia", room="")
+    chat.hub.moderation.mutes.add(Sanction("ana", key_of("ana")))
+    assert await refusal_of(invite(ana, "bia")) == "MUTED"
+    assert await refusal_of(reopen(ana)) == "MUTED"
+
+
+async def test_invitation_finds_no_room_in_a_full_inbox(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Then she is not invited either."""
+    monkeypatch.setattr(mail, "MAX_WAITING_MESSAGES", 1)
+    chat, ana = await closed_chat()
+    bia = await come(chat, "bia", room="")
+    bia.leave()
+    await ana.post(Message(message="oi", to="bia"))
+    assert await refusal_of(invite(ana, "bia")) == "INBOX_FULL"
+    assert await refusal_of(come(chat, "bia")) == "ROOM_CLOSED"
