@@ -103,7 +103,8 @@ class Mail:
             return None
         client_id = request.inbox if request is not None else None
         is_same = client_id is not None and owned.seen_by == person.identity
-        place = await self._place(owned, owned.inbox_seen_id, self._log.generation)
+        handed_id = self._handed_id(member, owned)
+        place = await self._place(owned, handed_id, self._log.generation)
         if request is not None and client_id is not None and client_id > place.start:
             its_own = await self._place(owned, client_id, request.generation)
             if its_own.missing is Missing.REWOUND:  # then it forgets its cursor
@@ -114,14 +115,23 @@ class Mail:
                 inbox.hides_ids = True
         inbox.hides_ids |= client_id is None
         if person.member is member:
-            marks = deque([(self._clock(), place.start)])
+            # What the stream had under this name before may still be on its way.
+            is_certain = handed_id == owned.inbox_seen_id
+            certain_id = place.start if is_certain else owned.inbox_seen_id
+            marks = deque([(self._clock(), certain_id)])
             self._readers.setdefault(member, []).append(_Reader(person.name, inbox, marks))
             # A stream that shows no ids leaves its session with a cursor that means nothing here.
             is_known = bool(person.session) and not inbox.hides_ids
-            self._owners.note_seen(owned, place.start, person.identity if is_known else "")
-            if place.has_more:
+            self._owners.note_seen(owned, certain_id, person.identity if is_known else "")
+            if place.has_more or not is_certain:
                 self.note_soon(member)
         return place
+
+    def _handed_id(self, member: Member, owned: Owned) -> int:
+        """Return the last id that is certain, or was handed to this very stream before."""
+        earlier = (reader.place for reader in self._readers.get(member, ()))
+        here = (place for place in earlier if place.room.key == owned.inbox)
+        return max([owned.inbox_seen_id, *(max(p.seen_id, p.owed_id) for p in here)])
 
     async def _place(self, owned: Owned, after: int, generation: str) -> Place:
         """Return where a reader of an inbox begins after an id, or after what is too old."""

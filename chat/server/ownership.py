@@ -158,7 +158,7 @@ class Owners:
         if not (self._is_enforced and owner):
             return None
         owned = self.find(name)
-        if owned is not None and owner == CERTIFIED and owned.owner != owner:
+        if owned is not None and owned.owner != owner:  # an authority gives it to somebody else
             self.free(name_key(name))
             owned = None
         if owned is None:

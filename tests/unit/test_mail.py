@@ -240,14 +240,16 @@ async def test_renamed_owner_has_the_inbox_of_the_new_name() -> None:
     ana = await place.come("ana", ANA)
     await ana.say("esperava", to="bianca")
     bia = await place.come("bia", BIA, THERE)
+    await ana.say("antes", to="bia")
+    assert await privates(bia) == ["antes"]
     await bia.rename("bianca")
-    assert await privates(bia) == ["esperava"]
+    assert await privates(bia) == ["antes", "esperava"]
     await ana.say("agora", to="bianca")
     await ana.say("para bia", to="bia")
-    assert await privates(bia) == ["esperava", "agora"]
+    assert await privates(bia) == ["antes", "esperava", "agora"]
     assert await notices(ana) == [("AWAY", "", "bianca"), ("AWAY", "", "bia")]
     await bia.rename("bia")
-    assert await privates(bia) == ["esperava", "agora", "para bia"]
+    assert await privates(bia) == ["antes", "esperava", "agora", "para bia"]
     bia.leave()
     for name in ("bia", "bianca"):
         reader = await place.come(name, BIA, HERE)

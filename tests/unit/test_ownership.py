@@ -146,6 +146,19 @@ def test_certified_names_are_as_many_as_the_authority_says() -> None:
     assert all(claims(owners, name, CERTIFIED, "192.0.2.1") for name in names)
 
 
+def test_authority_gives_a_name_to_whom_it_likes() -> None:
+    """Also one that a key has owned; what was written to that owner is not for the new one."""
+    owners = owners_at([0.0])
+    assert claims(owners, "ana")
+    before = owners.find("ana")
+    owners.check("ana", CERTIFIED)
+    assert claims(owners, "ana", CERTIFIED)
+    after = owners.find("ana")
+    assert before is not None and after is not None and before.inbox != after.inbox
+    with pytest.raises(ChatError, match="belongs"):
+        owners.check("ana", ANA)
+
+
 def test_names_are_bounded_in_all(monkeypatch: pytest.MonkeyPatch) -> None:
     """One more is anybody's."""
     monkeypatch.setattr(ownership, "MAX_OWNED", 1)
