@@ -10,7 +10,7 @@ from fakes import FakeError
 from google.protobuf import any_pb2
 from google.rpc import error_details_pb2, status_pb2
 
-from chat.client.connection import details_of, reason_of, target_of
+from chat.client.connection import details_of, reason_of, server_time_of, target_of
 from chat.protocol.details import Details
 
 DETAILS = "grpc-status-details-bin"
@@ -123,3 +123,22 @@ def test_without_the_rich_error_model_the_metadata_suffice(monkeypatch: pytest.M
 def test_host_is_a_host_whatever_it_is_called(address: str, target: str) -> None:
     """Never one of gRPC's schemes, and nothing in it is read as part of a URI."""
     assert target_of(address) == target
+
+
+@pytest.mark.parametrize(
+    ("value", "seconds"),
+    [
+        ("1800000000", 1_800_000_000.0),
+        ("0", 0.0),
+        ("", None),
+        ("-1", None),
+        ("1e9", None),
+        ("\u0661", None),
+        ("9" * 13, None),
+        (b"1800000000", None),
+    ],
+)
+def test_time_of_the_server_is_a_whole_number(value: str | bytes, seconds: float | None) -> None:
+    """Of so many digits as a time has; whatever else stands there is none."""
+    assert server_time_of(FakeError(trailing=[("chat-time", value)])) == seconds
+    assert server_time_of(FakeError()) is None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from chat.server import rate_limit
-from chat.server.rate_limit import ASKING, MOVING, Rate, RateLimits, TokenBucket
+from chat.server.rate_limit import ASKING, MOVING, Rate, RateLimits, RatesOfAddresses, TokenBucket
 
 
 class Clock:
@@ -123,3 +123,16 @@ def test_memory_of_those_who_left_is_bounded(monkeypatch: pytest.MonkeyPatch) ->
     limits.leave(quiet)
     del stream, quiet
     assert [name for name in "abcde" if limits.join(name, "").say(1)] == ["b", "c", "d"]
+
+
+def test_rate_of_an_address_is_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is refused costs nothing; of very many addresses the first are forgotten."""
+    monkeypatch.setattr(rate_limit, "MAX_REMEMBERED", 2)
+    clock = Clock()
+    rates = RatesOfAddresses(Rate(1.0, 2.0), clock)
+    assert [rates.try_take("a") for _ in range(4)] == [True, True, False, False]
+    assert rates.try_take("b") and all(rates.try_take("") for _ in range(4))
+    clock.now += 1.0
+    assert [rates.try_take("a") for _ in range(2)] == [True, False]
+    assert rates.try_take("c") and rates.try_take("d")
+    assert rates.try_take("a")

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from typing import Any
 
 import grpc
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from fakes import FakeCall, FakeError, opening
 from support import DEADLINE_SECONDS, eventually, leftover_threads, serving
 
@@ -267,9 +269,10 @@ def test_answer_to_who_and_rooms_is_taken_until_it_is_complete() -> None:
 def test_lost_name_is_tried_on_for_and_another_one_may_be_taken() -> None:
     """What was not acknowledged waits meanwhile, and goes out under the other name."""
     taken = FakeError(grpc.StatusCode.ALREADY_EXISTS, trailing=[("chat-reason", "NAME_TAKEN")])
+    owned = FakeError(grpc.StatusCode.ALREADY_EXISTS, trailing=[("chat-reason", "NAME_OWNED")])
     first = FakeCall(lambda: session.send("kept"), epoch="e", after="0", end=FakeError())
     last = FakeCall(lambda: sent.append(last.take()), epoch="e", after="0")
-    session, states = session_over(first, FakeCall(end=taken), FakeCall(end=taken), last)
+    session, states = session_over(first, FakeCall(end=taken), FakeCall(end=owned), last)
 
     def note(state: State) -> None:
         states.append(state)
@@ -297,6 +300,23 @@ def test_name_that_was_never_ours_is_waited_for_only_where_that_is_asked() -> No
     texts(session)
     told = [change for change in changes(states) if change is not Change.RETRYING]
     assert told[:3] == [Change.NAME_TAKEN, Change.LOST, Change.CONNECTED]
+
+
+@pytest.mark.parametrize("trailing", [[], [("chat-time", "1")]], ids=["no time", "a time"])
+def test_proof_that_is_refused_again_and_again_is_given_up(trailing: list[Any]) -> None:
+    """Once more by the server's clock, where it says that and there is a key, and no more."""
+    refused = FakeError(
+        grpc.StatusCode.UNAUTHENTICATED, trailing=[("chat-reason", "PROOF_INVALID"), *trailing]
+    )
+    for key in (None, Ed25519PrivateKey.generate()):
+        calls = [FakeCall(end=refused) for _ in range(3)]
+        session = Session(ADDRESS, "ana", key=key, open_stream=opening(*calls))
+        with pytest.raises(ChatError) as refusal:
+            list(session)
+        assert refusal.value.reason == "PROOF_INVALID"
+        attempts = sum(bool(call.metadata) for call in calls)
+        assert attempts == (2 if trailing and key else 1)
+        assert not any("chat-proof" in call.metadata for call in calls)  # without TLS
 
 
 def test_server_that_says_nothing_is_told_of(monkeypatch: pytest.MonkeyPatch) -> None:
