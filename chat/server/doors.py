@@ -18,6 +18,7 @@ from chat.server.encoding import Delivery
 from chat.server.hub import Hub
 from chat.server.log.base import Entry
 from chat.server.member import Member
+from chat.server.moderation import who_is
 
 Message = chat_pb2.Message
 # Has a message appended to a room, and returns what became of it, later.
@@ -107,6 +108,7 @@ class Doors:
         """
         closed = self._hub.closed
         self._check_owner(fact.room, person)
+        self._hub.moderation.check_may_speak(who_is(person))  # the room's name is words too
         guest = self._find_guest(fact.to)
         fact.to = guest.name
         async with self._room_for(guest):

@@ -62,7 +62,7 @@ class Hub:
         self.owners = Owners(log, is_enforced=owns_names)
         self.bundles = Bundles(log, self.owners)
         self.mail = Mail(log, self.owners)
-        self.moderation = Moderation(log)
+        self.moderation = Moderation(log, self.owners)
         self.members: set[Member] = set()
         self.rooms: dict[str, Room] = {}
         self.is_stopping = False

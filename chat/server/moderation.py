@@ -23,7 +23,7 @@ from chat.protocol.names import name_key
 from chat.server.address import Network, network_of
 from chat.server.directory import Person
 from chat.server.log.base import Log
-from chat.server.ownership import CERTIFIED
+from chat.server.ownership import CERTIFIED, Owners
 from chat.server.records import BAN, MUTE
 
 # Bans in force at a time, and mutes.
@@ -201,10 +201,12 @@ def _is_over(sanction: Sanction, now: float) -> bool:
 class Moderation:
     """The bans, the mutes, and the operators: `operators` are the keys of their names.
 
-    `trail`: called with each thing that an operator did, or that somebody tried.
+    `owners`: whose own those are. `trail`: called with each thing that an operator did, or that
+    somebody tried.
     """
 
-    def __init__(self, log: Log, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, log: Log, owners: Owners, clock: Callable[[], float] = time.time) -> None:
+        self._owners = owners
         self.clock = clock
         self.bans = Sanctions(log, BAN, clock)
         self.mutes = Sanctions(log, MUTE, clock)
@@ -217,8 +219,14 @@ class Moderation:
         await self.mutes.load()
 
     def is_operator(self, name: str, owner: str) -> bool:
-        """Say whether somebody who has proved that the name is its own, as `owner`, is one."""
-        return bool(owner) and name_key(name) in self.operators
+        """Say whether somebody is one, who has proved to be `owner`: the name is theirs by now.
+
+        Who is banned does not become one by being the first under a name of the list.
+        """
+        if not owner or name_key(name) not in self.operators:
+            return False
+        owned = self._owners.find(name)
+        return owned is not None and owned.owner == owner
 
     def check_in(self, who: Who) -> None:
         """Raise BANNED for somebody who may not come in, or take that name."""

@@ -60,8 +60,8 @@ def _check_provable(can_prove: bool) -> None:
     if not can_prove:
         raise UsageError(
             _(
-                "--operators needs names that belong to somebody, and so encryption. Add --tls,"
-                " or --tls-cert and --tls-key."
+                "--operators needs names that belong to somebody. Add --tls (or --tls-cert and"
+                " --tls-key), and leave --no-own-names out."
             )
         )
 

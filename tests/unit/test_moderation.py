@@ -17,6 +17,7 @@ from chat.server.moderation import (
     Who,
     network_in,
 )
+from chat.server.ownership import Owners
 from chat.server.records import BAN
 
 
@@ -173,19 +174,27 @@ def test_there_is_no_end_of_them_but_a_limit(bans: Sanctions, clock: Clock) -> N
     assert bans.find(Who("bia")) is not None
 
 
-def test_operators_are_those_who_prove_a_name_of_the_list(log: FakeLog, clock: Clock) -> None:
+async def test_operators_are_those_whose_own_a_name_of_the_list_is(
+    log: FakeLog, clock: Clock
+) -> None:
     """Whoever else has the name is none; and no ban or mute reaches one."""
-    moderation = Moderation(log, clock)
-    moderation.operators = frozenset({"ana"})
+    owners = Owners(log)
+    owners.claim("ana", "key", "", 0)
+    moderation = Moderation(log, owners, clock)
+    moderation.operators = frozenset({"ana", "rui"})
     assert moderation.is_operator("Ana", "key")
     assert not moderation.is_operator("ana", "") and not moderation.is_operator("bia", "key")
+    assert not moderation.is_operator("ana", "other") and not moderation.is_operator("rui", "key")
     moderation.bans.add(Sanction("ana", "key"))
     moderation.mutes.add(Sanction("ana", "key"))
     moderation.check_in(Who("ana", "key"))
     moderation.check_may_speak(Who("ana", "key"))
-    for who in (Who("ana"), Who("zoe", "key")):
+    # Nor does anybody who is banned become one by being the first under a name of the list.
+    for who in (Who("ana"), Who("zoe", "key"), Who("rui", "key")):
         with pytest.raises(ChatError) as banned:
             moderation.check_in(who)
         with pytest.raises(ChatError) as muted:
             moderation.check_may_speak(who)
         assert (banned.value.reason, muted.value.reason) == ("BANNED", "MUTED")
+    owners.free("ana")
+    assert not moderation.is_operator("ana", "key")

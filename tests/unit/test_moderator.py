@@ -298,6 +298,34 @@ async def test_muted_one_is_heard_by_operators_alone() -> None:
     await bia.say("after")
 
 
+async def test_muted_one_invites_nobody() -> None:
+    """The name of a closed room would be words to whoever is invited."""
+    chat = await started()
+    ana = await chat.operator()
+    bia = await chat.come("bia", KEY_OF_BIA, SESSION_OF_BIA, room="segredo")
+    await chat.come("caio")
+    await bia.post(Message(kind=chat_pb2.KIND_CLOSED, room="segredo", key="c"))
+    await ana.post(wish(MUTED, "bia"))
+    invitation = Message(kind=chat_pb2.KIND_INVITED, room="segredo", to="caio", key="i")
+    assert (await refused(bia, invitation)).reason == "MUTED"
+
+
+async def test_operator_enters_a_closed_room_and_opens_it() -> None:
+    """And is seen; nobody else does."""
+    chat = await started()
+    ana = await chat.operator()
+    bia = await chat.come("bia", KEY_OF_BIA, SESSION_OF_BIA, room="segredo")
+    caio = await chat.come("caio")
+    await bia.post(Message(kind=chat_pb2.KIND_CLOSED, room="segredo", key="c"))
+    enter = Message(kind=chat_pb2.KIND_ENTERED, room="segredo", key="e")
+    assert (await refused(caio, enter)).reason == "ROOM_CLOSED"
+    await ana.post(enter)
+    await quiet()
+    assert ("JOINED", "ana") in bia.events
+    await ana.post(Message(kind=chat_pb2.KIND_OPENED, room="segredo", key="o"))
+    await caio.post(enter)
+
+
 async def test_coming_back_does_not_help_who_is_muted() -> None:
     """Nor does another name, with the session or with the key."""
     chat = await started()
