@@ -179,6 +179,7 @@ class Moderated:
     def __init__(self, folder: Path, certificates: Certificates) -> None:
         self._certificates = certificates
         self._key = Ed25519PrivateKey.generate()
+        self._folder = folder
         self._db, self.trail = folder / "chat.db", folder / "audit.jsonl"
         self.operators = folder / "operators.txt"
         self.operators.write_text("# who may\nana\n")
@@ -191,6 +192,12 @@ class Moderated:
         flags += ["--operators", str(self.operators), "--audit", str(self.trail)]
         with running_server(*flags, db=self._db) as server:
             yield server
+
+    def client(self, server: RunningServer, name: str) -> AbstractContextManager[Program]:
+        """Run our client with a folder of its own, and so with a key of its own."""
+        folder = str(self._folder / name)
+        env = {"XDG_STATE_HOME": folder, "LOCALAPPDATA": folder}
+        return running_client(server, "--name", name, *self.tls, env=env)
 
     def ana(self, server: RunningServer) -> Client:
         """Return the operator's client, who has proved that the name is her own."""
@@ -212,8 +219,8 @@ def test_ban_outlives_the_server_and_ends_our_client_with_a_sentence(moderated: 
         server.wait_for_error("Nobody owns the name ana yet")
         ana = moderated.ana(server)
         leaving.callback(ana.close)
-        bia = leaving.enter_context(running_client(server, "--name", "bia", *moderated.tls))
-        caio = leaving.enter_context(running_client(server, "--name", "caio", *moderated.tls))
+        bia = leaving.enter_context(moderated.client(server, "bia"))
+        caio = leaving.enter_context(moderated.client(server, "caio"))
         for client in (bia, caio):
             client.type("oi")
         eventually(lambda: len(ana.texts) == 2)
@@ -235,7 +242,7 @@ def test_ban_outlives_the_server_and_ends_our_client_with_a_sentence(moderated: 
         ana.wait_for_text("still here")
         assert server.stop() == 0
     with moderated.running() as server:
-        with running_client(server, "--name", "bia", *moderated.tls) as bia:
+        with moderated.client(server, "bia") as bia:
             assert bia.wait() == 1 and bia.errors[-1] == sentence
         assert "Nobody owns" not in server.stderr
     (banned, refused) = map(json.loads, moderated.trail.read_text().splitlines())
