@@ -56,6 +56,14 @@ def network_of(text: str) -> Network | None:
     return network.supernet(new_prefix=min(network.prefixlen, IPV6_PREFIX_BITS))
 
 
+def is_within(network: Network, address: str) -> bool:
+    """Say whether an address, as `address_of` has it, is in a network."""
+    found = network_of(address) if address else None
+    if found is None or found.version != network.version:
+        return False
+    return found.subnet_of(network)  # type: ignore[arg-type]  # of one version
+
+
 def with_port(host: str, port: int) -> str:
     """Return an address to listen on, as gRPC takes it: that of IPv6 in brackets."""
     return f"[{host}]:{port}" if ":" in host and not host.startswith("[") else f"{host}:{port}"

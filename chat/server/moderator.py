@@ -24,7 +24,7 @@ from chat.protocol.limits import (
     MAX_WORDS_CHARACTERS,
 )
 from chat.protocol.names import check_name, name_key
-from chat.server.address import LOOPBACK, network_of
+from chat.server.address import LOOPBACK, Network, is_within
 from chat.server.directory import Person
 from chat.server.encoding import Delivery
 from chat.server.hub import Hub
@@ -41,6 +41,8 @@ DONE = {
 }
 
 Message = chat_pb2.Message
+# The fact, and who leaves by it.
+Done = tuple[Message, Sequence[Person]]
 Show = Callable[[str, Sequence[Message]], None]
 
 _log = logging.getLogger(__name__)
@@ -54,7 +56,7 @@ class Moderator:
         self._moderation = hub.moderation
         self._show = show
         self._done: OrderedDict[tuple[str, str], Delivery] = OrderedDict()
-        self._of_kind: dict[int, Callable[[Member, Message], Message]] = {
+        self._of_kind: dict[int, Callable[[Member, Message], Done]] = {
             chat_pb2.KIND_REMOVED: self._remove,
             chat_pb2.KIND_BANNED: self._ban,
             chat_pb2.KIND_MUTED: self._mute,
@@ -64,36 +66,42 @@ class Moderator:
     async def do(self, member: Member, wish: Message) -> None:
         """Do what an operator wishes, once for each key; raises the refusal."""
         place = (member.key_owner, wish.key)
-        echo = self._done.get(place) if wish.key else None
-        if echo is None:
-            echo = Delivery([self._do(member, wish)])
-            if wish.key:
-                self._done[place] = echo
-                if len(self._done) > MAX_REMEMBERED:
-                    self._done.popitem(last=False)
-        member.queue.put_answer(echo)
+        if wish.key and place in self._done:
+            member.queue.put_answer(self._done[place])
+            return
+        fact, leaving = self._judge(member, wish)
+        echo = Message()
+        echo.CopyFrom(fact)
+        echo.key = wish.key
+        answer = Delivery([echo])
+        self._remember(place, answer)
+        member.queue.put_answer(answer)
+        for person in leaving:  # when the fact is told, so that nobody hears of it later
+            self._hub.expel(person, _error_of(fact))
+        self._show("", [fact])
 
-    def _do(self, member: Member, wish: Message) -> Message:
-        """Return the fact, with the key, for whoever wished it."""
+    def _remember(self, place: tuple[str, str], answer: Delivery) -> None:
+        self._done[place] = answer
+        if len(self._done) > MAX_REMEMBERED:
+            self._done.popitem(last=False)
+
+    def _judge(self, member: Member, wish: Message) -> Done:
+        """Do it but for who leaves; have it noted, also where it is refused."""
         record = self._record(member, wish)
         try:
             self._check_operator(member, wish)
-            fact = self._of_kind[wish.kind](member, wish)
+            done = self._of_kind[wish.kind](member, wish)
         except ChatError as refusal:
             tried = {"refused": refusal.reason, "words": record["words"][:MAX_WORDS_CHARACTERS]}
             self._moderation.trail(record | tried)
             raise
         self._moderation.trail(record)
-        self._show("", [fact])
-        echo = Message()
-        echo.CopyFrom(fact)
-        echo.key = wish.key
-        return echo
+        return done
 
     def _check_operator(self, member: Member, wish: Message) -> None:
         if not self._is_operator(member.person):
-            text = "%s is no operator, and asked for kind %d"
-            _log.warning(text, member.address or LOOPBACK, wish.kind)
+            text = "%s is no operator, and tried what they do (%s)"
+            _log.warning(text, member.address or LOOPBACK, DONE[wish.kind])
             raise ChatError("NOT_OPERATOR")
 
     def _is_operator(self, person: Person | None) -> bool:
@@ -101,53 +109,52 @@ class Moderator:
 
     # What they wish.
 
-    def _remove(self, member: Member, wish: Message) -> Message:
+    def _remove(self, member: Member, wish: Message) -> Done:
         person = self._hub.directory.find(_name_in(wish))
         if person is None:
             raise ChatError("USER_UNKNOWN")
         self._check_unprotected([person])
         fact = Message(user=member.name, to=person.name, message=_words(wish), kind=wish.kind)
         self._tell(fact, _rooms_of(person), exclude=(member, person.member))
-        self._hub.expel(person, ChatError("REMOVED", Details(by=fact.user, words=fact.message)))
-        return fact
+        return fact, [person]
 
-    def _ban(self, member: Member, wish: Message) -> Message:
+    def _ban(self, member: Member, wish: Message) -> Done:
         name = _name_in(wish)
         is_here = self._hub.directory.find(name) is not None
         network = None if is_here else network_in(name)
-        if network is None:
-            return self._ban_name(member, wish)
-        sanction = Sanction("", network=str(network))
-        hit = [person for person in self._hub.directory.people if self._is_in(person, sanction)]
-        self._check_unprotected(hit)
-        if self._is_in(member, sanction):
-            raise ChatError("OPERATOR_PROTECTED")
-        fact = self._put(self._moderation.bans, sanction, member, wish)
-        if not _is_end(fact):
-            self._expel(hit, fact, member)
-            for stranger in [m for m in self._hub.members if self._is_in(m, sanction)]:
-                stranger.close(ChatError("BANNED", _details_of(fact)))
-                self._hub.leave(stranger)
-        return fact
-
-    def _ban_name(self, member: Member, wish: Message) -> Message:
+        if network is not None:
+            return self._ban_network(member, wish, network)
         sanction = self._aim(wish)
         fact = self._put(self._moderation.bans, sanction, member, wish)
         hit = [] if _is_end(fact) else self._hit_by(sanction)
-        self._expel(hit, fact, member)
+        self._tell_of_each(hit, fact, member)
         if not hit:  # nobody of that name is here: those hear it who hear the operator
             self._tell(fact, member.rooms, exclude=(member,))
-        return fact
+        return fact, hit
 
-    def _mute(self, member: Member, wish: Message) -> Message:
+    def _ban_network(self, member: Member, wish: Message, network: Network) -> Done:
+        hit = [p for p in self._hub.directory.people if is_within(network, p.address)]
+        self._check_unprotected(hit)
+        sanction = Sanction("", network=str(network))
+        fact = self._put(self._moderation.bans, sanction, member, wish)
+        if _is_end(fact):
+            return fact, []
+        self._tell_of_each(hit, fact, member)
+        for stranger in [m for m in self._hub.members if m.person is None]:
+            if is_within(network, stranger.address):
+                stranger.close(_error_of(fact))
+                self._hub.leave(stranger)
+        return fact, hit
+
+    def _mute(self, member: Member, wish: Message) -> Done:
         sanction = self._aim(wish)
         fact = self._put(self._moderation.mutes, sanction, member, wish)
         person = self._hub.directory.find(sanction.name)
         rooms = _rooms_of(person) if person is not None else member.rooms
         self._tell(fact, rooms, exclude=(member,))
-        return fact
+        return fact, []
 
-    def _announce(self, member: Member, wish: Message) -> Message:
+    def _announce(self, member: Member, wish: Message) -> Done:
         """Say something to everybody on the server, but for those who know two fields only."""
         text = one_line(wish.message)
         if not text:
@@ -160,7 +167,7 @@ class Moderator:
         for other in self._hub.members:
             if other.is_full and other is not member:
                 other.queue.put_event(delivery)
-        return notice
+        return notice, []
 
     # Whom it is about.
 
@@ -181,18 +188,6 @@ class Moderator:
     def _check_unprotected(self, people: Iterable[Person]) -> None:
         if any(map(self._is_operator, people)):
             raise ChatError("OPERATOR_PROTECTED")
-
-    def _is_in(self, peer: Person | Member, sanction: Sanction) -> bool:
-        """Say whether somebody's address is in the network that a ban is for."""
-        network, ban = network_of(peer.address), network_of(sanction.network)
-        return (
-            network is not None
-            and ban is not None
-            and network.version == ban.version
-            and (
-                network.subnet_of(ban)  # type: ignore[arg-type]
-            )
-        )
 
     def _hit_by(self, sanction: Sanction) -> list[Person]:
         """Return who is here, or expected back, for whom a ban of a name holds; no operators."""
@@ -227,14 +222,13 @@ class Moderator:
             fact.sent_at.CopyFrom(wish.sent_at)
         return fact
 
-    def _expel(self, people: Sequence[Person], fact: Message, operator: Member) -> None:
-        """Let banned people go, each told to its rooms."""
+    def _tell_of_each(self, people: Sequence[Person], fact: Message, operator: Member) -> None:
+        """Tell a fact to the rooms of each whom it meets, by that one's name."""
         for person in people:
             told = Message()
             told.CopyFrom(fact)
             told.to = person.name
             self._tell(told, _rooms_of(person), exclude=(operator, person.member))
-            self._hub.expel(person, ChatError("BANNED", _details_of(fact)))
 
     def _tell(self, fact: Message, rooms: Iterable[str], exclude: Sequence[Member | None]) -> None:
         """Tell a fact to the full members of some rooms, each once."""
@@ -293,8 +287,11 @@ def _is_end(fact: Message) -> bool:
     return fact.HasField("sent_at") and fact.sent_at.seconds == 0
 
 
-def _details_of(fact: Message) -> Details:
-    return Details(_until(fact), fact.user, fact.message, has_end=True)
+def _error_of(fact: Message) -> ChatError:
+    """Return what those are told who leave by a fact."""
+    if fact.kind == chat_pb2.KIND_REMOVED:
+        return ChatError("REMOVED", Details(by=fact.user, words=fact.message))
+    return ChatError("BANNED", Details(_until(fact), fact.user, fact.message, has_end=True))
 
 
 def _rooms_of(person: Person) -> list[str]:

@@ -52,7 +52,7 @@ async def test_nobody_else_may(kind: chat_pb2.Kind, caplog: pytest.LogCaptureFix
     await bia.say("still here")
     assert [record["refused"] for record in chat.trail] == ["NOT_OPERATOR"] * 2
     assert [record["address"] for record in chat.trail] == ["192.0.2.3", "192.0.2.4"]
-    assert "192.0.2.3" in caplog.text and "192.0.2.4" in caplog.text
+    assert "192.0.2.3 is no operator" in caplog.text and "192.0.2.4" in caplog.text
 
 
 async def test_plain_client_cannot_even_ask() -> None:
@@ -115,6 +115,8 @@ async def test_removed_one_is_told_why_and_the_rooms_by_whom() -> None:
     assert await facts(caio) == [("REMOVED", "ana", "bia", words)]
     assert await facts(ana) == [("REMOVED", "ana", "bia", words)]
     assert [m.key for m in ana.messages if m.kind == REMOVED] == ["k"]
+    kinds = [m.kind for m in ana.messages if m.kind in (REMOVED, chat_pb2.KIND_LEFT)]
+    assert kinds == [REMOVED, chat_pb2.KIND_LEFT]
     assert ("LEFT", "bia") in caio.events
     assert [m.message for m in plain.messages] == ["oi"]
     assert chat.hub.directory.find("bia") is None and not chat.log.held.get("bia")
