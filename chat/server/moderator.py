@@ -74,7 +74,8 @@ class Moderator:
         echo.CopyFrom(fact)
         echo.key = wish.key
         answer = Delivery([echo])
-        self._remember(place, answer)
+        if wish.key:
+            self._remember(place, answer)
         member.queue.put_answer(answer)
         for person in leaving:  # when the fact is told, so that nobody hears of it later
             self._hub.expel(person, _error_of(fact))
@@ -87,7 +88,7 @@ class Moderator:
 
     def _judge(self, member: Member, wish: Message) -> Done:
         """Do it but for who leaves; have it noted, also where it is refused."""
-        record = self._record(member, wish)
+        record = _record(self._hub, member, wish)
         try:
             self._check_operator(member, wish)
             done = self._of_kind[wish.kind](member, wish)
@@ -134,7 +135,8 @@ class Moderator:
 
     def _ban_network(self, member: Member, wish: Message, network: Network) -> Done:
         hit = [p for p in self._hub.directory.people if is_within(network, p.address)]
-        self._check_unprotected(hit)
+        if not self._ends(wish):
+            self._check_unprotected(hit)
         sanction = Sanction("", network=str(network))
         fact = self._put(self._moderation.bans, sanction, member, wish)
         if _is_end(fact):
@@ -176,14 +178,23 @@ class Moderator:
         name = _name_in(wish)
         person = self._hub.directory.find(name)
         if person is not None:
-            self._check_unprotected([person])
+            if not self._ends(wish):
+                self._check_unprotected([person])
             who = who_is(person)
             return Sanction(who.name, who.owner, who.identity)
         name = check_name(name)
-        if name_key(name) in self._moderation.operators:
+        if name_key(name) in self._moderation.operators and not self._ends(wish):
             raise ChatError("OPERATOR_PROTECTED")
         owned = self._hub.owners.find(name)
         return Sanction(name, owned.owner if owned is not None else "")
+
+    def _ends(self, wish: Message) -> bool:
+        """Say whether a wish ends something: also what holds for somebody who is an operator now.
+
+        Raises REQUEST_INVALID.
+        """
+        until = _until(wish)
+        return until is not None and until <= self._moderation.clock()
 
     def _check_unprotected(self, people: Iterable[Person]) -> None:
         if any(map(self._is_operator, people)):
@@ -207,16 +218,16 @@ class Moderator:
         self, sanctions: Sanctions, sanction: Sanction, member: Member, wish: Message
     ) -> Message:
         """Begin or end a ban or a mute; return the fact. Raises NOT_IN_FORCE."""
-        until = _until(wish)
         words = _words(wish)
         fact = Message(user=member.name, message=words, kind=wish.kind)
         fact.to = sanction.network or sanction.name
-        if until is not None and until <= self._moderation.clock():
+        if self._ends(wish):
             if not sanctions.end(sanction):
                 raise ChatError("NOT_IN_FORCE")
             fact.sent_at.FromSeconds(0)
             fact.sent_at.SetInParent()
             return fact
+        until = _until(wish)
         sanctions.add(replace(sanction, until=until, words=words, by=member.name))
         if until is not None:
             fact.sent_at.CopyFrom(wish.sent_at)
@@ -242,21 +253,22 @@ class Moderator:
                     told.add(other)
                     other.queue.put_event(delivery)
 
-    def _record(self, member: Member, wish: Message) -> dict[str, Any]:
-        """Return what the trail says of a wish: who wants what, of whom, until when and why."""
-        to = wish.to[:MAX_RAW_NAME_CHARACTERS]
-        person = self._hub.directory.find(to)
-        until = wish.sent_at.seconds if wish.HasField("sent_at") else None
-        return {
-            "at": to_text(self._moderation.clock()),
-            "operator": member.name,
-            "address": member.address or LOOPBACK,
-            "did": DONE[wish.kind],
-            "to": to,
-            "to_address": (person.address or LOOPBACK) if person is not None else "",
-            "until": to_text(until) if until is not None else None,
-            "words": wish.message[:MAX_ANNOUNCEMENT_CHARACTERS],
-        }
+
+def _record(hub: Hub, member: Member, wish: Message) -> dict[str, Any]:
+    """Return what the trail says of a wish: who wants what, of whom, until when and why."""
+    to = wish.to[:MAX_RAW_NAME_CHARACTERS]
+    person = hub.directory.find(to)
+    until = wish.sent_at.seconds if wish.HasField("sent_at") else None
+    return {
+        "at": to_text(hub.moderation.clock()),
+        "operator": member.name,
+        "address": member.address or LOOPBACK,
+        "did": DONE[wish.kind],
+        "to": to,
+        "to_address": (person.address or LOOPBACK) if person is not None else "",
+        "until": to_text(until) if until is not None else None,
+        "words": wish.message[:MAX_ANNOUNCEMENT_CHARACTERS],
+    }
 
 
 def _name_in(wish: Message) -> str:

@@ -223,6 +223,24 @@ async def test_network_of_an_operator_or_of_the_server_is_not_banned() -> None:
     await chat.come("bia", address="192.0.2.2")
 
 
+@pytest.mark.parametrize(
+    ("kind", "to"), [(BANNED, "rui"), (MUTED, "rui"), (BANNED, "192.0.2.0/24")]
+)
+async def test_what_holds_for_an_operator_of_today_can_be_ended(
+    kind: chat_pb2.Kind, to: str
+) -> None:
+    """He was none when it began; it would hold again as soon as he is none."""
+    chat = await started()
+    ana = await chat.operator()
+    await ana.post(wish(kind, to))
+    chat.hub.moderation.operators = frozenset({"ana", "rui"})
+    chat.hub.owners.claim("rui", "key-of-rui", "", 0)
+    await chat.come("rui", "key-of-rui", "d" * 32, "192.0.2.7")
+    await ana.post(wish(kind, to, until=ENDED, key="end"))
+    chat.hub.moderation.operators = frozenset({"ana"})
+    await (await chat.come("rui", "key-of-rui", "d" * 32, "192.0.2.7")).say("oi")
+
+
 async def test_somebody_with_an_address_for_a_name_is_meant_by_it() -> None:
     """An operator who means the person must not shut out a stranger."""
     chat = await started()
