@@ -24,8 +24,10 @@ MAX_FILE_BYTES = 1 << 20
 class Ignored:
     """The names that are ignored on the server at `address`; without one, for this run.
 
-    Another client of this user may change the file meanwhile: each change is made in what it holds
-    by then. `_lock` guards the rest: any thread may call anything.
+    Who takes another name is ignored under that for this run only: else whoever is ignored by many
+    could have them ignore somebody else for good. Another client of this user may change the file
+    meanwhile: each change is made in what it holds by then. `_lock` guards the rest: any thread may
+    call anything.
     """
 
     def __init__(self, address: str = "", folder: Path | None = None) -> None:
@@ -34,7 +36,8 @@ class Ignored:
         if address and folder is not None:
             digest = hashlib.sha256(address.encode()).hexdigest()[:32]
             self._path = folder / f"ignored-{digest}.json"
-        self._names: dict[str, str] = self._read() or {}  # as shown, by key
+        self._names = self._read()  # as shown, by key
+        self._kept_as: dict[str, str] = {}  # the keys in the file of those who are called otherwise
 
     @property
     def names(self) -> list[str]:
@@ -50,46 +53,44 @@ class Ignored:
         """Ignore a name, or no longer; say whether it is ignored now."""
         key = name_key(name)
         with self._lock:
-            is_new = key not in self._names
-            self._refresh()
-            self._names.pop(key, None)
-            if is_new:
-                self._add(key, name)
-            self._write()
-            return is_new
+            kept = self._read()
+            is_ignored = key not in self._names
+            if is_ignored:
+                self._names[key] = kept[key] = shown_name(name)
+                self._bound(self._names)
+                self._bound(kept)
+            else:
+                del self._names[key]
+                kept.pop(self._kept_as.pop(key, key), None)
+            self._write(kept)
+            return is_ignored
 
     def rename(self, old: str, new: str) -> None:
         """Whoever is ignored is called otherwise now, and is so still."""
+        before, after = name_key(old), name_key(new)
         with self._lock:
-            if name_key(old) not in self._names:
-                return
-            self._refresh()
-            self._names.pop(name_key(old), None)
-            self._add(name_key(new), new)
-            self._write()
+            if before in self._names and before != after:
+                del self._names[before]
+                self._names[after] = shown_name(new)
+                self._kept_as[after] = self._kept_as.pop(before, before)
 
-    def _add(self, key: str, name: str) -> None:
-        self._names[key] = shown_name(name)
-        if len(self._names) > MAX_IGNORED:
-            del self._names[next(iter(self._names))]
+    @staticmethod
+    def _bound(names: dict[str, str]) -> None:
+        if len(names) > MAX_IGNORED:
+            del names[next(iter(names))]
 
-    def _refresh(self) -> None:
-        found = self._read()
-        if found is not None:
-            self._names = found
-
-    def _read(self) -> dict[str, str] | None:
-        """Return what the file holds; None where there is none, or nothing that makes sense."""
+    def _read(self) -> dict[str, str]:
+        """Return what the file holds: nothing where there is none, or what makes no sense."""
         if self._path is None:
-            return None
+            return {}
         with suppress(OSError, ValueError, RecursionError):
             with self._path.open("rb") as file:
                 names = json.loads(file.read(MAX_FILE_BYTES))
             if isinstance(names, list) and all(map(_is_name, names)):
                 return {name_key(name): shown_name(name) for name in names[-MAX_IGNORED:]}
-        return None
+        return {}
 
-    def _write(self) -> None:
+    def _write(self, names: dict[str, str]) -> None:
         """Replace the file, so that it is never half of two; it is its owner's alone."""
         if self._path is None:
             return
@@ -98,7 +99,7 @@ class Ignored:
             self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
             with open(os.open(new, flags, 0o600), "w", encoding="utf-8") as file:
-                json.dump(list(self._names.values()), file)
+                json.dump(list(names.values()), file)
             os.replace(new, self._path)
 
 
