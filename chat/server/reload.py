@@ -129,7 +129,8 @@ class Reloader:
             if has_terminal and not _has_terminal():
                 signal.raise_signal(signal.SIGTERM)
             else:
-                loop.call_soon_threadsafe(self.reload)
+                with suppress(RuntimeError):  # the loop has just ended
+                    loop.call_soon_threadsafe(self.reload)
 
         signal.signal(number, handle)
 
