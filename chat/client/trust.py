@@ -91,6 +91,7 @@ class Trust:
         self.own = _read_pair(*own) if own else None
         self._known = known or KnownServers()
         self._pinned: bytes | None = None  # trusted in this run (DER)
+        self._was_vouched_for = False  # in this run: nothing less will do from then on
 
     def check(self, address: str, is_cancelled: IsCancelled = lambda: False) -> Trusted:
         """Return what the next stream to `HOST:PORT` trusts. May block, some seconds at most.
@@ -185,7 +186,10 @@ class Trust:
             seen = self._look(address, ssl.create_default_context(), is_cancelled)
         except ssl.SSLCertVerificationError:
             seen = self._look(address, anybody(), is_cancelled)
+            if self._was_vouched_for:
+                raise _vouched_for_no_more(address, seen) from None
             raise UnknownServer(address, seen) from None
+        self._was_vouched_for = True
         return self._trusted(_pem(seen), "", seen)
 
     def _look(
@@ -259,6 +263,15 @@ def _changed(address: str, certificate: bytes) -> ConfigError:
     return ConfigError(
         text.format(address=address, fingerprint=shown, command=forget_command(address))
     )
+
+
+def _vouched_for_no_more(address: str, certificate: bytes) -> ConfigError:
+    text = _(
+        "No authority vouches any more for the certificate of {address}, whose fingerprint is now"
+        " {fingerprint}. Somebody may be listening in between; ask the server's owner."
+    )
+    shown = spelled(fingerprint(certificate))
+    return ConfigError(text.format(address=address, fingerprint=shown))
 
 
 def _read_pair(cert: str, key: str) -> CertificatePair:

@@ -208,6 +208,8 @@ def test_authorities_of_the_machine_are_trusted(
     cert, key = other.write(tmp_path / "server")
     with server_here("--tls-cert", cert, "--tls-key", key) as running:
         assert "is not known here" in sentence_from(running.address, Trust(known=known))
+        with pytest.raises(ConfigError, match="No authority vouches any more"):
+            trust.establish(running.address, lambda question: True)
 
 
 @pytest.mark.parametrize(
