@@ -28,6 +28,7 @@ LANGUAGE = "en"
 DOCUMENTS = (
     "README.md",
     "LEIAME.md",
+    "SECURITY.md",
     "docs/using.md",
     "docs/operating.md",
     "docs/security.md",

@@ -1,4 +1,4 @@
-"""docs/security.md: each attack in its table has a limit, modules that enforce it, and tests."""
+"""SECURITY.md and docs/security.md: each threat has what is done about it, where, and tests."""
 
 from __future__ import annotations
 
@@ -8,14 +8,16 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-ROW = re.compile(r"^\| (?!attack \||---)(.+) \|$", re.MULTILINE)
+ROW = re.compile(r"^\| (?!attack \||threat \||---)(.+::.+) \|$", re.MULTILINE)
 CODE = re.compile(r"`([^`]+)`")
-ROWS = [row.split(" | ") for row in ROW.findall((ROOT / "docs/security.md").read_text("utf-8"))]
+DOCUMENTS = ("SECURITY.md", "docs/security.md")
+TEXTS = [(ROOT / name).read_text("utf-8") for name in DOCUMENTS]
+ROWS = [row.split(" | ") for text in TEXTS for row in ROW.findall(text)]
 
 
 def test_there_are_rows() -> None:
     """Else nothing below would look at anything."""
-    assert len(ROWS) > 20
+    assert all(len(ROW.findall(text)) > 20 for text in TEXTS)
 
 
 @pytest.mark.parametrize("row", ROWS, ids=[row[0] for row in ROWS])
