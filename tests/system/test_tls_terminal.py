@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -10,8 +12,10 @@ import pytest
 if sys.platform == "win32":
     pytest.skip("Windows has no pseudo-terminals", allow_module_level=True)
 
-from person import CTRL_D, person
-from support import running_server
+import pty
+
+from person import CTRL_D, TAKE_THE_TERMINAL, person
+from support import DEADLINE_SECONDS, ROOT, clean_environment, running_server
 
 ASKED = "Is it the same (yes/no)?"
 
@@ -64,3 +68,29 @@ def test_no_is_no(tmp_path: Path) -> None:
                 ana.wait_for("O certificado não foi aceito. Nada foi enviado.")
                 assert ana.wait() == 1
         assert not any("ana" in line for line in server.lines)
+
+
+def test_server_ends_with_its_terminal(tmp_path: Path) -> None:
+    """In order, though SIGHUP has it read its files again as long as the terminal is there."""
+    flags = ["--host", "localhost", "--port", "0", "--db", str(tmp_path / "chat.db"), "--tls"]
+    command = [sys.executable, "-IS", "-c", TAKE_THE_TERMINAL, sys.executable, "server.py", *flags]
+    terminal, child_end = pty.openpty()
+    server = subprocess.Popen(
+        command,
+        cwd=ROOT,
+        env=clean_environment(),
+        stdin=child_end,
+        stdout=child_end,
+        stderr=child_end,
+        start_new_session=True,
+    )
+    try:
+        os.close(child_end)
+        said = b""
+        while b"SHA-256" not in said:
+            said += os.read(terminal, 4096)
+        os.close(terminal)
+        assert server.wait(DEADLINE_SECONDS) == 0
+    finally:
+        server.kill()
+        server.wait()
