@@ -91,6 +91,7 @@ class Owners:
         self._by_name: dict[str, Owned] = {}
         self._by_look: dict[str, set[str]] = {}  # the keys of the names that look so
         self._names_of: Counter[str] = Counter()  # by owner
+        self._read_by: dict[str, str] = {}  # the key of the name, by the identity in `seen_by`
         self._claims = RatesOfAddresses(CLAIMS)
         self.ignored = 0  # names that are somebody's own, where that is not enforced
 
@@ -178,13 +179,17 @@ class Owners:
     def note_seen(self, owned: Owned, inbox_seen_id: int, seen_by: str | None = None) -> None:
         """Note how far its owner has certainly read, unless it is not the owner's any more.
 
-        `seen_by`: None for the same as before.
+        `seen_by`: None for the same as before. A session has one cursor: where it counts for this
+        name, it does for no other any more.
         """
         now = self._by_name.get(name_key(owned.name))
         if now is None or now.owner != owned.owner:
             return
         seen_id = max(now.inbox_seen_id, inbox_seen_id)
         seen_by = now.seen_by if seen_by is None else seen_by
+        other = self._by_name.get(self._read_by.get(seen_by, ""))
+        if other is not None and other is not now:
+            self._keep(replace(other, seen_by=""))
         if (seen_id, seen_by) != (now.inbox_seen_id, now.seen_by):
             noted = replace(now, inbox_seen_id=seen_id, seen_by=seen_by, used_at=self._clock())
             self._keep(noted)
@@ -194,6 +199,7 @@ class Owners:
         owned = self._by_name.pop(key, None)
         if owned is not None:
             self._forget_looks(owned)
+            self._read_by.pop(owned.seen_by, None)
             self._names_of[owned.owner] -= 1
             if not self._names_of[owned.owner]:
                 del self._names_of[owned.owner]
@@ -214,6 +220,10 @@ class Owners:
         if known is None or known.name != owned.name:
             for look in looks(owned.name):
                 self._by_look.setdefault(look, set()).add(key)
+        if known is not None:
+            self._read_by.pop(known.seen_by, None)
+        if owned.seen_by:
+            self._read_by[owned.seen_by] = key
         self._by_name[key] = owned
 
     def _forget_looks(self, owned: Owned) -> None:

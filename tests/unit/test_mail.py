@@ -151,6 +151,23 @@ async def test_session_whose_cursor_is_of_another_inbox_gets_what_waits() -> Non
     assert await privates(await place.come("bia", BIA, THERE, inbox=seen_id)) == ["mais"]
 
 
+async def test_cursor_that_went_on_in_another_inbox_hides_nothing() -> None:
+    """One session, under two names of its owner, one after the other; also over a restart."""
+    log = FakeLog()
+    place = await place_on(log)
+    (await place.come("bia", BIA, HERE)).leave()
+    ana = await place.come("ana", ANA)
+    await ana.say("esperava", to="bia")
+    bianca = await place.come("bianca", BIA, HERE)
+    await ana.say("agora", to="bianca")
+    assert await privates(bianca) == ["agora"]
+    seen_id = max(bianca.ids)
+    bianca.leave()
+    place = await place_on(log)
+    bia = await place.come("bia", BIA, HERE, inbox=seen_id)
+    assert await privates(bia) == ["esperava"] and not bia.ids
+
+
 async def test_client_that_knows_no_cursor_gets_what_waits_once() -> None:
     """One of the first contract, without ids."""
     place = await place_on(FakeLog())
