@@ -266,6 +266,7 @@ def messages(rooms: Sequence[str] = ("", "aula", "none")) -> strategies.SearchSt
         "key": texts(1000),
         "to": strategies.just("") | texts(),
         "room": strategies.sampled_from(rooms) | texts(),
+        "sealed": strategies.just(b"") | strategies.binary(max_size=12_000),
     }
     bare = strategies.builds(
         lambda fields: Message(**fields), strategies.fixed_dictionaries(fields)

@@ -83,6 +83,7 @@ def messages(depth: int = 1) -> st.SearchStrategy[Message]:
         "key": texts(),
         "to": texts(),
         "room": texts(),
+        "sealed": st.binary(max_size=300),
         "sent_at": st.builds(
             dict,
             seconds=st.integers(-(1 << 63), (1 << 63) - 1),

@@ -237,7 +237,7 @@ class Actions:
         if self._session.sealing is None:
             raise ChatError("NO_OWN_KEY")
         name, is_accepted = _accepted(argument)
-        if not name:
+        if not name or name_key(name) == name_key(self._session.name):
             self._terminal.show_notice(own_key_line(self._session.sealing))
         elif not is_accepted:
             self._check_answers()

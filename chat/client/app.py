@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 
+from chat.cli.dependencies import missing_line
 from chat.cli.i18n import _, _n
 from chat.client import alerts, commands, outbox
 from chat.client.actions import Actions
@@ -135,6 +136,12 @@ class App:
             self._end_session()
             raise
 
+    def _tell_missing(self) -> None:
+        """Say that nothing can be sealed, where it could but for what is not installed."""
+        is_wanted = self._session.sealing is not None
+        if is_wanted and (line := missing_line({"nacl": _("sealed private messages")})):
+            self._terminal.show_notice(line)
+
     def run(self) -> int:
         """Send what is typed until the person leaves; return the exit code.
 
@@ -143,6 +150,7 @@ class App:
         """
         try:
             with self.watching():
+                self._tell_missing()
                 self._terminal.run(self)
                 if not self._terminal.is_interactive:
                     # Even if it said nothing, whether anybody was there is in its exit code.

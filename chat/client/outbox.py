@@ -173,24 +173,30 @@ class Outbox:
     def take(self, stream: int) -> Message | None:
         """Return the next message for `stream`, None when it has to send nothing more. Blocks."""
         with self._changed:
-            self._changed.wait_for(lambda: self._is_ready(stream))
-            if self._stream != stream or self._is_aborted:
-                return None
-            if not self._untaken and not self._has_question():
-                return None
-            if self._has_question():
-                assert self._sealing is not None
-                return self._sealing.next_question()
-            message = self._next_understood()
-            assert message is not None
-            self._untaken.remove(message)
-            sent = message if self._sealing is None else self._sealing.envelope(message)
-            self._note_in_flight(message.key, sent)
-            if self._peer is Peer.PLAIN:
-                # Handed over is all there is to know.
-                self._pending.pop(message.key, None)
-                self._changed.notify_all()
-            return sent
+            while True:
+                self._changed.wait_for(lambda: self._is_ready(stream))
+                if self._stream != stream or self._is_aborted:
+                    return None
+                if self._sealing is not None and self._has_question():
+                    return self._sealing.next_question()
+                if not self._untaken:
+                    return None
+                message = self._next_understood()
+                assert message is not None
+                sent = message if self._sealing is None else self._sealing.envelope(message)
+                if sent is not None:
+                    self._hand_over(message, sent)
+                    return sent
+                # Something was learned of the key just now, and it waits again.
+
+    def _hand_over(self, message: Message, sent: Message) -> None:
+        """Note that the stream takes `message`, as what is `sent`."""
+        self._untaken.remove(message)
+        self._note_in_flight(message.key, sent)
+        if self._peer is Peer.PLAIN:
+            # Handed over is all there is to know.
+            self._pending.pop(message.key, None)
+            self._changed.notify_all()
 
     def _is_ready(self, stream: int) -> bool:
         if self._stream != stream or self._is_aborted:

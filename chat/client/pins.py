@@ -31,8 +31,8 @@ MAX_FILE_BYTES = 1 << 20
 class Pins:
     """The public keys (Ed25519) of the names on the server at `address` (`HOST:PORT`).
 
-    Raises `ConfigError` where the file is damaged: everybody would be trusted anew. `_lock` guards
-    the rest: any thread may call anything.
+    Raises `ConfigError` where the file cannot be read: everybody would be trusted anew. `_lock`
+    guards the rest: any thread may call anything.
     """
 
     def __init__(self, address: str, folder: Path | None = None) -> None:
@@ -78,9 +78,12 @@ class Pins:
         try:
             with self._path.open("rb") as file:
                 self._keys.update(_keys_in(file.read(MAX_FILE_BYTES + 1)))
-        except OSError:  # there is none yet, or it cannot be had
+        except (FileNotFoundError, NotADirectoryError):  # there is none yet
             return
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
+        except OSError as error:
+            text = _("The file of known keys cannot be read: {path} ({error}).")
+            raise ConfigError(text.format(path=self._path, error=error.strerror)) from error
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
             text = _(
                 "The file of known keys is damaged: {path}. Put it back from a copy; or remove"
                 " it, and compare each key anew with /key NAME."

@@ -364,6 +364,8 @@ class Receiver:
         elif answer.kind == sent.kind == KIND_KEY and self._sealing is not None:
             self._sealing.take_offer(sent.to, answer)
             self._is_key_new = True
+        elif answer.kind == KIND_NOTICE and answer.user == "KEY_UNKNOWN" and self._sealing:
+            self._sealing.forget_offer(sent.to)
         self._outbox.acknowledge(sent.key)
 
     def _give_up_room(self, error: Any) -> Message | None:

@@ -90,6 +90,7 @@ class Sealing:
     def begin_stream(self, name: str) -> None:
         """Begin anew: this server may be another one, or hand out other keys than before."""
         with self._lock:
+            self._questions.clear()
             self._asked.clear()
             self._offers.clear()
             self._publish(name)
@@ -102,7 +103,6 @@ class Sealing:
     def _publish(self, name: str) -> None:
         """Have the user's key sent, so that others can seal for them."""
         self._name = name
-        self._questions.clear()
         # Who cannot open what is sealed asks nobody to seal; but does not send in the clear either.
         self._is_published = None if is_available() else True
         if self._is_published is None:
@@ -142,22 +142,25 @@ class Sealing:
         if reason:
             raise ChatError(reason)
 
-    def envelope(self, message: Message) -> Message:
-        """Return what goes up in place of `message`, which must not wait.
+    def envelope(self, message: Message) -> Message | None:
+        """Return what goes up in place of `message`; None where it must wait, after all.
 
-        `sealed` of the message itself says whether it is sealed, and how.
+        `sealed` of the message itself says from then on whether it is sealed.
         """
         with self._lock:
             message.ClearField("sealed")
-            offer = self._offers.get(name_key(message.to)) if _is_private(message) else None
-            if offer is None or offer.bundle is None or message.key in self._clear:
-                if _is_private(message):
-                    _remember(self._clear, message.key, MAX_CLEAR)
+            if not _is_private(message):
+                return message
+            if self._is_unknown(message) or self._refusal(message):
+                return None
+            reader = self._offers.get(name_key(message.to), Offer()).bundle
+            if reader is None or not self._is_published or message.key in self._clear:
+                _remember(self._clear, message.key, MAX_CLEAR)
                 return message
             inner = Message(user=self._name, to=check_name(message.to), key=message.key)
             inner.message = message.message
             inner.sent_at.GetCurrentTime()
-            message.sealed = seal(inner, self._keys, offer.bundle)
+            message.sealed = seal(inner, self._keys, reader)
             return Message(to=message.to, key=message.key, sealed=message.sealed)
 
     def _is_unknown(self, message: Message) -> bool:
@@ -175,6 +178,8 @@ class Sealing:
         """
         if not _is_private(message):
             return ""
+        if not self._is_published:
+            return "NO_OWN_KEY" if self._pins.find(message.to) else ""
         offer = self._offers.get(name_key(message.to), Offer())
         if offer.is_broken:
             return "KEY_BROKEN"
@@ -186,6 +191,8 @@ class Sealing:
 
     def _distrust(self, name: str, bundle: Bundle) -> str:
         """Return why a key is not used, empty where it is; the first one of a name is."""
+        if bundle.signing_key == self._keys.signing_public:
+            return ""
         try:
             known = self._pins.find_or_add(name, bundle.signing_key)
         except ChatError as error:
@@ -214,6 +221,11 @@ class Sealing:
         with self._lock:
             offer = self._note(name, answer.sealed)
         answer.message = fingerprint(offer.signing_key) if offer.signing_key else ""
+
+    def forget_offer(self, name: str) -> None:
+        """Have the key of a name asked for anew: it is another one by now."""
+        with self._lock:
+            self._offers.pop(name_key(name), None)
 
     def _note(self, name: str, raw: bytes) -> Offer:
         offer = Offer()

@@ -30,6 +30,7 @@ from chat.cli.credentials import check_token_stays_safe
 from chat.client.connection import Connection, OpenStream, open_stream
 from chat.client.cursor import Cursor, Place
 from chat.client.outbox import Outbox, Peer
+from chat.client.pins import Pins
 from chat.client.proving import Prover
 from chat.client.receiver import PLAIN_FAREWELL_SECONDS, Receiver
 from chat.client.sealing import Sealing
@@ -74,8 +75,9 @@ class Session:
     one). `open_stream`: how a stream is opened, see `connection.open_stream`. `session_id`: 32 hex
     digits, who this is, whatever it is called; made up if empty. `place`: how far an earlier
     session had seen. `key`: by which the name is one's own, on a server with TLS where
-    `credentials` is a `Trust` (`keys.user_key`). `sealing`: seals what is private by it, wherever
-    the other one has a key too.
+    `credentials` is a `Trust` (`keys.user_key`). What is private is sealed by it, wherever the
+    other one has a key too; `sealing`: what does so, where other people's keys are not to be kept
+    in the user's state folder.
 
     Iterating yields every `chat_pb2.Message`, with the `room` that it belongs to: one's own echoes,
     presence, notices and answers included, each log message once and in order within its room. What
@@ -108,6 +110,8 @@ class Session:
         check_token_stays_safe(address.rpartition(":")[0], token, credentials is not None)
         self.id = session_id or secrets.token_hex(16)  # by which the server knows it again
         self.on_state = on_state
+        if sealing is None and key is not None:
+            sealing = Sealing(key, Pins(address))
         self.sealing = sealing
         self._outbox = Outbox(sealing)
         self._cursor = Cursor([check_room(room) for room in rooms], history, place)

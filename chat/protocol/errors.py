@@ -180,7 +180,7 @@ REASONS = {
         N_("the person it was for has not come back, and may not have read it; tell them later")
     ),
     "KEY_UNKNOWN": Reason(
-        N_("this name has another key by now, or none; nothing was sent; send it again")
+        N_("the key of this name has changed just now, or is gone; send it again")
     ),
     "NOT_IN_ROOM": Reason(N_("you are not in this room; enter it first, with /join")),
     "ROOM_CLOSED": Reason(

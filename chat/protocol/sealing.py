@@ -79,10 +79,7 @@ class KeyPair:
 
 def is_available() -> bool:
     """Say whether the library is there without which nothing can be sealed or opened."""
-    try:
-        return find_spec("nacl") is not None
-    except ValueError:  # it was taken out of `sys.modules`
-        return False
+    return find_spec("nacl") is not None
 
 
 def key_pair(signing: Ed25519PrivateKey) -> KeyPair:
@@ -190,16 +187,19 @@ def seal(message: Message, keys: KeyPair, reader: Bundle) -> bytes:
 def open_sealed(message: Message, keys: KeyPair) -> tuple[Message, Bundle]:
     """Return what was sealed in `message`, and by whom; whether to trust that key is not asked.
 
-    Raises SEAL_OTHER_KEY where it was sealed for another key, SEAL_INVALID where it is damaged, or
-    was not written by `message.user` to `message.to` under `message.key`.
+    The box is the same from both ends: whoever wrote it can open it too. Raises SEAL_OTHER_KEY
+    where it was sealed for another key, SEAL_INVALID where it is damaged, or was not written by
+    `message.user` to `message.to` under `message.key`.
     """
     sealed = message.sealed
     if not is_sealed_size(len(sealed)) or sealed[0] != VERSION:
         raise ChatError("SEAL_INVALID")
-    if recipient_of(sealed) != keys.public:
+    reader, writer = recipient_of(sealed), split_bundle(sender_of(sealed)).sealing_key
+    if keys.public not in (reader, writer):
         raise ChatError("SEAL_OTHER_KEY")
     sender = check_bundle(sender_of(sealed), message.user)
-    padded = _decrypt(keys.private, sender.sealing_key, sealed[HEAD_BYTES - NONCE_BYTES :])
+    other = writer if reader == keys.public else reader
+    padded = _decrypt(keys.private, other, sealed[HEAD_BYTES - NONCE_BYTES :])
     inner = _inner_of(_unpadded(padded))
     if not _is_same(inner, message):
         raise ChatError("SEAL_INVALID")

@@ -12,9 +12,10 @@ from dataclasses import asdict, dataclass
 HOLDER = "holder"
 OWNER = "owner"
 ROOM = "room"
-BUNDLE = "bundle"  # what is sealed for an owned name is sealed by it; base64
 # A name, by its key, that `--free` wants to be free: the server takes note of it, and removes it.
 FREED = "freed"
+# The public keys of an owned name, by its key, and what its owner signed of them; base64.
+BUNDLE = "bundle"
 BAN = "ban"
 MUTE = "mute"
 

@@ -38,27 +38,30 @@ class Bundles:
     def __init__(self, log: Log, owners: Owners) -> None:
         self._log = log
         self._owners = owners
-        self._by_name: dict[str, Bundle] = {}
+        self._by_name: dict[str, bytes] = {}
 
     async def load(self) -> None:
         """Read what was published; after the owners, before anybody joins."""
         for key, text in (await self._log.records(BUNDLE)).items():
             with suppress(ChatError, ValueError):  # by the rules of this version it is none
-                self._by_name[key] = split_bundle(base64.b64decode(text))
-            if self.find(key) is None:
+                self._by_name[key] = split_bundle(base64.b64decode(text)).raw
+            # Where names are nobody's own for now, what was published stays for later.
+            if self.find(key) is None and not self._owners.ignored:
                 self._by_name.pop(key, None)
                 self._log.keep(BUNDLE, key, None)
 
     def find(self, name: str) -> Bundle | None:
         """Return what the present owner of a name has published, None for nothing."""
-        bundle, owned = self._by_name.get(name_key(name)), self._owners.find(name)
-        is_owners = bundle and owned and owner_of(bundle) == owned.owner
-        return bundle if is_owners else None
+        raw, owned = self._by_name.get(name_key(name)), self._owners.find(name)
+        if raw is None or owned is None:
+            return None
+        bundle = split_bundle(raw)
+        return bundle if owner_of(bundle) == owned.owner else None
 
     def publish(self, name: str, bundle: Bundle) -> None:
         """Note the bundle of a name's owner."""
-        if self._by_name.get(name_key(name)) != bundle:
-            self._by_name[name_key(name)] = bundle
+        if self._by_name.get(name_key(name)) != bundle.raw:
+            self._by_name[name_key(name)] = bundle.raw
             self._log.keep(BUNDLE, name_key(name), base64.b64encode(bundle.raw).decode())
 
     # What members send.

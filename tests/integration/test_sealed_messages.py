@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import sys
 import threading
@@ -18,8 +19,10 @@ from certificates import Pair, make_pair
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from support import (
     DEADLINE_SECONDS,
+    Program,
     RunningServer,
     eventually,
+    running_client,
     running_server,
     server_here,
     stable_port,
@@ -193,3 +196,26 @@ def test_reader_who_was_away_reads_it_after_three_restarts(town: Town) -> None:
         town.bia.hears(f"{SECRET}-3")
         private = [m.message for m in town.bia.messages if m.to and m.kind == KIND_UNSPECIFIED]
         assert private == [f"{SECRET}-{number}" for number in (1, 2, 3)]
+
+
+def test_programs_seal_by_themselves(town: Town) -> None:
+    """Nobody has to ask for it; and they say so."""
+    folder = town.db.parent
+
+    def client(stack: ExitStack, name: str, home: str, address: str) -> Program:
+        flags = ("--tls", "--fingerprint", town.pair.fingerprint, "--name", name, "--lang", "en")
+        env = {"XDG_STATE_HOME": str(folder / home), "LOCALAPPDATA": str(folder / home)}
+        return stack.enter_context(running_client(address, *flags, "--json", env=env))
+
+    with town.open_here() as address, ExitStack() as stack:
+        ana = client(stack, "ana", "ana", address)
+        bia = client(stack, "bia", "bia", address)
+        bia.type('{"message": "estou aqui"}')
+        ana.wait_for_line("estou aqui")
+        ana.type('{"message": "o ouro", "to": "bia"}')
+        heard = json.loads(bia.wait_for_line("o ouro"))
+        assert (heard["user"], heard["sealed"]) == ("ana", True)
+        assert json.loads(ana.wait_for_line("o ouro"))["sealed"]
+        ana.type('{"kind": "KIND_KEY", "to": "bia", "key": "q"}')
+        answer = json.loads(ana.wait_for_line("KIND_KEY"))
+        assert re.fullmatch(r"\d{5}( \d{5}){7}", answer["message"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -109,7 +110,8 @@ def test_line_that_stays_as_it_was_typed_is_told_how_it_went(tmp_path: Path) -> 
 
 def test_own_key_is_shown(talk: Talk) -> None:
     """For the other one to compare."""
-    assert talk.type("/key") == [f"* Your key: {talk.sealing.own_fingerprint}"]
+    for line in ("/key", "/chave ANA"):
+        assert talk.type(line) == [f"* Your key: {talk.sealing.own_fingerprint}"]
 
 
 def test_without_a_key_there_is_nothing_to_show(talk: Talk) -> None:
@@ -184,3 +186,16 @@ def test_program_cannot_say_that_it_is_sealed(tmp_path: Path) -> None:
     assert talk.app.handle_message(Message(to="bia", message="oi", sealed=b"x", key="k"))
     (message,) = talk.session.pending
     assert (message.message, message.sealed) == ("oi", b"")
+
+
+@pytest.mark.parametrize("has_key", [True, False])
+def test_missing_library_is_told_once_to_who_has_a_key(
+    talk: Talk, monkeypatch: pytest.MonkeyPatch, has_key: bool
+) -> None:
+    """Others seal nothing anyway."""
+    monkeypatch.setitem(sys.modules, "nacl", None)
+    if not has_key:
+        talk.session.sealing = None
+    talk.app.run()
+    told = [line for line in talk.terminal.notices if "sealed private messages" in line]
+    assert len(told) == has_key

@@ -62,7 +62,16 @@ def test_file_is_for_its_owner(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "content",
-    ["", "{", "[]", "{}", '{"keys": []}', '{"keys": {"bia": 1}}', '{"keys": {"bia": "00"}}'],
+    [
+        "",
+        "{",
+        "[" * 100_000,
+        "[]",
+        "{}",
+        '{"keys": []}',
+        '{"keys": {"bia": 1}}',
+        '{"keys": {"bia": "00"}}',
+    ],
 )
 def test_damaged_file_is_told(content: str, tmp_path: Path) -> None:
     """Taken for an empty one it would have every key trusted anew."""
@@ -70,6 +79,16 @@ def test_damaged_file_is_told(content: str, tmp_path: Path) -> None:
     (file,) = tmp_path.iterdir()
     file.write_text(content)
     with pytest.raises(ConfigError, match=r"keys-.*\.json"):
+        Pins(ADDRESS, tmp_path)
+
+
+def test_file_that_cannot_be_read_is_told(tmp_path: Path) -> None:
+    """A folder in its place, or no right to it."""
+    Pins(ADDRESS, tmp_path).find_or_add("bia", KEY)
+    (file,) = tmp_path.iterdir()
+    file.unlink()
+    file.mkdir()
+    with pytest.raises(ConfigError, match="cannot be read"):
         Pins(ADDRESS, tmp_path)
 
 

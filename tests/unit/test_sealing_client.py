@@ -5,10 +5,16 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from fakes import FakeCall, opening
+from hostile_server import messages
+from hypothesis import given
+from hypothesis import strategies as st
+from strategies import cases
 
 from chat.client import ChatError, Session
 from chat.client import backoff as backoff_module
@@ -187,7 +193,7 @@ def test_where_the_server_knows_no_keys_it_goes_in_the_clear(pins: Pins) -> None
     ("server", "reason"),
     [
         (Server({}), "KEY_CHANGED"),
-        (Server(takes_keys=False), "KEY_CHANGED"),
+        (Server(takes_keys=False), "NO_OWN_KEY"),
         (Server({"bia": make_bundle(MAL, "bia")}), "KEY_CHANGED"),
         (Server({"bia": make_bundle(BIA, "caio")}), "KEY_BROKEN"),
         (Server({"bia": b"\1" * 129}), "KEY_BROKEN"),
@@ -211,6 +217,20 @@ def test_known_key_is_neither_replaced_nor_done_without(
     assert pins.find("bia") == BIA.signing_public
 
 
+def test_wrong_key_at_first_use_is_seen_by_who_compares(pins: Pins, tmp_path: Path) -> None:
+    """A server that stands between two, with a key of its own for each: no row has its equal."""
+    run(
+        Server({"bia": make_bundle(MAL, "bia")}),
+        pins=pins,
+        says=lambda ana: ana.send("segredo", to="bia"),
+    )
+    ana, bia = Sealing(ANA.signing, pins), Sealing(BIA.signing, Pins("bia's", tmp_path))
+    bia.take_offer("ana", Message(kind=KIND_KEY, to="ana", sealed=make_bundle(MAL, "ana")))
+    assert ana.known_fingerprint("bia") != bia.own_fingerprint
+    shown = bia.show_offer("ana").signing_key
+    assert shown is not None and fingerprint(shown) != ana.own_fingerprint
+
+
 def test_key_that_changed_is_refused_at_once_from_then_on(pins: Pins) -> None:
     """Whoever sends learns it while they send."""
     pins.find_or_add("bia", BIA.signing_public)
@@ -230,6 +250,31 @@ def test_key_that_changed_is_refused_at_once_from_then_on(pins: Pins) -> None:
     session.send("segredo", to="bia")
     heard_by(session)
     assert refused == ["KEY_CHANGED"] and server.said == []
+
+
+def test_key_that_changes_in_the_middle_of_a_stream_is_asked_for_anew(pins: Pins) -> None:
+    """The server refuses what nobody can open; the next message finds out why."""
+
+    class Changing(Server):
+        def answer(self, message: Message) -> Message | None:
+            if not (message.sealed and message.to):
+                return super().answer(message)
+            self.bundles["bia"] = make_bundle(MAL, "bia")
+            return Message(kind=KIND_NOTICE, user="KEY_UNKNOWN", key=message.key)
+
+    def says_more() -> None:
+        session.send("de novo", to="bia", key="k2")
+
+    server = Changing()
+    steps = [*[server.serve] * STEPS, says_more, *[server.serve] * STEPS]
+    server.call = FakeCall(*steps, epoch="e", generation="g", after="0")
+    session = Session(
+        ADDRESS, "ana", open_stream=opening(server.call), sealing=Sealing(ANA.signing, pins)
+    )
+    session.send("segredo", to="bia", key="k1")
+    heard = heard_by(session)
+    assert [(m.user, m.key) for m in heard] == [("KEY_UNKNOWN", "k1"), ("KEY_CHANGED", "k2")]
+    assert server.asked == ["", "bia", "bia"] and len(server.said) == 1
 
 
 def test_text_survives_a_loss_while_the_key_is_asked_for(pins: Pins) -> None:
@@ -336,6 +381,15 @@ def test_what_comes_sealed_is_opened(pins: Pins) -> None:
     assert pins.find("bia") == BIA.signing_public
 
 
+def test_own_words_are_read_when_nobody_waits_for_them(pins: Pins) -> None:
+    """An echo may come once more, or after the client was started anew."""
+    message = Message(user="ana", to="bia", key="a1", message="meu")
+    message.sealed = seal(message, ANA, check_bundle(make_bundle(BIA, "bia"), "bia"))
+    message.message = ""
+    (heard,), _sealing = listen(message, pins=pins)
+    assert heard.message == "meu" and heard.sealed and pins.find("ana") is None
+
+
 def test_message_that_comes_twice_is_new_once(pins: Pins) -> None:
     """A server may bring it again under another id."""
     first, again = from_bia("oi"), Message()
@@ -379,6 +433,27 @@ def test_what_cannot_be_opened_says_nothing(
     assert pins.find("caio") is None
 
 
+@cases(8)
+@given(st.lists(messages(), max_size=5), st.lists(messages(), max_size=5))
+def test_whatever_a_server_says_nothing_of_it_looks_sealed(
+    before: list[Message], after: list[Message]
+) -> None:
+    """And what is said meanwhile is not sent in the clear, whatever it answers."""
+    with TemporaryDirectory() as folder:
+        pins = Pins(ADDRESS, Path(folder))
+        pins.find_or_add("bia", BIA.signing_public)
+        server = Server()
+        steps: list[Any] = [*before, server.serve, *after, server.serve]
+        server.call = FakeCall(*steps, epoch="e", generation="g", after="0")
+        session = Session(
+            ADDRESS, "ana", open_stream=opening(server.call), sealing=Sealing(ANA.signing, pins)
+        )
+        session.send("segredo", to="bia")
+        heard = heard_by(session)
+    assert not [message.message for message in heard if message.to and message.sealed]
+    assert not [message for message in server.said if message.message]
+
+
 def test_message_with_another_key_waits_until_that_is_accepted(pins: Pins) -> None:
     """Which takes that the user has seen the key, as the server hands it out."""
     pins.find_or_add("bia", BIA.signing_public)
@@ -401,10 +476,10 @@ def test_name_without_a_key_any_more_can_be_accepted(pins: Pins) -> None:
     pins.find_or_add("bia", BIA.signing_public)
     sealing = Sealing(ANA.signing, pins)
     sealing.take_offer("bia", Message(kind=KIND_KEY, to="bia"))
-    message = Message(to="bia", key="k", message="oi")
     sealing.show_offer("bia")
     assert sealing.accept("bia") == [] and pins.find("bia") is None
-    assert sealing.envelope(message).message == "oi"
+    (echo,) = run(Server({}), pins=pins, says=lambda ana: ana.send("oi", to="bia"))
+    assert (echo.message, echo.sealed) == ("oi", b"")
 
 
 def test_key_that_is_none_cannot_be_accepted(pins: Pins) -> None:
