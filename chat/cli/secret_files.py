@@ -1,10 +1,15 @@
-"""Files with secrets or certificates in them: read, so that what is wrong is said."""
+"""Files that are their owner's alone: read so that what is wrong is said, and written whole.
+
+The mode is 0600; Windows has no such bits, and keeps them under the user's profile.
+"""
 
 from __future__ import annotations
 
 import os
 import stat
 import sys
+import tempfile
+from collections.abc import Callable
 from contextlib import suppress
 from logging import getLogger
 from pathlib import Path
@@ -51,3 +56,45 @@ def warn_if_others_can_read(path: str) -> None:
         if found.st_mode & (stat.S_IRGRP | stat.S_IROTH) & ~allowed:
             text = _("Other users of this machine can read {path}. Type: chmod 600 {path}")
             _log.warning(text.format(path=path))
+
+
+def publish(path: Path, content: bytes) -> None:
+    """Let a file appear with its whole content, unless there is one by now. Raises `OSError`.
+
+    Of two programs that do so at a time, one finds that the other has.
+    """
+    _write(path, content, _give_name)
+
+
+def replace(path: Path, content: bytes) -> None:
+    """Put a file in place of an earlier one, so that it is never half of two. Raises `OSError`.
+
+    Its folder is made where there is none.
+    """
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    _write(path, content, os.replace)
+
+
+def _write(path: Path, content: bytes, name: Callable[[str, Path], None]) -> None:
+    """Write a file beside `path`, and have `name` give it that name."""
+    descriptor, temporary = tempfile.mkstemp(path.suffix, f".{path.stem}-", path.parent)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        name(temporary, path)
+    finally:
+        with suppress(OSError):
+            os.unlink(temporary)
+
+
+def _give_name(temporary: str, path: Path) -> None:
+    """Give a file its name, if nothing has that name yet."""
+    try:
+        os.link(temporary, path)
+    except FileExistsError:
+        pass
+    except (OSError, NotImplementedError):  # a disk without hard links
+        if not os.path.lexists(path):
+            os.rename(temporary, path)

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import threading
 from contextlib import suppress
 from pathlib import Path
 
+from chat.cli import secret_files
 from chat.client.ui.render import shown_name
 from chat.protocol.limits import MAX_RAW_NAME_CHARACTERS
 from chat.protocol.names import name_key
@@ -94,13 +94,8 @@ class Ignored:
         """Replace the file, so that it is never half of two; it is its owner's alone."""
         if self._path is None:
             return
-        new = self._path.with_suffix(f".{os.getpid()}.new")
         with suppress(OSError):
-            self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
-            with open(os.open(new, flags, 0o600), "w", encoding="utf-8") as file:
-                json.dump(list(names.values()), file)
-            os.replace(new, self._path)
+            secret_files.replace(self._path, json.dumps(list(names.values())).encode("ascii"))
 
 
 def _is_name(name: object) -> bool:

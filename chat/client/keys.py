@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import logging
 import os
-import tempfile
-from contextlib import suppress
 from pathlib import Path
 
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -22,7 +20,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from chat.cli.i18n import _
-from chat.cli.secret_files import warn_if_others_can_read
+from chat.cli.secret_files import publish, warn_if_others_can_read
 from chat.client.identity import state_folder
 from chat.protocol.errors import UsageError
 
@@ -83,23 +81,4 @@ def _make(path: Path) -> None:
     pem = Ed25519PrivateKey.generate().private_bytes(
         Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()
     )
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=KEY_FILE)  # mode 0600
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(pem)
-            file.flush()
-            os.fsync(file.fileno())
-        _give_name(temporary, path)
-    finally:
-        with suppress(OSError):
-            os.unlink(temporary)
-
-
-def _give_name(temporary: str, path: Path) -> None:
-    try:
-        os.link(temporary, path)
-    except FileExistsError:
-        pass
-    except (OSError, NotImplementedError):  # a disk without hard links
-        if not os.path.lexists(path):
-            os.rename(temporary, path)
+    publish(path, pem)

@@ -8,12 +8,10 @@ write at a time. Knows no network.
 from __future__ import annotations
 
 import hashlib
-import os
 import ssl
-import tempfile
-from contextlib import suppress
 from pathlib import Path
 
+from chat.cli import secret_files
 from chat.client.identity import state_folder
 
 PREFIX, SUFFIX = "server-", ".pem"
@@ -51,16 +49,7 @@ class KnownServers:
         title = f"# {address}\n".encode("ascii", "backslashreplace")
         content = title + ssl.DER_cert_to_PEM_cert(certificate).encode()
         try:
-            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=PREFIX)  # mode 0600
-            try:
-                with os.fdopen(descriptor, "wb") as file:
-                    file.write(content)
-                os.replace(temporary, path)
-            except BaseException:
-                with suppress(OSError):
-                    os.unlink(temporary)
-                raise
+            secret_files.replace(path, content)
         except OSError:
             return False
         return True

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import threading
 from contextlib import suppress
 from pathlib import Path
 
+from chat.cli import secret_files
 from chat.cli.i18n import _
 from chat.client.identity import state_folder
 from chat.protocol.errors import ChatError, ConfigError
@@ -100,17 +100,8 @@ class Pins:
             return
         keys = {name: key.hex() for name, key in sorted(self._keys.items())}
         content = json.dumps({"server": self._address, "keys": keys}, indent=1)
-        draft = self._path.with_suffix(f".{os.getpid()}.tmp")
         with suppress(OSError):
-            self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            with suppress(FileNotFoundError):
-                draft.unlink()
-            file = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-            with os.fdopen(file, "w", encoding="ascii") as stream:
-                stream.write(content)
-                stream.flush()
-                os.fsync(stream.fileno())
-            os.replace(draft, self._path)
+            secret_files.replace(self._path, content.encode("ascii"))
 
 
 def _keys_in(raw: bytes) -> dict[str, bytes]:

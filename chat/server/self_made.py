@@ -10,8 +10,6 @@ from __future__ import annotations
 
 import datetime
 import os
-import tempfile
-from contextlib import suppress
 from pathlib import Path
 
 from cryptography import x509
@@ -26,7 +24,7 @@ from cryptography.hazmat.primitives.serialization import (
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from chat.cli.i18n import _
-from chat.cli.secret_files import read_pem
+from chat.cli.secret_files import publish, read_pem
 from chat.protocol.errors import ConfigError, UsageError
 from chat.server.log.files import IN_MEMORY
 from chat.server.settings import DEFAULT_DB
@@ -65,9 +63,9 @@ def _make_missing(cert: Path, key: Path) -> None:
                 " {cert} too: a new certificate is made then, and clients will ask about it."
             )
             raise UsageError(text.format(key=key, cert=cert))
-        _publish(key, _new_key())
+        publish(key, _new_key())
     if not cert.exists():
-        _publish(cert, _new_certificate(key))
+        publish(cert, _new_certificate(key))
 
 
 def _new_key() -> bytes:
@@ -101,29 +99,3 @@ def _new_certificate(key_path: Path) -> bytes:
         .sign(key, hashes.SHA256())
     )
     return certificate.public_bytes(Encoding.PEM)
-
-
-def _publish(path: Path, content: bytes) -> None:
-    """Let a file of mode 0600 appear with its whole content, unless there is one by now."""
-    descriptor, temporary = tempfile.mkstemp(".pem", f".{path.stem}-", path.parent)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        _link(temporary, path)
-    finally:
-        with suppress(OSError):
-            os.unlink(temporary)
-
-
-def _link(temporary: str, path: Path) -> None:
-    """Give a file its name, if nothing has that name yet."""
-    with suppress(FileExistsError):
-        try:
-            os.link(temporary, path)
-        except FileExistsError:
-            raise
-        except OSError:  # a file system without hard links
-            if not path.exists():
-                os.rename(temporary, path)
