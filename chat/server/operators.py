@@ -47,6 +47,7 @@ class Operators:
         if self._hub is None:
             return
         self._hub.moderation.operators = names
+        self._hub.owners.kept = names  # else the next owner of an old one would be an operator
         for name in sorted(names):
             if self._hub.owners.find(name) is None:
                 text = _(

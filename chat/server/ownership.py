@@ -87,6 +87,7 @@ class Owners:
     ) -> None:
         self._log = log
         self._clock = clock
+        self.kept: frozenset[str] = frozenset()  # by their keys: never free, however unused
         self._is_enforced = is_enforced
         self._by_name: dict[str, Owned] = {}
         self._by_look: dict[str, set[str]] = {}  # the keys of the names that look so
@@ -130,10 +131,10 @@ class Owners:
     def _present(self, key: str) -> Owned | None:
         """Return the owned name under `key`, unless it is unused for so long that it is free."""
         owned = self._by_name.get(key)
-        if owned is not None and self._clock() - owned.used_at > UNUSED_SECONDS:
-            self.free(key)
-            return None
-        return owned
+        if owned is None or key in self.kept or self._clock() - owned.used_at <= UNUSED_SECONDS:
+            return owned
+        self.free(key)
+        return None
 
     def check(self, name: str, owner: str) -> None:
         """Raise NAME_OWNED if it is, or looks like, a name of somebody else than `owner`."""

@@ -238,3 +238,15 @@ async def test_record_that_is_none_is_removed() -> None:
     log.keep(OWNER, "bia", "x")
     hub = await hub_on(log)
     assert not log.kept and hub.owners.find("ana") is None
+
+
+def test_operators_name_is_kept_however_unused() -> None:
+    """Else whoever came next under it would be an operator."""
+    now = [0.0]
+    owners = Owners(FakeLog(), lambda: now[0])
+    owners.claim("ana", ANA, "", 0)
+    owners.kept = frozenset({"ana"})
+    now[0] = 10 * UNUSED_SECONDS
+    assert owners.find("ana") is not None
+    owners.kept = frozenset()
+    assert owners.find("ana") is None
