@@ -166,7 +166,7 @@ class Actions:
         if usage := commands.nearest(line):
             text = _("There is no command {word}. Did you mean {usage}? {help} shows them all.")
         word = quotation(line.split()[0])
-        self._notify(text.format(word=word, usage=usage, help=commands.HELP.usage))
+        self._notify(text.format(word=word, usage=usage, help=commands.HELP.typed))
 
     def _of_operator(self, do: Callable[[str], None]) -> Callable[[str], None]:
         """Return a command of operators, which only a full server knows."""
@@ -179,8 +179,13 @@ class Actions:
 
     # One for each command.
 
-    def _help(self, _argument: str) -> None:
-        self._terminal.show_notice("\n".join([_("* Commands:"), *commands.help_lines()]))
+    def _help(self, argument: str) -> None:
+        if not argument:
+            self._terminal.show_notice("\n".join([_("* Commands:"), *commands.help_lines()]))
+        elif command := commands.named(argument):
+            self._terminal.show_notice(f"* {commands.help_line(command)}")
+        else:
+            self._tell_unknown(commands.PREFIX + argument.lstrip(commands.PREFIX))
 
     def _who(self, _argument: str) -> None:
         self._check_answers()

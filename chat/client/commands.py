@@ -22,12 +22,16 @@ MIN_LIKENESS = 0.65
 
 @dataclass(frozen=True)
 class Command:
-    """`names`: the Portuguese one first, then the English ones. `completes`: what Tab offers."""
+    """`names`: the Portuguese one first, then the English ones. `completes`: what Tab offers.
+
+    `is_for_operators`: the server refuses it to everybody else.
+    """
 
     names: tuple[str, ...]
     help: str
     arguments: str = ""
     completes: str = ""
+    is_for_operators: bool = False
 
     @property
     def typed(self) -> str:
@@ -49,7 +53,9 @@ class Command:
 
 
 LEAVE = Command(("sair", "quit"), N_("leave the chat"))
-HELP = Command(("ajuda", "help"), N_("show the commands"))
+HELP = Command(
+    ("ajuda", "help"), N_("show the commands, or what one of them does"), N_("[COMMAND]")
+)
 WHO = Command(("quem", "who"), N_("show who is in the room"))
 TELL = Command(
     ("msg",), N_("tell one person something in private"), N_("NAME TEXT"), completes="names"
@@ -108,30 +114,41 @@ REMOVE = Command(
     N_("operators: have somebody leave the chat"),
     N_("NAME [REASON]"),
     completes="names",
+    is_for_operators=True,
 )
 BAN = Command(
     ("banir", "ban"),
     N_("operators: keep a name, or an address, out; for 10min, 2h or 3d, or for good"),
     N_("NAME|ADDRESS [TIME] [REASON]"),
     completes="names",
+    is_for_operators=True,
 )
 UNBAN = Command(
-    ("desbanir", "unban"), N_("operators: end a ban"), N_("NAME|ADDRESS"), completes="names"
+    ("desbanir", "unban"),
+    N_("operators: end a ban"),
+    N_("NAME|ADDRESS"),
+    completes="names",
+    is_for_operators=True,
 )
 MUTE = Command(
     ("silenciar", "mute"),
     N_("operators: let nobody but operators hear somebody"),
     N_("NAME [TIME] [REASON]"),
     completes="names",
+    is_for_operators=True,
 )
 UNMUTE = Command(
     ("dessilenciar", "unmute"),
     N_("operators: let somebody speak again"),
     N_("NAME"),
     completes="names",
+    is_for_operators=True,
 )
 ANNOUNCE = Command(
-    ("aviso", "announce"), N_("operators: tell everybody on the server something"), N_("TEXT")
+    ("aviso", "announce"),
+    N_("operators: tell everybody on the server something"),
+    N_("TEXT"),
+    is_for_operators=True,
 )
 BELL = Command(
     ("sino", "bell"),
@@ -237,12 +254,30 @@ def _starting(word: str, words: Iterable[str]) -> tuple[int, list[str]]:
 
 
 def help_lines() -> list[str]:
-    """Return what `/ajuda` shows: each command, its other names, and what it does."""
-    lines = [
-        f"{c.usage} ({c.aliases}): {_(c.help)}" if c.aliases else f"{c.usage}: {_(c.help)}"
-        for c in COMMANDS
+    """Return what `/ajuda` shows: each command, its other names, and what it does.
+
+    Those for operators by their names alone, since few people need them.
+    """
+    lines = [help_line(command) for command in COMMANDS if not command.is_for_operators]
+    others = [command.typed for command in COMMANDS if command.is_for_operators]
+    text = _("For operators: {commands}; {help} says how")
+    example = f"{HELP.typed} {others[0].removeprefix(PREFIX)}"
+    return [
+        *lines,
+        f"{PREFIX * 2}{_('TEXT')}: " + _("send a message that begins with /"),
+        text.format(commands=", ".join(others), help=example),
     ]
-    return [*lines, f"{PREFIX * 2}{_('TEXT')}: " + _("send a message that begins with /")]
+
+
+def help_line(command: Command) -> str:
+    """Return what `/ajuda` says of one command."""
+    names = f" ({command.aliases})" if command.aliases else ""
+    return f"{command.usage}{names}: {_(command.help)}"
+
+
+def named(word: str) -> Command | None:
+    """Return the command that is called so, with its sign before it or without."""
+    return parse(PREFIX + word.removeprefix(PREFIX))[0]
 
 
 def markdown() -> str:

@@ -5,11 +5,14 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any, cast
 
 import pytest
 from support import ServerHere, full_client, running_client, running_program, server_here
 
 from chat.protocol.metadata import JoinRequest
+from chat.server.hub import Hub
+from server import ChatService
 
 if sys.platform == "win32":
     pytest.skip("Windows has no pseudo-terminals", allow_module_level=True)
@@ -25,19 +28,23 @@ class EverybodyProves:
     But those whose names begin with "x".
     """
 
-    def __init__(self, _servers: object) -> None:
-        pass
-
     def owner_of(self, request: JoinRequest) -> str:
         name = request.user or "x"
         return "" if name.startswith("x") else name.ljust(43, "_")
 
 
+class EverybodysService(ChatService):
+    """The service where everybody proves."""
+
+    def __init__(self, hub: Hub, show: Any, admission: Any, _proofs: None, naming: Any) -> None:
+        super().__init__(hub, show, admission, cast("Any", EverybodyProves()), naming)
+
+
 @pytest.fixture(autouse=True)
 def owned_names(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let names be their owners' without TLS."""
-    monkeypatch.setattr("server.credentials.fingerprints", lambda path: ("none",))
-    monkeypatch.setattr("server.Proofs", EverybodyProves)
+    monkeypatch.setattr("server.owns_names", lambda wish, has_tls: True)
+    monkeypatch.setattr("server.ChatService", EverybodysService)
 
 
 @contextmanager

@@ -751,6 +751,8 @@ async def test_closed_once_more_by_its_owner_keeps_what_she_may_read() -> None:
 async def operator_chat() -> tuple[Chat, Reader]:
     """Return a chat of which olga is an operator, and ana in her closed room."""
     chat, ana = await closed_chat()
+    olga = await come(chat, "olga", room="")  # whose own the name is from now on
+    olga.leave()
     chat.hub.moderation.operators = frozenset({"olga"})
     return chat, ana
 

@@ -50,9 +50,21 @@ def test_help_and_guide_list_every_command() -> None:
     """Both are made from the one table, in the user's language."""
     for lang in ("en", "pt_BR"):
         language.use(lang)
-        for text in ("\n".join(commands.help_lines()), commands.markdown()):
-            for command in commands.COMMANDS:
+        text = "\n".join(commands.help_lines())
+        for command in commands.COMMANDS:
+            assert all(f"/{name}" in commands.markdown() for name in command.names)
+            if command.is_for_operators:
+                assert command.typed in text and command.usage not in text
+            else:
                 assert all(f"/{name}" in text for name in command.names)
+
+
+def test_help_of_one_command() -> None:
+    """By either name, with its sign before it or without."""
+    for word in ("ban", "/ban", "banir", "/Banir"):
+        assert commands.named(word) is commands.BAN
+    assert commands.help_line(commands.BAN).startswith("/ban NAME|ADDRESS [TIME] [REASON] (/banir)")
+    assert commands.named("") is None and commands.named("teapot") is None
 
 
 def test_completion_knows_what_belongs_where() -> None:
