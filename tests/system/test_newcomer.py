@@ -26,7 +26,7 @@ if sys.platform == "win32":
 
 TIME_LIMIT_SECONDS = 600
 MAX_PACKAGES = 26
-MAX_MEGABYTES = 125  # of which cryptography and PyNaCl 15
+MAX_MEGABYTES = 125  # cryptography, PyNaCl and what they need have 23
 PROMPT = "Digite seu nome: "
 SEEDS_LINE = "pip install grpcio grpcio-tools"
 FENCE = re.compile(r"^```bash\n(.*?)^```$", re.MULTILINE | re.DOTALL)
