@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
 
 import pytest
 
@@ -38,3 +39,31 @@ def test_program_that_cannot_be_woken_ends_with_its_last_words(
     with pytest.raises(ZeroDivisionError), signals.wakeable(lambda: 1 // 0):
         signals.interrupt_main_thread()
     assert codes == [3, 1]
+
+
+def test_second_signal_ends_what_does_not_end_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    """But not one that was sent together with the first; and without any, time does."""
+    codes: list[int] = []
+    monkeypatch.setattr(os, "_exit", codes.append)
+    guards: list[tuple[float, tuple[int, ...]]] = []
+
+    class Guard:
+        daemon = False
+
+        def __init__(self, seconds: float, _end: object, code: tuple[int, ...]) -> None:
+            guards.append((seconds, code))
+
+        def start(self) -> None:
+            assert self.daemon
+
+    monkeypatch.setattr(threading, "Timer", Guard)
+    now = [0.0]
+    ending = signals.Ending(lambda: now[0])
+    with pytest.raises(SystemExit) as end:
+        ending.take(15, None)
+    assert end.value.code == 143 and guards == [(signals.IN_ORDER_SECONDS, (143,))]
+    ending.take(1, None)
+    assert codes == []
+    now[0] = 2 * signals.TOGETHER_SECONDS
+    ending.take(1, None)
+    assert codes == [129] and len(guards) == 1

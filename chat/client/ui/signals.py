@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -16,14 +17,43 @@ ENDING_SIGNALS = tuple(
 # Wakes the main thread. Not SIGINT, which is ignored in what a shell started in the background.
 WAKE_SIGNAL: signal.Signals | None = getattr(signal, "SIGUSR1", None)
 EXIT_FAILED = 1  # where even the last words fail
+# Longer than an end in order takes: what is on its way to a server may be waited for.
+IN_ORDER_SECONDS = 20.0
+# What comes so soon after the first signal was sent together with it.
+TOGETHER_SECONDS = 1.0
 
 _last_words: Callable[[], int] | None = None
 
 
+class Ending:
+    """How signals end the program: with 128 and the number, the first one in order.
+
+    A second one ends it at once, and so does time: a signal may have met gRPC while it held a lock,
+    which nobody gives back then. `clock`: monotonic seconds. Signals come in the main thread.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._began: float | None = None
+
+    def take(self, number: int, _frame: object) -> None:
+        """End the program; for `signal.signal`."""
+        now = self._clock()
+        if self._began is None:
+            self._began = now
+            guard = threading.Timer(IN_ORDER_SECONDS, os._exit, (128 + number,))
+            guard.daemon = True
+            guard.start()
+            sys.exit(128 + number)
+        if now - self._began > TOGETHER_SECONDS:
+            os._exit(128 + number)
+
+
 def exit_on_signals() -> None:
-    """Let each of `ENDING_SIGNALS` end the program with 128 and its number, in order."""
+    """Let each of `ENDING_SIGNALS` end the program."""
+    ending = Ending()
     for number in ENDING_SIGNALS:
-        signal.signal(number, lambda number, _frame: sys.exit(128 + number))
+        signal.signal(number, ending.take)
 
 
 @contextmanager
