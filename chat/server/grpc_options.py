@@ -14,6 +14,8 @@ from chat.protocol import limits
 SPARE_CONNECTIONS = 50
 # A small server has room for more: macOS lets a process have 256 files, unless it asks for more.
 MIN_CONNECTIONS = 200
+# As gRPC has it by itself.
+MIN_PENDING_CALLS = 1000
 
 OPTIONS: list[tuple[str, Any]] = [
     # Else a second server takes the same port in silence, and the chat is two.
@@ -39,4 +41,13 @@ OPTIONS: list[tuple[str, Any]] = [
 def server_options(max_clients: int) -> list[tuple[str, Any]]:
     """Return the settings of a server that is to have so many clients."""
     connections = max(max_clients + SPARE_CONNECTIONS, MIN_CONNECTIONS)
-    return [*OPTIONS, ("grpc.max_allowed_incoming_connections", connections)]
+    pending = max(max_clients + SPARE_CONNECTIONS, MIN_PENDING_CALLS)
+    return [
+        *OPTIONS,
+        ("grpc.max_allowed_incoming_connections", connections),
+        # Of more calls that wait to be accepted gRPC cancels some, at random, and all from twice as
+        # many on (github.com/grpc/grpc/pull/34782; by itself from 1,000 and 3,000 on). Everybody
+        # comes at once when a server is started anew.
+        ("grpc.server.max_pending_requests", pending),
+        ("grpc.server.max_pending_requests_hard_limit", 2 * pending),
+    ]
