@@ -35,6 +35,9 @@ WAIT_SECONDS = 30 * DAY
 NOTE_SECONDS = 5.0
 # Messages that are looked at for their age at a time.
 LOOKED_AT = 100
+# Names that one stream had before, whose inboxes are still looked after: more than anybody has
+# within `UNCERTAIN_SECONDS`. Of the oldest ones what came last may be told once more.
+MAX_EARLIER = 20
 
 
 @dataclass
@@ -55,9 +58,8 @@ class _Reader:
 
     @property
     def is_certain(self) -> bool:
-        """Whether all that has come into the inbox has arrived."""
-        last_id = self.place.owed_id if self.place.is_leaving else self.place.room.last_id
-        return self.marks[0][1] >= last_id
+        """Whether all that was handed out has arrived."""
+        return self.marks[0][1] >= self.place.seen_id
 
     def certain_id(self, now: float) -> int:
         """Return the last id that has certainly arrived."""
@@ -89,6 +91,10 @@ class Mail:
         self._timer: asyncio.TimerHandle | None = None
         self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
+    def __len__(self) -> int:
+        """How many inboxes of streams are looked after just now, or were the present one's."""
+        return sum(map(len, self._readers.values()))
+
     # One who comes, and goes.
 
     async def begin(self, member: Member, request: JoinRequest | None = None) -> Place | None:
@@ -119,13 +125,19 @@ class Mail:
             is_certain = handed_id == owned.inbox_seen_id
             certain_id = place.start if is_certain else owned.inbox_seen_id
             marks = deque([(self._clock(), certain_id)])
-            self._readers.setdefault(member, []).append(_Reader(person.name, inbox, marks))
+            self._watch(member, _Reader(person.name, inbox, marks))
             # A stream that shows no ids leaves its session with a cursor that means nothing here.
             is_known = bool(person.session) and not inbox.hides_ids
             self._owners.note_seen(owned, certain_id, person.identity if is_known else "")
             if place.has_more or not is_certain:
                 self.note_soon(member)
         return place
+
+    def _watch(self, member: Member, reader: _Reader) -> None:
+        """Look after one more inbox of a stream; after the oldest no more, if they are many."""
+        readers = self._readers.setdefault(member, [])
+        readers.append(reader)
+        del readers[: -1 - MAX_EARLIER]
 
     def _handed_id(self, member: Member, owned: Owned) -> int:
         """Return the last id that is certain, or was handed to this very stream before."""
@@ -186,11 +198,11 @@ class Mail:
         self._note_later()
 
     def _forget_certain(self, member: Member) -> None:
-        """Look no more after what has all arrived."""
+        """Look no more after what has all been handed out, and arrived."""
         *earlier, present = self._readers[member]
-        uncertain = [reader for reader in earlier if not reader.is_certain]
+        uncertain = [reader for reader in earlier if not _is_over(member, reader)]
         self._readers[member] = [*uncertain, present]
-        if not uncertain and present.is_certain:
+        if not uncertain and _is_over(member, present):
             del self._unnoted[member]
 
     def _note(self, reader: _Reader, seen_id: int) -> None:
@@ -220,3 +232,8 @@ class Mail:
         first_id = await readable(self._log.start_of_last(inbox, MAX_WAITING_MESSAGES - 1))
         if first_id > seen_id and first_id > await self._after_old(inbox, seen_id):
             raise ChatError("INBOX_FULL")
+
+
+def _is_over(member: Member, reader: _Reader) -> bool:
+    """Say whether nothing is owed to a reader, and all that it was handed has arrived."""
+    return reader.is_certain and not member.queue.owes(reader.place)

@@ -13,7 +13,7 @@ from chat.protocol.errors import ChatError
 from chat.protocol.limits import MAX_WAITING_MESSAGES
 from chat.protocol.metadata import JoinRequest
 from chat.server import hub
-from chat.server.mail import UNCERTAIN_SECONDS, WAIT_SECONDS, Mail
+from chat.server.mail import MAX_EARLIER, UNCERTAIN_SECONDS, WAIT_SECONDS, Mail
 
 ANA, BIA, OTHER = "key-of-ana", "key-of-bia", "key-of-another"
 # Of bia's two machines.
@@ -272,6 +272,33 @@ async def test_renamed_owner_has_the_inbox_of_the_new_name() -> None:
         reader = await place.come(name, BIA, HERE)
         assert await privates(reader) == []
         reader.leave()
+
+
+async def test_earlier_names_of_a_stream_are_forgotten_when_all_has_arrived() -> None:
+    """Also where others spoke elsewhere, so that ids went on which no inbox will ever have."""
+    place = await place_on(FakeLog())
+    ana, bia = await place.come("ana", ANA), await place.come("bia", BIA, HERE)
+    for name in ("bianca", "bia", "bianca"):
+        await ana.say("a todos")
+        await bia.rename(name)
+        await quiet()
+    place.hub.mail.note_all()
+    place.clock.now += UNCERTAIN_SECONDS
+    place.hub.mail.note_all()
+    assert len(place.hub.mail) == len([ana, bia])
+
+
+async def test_no_more_earlier_names_of_a_stream_are_kept_than_the_limit() -> None:
+    """However fast it changes between two; what is said to it in the end comes all the same."""
+    place = await place_on(FakeLog())
+    ana, bia = await place.come("ana", ANA), await place.come("bia", BIA, HERE)
+    for number in range(2 * MAX_EARLIER):
+        name = ("bianca", "bia")[number % 2]
+        await bia.rename(name)
+        await ana.say(str(number), to=name)
+        await quiet()
+    assert len(place.hub.mail) <= len([ana, bia]) + MAX_EARLIER
+    assert await privates(bia) == [str(number) for number in range(2 * MAX_EARLIER)]
 
 
 async def test_reader_on_two_machines_at_once_hears_everything() -> None:
