@@ -264,6 +264,7 @@ class Hub:
         self.moderation.check_in(Who(name, owner, address=member.address))
         self.owners.check(name, owner)
         member.person = self.directory.add(name, new_identity())
+        member.person.address = member.address
         self._own(member.person, owner)
         member.person.member = member
         member.rate_limit = self._limits.join(member.key_owner, member.address)

@@ -215,6 +215,21 @@ async def test_network_is_banned_and_everybody_in_it_goes() -> None:
     await chat.come("zoe", address="192.0.2.200")
 
 
+async def test_plain_client_that_has_spoken_is_met_by_a_ban_of_its_network() -> None:
+    """Its address is in the trail too."""
+    chat = await started()
+    ana = await chat.operator()
+    plain = await chat.come(None, address="192.0.2.7")
+    await plain.say("buy", user="spam")
+    await ana.post(wish(BANNED, "192.0.2.0/24", "spam"))
+    error = await plain.ends()
+    assert error is not None and error.reason == "BANNED"
+    again = await chat.come(None, address="192.0.3.1")
+    await again.say("buy", user="spam")
+    await ana.post(wish(REMOVED, "spam", key="r"))
+    assert chat.trail[-1]["to_address"] == "192.0.3.1"
+
+
 async def test_network_of_an_operator_or_of_the_server_is_not_banned() -> None:
     chat = await started()
     ana = await chat.come("ana", KEY_OF_ANA, "a" * 32, "192.0.2.1")
