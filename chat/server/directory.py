@@ -70,6 +70,11 @@ class Person:
         """Whether the connection was lost, and the name is held."""
         return self.member is None
 
+    @property
+    def is_plain(self) -> bool:
+        """Whether the present stream is that of a plain client, which nobody can continue."""
+        return self.member is not None and not self.member.is_full
+
     def forget_read(self, before: float) -> None:
         """Take what was written to a stream before that moment for read."""
         while self.unread and self.unread[0][2] < before:

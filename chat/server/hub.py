@@ -149,7 +149,7 @@ class Hub:
             raise ChatError("NAME_OWNED")
         if person is None and owner and request.user is not None:
             found = self.directory.find(request.user)
-            if found is not None and found.owner == owner:
+            if found is not None and found.owner == owner and not found.is_plain:
                 return found
         return person
 

@@ -134,3 +134,14 @@ async def test_certified_person_is_the_same_on_another_machine() -> None:
     assert first.is_closing and first.error.reason == "SESSION_REPLACED"
     owned = chat.hub.owners.find("ana")
     assert owned is not None and second.person.inbox == owned.inbox
+
+
+async def test_certified_plain_client_keeps_its_name_until_it_leaves() -> None:
+    """Nobody can continue its stream: a full client of the same person has to wait."""
+    chat = Chat()
+    plain = await join(chat, None, "ana")
+    chat.hub.name_plain(plain, "ana")
+    assert await refusal_of(join(chat, "ana", "ana", SESSION)) == "NAME_TAKEN"
+    assert not plain.is_closing
+    chat.hub.leave(plain)
+    assert (await join(chat, "ana", "ana", SESSION)).name == "ana"
