@@ -287,7 +287,7 @@ def tell_invitations(
 
 
 def own_id(person: Person) -> str:
-    """Return who a person is for a closed room: the owner of the name, else the session."""
+    """Return who a person is for a closed room: the key that was proved, else the session."""
     return owner_id(person.name, person.owner) if person.owner else person.identity
 
 

@@ -29,8 +29,9 @@ MAX_UNREAD = 1000
 class Person:
     """Somebody with a name. `identity`: who that is for the log.
 
-    `session`: empty for a client that gave none, whose identity ends with its stream. `owner`: who
-    has proved that the name is its own; empty: nobody. `inbox`: the room where the private messages
+    `session`: empty for a client that gave none, whose identity ends with its stream. `owner`: the
+    key that was proved, whatever the name; empty: none. `owns_name`: whether the name is its own,
+    which it is not where the key may own no more. `inbox`: the room where the private messages
     come; the identity itself, where the name was nobody's own. `address`: of the last stream;
     empty: not known, or of no account. `member`: the present stream, None while it is lost.
     `rooms`: while it is lost, or back and not there again yet, the rooms where the others still see
@@ -48,6 +49,7 @@ class Person:
         "member",
         "name",
         "owner",
+        "owns_name",
         "rooms",
         "session",
         "unread",
@@ -58,6 +60,7 @@ class Person:
         self.session = session
         self.identity = self.inbox = identity
         self.owner = ""
+        self.owns_name = False
         self.address = ""
         self.member: Member | None = None
         self.rooms: set[str] = set()
@@ -70,10 +73,10 @@ class Person:
         """Whether the connection was lost, and the name is held."""
         return self.member is None
 
-    @property
-    def is_plain(self) -> bool:
-        """Whether the present stream is that of a plain client, which nobody can continue."""
-        return self.member is not None and not self.member.is_full
+    def may_be_continued_by(self, owner: str) -> bool:
+        """Say whether the name is `owner`'s, who may go on in another stream: no plain one's."""
+        is_plain = self.member is not None and not self.member.is_full
+        return self.owns_name and self.owner == owner and not is_plain
 
     def forget_read(self, before: float) -> None:
         """Take what was written to a stream before that moment for read."""

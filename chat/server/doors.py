@@ -81,7 +81,7 @@ class Doors:
             return self._hub.closed.is_owner(key, person)
         room = self._hub.rooms[key]
         is_first = room.founder == own_id(person) or not room.has_others(person)
-        return bool(key and person.owner) and is_first
+        return bool(key) and person.owns_name and is_first
 
     async def _open(self, member: Member, person: Person, fact: Message) -> None:
         """Open a room when that is in the log: all that was said before is for its guests."""

@@ -88,9 +88,10 @@ class Hub:
             except (ChatError, ValueError):  # by the rules of this version it is no name to hold
                 self.log.keep(HOLDER, identity, None)
             else:
+                person.owner = holder.owner if self.owners.is_enforced else ""
                 owned = self.owners.find(holder.name)
-                if owned is not None and owned.owner == holder.owner:
-                    person.owner, person.inbox = owned.owner, owned.inbox
+                if owned is not None and owned.owner == person.owner:
+                    person.owns_name, person.inbox = True, owned.inbox
                 self._hold(person, holder.rooms, self.last_id)
         await self.closed.load(lambda identity: self.directory.of_identity(identity) is not None)
 
@@ -147,9 +148,9 @@ class Hub:
         person = self.directory.of_session(request.session)
         if person is not None and person.owner and person.owner != owner:
             raise ChatError("NAME_OWNED")
-        if person is None and owner and request.user is not None:
+        if person is None and request.user is not None:
             found = self.directory.find(request.user)
-            if found is not None and found.owner == owner and not found.is_plain:
+            if found is not None and found.may_be_continued_by(owner):
                 return found
         return person
 
@@ -180,9 +181,10 @@ class Hub:
         self._open_inbox(member, person)
 
     def _own(self, person: Person, owner: str) -> None:
-        """Let the name be the person's own, who has proved who it is, if it may own one more."""
+        """Note who the person has proved to be; the name is its own if it may own one more."""
+        person.owner = owner if self.owners.is_enforced else ""
         owned = self.owners.claim(person.name, owner, person.address, self.last_id)
-        person.owner = owned.owner if owned is not None else ""
+        person.owns_name = owned is not None
         person.inbox = owned.inbox if owned is not None else person.identity
 
     def _open_inbox(self, member: Member, person: Person) -> None:

@@ -104,7 +104,7 @@ class Mail:
         """
         person, inbox = member.person, member.inbox
         assert person is not None and inbox is not None
-        owned = self._owners.find(person.name) if person.owner else None
+        owned = self._owners.find(person.name) if person.owns_name else None
         if owned is None:
             return None
         client_id = request.inbox if request is not None else None

@@ -88,7 +88,7 @@ class Owners:
         self._log = log
         self._clock = clock
         self.kept: frozenset[str] = frozenset()  # by their keys: never free, however unused
-        self._is_enforced = is_enforced
+        self.is_enforced = is_enforced
         self._by_name: dict[str, Owned] = {}
         self._by_look: dict[str, set[str]] = {}  # the keys of the names that look so
         self._names_of: Counter[str] = Counter()  # by owner
@@ -99,7 +99,7 @@ class Owners:
     async def load(self) -> None:
         """Read whose names are owned; before anybody joins."""
         records = await self._log.records(OWNER)
-        if not self._is_enforced:
+        if not self.is_enforced:
             self.ignored = len(records)
             return
         for key, text in records.items():
@@ -111,13 +111,13 @@ class Owners:
 
     async def take_freed(self) -> None:
         """Free the names that `--free` has written down."""
-        for key in await self._log.records(FREED) if self._is_enforced else ():
+        for key in await self._log.records(FREED) if self.is_enforced else ():
             self.free(key)
             self._log.keep(FREED, key, None)
 
     async def watch_freed(self) -> None:
         """Look, for as long as the server runs, for names that are to be freed."""
-        while self._is_enforced:
+        while self.is_enforced:
             await asyncio.sleep(FREED_LOOK_SECONDS)
             try:
                 await self.take_freed()
@@ -157,7 +157,7 @@ class Owners:
         None where it may own no more: then the name is nobody's. `address`: as `Hub.join` has it.
         `last_id`: the newest message of the log: what comes later is for this owner.
         """
-        if not (self._is_enforced and owner):
+        if not (self.is_enforced and owner):
             return None
         owned = self.find(name)
         if owned is not None and owned.owner != owner:  # an authority gives it to somebody else

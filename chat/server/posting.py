@@ -163,7 +163,7 @@ class Posting:
             member, said
         ):
             return
-        if reader is not None and (reader.member is not None or not reader.owner):
+        if reader is not None and (reader.member is not None or not reader.owns_name):
             if reader.member is not None and not reader.member.is_full:
                 raise ChatError("USER_UNREACHABLE")
             said.to = reader.name

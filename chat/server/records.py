@@ -24,7 +24,7 @@ MUTE = "mute"
 class Holder:
     """Who holds a name, over a restart of the server; its key is the session's identity.
 
-    `owner`: as in `ownership.Owned`, empty where the name is nobody's own.
+    `owner`: as in `Person`.
     """
 
     name: str

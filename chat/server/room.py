@@ -81,7 +81,7 @@ class Room:
     def _list(self) -> list[_Listed]:
         """Return who is here, and whether the name is the person's own."""
         here = (member.person for member in self.members if member.person is not None)
-        return [(person.name, bool(person.owner)) for person in (*here, *self.absent)]
+        return [(person.name, person.owns_name) for person in (*here, *self.absent)]
 
     @property
     def people(self) -> int:

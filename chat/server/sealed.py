@@ -82,7 +82,7 @@ class Bundles:
     def _take(self, member: Member, raw: bytes) -> None:
         """Publish a member's own bundle; what is not its name's owner's is refused."""
         person = member.person
-        if len(raw) != BUNDLE_BYTES or person is None or not person.owner:
+        if len(raw) != BUNDLE_BYTES or person is None or not person.owns_name:
             raise ChatError("REQUEST_INVALID")
         try:
             is_owners = owner_of(split_bundle(raw)) == person.owner
@@ -111,7 +111,7 @@ class Bundles:
 
         Raises REQUEST_INVALID, KEY_UNKNOWN.
         """
-        if member.person is None or not member.person.owner:
+        if member.person is None or not member.person.owns_name:
             raise ChatError("REQUEST_INVALID")
         reader = self.find(to) if len(to) <= MAX_RAW_NAME_CHARACTERS else None
         if reader is None or reader.sealing_key != recipient_of(sealed):

@@ -16,6 +16,7 @@ from chat.server import mail
 from chat.server.closed_rooms import USE_SECONDS, ClosedRooms
 from chat.server.directory import Person, asking_person
 from chat.server.moderation import Sanction
+from chat.server.ownership import MAX_NAMES_OF_KEY
 from chat.server.room import Room
 
 ROOM = "sala"
@@ -35,8 +36,8 @@ async def come(
     chat: Chat, name: str, room: str = ROOM, owner: bool = True, **wishes: Any
 ) -> Reader:
     """Join with a session, under a name of one's own unless `owner` is false."""
-    usual: dict[str, Any] = {"session": session_of(name), "inbox": 0, "room": room}
-    request = JoinRequest(user=name, **usual | wishes)
+    usual: dict[str, Any] = {"user": name, "session": session_of(name), "inbox": 0, "room": room}
+    request = JoinRequest(**usual | wishes)
     return Reader(chat, await chat.hub.join(request, owner=key_of(name) if owner else ""))
 
 
@@ -532,6 +533,38 @@ async def test_who_is_expected_back_is_turned_out() -> None:
     assert all(
         ROOM not in holder.rooms for holder in chat.log.held.values() if holder.name == "bia"
     )
+
+
+async def own_all_names(chat: Chat, name: str) -> None:
+    """Let somebody's key own no more names."""
+    for number in range(MAX_NAMES_OF_KEY):
+        chat.hub.owners.claim(f"{name}{number}", key_of(name), "", 0)
+
+
+async def test_guest_by_a_key_is_turned_out_under_whatever_name() -> None:
+    """Also under one that is nobody's own, because the key may own no more; by either name."""
+    chat, ana = await closed_chat()
+    (await come(chat, "bia", "")).leave()
+    await own_all_names(chat, "bia")
+    await invite(ana, "bia")
+    for number, name in enumerate(("bia", "bibi")):
+        bibi = await come(chat, "bia", user="bibi")
+        await wish(ana, chat_pb2.KIND_EXITED, name, key=f"out{number}")
+        error = await bibi.ends()
+        assert error is not None and error.reason == "ROOM_CLOSED"
+        assert await refusal_of(come(chat, "bia")) == "ROOM_CLOSED"
+        await invite(ana, "bia", key=f"again{number}")
+
+
+async def test_owner_of_a_room_has_it_under_whatever_name() -> None:
+    """But to close another one she needs a name of her own."""
+    chat, ana = await closed_chat()
+    await own_all_names(chat, "ana")
+    await ana.rename("bruna")
+    await ana.post(Message(kind=chat_pb2.KIND_ENTERED, room="outra", key="in"))
+    assert await refusal_of(close(ana, room="outra")) == "NOT_ROOM_OWNER"
+    await reopen(ana)
+    assert not chat.hub.closed.is_closed(ROOM)
 
 
 async def test_invitation_of_somebody_away_is_taken_back() -> None:

@@ -21,6 +21,7 @@ from rooms import FakeLog, Message, Reader, quiet, refusal_of
 
 import chat_pb2
 from chat.protocol.errors import ChatError
+from chat.server.ownership import MAX_NAMES_OF_KEY
 
 SESSION_OF_BIA = "b" * 32
 ALL = (REMOVED, BANNED, MUTED, NOTICE)
@@ -191,6 +192,18 @@ async def test_owner_is_banned_whatever_the_name() -> None:
     await ana.post(wish(BANNED, "bia"))
     for name in ("bia", "zoe"):
         assert await refusal_of(chat.come(name, KEY_OF_BIA, "f" * 32)) == "BANNED"
+
+
+async def test_ban_holds_for_the_key_of_a_name_that_is_nobodys_own() -> None:
+    """It was proved all the same, by one who may own no more names."""
+    chat = await started()
+    ana = await chat.operator()
+    for number in range(MAX_NAMES_OF_KEY):
+        chat.hub.owners.claim(f"b{number}", KEY_OF_BIA, "", 0)
+    bia = await chat.come("troll", KEY_OF_BIA, SESSION_OF_BIA)
+    await ana.post(wish(BANNED, "troll"))
+    assert (await bia.ends()) is not None
+    assert await refusal_of(chat.come("b0", KEY_OF_BIA, "c" * 32)) == "BANNED"
 
 
 async def test_network_is_banned_and_everybody_in_it_goes() -> None:

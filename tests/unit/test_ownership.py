@@ -172,8 +172,30 @@ async def test_who_may_own_no_more_is_here_all_the_same() -> None:
     for number in range(MAX_NAMES_OF_KEY):
         hub.owners.claim(f"n{number}", ANA, "", 0)
     ana = await join(hub, "ana", ANA)
-    assert ana.person is not None and ana.person.owner == "" and hub.owners.find("ana") is None
+    assert ana.person is not None and not ana.person.owns_name and hub.owners.find("ana") is None
     assert ana.inbox is not None and ana.inbox.room.key == ana.person.identity
+
+
+async def test_key_counts_under_a_name_that_is_nobodys_own() -> None:
+    """Whoever may own no more comes back to her own name; nobody else goes on in her place."""
+    log = FakeLog()
+    hub = await hub_on(log)
+    ana = await join(hub, "ana", ANA)
+    for number in range(1, MAX_NAMES_OF_KEY):
+        hub.owners.claim(f"n{number}", ANA, "", 0)
+    hub.rename(ana, "bruna")
+    assert ana.person is not None and not ana.person.owns_name
+    with pytest.raises(ChatError) as refusal:
+        await join(hub, "bruna", ANA, OTHER_SESSION)
+    assert refusal.value.reason == "NAME_TAKEN"
+    with pytest.raises(ChatError) as refusal:
+        await join(hub, "bruna")
+    assert refusal.value.reason == "NAME_OWNED"
+    hub.leave(ana, is_lost=True)
+    hub = await hub_on(log)
+    ana = await join(hub, "bruna", ANA)
+    hub.rename(ana, "ana")
+    assert ana.person is not None and ana.person.owns_name
 
 
 def test_name_that_is_unused_for_a_year_is_free() -> None:
