@@ -118,7 +118,8 @@ class Posting:
             return
         text = check_message(message.message)
         name = check_name(message.user)
-        self._hub.moderation.check_may_speak(Who(member.name or name, address=member.address))
+        for each in (member.name, name):  # who it was, and who it wants to be
+            self._hub.moderation.check_may_speak(Who(each, address=member.address))
         if not member.name:
             self._hub.name_plain(member, name)
         elif name != member.name:

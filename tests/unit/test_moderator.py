@@ -401,6 +401,18 @@ async def test_plain_client_that_is_muted_is_refused() -> None:
         assert await refusal_of(other.say("oi", user=name)) == "MUTED"
 
 
+async def test_plain_client_does_not_speak_under_the_name_of_who_is_muted() -> None:
+    """Nor by saying something under another name first."""
+    chat = await started()
+    ana = await chat.operator()
+    await ana.post(wish(MUTED, "bia"))
+    plain = await chat.come(None)
+    await plain.say("oi", user="zed")
+    assert await refusal_of(plain.say("sou eu", user="bia")) == "MUTED"
+    await quiet()
+    assert ana.texts == ["oi"] and plain.member.name == "zed"
+
+
 # Announcing.
 
 
