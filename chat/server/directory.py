@@ -129,9 +129,15 @@ class Directory:
         found = (self._by_look.get(look) for look in looks(name))
         return {person for person in found if person is not None}
 
-    def check_free(self, name: str, person: Person | None = None) -> None:
-        """Raise NAME_TAKEN if it looks like a reserved name, or like that of another `person`."""
-        is_taken = any(self._by_look.get(look, person) is not person for look in looks(name))
+    def check_free(self, name: str, person: Person | None = None, owner: str = "") -> None:
+        """Raise NAME_TAKEN if it looks like a reserved name, or like that of another `person`.
+
+        `owner`: for whom one who has exactly this name, as the same owner's, will give it up.
+        """
+        holder = self.find(name)
+        is_owners = holder is not None and holder.may_be_continued_by(owner)
+        allowed = (None, person, holder if is_owners else None)
+        is_taken = any(self._by_look.get(look) not in allowed for look in looks(name))
         if is_taken or looks_reserved(name):
             raise ChatError("NAME_TAKEN")
 

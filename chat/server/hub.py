@@ -123,7 +123,7 @@ class Hub:
             identity = identity_of(request.session) if request.session else ""
             self.moderation.check_in(Who(name, owner, identity, address))
             self.owners.check(name, owner)
-            self.directory.check_free(name, person)
+            self.directory.check_free(name, person, owner)
             self.closed.check(room_key, asking_person(name, request.session, owner))
             self._identify(member, person, name, request.session, owner)
         else:
@@ -171,6 +171,7 @@ class Hub:
             self.directory.adopt(person, identity, session)
         if person.name != name:
             self._vanish(person)
+            self._replace(self.directory.find(name), person)
             self.directory.rename(person, name)
         self._held.discard(person)
         person.address = member.address
@@ -179,6 +180,16 @@ class Hub:
         member.person = person
         self._own(person, owner)
         self._open_inbox(member, person)
+
+    def _replace(self, other: Person | None, person: Person) -> None:
+        """End another session of a person who comes under the name that it has."""
+        if other is None or other is person:
+            return
+        if other.member is not None:
+            other.member.close(ChatError("SESSION_REPLACED"))
+            for room in self._end(other.member, is_lost=True):
+                room.announce(_presence(other, chat_pb2.KIND_LEFT))
+        self._remove(other)
 
     def _own(self, person: Person, owner: str) -> None:
         """Note who the person has proved to be; the name is its own if it may own one more."""

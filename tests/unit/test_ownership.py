@@ -82,6 +82,36 @@ async def test_owner_takes_the_own_name_from_another_session() -> None:
     assert third.inbox.room.key == second.inbox.room.key
 
 
+@pytest.mark.parametrize("is_lost", [False, True])
+async def test_owner_comes_under_an_own_name_that_another_session_has(is_lost: bool) -> None:
+    """The session was known by another one; the other stream is told, and the room sees one go."""
+    log = FakeLog()
+    hub = await hub_on(log)
+    ana = await join(hub, "ana", ANA)
+    anna = await join(hub, "anna", ANA, OTHER_SESSION)
+    if is_lost:
+        hub.leave(anna, is_lost=True)
+    again = await join(hub, "anna", ANA)
+    for member in (ana, *(() if is_lost else (anna,))):
+        assert member.error is not None and member.error.reason == "SESSION_REPLACED"
+    assert again.person is ana.person and again.person is not None
+    assert hub.rooms[""].names() == ["anna"] and len(hub.directory) == 1
+    owned = hub.owners.find("anna")
+    assert owned is not None and again.person.inbox == owned.inbox
+    assert list(log.held) == [again.person.identity]
+
+
+async def test_own_name_of_a_plain_client_is_taken() -> None:
+    """Nobody goes on in its stream, whoever has certified both."""
+    hub = await hub_on(FakeLog())
+    plain = await hub.join(JoinRequest(), certified="ana")
+    hub.name_plain(plain, "ana")
+    await join(hub, "bia", CERTIFIED)
+    with pytest.raises(ChatError) as refusal:
+        await join(hub, "ana", CERTIFIED)
+    assert refusal.value.reason == "NAME_TAKEN" and not plain.is_closing
+
+
 async def test_renamed_owner_owns_the_new_name_too() -> None:
     """Also over a restart of the server, where the name is held."""
     log = FakeLog()
