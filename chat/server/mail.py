@@ -68,6 +68,30 @@ class _Reader:
         return self.marks[0][1]
 
 
+class _Queue:
+    """Those who write to one inbox of somebody who is away.
+
+    `turn`: of whoever looks for room there. `count`: messages that have it, and are on their way.
+    """
+
+    def __init__(self) -> None:
+        self.turn = asyncio.Lock()
+        self.count = 0
+        self._is_empty = asyncio.Event()
+
+    def leave(self) -> None:
+        """Note that one of them has come to its end."""
+        self.count -= 1
+        if not self.count:
+            self._is_empty.set()
+
+    async def wait_empty(self) -> None:
+        """Return when none is on its way. For whoever has the turn, so that none comes."""
+        while self.count:
+            self._is_empty.clear()
+            await self._is_empty.wait()
+
+
 class Mail:
     """What waits for the owners of names, and how far each has read. `clock`: monotonic seconds.
 
@@ -89,7 +113,7 @@ class Mail:
         self._readers: dict[Member, list[_Reader]] = {}
         self._unnoted: dict[Member, None] = {}
         self._timer: asyncio.TimerHandle | None = None
-        self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        self._queues: WeakValueDictionary[str, _Queue] = WeakValueDictionary()
 
     def __len__(self) -> int:
         """How many inboxes of streams are looked after just now, or were the present one's."""
@@ -219,19 +243,33 @@ class Mail:
         For the length of the block, in which the message is to be committed, nobody else gets it.
         Raises INBOX_FULL, LOG_UNREADABLE.
         """
-        turn = self._turns.get(owned.inbox)
-        if turn is None:
-            turn = self._turns[owned.inbox] = asyncio.Lock()
-        async with turn:
-            await self._check_room(self._owners.find(owned.name) or owned)
+        queue = self._queues.get(owned.inbox)
+        if queue is None:
+            queue = self._queues[owned.inbox] = _Queue()
+        async with queue.turn:
+            await self._take_room(queue, owned)
+        try:
             yield
+        finally:
+            queue.leave()
 
-    async def _check_room(self, owned: Owned) -> None:
-        inbox, seen_id = owned.inbox, owned.inbox_seen_id
+    async def _take_room(self, queue: _Queue, owned: Owned) -> None:
+        """Have one more on its way into an inbox; where it might be full, one after the other."""
+        if await self._is_full(owned, queue.count):
+            await queue.wait_empty()
+            if await self._is_full(owned, 0):
+                raise ChatError("INBOX_FULL")
+        queue.count += 1
+
+    async def _is_full(self, owned: Owned, coming: int) -> bool:
+        """Say whether there is no room in an inbox beside so many that are on their way."""
+        owned = self._owners.find(owned.name) or owned
+        inbox, seen_id, room = owned.inbox, owned.inbox_seen_id, MAX_WAITING_MESSAGES - coming
+        if coming and room <= 1:
+            return True
         # Of the last thousand the first: where it waits, they all do.
-        first_id = await readable(self._log.start_of_last(inbox, MAX_WAITING_MESSAGES - 1))
-        if first_id > seen_id and first_id > await self._after_old(inbox, seen_id):
-            raise ChatError("INBOX_FULL")
+        first_id = await readable(self._log.start_of_last(inbox, room - 1))
+        return first_id > seen_id and first_id > await self._after_old(inbox, seen_id)
 
 
 def _is_over(member: Member, reader: _Reader) -> bool:

@@ -7,12 +7,13 @@ from typing import Any
 
 import pytest
 from rooms import SESSION, Chat, FakeLog, Reader, come_true, quiet, refusal_of
+from support import DEADLINE_SECONDS
 
 import chat_pb2
 from chat.protocol.errors import ChatError
 from chat.protocol.limits import MAX_WAITING_MESSAGES
 from chat.protocol.metadata import JoinRequest
-from chat.server import hub
+from chat.server import hub, mail
 from chat.server.mail import MAX_EARLIER, UNCERTAIN_SECONDS, WAIT_SECONDS, Mail
 
 ANA, BIA, OTHER = "key-of-ana", "key-of-bia", "key-of-another"
@@ -209,6 +210,49 @@ async def test_limit_holds_for_all_who_write_together() -> None:
     said = (ana.say("dela", to="bia"), caio.say("dele", to="bia"))
     refused = [error for error in await asyncio.gather(*said, return_exceptions=True) if error]
     assert [str(error) for error in refused] == [str(ChatError("INBOX_FULL"))]
+
+
+async def test_those_who_write_together_wait_for_one_commit() -> None:
+    """Nobody waits behind the messages of all the others, each in a group of its own."""
+    log = FakeLog(is_automatic=False)
+    place = await place_on(log)
+    (await place.come("bia", BIA, HERE)).leave()
+    writers = [await place.come(f"w{n}", f"key {n}", f"{n:032x}") for n in range(5)]
+    said = asyncio.gather(*(writer.say("oi", to="bia") for writer in writers))
+    await quiet()
+    log.commit_and_deliver()
+    await asyncio.wait_for(said, DEADLINE_SECONDS)
+    assert len(log.rows) == len(writers)
+
+
+async def commit_slowly(log: FakeLog) -> None:
+    """Commit a group when many reads could have been done meanwhile."""
+    while True:
+        await quiet()
+        log.commit_and_deliver()
+
+
+@pytest.mark.parametrize("limit", [1, 2, 3])
+async def test_limit_is_exact_however_many_are_on_their_way(
+    limit: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the last ones might find no room they come one after the other; none is refused that
+    would have had it, and a refused one takes nobody's."""
+    monkeypatch.setattr(mail, "MAX_WAITING_MESSAGES", limit)
+    log = FakeLog(is_automatic=False)
+    place = await place_on(log)
+    (await place.come("bia", BIA, HERE)).leave()
+    writers = [await place.come(f"w{n}", f"key {n}", f"{n:032x}") for n in range(limit + 3)]
+    committing = asyncio.create_task(commit_slowly(log))
+    said = (writer.say("oi", to="bia") for writer in writers)
+    refused = [error for error in await asyncio.gather(*said, return_exceptions=True) if error]
+    assert [str(error) for error in refused] == [str(ChatError("INBOX_FULL"))] * 3
+    assert len(log.rows) == limit
+    bia = await place.come("bia", BIA, HERE)
+    assert len(await privates(bia)) == limit
+    bia.leave()
+    await writers[0].say("cabe", to="bia")
+    committing.cancel()
 
 
 async def test_what_has_waited_too_long_is_not_told() -> None:
