@@ -12,7 +12,7 @@ from typing import NamedTuple
 import chat_pb2
 from chat.protocol.errors import ChatError
 from chat.protocol.limits import MAX_RAW_NAME_CHARACTERS
-from chat.server.closed_rooms import own_id, owner_id
+from chat.server.closed_rooms import ClosedRoom, own_id, owner_id
 from chat.server.directory import Person
 from chat.server.encoding import Delivery
 from chat.server.hub import Hub
@@ -64,16 +64,21 @@ class Doors:
 
         Not by a wish that is sent again, which may have been fulfilled, and the room opened since.
         """
-        if fact.room not in member.rooms:
-            raise ChatError("NOT_IN_ROOM")
-        if not self._may_close(fact.room, person):
-            raise ChatError("NOT_ROOM_OWNER")
+        self._check_may_close(member, person, fact.room)
         fact.to = ""
         if await self._was_said(member, fact):
             return
+        _check_still_here(member)
+        self._check_may_close(member, person, fact.room)  # another may have closed it meanwhile
         if not self._hub.closed.is_closed(fact.room):
             self._hub.closed.close(fact.room, person, self._hub.rooms[fact.room].persons())
         await self._append(member, fact.room, fact)
+
+    def _check_may_close(self, member: Member, person: Person, key: str) -> None:
+        if key not in member.rooms:
+            raise ChatError("NOT_IN_ROOM")
+        if not self._may_close(key, person):
+            raise ChatError("NOT_ROOM_OWNER")
 
     def _may_close(self, key: str, person: Person) -> bool:
         """Say whether a room is somebody's own: it is alone there, or came when nobody was."""
@@ -105,13 +110,16 @@ class Doors:
         """Let somebody in, and have it told in their inbox.
 
         Who is inside need not know. Who was invited before and is away finds it there already.
+        While this waits, the room may be opened, and closed by somebody else.
         """
         closed = self._hub.closed
-        self._check_owner(fact.room, person)
-        self._hub.moderation.check_may_speak(who_is(person))  # the room's name is words too
+        self._check_may_invite(fact.room, person)
+        closing = closed.closing(fact.room)
         guest = self._find_guest(fact.to)
         fact.to = guest.name
         async with self._room_for(guest):
+            _check_still_here(member)
+            self._check_may_invite(fact.room, person, closing)
             is_new = closed.invite(fact.room, guest.id)
             if self._inside(fact.room, guest) or not (is_new or guest.is_here):
                 await self._answer(member, fact)
@@ -119,8 +127,17 @@ class Doors:
             fact.message = fact.room  # since its row says that it is in the inbox
             entry = await self._append(member, guest.inbox, fact)
             await member.wait_committed()
-        if entry.is_lost and is_new:
+        if entry.is_lost and is_new and closed.closing(fact.room) is closing:
             closed.uninvite(fact.room, {guest.id})
+
+    def _check_may_invite(
+        self, key: str, person: Person, closing: ClosedRoom | None = None
+    ) -> None:
+        """Raise NOT_ROOM_OWNER, also where it is not this `closing` any more; raise MUTED."""
+        self._check_owner(key, person)
+        if closing is not None and self._hub.closed.closing(key) is not closing:
+            raise ChatError("NOT_ROOM_OWNER")
+        self._hub.moderation.check_may_speak(who_is(person))  # the room's name is words too
 
     def _room_for(self, guest: Guest) -> AbstractAsyncContextManager[None]:
         """Have room in the inbox of somebody who is away; raises INBOX_FULL."""
@@ -171,6 +188,12 @@ class Doors:
         """Answer a wish that was fulfilled before."""
         if not await self._was_said(member, fact):
             member.queue.put_answer(Delivery([fact]))
+
+
+def _check_still_here(member: Member) -> None:
+    """Raise SHUTTING_DOWN for one whose stream has ended while its wish waited."""
+    if member.is_closing:
+        raise ChatError("SHUTTING_DOWN")
 
 
 def _person_of(member: Member) -> Person:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 import pytest
@@ -89,6 +90,11 @@ async def page(reader: Reader) -> list[str]:
 
 def heard(reader: Reader, kind: chat_pb2.Kind) -> list[Message]:
     return [message for message in reader.messages if message.kind == kind]
+
+
+def person_of(reader: Reader) -> Person:
+    assert reader.member.person is not None
+    return reader.member.person
 
 
 async def closed_chat(log: FakeLog | None = None) -> tuple[Chat, Reader]:
@@ -1001,3 +1007,84 @@ async def test_invitation_finds_no_room_in_a_full_inbox(monkeypatch: pytest.Monk
     await ana.post(Message(message="oi", to="bia"))
     assert await refusal_of(invite(ana, "bia")) == "INBOX_FULL"
     assert await refusal_of(come(chat, "bia")) == "ROOM_CLOSED"
+
+
+# Whoever waits is judged again.
+
+
+async def busy_invitation(
+    log: FakeLog,
+) -> tuple[Chat, Reader, AbstractAsyncContextManager[None], asyncio.Task[None]]:
+    """Return a chat, ana, what keeps bia's inbox busy, and ana's invitation that waits for it."""
+    chat, ana = await closed_chat(log)
+    bia = await come(chat, "bia", room="")
+    bia.leave()
+    owned = chat.hub.owners.find("bia")
+    assert owned is not None
+    busy = chat.hub.mail.room_for(owned)
+    await busy.__aenter__()
+    inviting = asyncio.create_task(invite(ana, "bia"))
+    await quiet()
+    return chat, ana, busy, inviting
+
+
+async def test_invitation_that_waited_is_for_the_same_closing() -> None:
+    """Not into the room of whoever has closed it since."""
+    chat, ana, busy, inviting = await busy_invitation(FakeLog())
+    rui = await come(chat, "rui", room="")
+    chat.hub.closed.open(ROOM, chat.hub.last_id)  # by ana, from another machine
+    await enter(rui)
+    chat.hub.exit(ana.member, ana.member.rooms[ROOM])
+    await close(rui)
+    await busy.__aexit__(None, None, None)
+    assert await refusal_of(inviting) == "NOT_ROOM_OWNER"
+    assert await refusal_of(come(chat, "bia")) == "ROOM_CLOSED"
+
+
+async def test_invitation_of_one_who_was_removed_while_it_waited_is_none() -> None:
+    chat, ana, busy, inviting = await busy_invitation(FakeLog())
+    ana.leave()
+    await busy.__aexit__(None, None, None)
+    assert await refusal_of(inviting) == "SHUTTING_DOWN"
+    assert await refusal_of(come(chat, "bia")) == "ROOM_CLOSED"
+
+
+class SlowKeys(FakeLog):
+    """A log in which a key is found only when the test says so."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.may_find = asyncio.Event()
+
+    async def find_key(self, sender: str, key: str) -> tuple[str, Message] | None:
+        found = await super().find_key(sender, key)
+        await self.may_find.wait()
+        return found
+
+
+async def test_who_is_removed_while_the_key_is_looked_up_closes_nothing() -> None:
+    log = SlowKeys()
+    chat = await Chat(log).start()
+    ana = await come(chat, "ana")
+    closing = asyncio.create_task(close(ana))
+    await quiet()
+    ana.leave()
+    log.may_find.set()
+    assert await refusal_of(closing) == "SHUTTING_DOWN"
+    assert not chat.hub.closed.is_closed(ROOM)
+
+
+async def test_closing_that_waited_is_refused_where_another_was_first() -> None:
+    """It is not answered as done: the room is the other one's."""
+    log = SlowKeys()
+    chat = await Chat(log).start()
+    ana = await come(chat, "ana")
+    bia = await come(chat, "bia")
+    await wish(ana, chat_pb2.KIND_ENTERED, room="outra")
+    chat.hub.exit(ana.member, ana.member.rooms[ROOM])
+    closing = asyncio.create_task(close(bia))
+    await quiet()
+    await enter(ana)
+    chat.hub.closed.close(ROOM, person_of(ana), chat.hub.rooms[ROOM].persons())
+    log.may_find.set()
+    assert await refusal_of(closing) == "NOT_ROOM_OWNER"
