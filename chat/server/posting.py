@@ -125,6 +125,8 @@ class Posting:
         elif name != member.name:
             await self._wait_turn(member, chat_pb2.KIND_RENAMED)
             await self._change_name(member, name)
+        assert member.person is not None
+        self._hub.moderation.check_may_speak(who_is(member.person))  # by the name that it has now
         said = Message(user=member.name, message=text, key=message.key)
         await self._append(member, COMMON_ROOM, said)
 
@@ -175,6 +177,14 @@ class Posting:
         elif not await self._was_said(member, said):
             raise ChatError("USER_UNKNOWN")
 
+    def _check_may_write(self, member: Member, owned: Owned) -> None:
+        """Raise USER_UNKNOWN where the inbox is nobody's by now, MUTED for one who is muted."""
+        if not self._hub.owners.has_inbox(owned.name, owned.inbox):
+            raise ChatError("USER_UNKNOWN")
+        assert member.person is not None
+        if not self._is_operator(owned):
+            self._hub.moderation.check_may_speak(who_is(member.person))
+
     def _is_operator(self, reader: Person | Owned | None) -> bool:
         """Say whether a muted person may still write to this one."""
         if reader is None:
@@ -182,13 +192,19 @@ class Posting:
         return self._hub.moderation.is_operator(reader.name, reader.owner)
 
     async def _leave_for(self, member: Member, owned: Owned, said: Message) -> None:
-        """Append a message to the inbox of an owner who is away, where there is room for it."""
+        """Append a message to the inbox of an owner who is away, where there is room for it.
+
+        While it waits its turn, its sender may be removed or muted, and the name be freed.
+        """
         try:
             async with self._hub.mail.room_for(owned):
+                self._check_open(member)
+                self._check_may_write(member, owned)
                 await self._append(member, owned.inbox, said)
                 await member.wait_committed()
         except ChatError as refusal:
-            if refusal.reason != "INBOX_FULL" or not await self._was_said(member, said):
+            is_its_own = refusal.reason in ("INBOX_FULL", "MUTED", "USER_UNKNOWN")
+            if not is_its_own or not await self._was_said(member, said):
                 raise
 
     async def _is_sealed_in_vain(self, member: Member, said: Message, to: str) -> bool:
@@ -249,6 +265,8 @@ class Posting:
         if member.is_closing:
             # Its session went on in another stream meanwhile: the name is no longer its own.
             raise ChatError("SHUTTING_DOWN")
+        if member.person is not None:  # it may have been muted meanwhile
+            self._hub.moderation.check_may_speak(who_is(member.person))
         self._hub.rename(member, name)
         await self._hub.follow_name(member)
 

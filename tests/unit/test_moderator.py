@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 from moderated import (
     BANNED,
@@ -414,6 +416,54 @@ async def test_plain_client_does_not_speak_under_the_name_of_who_is_muted() -> N
 
 
 # Announcing.
+
+
+async def test_plain_client_that_takes_a_muted_name_does_not_speak() -> None:
+    """Not even once: it is judged by the name under which it would be heard."""
+    chat = await started()
+    ana = await chat.operator()
+    await ana.post(wish(MUTED, "bia"))
+    plain = await chat.come(None)
+    await plain.say("oi", user="caio")
+    assert await refusal_of(plain.say("sou a bia", user="bia")) == "MUTED"
+    await quiet()
+    assert "sou a bia" not in ana.texts
+
+
+async def test_who_is_muted_while_a_rename_waits_keeps_the_name() -> None:
+    """A name is words too; the rename waits until what was said before is in the log."""
+    log = FakeLog(is_automatic=False)
+    chat = await started(log)
+    ana, bia = await chat.operator(), await chat.come("bia", session=SESSION_OF_BIA)
+    await bia.say("oi")
+    renaming = asyncio.create_task(bia.rename("ana-e-boba"))
+    await quiet()
+    await ana.post(wish(MUTED, "bia"))
+    log.commit_and_deliver()
+    assert await refusal_of(renaming) == "MUTED"
+    assert bia.member.name == "bia"
+
+
+@pytest.mark.parametrize("what", [MUTED, REMOVED, "freed"])
+async def test_message_that_waits_for_a_busy_inbox_is_judged_again(what: object) -> None:
+    """It is in nobody's inbox that was not its sender's to write to when its turn came."""
+    log = FakeLog()
+    chat = await started(log)
+    ana, bia = await chat.operator(), await chat.come("bia", session=SESSION_OF_BIA)
+    (await chat.come("rui", "key-of-rui", "c" * 32)).leave()
+    owned = chat.hub.owners.find("rui")
+    assert owned is not None
+    async with chat.hub.mail.room_for(owned):
+        writing = asyncio.create_task(bia.say("oi", key="oi", to="rui"))
+        await quiet()
+        if what == "freed":
+            chat.hub.owners.free("rui")
+        else:
+            await ana.post(wish(what, "bia"))  # type: ignore[arg-type]
+    reasons = {MUTED: "MUTED", REMOVED: "SHUTTING_DOWN", "freed": "USER_UNKNOWN"}
+    assert await refusal_of(writing) == reasons[what]
+    await quiet()
+    assert "oi" not in [message.message for _room, message in log.rows]
 
 
 async def test_announcement_is_for_every_room() -> None:
