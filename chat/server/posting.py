@@ -294,6 +294,8 @@ class Posting:
             if not place.has_ended:
                 self._hub.exit(member, place)
             raise
+        if place.is_leaving:  # it was turned out meanwhile
+            raise ChatError("ROOM_CLOSED")
         if not place.has_ended:
             _echo(member, message, key, start.start)
             self._hub.open(member, place, start)

@@ -630,10 +630,10 @@ async def test_who_is_turned_out_while_he_leaves_or_comes_in_is_out() -> None:
     await turn_out(ana, "bia", key="again")
     await say(ana, "segredo")
     log.commit_and_deliver()
-    await entering
+    assert await refusal_of(entering) == "ROOM_CLOSED"
     for _ in range(3000):
         await asyncio.sleep(0)
-    assert "segredo" not in bia.texts
+    assert "segredo" not in bia.texts and not heard(bia, chat_pb2.KIND_ENTERED)[1:]
     assert chat.hub.rooms[ROOM].names() == ["ana"]
 
 
