@@ -7,6 +7,7 @@ wish; everything runs in the event loop.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
@@ -33,6 +34,10 @@ from chat.server.moderation import Sanction, Sanctions, network_in, who_is
 
 # Wishes whose keys are remembered: one that is sent again, over a lost connection, is done once.
 MAX_REMEMBERED = 1000
+# Of those whom one ban meets, so many are named to their rooms; the others are only seen to leave.
+MAX_NAMED = 20
+# People who leave in one turn of the loop: each may have to be told to many.
+LEAVING_AT_ONCE = 10
 DONE = {
     chat_pb2.KIND_REMOVED: "removed",
     chat_pb2.KIND_BANNED: "banned",
@@ -77,9 +82,33 @@ class Moderator:
         if wish.key:
             self._remember(place, answer)
         member.queue.put_answer(answer)
-        for person in leaving:  # when the fact is told, so that nobody hears of it later
-            self._hub.expel(person, _error_of(fact))
+        self._expel(leaving, _error_of(fact))  # when the fact is told: nobody hears of it later
         self._show("", [fact])
+
+    def _expel(self, people: Sequence[Person], error: ChatError) -> None:
+        """End their streams at once; have them leave bit by bit, so that nobody else waits."""
+        for person in people:
+            if person.member is not None:
+                person.member.close(error)
+        self._have_leave(people, error)
+
+    def _have_leave(self, people: Sequence[Person], error: ChatError) -> None:
+        for person in people[:LEAVING_AT_ONCE]:
+            self._hub.expel(person, error)
+        if len(people) > LEAVING_AT_ONCE:
+            later = people[LEAVING_AT_ONCE:]
+            asyncio.get_running_loop().call_soon(self._have_rest_leave, later, error)
+
+    def _have_rest_leave(self, people: Sequence[Person], error: ChatError) -> None:
+        """Go on with those who have neither left meanwhile nor come back from elsewhere."""
+        self._have_leave([p for p in people if self._is_here(p) and self._is_out(p)], error)
+
+    def _is_here(self, person: Person) -> bool:
+        return self._hub.directory.of_identity(person.identity) is person
+
+    def _is_out(self, person: Person) -> bool:
+        """Say whether a person's stream was ended, or lost."""
+        return person.member is None or person.member.is_closing
 
     def _remember(self, place: tuple[str, str], answer: Delivery) -> None:
         self._done[place] = answer
@@ -134,7 +163,9 @@ class Moderator:
         return fact, hit
 
     def _ban_network(self, member: Member, wish: Message, network: Network) -> Done:
-        hit = [p for p in self._hub.directory.people if is_within(network, p.address)]
+        people = self._hub.directory.people
+        within = {a for a in {person.address for person in people} if is_within(network, a)}
+        hit = [person for person in people if person.address in within]
         if not self._ends(wish):
             self._check_unprotected(hit)
         sanction = Sanction("", network=str(network))
@@ -234,12 +265,16 @@ class Moderator:
         return fact
 
     def _tell_of_each(self, people: Sequence[Person], fact: Message, operator: Member) -> None:
-        """Tell a fact to the rooms of each whom it meets, by that one's name."""
-        for person in people:
+        """Tell those who stay in the rooms of each whom it meets of a fact, by that one's name.
+
+        Of very many only the first are told so: the network is nobody else's to know.
+        """
+        leaving = [operator, *(person.member for person in people)]
+        for person in people[:MAX_NAMED]:
             told = Message()
             told.CopyFrom(fact)
             told.to = person.name
-            self._tell(told, _rooms_of(person), exclude=(operator, person.member))
+            self._tell(told, _rooms_of(person), exclude=leaving)
 
     def _tell(self, fact: Message, rooms: Iterable[str], exclude: Sequence[Member | None]) -> None:
         """Tell a fact to the full members of some rooms, each once."""

@@ -23,6 +23,7 @@ from rooms import FakeLog, Message, Reader, quiet, refusal_of
 
 import chat_pb2
 from chat.protocol.errors import ChatError
+from chat.server.moderator import LEAVING_AT_ONCE, MAX_NAMED
 from chat.server.ownership import MAX_NAMES_OF_KEY
 
 SESSION_OF_BIA = "b" * 32
@@ -243,6 +244,30 @@ async def test_plain_client_that_has_spoken_is_met_by_a_ban_of_its_network() -> 
     await again.say("buy", user="spam")
     await ana.post(wish(REMOVED, "spam", key="r"))
     assert chat.trail[-1]["to_address"] == "192.0.3.1"
+
+
+async def test_crowd_that_is_banned_leaves_bit_by_bit() -> None:
+    """Nobody else waits for all of it, and none of them speaks meanwhile; some are named."""
+    chat = await started()
+    ana, caio = await chat.operator(), await chat.come("caio", session="c" * 32)
+    crowd = [
+        await chat.come(f"spam{number}", session=f"{number:032x}", address="192.0.2.7")
+        for number in range(5 * LEAVING_AT_ONCE)
+    ]
+    await ana.post(wish(BANNED, "192.0.2.7", "flood"))
+    assert len(chat.hub.directory) == 2 + 4 * LEAVING_AT_ONCE
+    for reader in crowd:
+        assert await refusal_of(reader.say("still here")) == "SHUTTING_DOWN"
+    last = len(crowd) - 1
+    back = await chat.come(f"spam{last}", session=f"{last:032x}", address="192.0.3.1")
+    await quiet()
+    assert sorted(person.name for person in chat.hub.directory.people) == ["ana", "caio", "spam49"]
+    assert not back.has_ended
+    assert len(await facts(caio)) == MAX_NAMED
+    for reader in crowd[:-1]:
+        error = await reader.ends()
+        assert error is not None and error.reason == "BANNED"
+        assert not await facts(reader)
 
 
 async def test_network_of_an_operator_or_of_the_server_is_not_banned() -> None:
