@@ -18,7 +18,7 @@ from collections.abc import (
     Mapping,
     Sequence,
 )
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 
 import chat_pb2
 from chat.protocol.errors import ChatError
@@ -44,7 +44,7 @@ class ClosedRoom:
     `owner`, and the keys of `guests`: as `own_id` has them. `guests`: after which id each may hear.
     `open_after`: likewise for all the others, while it is open. `closed_after`: the newest log
     message when it was closed. `used_at`: when somebody was there, within a day, in seconds since
-    1970.
+    1970. `visitors`: which of the guests were not invited, but came in as operators.
     """
 
     owner: str
@@ -53,6 +53,7 @@ class ClosedRoom:
     closed_after: int
     used_at: float
     is_closed: bool = True
+    visitors: list[str] = field(default_factory=list)
 
 
 class ClosedRooms:
@@ -185,6 +186,7 @@ class ClosedRooms:
         if self.is_closed(room.key):
             if not self.is_guest(room.key, person):
                 self._add_guest(room.key, person.identity, self._last_id())
+                self._rooms[room.key].visitors.append(person.identity)
                 self._keep(room.key)
             self.note_use(room.key)
 
@@ -241,9 +243,24 @@ class ClosedRooms:
     def uninvite(self, key: str, guests: Collection[str]) -> None:
         """Let guests of a closed room into it no more, if they were any."""
         for guest in guests:
-            self._rooms[key].guests.pop(guest, None)
+            self._drop_guest(key, guest)
             self._of_session.get(guest, set()).discard(key)
         self._keep(key)
+
+    def forget_visitors(self, is_operator: Callable[[str], bool]) -> list[tuple[str, str]]:
+        """Let into closed rooms no more who came in as an operator, and is none now.
+
+        `is_operator`: of an identity. Return each, and the room's key.
+        """
+        gone = [
+            (visitor, key)
+            for key, room in self._rooms.items()
+            for visitor in room.visitors
+            if not is_operator(visitor)
+        ]
+        for visitor, key in gone:
+            self.uninvite(key, {visitor})
+        return gone
 
     def forget(self, person: Person) -> None:
         """Note that a session is over: whoever comes with it again was not invited."""
@@ -251,13 +268,19 @@ class ClosedRooms:
 
     def _forget(self, identity: str) -> None:
         for key in self._of_session.pop(identity, ()):
-            del self._rooms[key].guests[identity]
+            self._drop_guest(key, identity)
             self._keep(key)
 
     def _add_guest(self, key: str, guest: str, heard_after: int) -> None:
         self._rooms[key].guests[guest] = heard_after
         if _is_identity(guest):
             self._of_session.setdefault(guest, set()).add(key)
+
+    def _drop_guest(self, key: str, guest: str) -> None:
+        room = self._rooms[key]
+        room.guests.pop(guest, None)
+        if guest in room.visitors:
+            room.visitors.remove(guest)
 
     def _drop_guests(self, key: str, room: ClosedRoom) -> None:
         for guest in filter(_is_identity, room.guests):

@@ -39,8 +39,7 @@ class Operators:
     def appoint(self, hub: Hub) -> None:
         """Let them be the operators on this server from now on."""
         self._hub = hub
-        if self._file is not None:
-            self._appoint(self._file.value)
+        self._appoint(self._file.value if self._file is not None else frozenset())
 
     def _appoint(self, names: frozenset[str]) -> None:
         """Let these, and nobody else, be operators; say who may become one by coming first."""
@@ -48,6 +47,7 @@ class Operators:
             return
         self._hub.moderation.operators = names
         self._hub.owners.kept = names  # else the next owner of an old one would be an operator
+        _turn_out_former(self._hub)
         for name in sorted(names):
             if self._hub.owners.find(name) is None:
                 text = _(
@@ -55,6 +55,19 @@ class Operators:
                     " with it will be one."
                 )
                 _log.warning("%s", text.format(name=name))
+
+
+def _turn_out_former(hub: Hub) -> None:
+    """Have those leave closed rooms who are no operators any more, and were not invited."""
+
+    def is_operator(identity: str) -> bool:
+        person = hub.directory.of_identity(identity)
+        return person is not None and hub.moderation.is_operator(person.name, person.owner)
+
+    for identity, room_key in hub.closed.forget_visitors(is_operator):
+        person = hub.directory.of_identity(identity)
+        if person is not None and not hub.closed.admits(room_key, person):
+            hub.turn_out(person, room_key)
 
 
 def _check_provable(can_prove: bool) -> None:

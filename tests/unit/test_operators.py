@@ -6,10 +6,13 @@ import asyncio
 from pathlib import Path
 
 import pytest
-from rooms import FakeLog, come_true
+from rooms import Chat, FakeLog, Message, Reader, come_true, quiet, refusal_of
 
+import chat_pb2
 from chat.protocol.errors import UsageError
 from chat.protocol.metadata import JoinRequest
+from chat.server.closed_rooms import own_id
+from chat.server.directory import Person
 from chat.server.hub import Hub
 from chat.server.operators import Operators, read_operators
 from chat.server.reload import Reloader
@@ -84,6 +87,45 @@ async def test_file_is_read_again(file: Path, caplog: pytest.LogCaptureFixture) 
     running.cancel()
     assert "Nobody owns the name rui yet" in caplog.text
     assert "the name ana" not in caplog.text
+
+
+@pytest.mark.parametrize("is_invited", [False, True])
+async def test_who_is_no_operator_any_more_leaves_closed_rooms(
+    file: Path, is_invited: bool
+) -> None:
+    """And does not come back, nor after a lost connection, unless the room's owner wants it."""
+    chat, reloader = await Chat().start(), Reloader()
+    hub = chat.hub
+    file.write_text("ana\n")
+    ana = Reader(chat, await hub.join(JoinRequest("ana", session="a" * 32, inbox=0), owner="key"))
+    Operators(str(file), can_prove=True, reloader=reloader).appoint(hub)
+    bia = JoinRequest("bia", room="sala", session="b" * 32, inbox=0)
+    await wish(Reader(chat, await hub.join(bia, owner="key of bia")), chat_pb2.KIND_CLOSED)
+    await wish(ana, chat_pb2.KIND_ENTERED)
+    assert hub.rooms["sala"].names() == ["bia", "ana"]
+    if is_invited:
+        hub.closed.invite("sala", own_id(person_of(ana)))
+    running = asyncio.create_task(reloader.run())
+    file.write_text("rui\n")
+    reloader.reload()
+    await come_true(lambda: hub.moderation.operators == {"rui"})
+    running.cancel()
+    if is_invited:
+        assert hub.rooms["sala"].names() == ["bia", "ana"]
+        return
+    await quiet()
+    assert hub.rooms["sala"].names() == ["bia"] and ana.messages[-1].user == "ROOM_CLOSED"
+    assert await refusal_of(wish(ana, chat_pb2.KIND_ENTERED)) == "ROOM_CLOSED"
+
+
+async def wish(reader: Reader, kind: chat_pb2.Kind) -> None:
+    await reader.post(Message(kind=kind, room="sala", key="w"))
+    await quiet()
+
+
+def person_of(reader: Reader) -> Person:
+    assert reader.member.person is not None
+    return reader.member.person
 
 
 async def test_without_a_file_there_is_no_operator() -> None:
