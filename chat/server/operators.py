@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import codecs
 import logging
+import re
 from pathlib import Path
 
 from chat.cli.i18n import _
@@ -15,7 +16,10 @@ from chat.protocol.names import check_name, name_key
 from chat.server.hub import Hub
 from chat.server.reload import Reloader, Watched
 
-COMMENT = "#"
+# A comment: the whole line, or what is behind a name. A name may have a # in it; whether `DJ #1` is
+# one, or has a comment, cannot be told: and an operator is nobody to guess.
+_COMMENT = re.compile(r"^\s*#.*|\s#(\s.*)?$")
+_UNCLEAR = " #"
 # A larger file is none of names.
 MAX_FILE_BYTES = 1 << 20
 
@@ -86,15 +90,14 @@ def read_operators(path: str) -> frozenset[str]:
     Blocks. Raises `UsageError`, with the number of the line that is no name.
     """
     lines = enumerate(_text_in(path).splitlines(), start=1)
-    names = [(number, line.strip()) for number, line in lines]
-    return frozenset(
-        _key_in(path, number, name)
-        for number, name in names
-        if name and not name.startswith(COMMENT)
-    )
+    names = [(number, _COMMENT.sub("", line).strip()) for number, line in lines]
+    return frozenset(_key_in(path, number, name) for number, name in names if name)
 
 
 def _key_in(path: str, number: int, name: str) -> str:
+    if _UNCLEAR in name:
+        text = _("{path}, line {number}: behind a name, a comment begins with # and a space.")
+        raise UsageError(text.format(path=path, number=number))
     try:
         return name_key(check_name(name))
     except ChatError as error:

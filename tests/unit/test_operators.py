@@ -46,6 +46,20 @@ def test_line_that_is_no_name_is_told_by_its_number(file: Path) -> None:
         read_operators(str(file))
 
 
+def test_comment_behind_a_name_is_no_part_of_it(file: Path) -> None:
+    """Else whoever comes under the whole line would be an operator."""
+    file.write_text("boss # keeps order\nrui\t#\t#1 of all\nc#\n  # ana\n")
+    assert read_operators(str(file)) == {"boss", "rui", "c#"}
+
+
+@pytest.mark.parametrize("line", ["boss #keeps order", "DJ #1", "DJ\t#1"])
+def test_line_that_may_have_a_comment_is_refused(file: Path, line: str) -> None:
+    """It is not guessed who is an operator."""
+    file.write_text(f"ana\n{line}\n")
+    with pytest.raises(UsageError, match=r"operators\.txt, line 2: "):
+        read_operators(str(file))
+
+
 @pytest.mark.parametrize("content", [b"\xff\xfe\x00", b"ana\n\xff\n"])
 def test_file_that_is_no_text_is_a_sentence(file: Path, content: bytes) -> None:
     file.write_bytes(content)
