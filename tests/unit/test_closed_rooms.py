@@ -395,6 +395,18 @@ async def test_invitation_of_nobody_s_name_is_for_the_session_that_has_it() -> N
     assert await refusal_of(stranger(chat, "nuno")) == "ROOM_CLOSED"
 
 
+async def test_invited_session_comes_in_whatever_it_is_called_by_then() -> None:
+    """Whoever takes its old name does not, although nobody else had been meant."""
+    chat, ana = await closed_chat()
+    bia = await stranger(chat, "bia", room="")
+    await invite(ana, "bia")
+    await bia.rename("beatriz")
+    other = await come(chat, "bia", room="", owner=False, session=session_of("other"))
+    assert await refusal_of(enter(other)) == "ROOM_CLOSED"
+    await enter(bia)
+    assert chat.hub.rooms[ROOM].names() == ["ana", "beatriz"]
+
+
 async def test_who_cannot_be_invited() -> None:
     """Nobody, a name that nobody has or owns, a client that cannot enter rooms."""
     chat, ana = await closed_chat()
