@@ -12,11 +12,11 @@ import ipaddress
 import json
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from typing import Any
 
-from chat.protocol.details import Details
+from chat.protocol.details import MAX_SECONDS, Details
 from chat.protocol.errors import ChatError
 from chat.protocol.lookalikes import looks
 from chat.protocol.names import name_key
@@ -89,6 +89,8 @@ class Sanction:
             sanction = cls(**json.loads(text))
             if not isinstance(sanction.until, (int, float, type(None))):
                 raise ValueError(text)
+            if sanction.until is not None:
+                sanction = replace(sanction, until=min(sanction.until, float(MAX_SECONDS)))
             if sanction.network:
                 ipaddress.ip_network(sanction.network)
             set(sanction.marks())

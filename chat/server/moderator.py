@@ -327,7 +327,7 @@ def _until(wish: Message) -> float | None:
     sent_at = wish.sent_at
     if not (0 <= sent_at.seconds <= MAX_SECONDS and 0 <= sent_at.nanos < 1_000_000_000):
         raise ChatError("REQUEST_INVALID")
-    return float(sent_at.seconds + sent_at.nanos / 1e9)
+    return min(sent_at.seconds + sent_at.nanos / 1e9, float(MAX_SECONDS))  # a float rounds up
 
 
 def _is_end(fact: Message) -> bool:

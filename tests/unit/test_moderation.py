@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 
 import pytest
 from moderated import KEY_OF_BIA, NOW, Clock
 from rooms import FakeLog
 
+from chat.protocol.details import MAX_SECONDS
 from chat.protocol.errors import ChatError
 from chat.server.moderation import (
     MAX_IN_FORCE,
@@ -198,3 +200,10 @@ async def test_operators_are_those_whose_own_a_name_of_the_list_is(
         assert (banned.value.reason, muted.value.reason) == ("BANNED", "MUTED")
     owners.free("ana")
     assert not moderation.is_operator("ana", "key")
+
+
+@pytest.mark.parametrize("until", [MAX_SECONDS + 1, 1e300, float("inf")])
+def test_end_after_the_end_of_time_is_that(until: float) -> None:
+    """As an earlier version kept it, or a hand wrote it."""
+    text = json.dumps(asdict(Sanction("bia", until=until)))
+    assert Sanction.from_text(text).until == MAX_SECONDS

@@ -22,6 +22,7 @@ from moderated import (
 from rooms import FakeLog, Message, Reader, quiet, refusal_of
 
 import chat_pb2
+from chat.protocol.details import MAX_SECONDS
 from chat.protocol.errors import ChatError
 from chat.server.moderator import LEAVING_AT_ONCE, MAX_NAMED
 from chat.server.ownership import MAX_NAMES_OF_KEY
@@ -371,6 +372,19 @@ async def test_muted_one_is_heard_by_operators_alone() -> None:
     assert "why?" in ana.texts
     await ana.post(wish(MUTED, "bia", until=ENDED, key="end"))
     await bia.say("after")
+
+
+async def test_mute_until_the_end_of_time_is_told_to_whom_it_meets() -> None:
+    """The last nanosecond of 9999, as a number of seconds, is in the next year."""
+    chat = await started()
+    ana, bia = await chat.operator(), await chat.come("bia", session=SESSION_OF_BIA)
+    message = wish(MUTED, "bia")
+    message.sent_at.seconds, message.sent_at.nanos = MAX_SECONDS, 999_999_999
+    await ana.post(message)
+    refusal = await refused(bia, Message(message="oi"))
+    chat.hub.notice(bia.member, refusal.reason, until=refusal.details.until)
+    await quiet()
+    assert bia.messages[-1].sent_at.ToDatetime().year == 9999
 
 
 async def test_muted_one_invites_nobody() -> None:
