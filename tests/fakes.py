@@ -87,12 +87,16 @@ class FakeTerminal:
 
 
 class FakeSession(Session):
-    """A session that never connects: the test says by `meet` what the server is."""
+    """A session that never connects: the test says by `meet` what the server is.
+
+    What a test hands to the client has been taken for an answer, unless its key is in `waiting`.
+    """
 
     def __init__(self, *rooms: str) -> None:
         super().__init__("localhost:1", "ana", rooms=rooms or ("",))
         self.knows_server = self.knows_plain_server = False
         self.names_taken: list[str] = []
+        self.waiting: set[str] = set()
 
     def meet(self, change: Change, seconds: float = 0.0, cause: str = "") -> None:
         """Let this become of the connection."""
@@ -103,6 +107,9 @@ class FakeSession(Session):
     def take_name(self, name: str) -> None:
         self.names_taken.append(name)
         super().take_name(name)
+
+    def is_pending(self, key: str) -> bool:
+        return key in self.waiting
 
     @property
     def is_connected(self) -> bool:

@@ -104,10 +104,10 @@ class Incoming:
         else:
             self._take_said(message, typed)
 
-    @staticmethod
-    def _ends_wait(message: Message) -> bool:
+    def _ends_wait(self, message: Message) -> bool:
+        """Say whether it answers what has its key; somebody else may have used the same one."""
         is_part = message.kind == KIND_HISTORY and message.batch
-        return bool(message.key) and not is_part
+        return bool(message.key) and not is_part and not self._session.is_pending(message.key)
 
     def _pass_on(self, message: Message) -> None:
         """Hand an answer to a program, which asked for it itself."""

@@ -32,6 +32,7 @@ from chat.client.unreachable import Unreachable
 from chat.protocol.errors import ChatError, explain, is_final
 from chat.protocol.kinds import SAID
 from chat.protocol.metadata import Greeting, JoinRequest
+from chat.protocol.names import name_key
 from chat_pb2 import (
     KIND_ENTERED,
     KIND_EXITED,
@@ -64,7 +65,8 @@ class Receiver:
     `request`: who joins. `prover`: proves that the name is its own; None: nobody does. `sealing`:
     opens what is sealed. `retry_first_connect`, `on_state`: as `Session` has them.
 
-    `_lock` guards `_name`, `_call` and `_failure` (of a thread beside the one that iterates).
+    `_lock` guards `_name`, `_own_names` (that and all earlier ones, as they are compared), `_call`
+    and `_failure` (of a thread beside the one that iterates).
     `_was_connected`, `_retry_first_connect`, `_is_new_log`, `_is_key_new` (something was learned of
     a key), `_entering` (the rooms that the present stream enters by itself, by key) belong to the
     thread that iterates; outbox, cursor and sealing have locks of their own.
@@ -98,6 +100,7 @@ class Receiver:
         self._waits_for_name = threading.Event()
         self._lock = threading.Lock()
         self._name = request.user or ""
+        self._own_names = {name_key(self._name)}
         self._call: Any = None
         self._failure: Exception | None = None
 
@@ -112,9 +115,13 @@ class Receiver:
     def take_name(self, name: str) -> None:
         """Come in under another name from the next attempt on, which comes at once."""
         with self._lock:
-            self._name = name
+            self._note_name(name)
         self._has_new_name.set()
         self._outbox.wake()
+
+    def _note_name(self, name: str) -> None:
+        self._name = name
+        self._own_names.add(name_key(name))
 
     def wait_for_name(self) -> None:
         """Try a name that is taken again, also before the first connection."""
@@ -301,12 +308,13 @@ class Receiver:
 
     def _is_news(self, message: Message) -> bool:
         """Take note of a message's key and id; say whether it is to be yielded."""
-        if message.key and (entry := self._entering.get(message.key)):
+        entry = self._entering.get(message.key) if message.key else None
+        if entry is not None and message.kind in (KIND_ENTERED, KIND_NOTICE):
             return self._take_entry(entry, message)
         if self._sealing is not None and self._sealing.take_answer(message):
             self._is_key_new = True
             return False
-        sent = self._outbox.find(message.key) if message.key else None
+        sent = self._answered_by(message)
         is_answer = self._is_answer(message, sent)
         if sent is not None:
             self._take_acknowledgement(sent, message)
@@ -320,10 +328,40 @@ class Receiver:
             return is_answer
         return self._cursor.is_news(message) and self._is_opened(message, sent)
 
+    def _answered_by(self, message: Message) -> Message | None:
+        """Return what waits under the key of a message that answers it.
+
+        The key alone does not say so: everybody sees it, and may have used the same one.
+        """
+        sent = self._outbox.find(message.key) if message.key else None
+        if sent is None or message.kind == KIND_NOTICE:
+            return sent
+        if message.kind in SAID and sent.kind in SAID:
+            return sent if self._is_echo(message, sent) else None
+        is_about = sent.kind != KIND_KEY or name_key(message.to) == name_key(sent.to)
+        return sent if message.kind == sent.kind and is_about else None
+
+    def _is_echo(self, message: Message, sent: Message) -> bool:
+        """Say whether it is what was sent: from us, to the same person or room.
+
+        A server of the first contract names no room.
+        """
+        is_addressed = name_key(message.to) == name_key(sent.to)
+        is_there = not message.room or name_key(message.room) == name_key(sent.room)
+        return is_addressed and is_there and self._is_own_name(message.user)
+
+    def _is_own_name(self, name: str) -> bool:
+        """Say whether we are, were, or have asked to be called so."""
+        with self._lock:
+            if name_key(name) in self._own_names:
+                return True
+        wished = [m.message for m in self._outbox.pending if m.kind == KIND_RENAMED]
+        return name_key(name) in map(name_key, wished)
+
     def _is_opened(self, message: Message, sent: Message | None) -> bool:
         """Open what is sealed; say whether it is new. One's own words are known already."""
         if sent is not None and message.kind in SAID and (sent.sealed or message.sealed):
-            message.message, message.sealed = sent.message, sent.sealed
+            message.message, message.sealed, message.to = sent.message, sent.sealed, sent.to
             return True
         if not message.sealed or self._sealing is None:
             return True
@@ -352,7 +390,7 @@ class Receiver:
     def _take_acknowledgement(self, sent: Message, answer: Message) -> None:
         if answer.kind == sent.kind == KIND_RENAMED:
             with self._lock:
-                self._name = sent.message
+                self._note_name(sent.message)
             if self._sealing is not None:
                 self._sealing.take_name(sent.message)
         elif answer.kind == sent.kind == KIND_ENTERED:

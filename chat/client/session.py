@@ -317,6 +317,10 @@ class Session:
         """What the server has not confirmed yet, in the order in which it was said."""
         return self._outbox.pending
 
+    def is_pending(self, key: str) -> bool:
+        """Say whether the server has not confirmed yet what has this key."""
+        return self._outbox.find(key) is not None
+
     @property
     def unacknowledged(self) -> int:
         """How many messages the server has not confirmed yet."""

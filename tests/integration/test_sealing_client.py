@@ -345,6 +345,25 @@ def test_server_cannot_make_a_message_look_sealed_or_not(pins: Pins) -> None:
     assert clear.message == "oi" and not clear.sealed
 
 
+@pytest.mark.parametrize(
+    "change", [{"user": "caio", "to": "ana"}, {"user": "caio"}, {"to": "caio"}, {"to": ""}]
+)
+def test_own_sealed_words_are_not_passed_off_as_somebody_elses(
+    change: dict[str, str], pins: Pins
+) -> None:
+    """What comes under their key from or to another one is no echo, and they wait for one."""
+
+    def lie(echo: Message) -> None:
+        for field, value in change.items():
+            setattr(echo, field, value)
+
+    lying, honest = Server(echo=lie), Server()
+    heard = run(lying, honest, pins=pins, says=lambda ana: ana.send("segredo", to="bia", key="k"))
+    other, echo = heard
+    assert other.message == ""
+    assert (echo.user, echo.to, echo.message) == ("ana", "bia", "segredo") and echo.sealed
+
+
 def test_without_the_library_no_key_goes_up_and_nothing_in_the_clear(
     pins: Pins, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -43,8 +43,9 @@ class Room:
         self.rooms = Rooms(["", "Aula"])
         self.roster = Roster()
         self.lines = SentLines(terminal)
+        self.session = FakeSession()
         self.incoming = Incoming(
-            FakeSession(),
+            self.session,
             terminal,
             self.rooms,
             self.roster,
@@ -86,6 +87,15 @@ def test_echo_of_a_line_that_stands_on_the_screen_is_not_shown() -> None:
     room.incoming.take(said("oi", user="ana", key="k"))
     room.incoming.take(said("from my phone", user="ana", key="k2"))
     assert room.terminal.shown == ["[ana]: from my phone"]
+
+
+def test_message_with_the_key_of_a_line_that_waits_is_no_answer() -> None:
+    """It is shown, and the line is still one that may be refused."""
+    room = Room(FakeTerminal(has_typed_lines=True))
+    room.lines.add("k", "oi")
+    room.session.waiting.add("k")
+    room.incoming.take(said("not yours", user="bia", key="k"))
+    assert room.terminal.shown == ["[bia]: not yours"] and room.lines.take("k") == "oi"
 
 
 def test_ignored_one_is_not_shown(room: Room) -> None:

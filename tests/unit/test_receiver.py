@@ -111,6 +111,39 @@ def test_silent_server_is_tried_ever_less_often() -> None:
     assert max(waits) > 2 * backoff_module.MIN_BACKOFF_SECONDS
 
 
+@pytest.mark.parametrize(
+    "other",
+    [
+        Message(user="bia", message="1", key="k", id=1),
+        Message(user="ana", message="1", key="k", id=1, to="bia"),
+        Message(user="ana", message="1", key="k", id=1, room="Aula"),
+        Message(user="ana", message="ana", key="k", kind=KIND_RENAMED),
+    ],
+    ids=["another person's", "another way", "another room", "another kind"],
+)
+def test_same_key_alone_acknowledges_nothing(other: Message) -> None:
+    """Keys are seen by everybody, and a program counts them as others do: 1, 2, 3."""
+    again = FakeCall(Message(user="ana", message="oi", key="k", id=2), epoch="e", after="0")
+    first = FakeCall(other, epoch="e", after="0", end=FakeError())
+    session, _states = session_over(first, again)
+    waiting: list[int] = []
+    session.on_state = lambda state: waiting.append(session.unacknowledged)
+    session.send("oi", key="k")
+    texts(session)
+    assert waiting[:4] == [1, 1, 1, 1] and session.unacknowledged == 0  # until the second stream
+
+
+def test_own_words_under_a_name_that_is_wished_for_are_an_echo() -> None:
+    """After a loss they may come before the server says again that the name was taken."""
+    session, _states = session_over(
+        FakeCall(Message(user="anna", message="oi", key="k", id=1), epoch="e", after="0")
+    )
+    session.rename("anna", key="r")
+    session.send("oi", key="k")
+    assert texts(session) == ["oi"]
+    assert [message.key for message in session.pending] == ["r"]
+
+
 def test_abort_while_a_stream_is_opened_cancels_it() -> None:
     """There was no call yet to cancel: without that it would block the iteration for ever."""
     call = FakeCall(numbered(1), epoch="e", after="0")
