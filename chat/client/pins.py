@@ -1,8 +1,10 @@
 """Whose key is whose, as it was at first use: what no server can change unnoticed.
 
-One small file for each server, in the user's state folder. Several clients may use it: each write
-takes in what the others have written. Where there is no folder to write to, keys are known for as
-long as the client runs. Knows no gRPC, and not what a key is good for.
+One small file for each server, in the user's state folder, with the keys of those to whom the user
+has written, or whose key was accepted. Several clients may use it: each write takes in what the
+others have written. Where there is no folder to write to, keys are known for as long as the client
+runs; and so are those of strangers, who have only written to the user: nobody can fill the file, or
+have it written, without the user's doing. Knows no gRPC, and not what a key is good for.
 """
 
 from __future__ import annotations
@@ -10,6 +12,7 @@ from __future__ import annotations
 import hashlib
 import json
 import threading
+from collections import OrderedDict
 from contextlib import suppress
 from pathlib import Path
 
@@ -23,6 +26,8 @@ from chat.protocol.names import name_key
 # A server could make up names, each with a key, for as long as it likes. What is known is never
 # forgotten for something new: else it would be a way to have a key forgotten.
 MAX_PINS = 1000
+# Of those who have only written to the user the last ones; each of them costs nothing to make up.
+MAX_STRANGERS = 200
 KEY_BYTES = 32
 # More than the largest that is ever written.
 MAX_FILE_BYTES = 1 << 20
@@ -42,31 +47,55 @@ class Pins:
         self._address = address
         self._lock = threading.Lock()
         self._keys: dict[str, bytes] = {}
+        self._strangers: OrderedDict[str, bytes] = OrderedDict()  # who wrote last is at the end
         self._read()
 
     def find(self, name: str) -> bytes | None:
         """Return the key that a name is known to have."""
         with self._lock:
-            return self._keys.get(name_key(name))
+            return self._known(name)
+
+    def _known(self, name: str) -> bytes | None:
+        return self._keys.get(name_key(name)) or self._strangers.get(name_key(name))
 
     def find_or_add(self, name: str, key: bytes) -> bytes:
-        """Return the key that a name is known to have, `key` at first use. Raises TOO_MANY_KEYS."""
+        """Return the key that a name is known to have, `key` at first use; it is kept for good.
+
+        For a name to which the user writes. Raises TOO_MANY_KEYS.
+        """
         with self._lock:
             if name_key(name) not in self._keys:
                 self._read_again()
-            known = self._keys.get(name_key(name))
-            if known is None:
+            if self._known(name) in (None, key) and name_key(name) not in self._keys:
                 if len(self._keys) >= MAX_PINS:
                     raise ChatError("TOO_MANY_KEYS")
-                known = self._keys[name_key(name)] = key
+                self._keys[name_key(name)] = key
+                self._strangers.pop(name_key(name), None)
                 self._write()
-            return known
+            return self._known(name) or key
+
+    def find_or_meet(self, name: str, key: bytes) -> bytes:
+        """Return the key that a name is known to have, `key` at first use.
+
+        For a name that writes to the user: it is known for as long as the client runs, unless
+        `MAX_STRANGERS` others have written since.
+        """
+        with self._lock:
+            if self._known(name) is None:
+                self._read_again()
+            if name_key(name) not in self._keys:
+                self._strangers.setdefault(name_key(name), key)
+                self._strangers.move_to_end(name_key(name))
+                if len(self._strangers) > MAX_STRANGERS:
+                    self._strangers.popitem(last=False)
+            return self._known(name) or key
 
     def replace(self, name: str, key: bytes | None) -> None:
         """Note that the user takes this for the name's key; None: that it has none."""
         with self._lock:
             self._read_again()
             self._keys.pop(name_key(name), None)
+            self._strangers.pop(name_key(name), None)
             if key is not None:
                 self._keys[name_key(name)] = key
             self._write()

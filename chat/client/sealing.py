@@ -11,6 +11,7 @@ import hashlib
 import secrets
 import threading
 from collections import OrderedDict, deque
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -187,17 +188,20 @@ class Sealing:
             return "KEY_CHANGED" if self._pins.find(message.to) else ""
         if not is_available():
             return "SEALING_MISSING"
-        return self._distrust(message.to, offer.bundle)
+        return self._distrust(message.to, offer.bundle, self._pins.find_or_add)
 
-    def _distrust(self, name: str, bundle: Bundle) -> str:
-        """Return why a key is not used, empty where it is; the first one of a name is."""
+    def _distrust(self, name: str, bundle: Bundle, known: Callable[[str, bytes], bytes]) -> str:
+        """Return why a key is not used, empty where it is; the first one of a name is.
+
+        `known`: what keeps that, of `Pins`.
+        """
         if bundle.signing_key == self._keys.signing_public:
             return ""
         try:
-            known = self._pins.find_or_add(name, bundle.signing_key)
+            is_known = known(name, bundle.signing_key) == bundle.signing_key
         except ChatError as error:
             return error.reason
-        return "" if known == bundle.signing_key else "KEY_CHANGED"
+        return "" if is_known else "KEY_CHANGED"
 
     # What comes in; the receiver calls it.
 
@@ -270,7 +274,7 @@ class Sealing:
             inner, sender = open_sealed(message, self._keys)
         except ChatError as error:
             return error.reason
-        if reason := self._distrust(message.user, sender):
+        if reason := self._distrust(message.user, sender, self._pins.find_or_meet):
             return reason
         message.message = inner.message
         if inner.sent_at.seconds < message.sent_at.seconds - LATE_SECONDS:

@@ -243,7 +243,10 @@ REASONS = {
         N_("you have no key on this server; it takes TLS and a name of your own"), is_local=True
     ),
     "TOO_MANY_KEYS": Reason(
-        N_("a thousand keys of this server are known already, and no more are kept"),
+        N_(
+            "a thousand keys of this server are kept already; to keep one more, look at it with"
+            " /key NAME, and accept it with /key NAME accept"
+        ),
         is_local=True,
     ),
     "SEAL_INVALID": Reason(N_("it is damaged, or is not from this person to you"), is_local=True),

@@ -18,6 +18,7 @@ from strategies import cases
 
 from chat.client import ChatError, Session
 from chat.client import backoff as backoff_module
+from chat.client import pins as pins_module
 from chat.client.pins import Pins
 from chat.client.sealing import Sealing
 from chat.protocol.sealing import (
@@ -398,6 +399,21 @@ def test_what_comes_sealed_is_opened(pins: Pins) -> None:
     (message,), _sealing = listen(from_bia("oi"), pins=pins)
     assert message.message == "oi" and message.sealed and message.sent_at.seconds == 1000
     assert pins.find("bia") == BIA.signing_public
+
+
+def test_first_letter_is_read_though_no_more_keys_are_kept(
+    pins: Pins, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its key is known for now; kept for good it is once the user has accepted it."""
+    monkeypatch.setattr(pins_module, "MAX_PINS", 1)
+    pins.find_or_add("caio", MAL.signing_public)
+    (message,), sealing = listen(from_bia("oi"), pins=pins)
+    assert message.message == "oi"
+    sealing.take_offer("bia", Message(kind=KIND_KEY, to="bia", sealed=make_bundle(BIA, "bia")))
+    sealing.show_offer("bia")
+    assert sealing.accept("bia") == []
+    (echo,) = run(Server(), pins=pins, says=lambda ana: ana.send("oi", to="bia"))
+    assert echo.sealed
 
 
 def test_own_words_are_read_when_nobody_waits_for_them(pins: Pins) -> None:

@@ -115,6 +115,40 @@ def test_names_that_a_server_makes_up_push_nobody_out(
     assert pins.find_or_add("bia", OTHER) == KEY and pins.find("duda") is None
 
 
+def test_strangers_neither_fill_the_file_nor_push_anybody_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever writes to the user costs no write; of them the last are known, for this run."""
+    monkeypatch.setattr(pins_module, "MAX_PINS", 1)
+    monkeypatch.setattr(pins_module, "MAX_STRANGERS", 2)
+    pins = Pins(ADDRESS, tmp_path)
+    for name in ("troll1", "caio", "Troll2", "caio", "troll3"):
+        assert pins.find_or_meet(name, KEY) == KEY
+    assert pins.find("troll1") is None and pins.find_or_meet("Caio", OTHER) == KEY
+    assert list(tmp_path.iterdir()) == []
+    assert pins.find_or_add("bia", KEY) == KEY == pins.find_or_meet("bia", OTHER)
+    assert [Pins(ADDRESS, tmp_path).find(name) for name in ("bia", "caio")] == [KEY, None]
+
+
+def test_stranger_to_whom_the_user_writes_is_one_no_longer(tmp_path: Path) -> None:
+    """With the key by which the stranger wrote; another one has to be accepted."""
+    pins = Pins(ADDRESS, tmp_path)
+    pins.find_or_meet("bia", KEY)
+    assert pins.find_or_add("Bia", OTHER) == KEY
+    assert Pins(ADDRESS, tmp_path).find("bia") is None
+    assert pins.find_or_add("bia", KEY) == KEY == Pins(ADDRESS, tmp_path).find("bia")
+    pins.find_or_meet("caio", KEY)
+    pins.replace("caio", OTHER)
+    assert pins.find("caio") == OTHER == Pins(ADDRESS, tmp_path).find("caio")
+
+
+def test_stranger_is_known_by_what_another_client_has_kept(tmp_path: Path) -> None:
+    """The same user's, on the same machine."""
+    one, two = Pins(ADDRESS, tmp_path), Pins(ADDRESS, tmp_path)
+    one.find_or_add("bia", KEY)
+    assert two.find_or_meet("bia", OTHER) == KEY
+
+
 def test_without_a_folder_keys_are_known_for_now(tmp_path: Path) -> None:
     """A file where the folder should be is none."""
     (tmp_path / "file").write_text("")
