@@ -6,13 +6,17 @@ Knows no gRPC. The session asks it at the beginning of each stream, and for each
 from __future__ import annotations
 
 import threading
+from collections import OrderedDict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from chat.protocol.kinds import PRESENCE
+from chat.protocol.kinds import PRESENCE, SAID
 from chat.protocol.metadata import Greeting
 from chat.protocol.names import COMMON_ROOM, name_key
 from chat_pb2 import KIND_ENTERED, Message
+
+# Private messages that are known when they come again without their ids.
+MAX_KNOWN = 1000
 
 
 @dataclass(frozen=True)
@@ -50,6 +54,8 @@ class Cursor:
         # The last id seen, by the key of the room; of rooms that were left as well.
         self._seen: dict[str, int] = {name_key(room): i for room, i in place.rooms.items()}
         self._names = {name_key(room): room for room in [*rooms, *place.rooms]}
+        # The last private messages: writer, key, and when that was, in nanoseconds since 1970.
+        self._known: OrderedDict[tuple[str, str, int], None] = OrderedDict()
 
     @property
     def rooms(self) -> tuple[str, ...]:
@@ -175,6 +181,18 @@ class Cursor:
                 return False
             self._seen[key] = message.id
             return True
+
+    def is_known(self, message: Message) -> bool:
+        """Note a private message; say whether it came before, under an id or without one."""
+        sign = (message.user, message.key, message.sent_at.ToNanoseconds())
+        if not (message.to and message.kind in SAID and message.key and sign[2]):
+            return False
+        with self._lock:
+            is_known = sign in self._known
+            self._known[sign] = None
+            if len(self._known) > MAX_KNOWN:
+                self._known.popitem(last=False)
+        return is_known
 
     def _key_of(self, room: str) -> str | None:
         """Return the key of the room that the server means; None: the session is not there."""

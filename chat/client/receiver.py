@@ -326,7 +326,8 @@ class Receiver:
             self._cursor.leave(message.room)  # it was turned out
         if is_answer is not None:
             return is_answer
-        return self._cursor.is_news(message) and self._is_opened(message, sent)
+        is_known = sent is None and self._cursor.is_known(message)
+        return self._cursor.is_news(message) and not is_known and self._is_opened(message, sent)
 
     def _answered_by(self, message: Message) -> Message | None:
         """Return what waits under the key of a message that answers it.

@@ -2,8 +2,10 @@
 
 A private message to an owned name waits in the log until its owner has certainly got it. What was
 handed to a stream that was lost a moment later may not have arrived: so the place that is kept with
-the name is behind, for as long as that is so, what was handed out. The same session brings a cursor
-of its own, and gets nothing twice; another one may, rather than not at all.
+the name is behind, for as long as that is so, what was handed out. That it has arrived is known
+after a moment where the connection still worked: the client has said something, or the server has
+ended the stream (somebody came in elsewhere). The same session brings a cursor of its own, and gets
+nothing twice; another one may, rather than not at all.
 
 The hub says who comes and goes; everything runs in the event loop.
 """
@@ -11,6 +13,7 @@ The hub says who comes and goes; everything runs in the event loop.
 from __future__ import annotations
 
 import asyncio
+import sys
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable
@@ -19,7 +22,12 @@ from dataclasses import dataclass, replace
 from weakref import WeakValueDictionary
 
 from chat.protocol.errors import ChatError
-from chat.protocol.limits import KEEPALIVE_TIME_MS, MAX_WAITING_MESSAGES, PING_TIMEOUT_MS
+from chat.protocol.limits import (
+    KEEPALIVE_TIME_MS,
+    KEEPALIVE_TIMEOUT_MS,
+    MAX_WAITING_MESSAGES,
+    PING_TIMEOUT_MS,
+)
 from chat.protocol.metadata import JoinRequest
 from chat.server.log.base import Log, Missing, Place
 from chat.server.member import Member
@@ -29,6 +37,12 @@ from chat.server.subscription import Subscription
 
 # What was written to a connection so long before its loss was noticed may not have arrived.
 UNCERTAIN_SECONDS = (KEEPALIVE_TIME_MS + PING_TIMEOUT_MS) / 1000
+# What was written so long before somebody was heard on the same connection has arrived: TCP would
+# have ended it, or brought what was missing, some seconds sooner.
+ARRIVAL_SECONDS = 1.5 * KEEPALIVE_TIMEOUT_MS / 1000
+# Whether a connection that has not ended has brought what was written so long ago: TCP_USER_TIMEOUT
+# ends it else, where there is one.
+HAS_TCP_TIMEOUT = sys.platform == "linux"
 # How long a message waits for the owner of the name.
 WAIT_SECONDS = 30 * DAY
 # How often it is noted how far somebody has got.
@@ -44,7 +58,7 @@ MAX_EARLIER = 20
 class _Reader:
     """How far one stream had got in the inbox of `name`, its `place`, and when that was seen.
 
-    The first mark is certain: what was handed out so long ago has arrived.
+    The first mark is certain: what was handed out by then has arrived.
     """
 
     name: str
@@ -61,9 +75,9 @@ class _Reader:
         """Whether all that was handed out has arrived."""
         return self.marks[0][1] >= self.place.seen_id
 
-    def certain_id(self, now: float) -> int:
-        """Return the last id that has certainly arrived."""
-        while len(self.marks) > 1 and self.marks[1][0] <= now - UNCERTAIN_SECONDS:
+    def certain_id(self, arrived_before: float) -> int:
+        """Return the last id that has certainly arrived, if all that was written by then has."""
+        while len(self.marks) > 1 and self.marks[1][0] <= arrived_before:
             self.marks.popleft()
         return self.marks[0][1]
 
@@ -112,6 +126,7 @@ class Mail:
         # Those of one member: of the present name, and of earlier ones until all is certain.
         self._readers: dict[Member, list[_Reader]] = {}
         self._unnoted: dict[Member, None] = {}
+        self._heard_at: dict[Member, float] = {}  # when one of those has said something last
         self._timer: asyncio.TimerHandle | None = None
         self._queues: WeakValueDictionary[str, _Queue] = WeakValueDictionary()
 
@@ -195,10 +210,26 @@ class Mail:
 
         `is_lost`: what was handed to it last may not have arrived.
         """
-        now = self._clock()
+        before = self._arrived_before(member)
         for reader in self._readers.pop(member, ()):
-            self._note(reader, reader.certain_id(now) if is_lost else reader.place.seen_id)
+            self._note(reader, reader.certain_id(before) if is_lost else reader.place.seen_id)
         self._unnoted.pop(member, None)
+        self._heard_at.pop(member, None)
+
+    def note_word(self, member: Member) -> None:
+        """Note that the client has said something: its connection works."""
+        if member in self._readers:
+            self._heard_at[member] = self._clock()
+
+    def _arrived_before(self, member: Member) -> float:
+        """Return the moment before which what was written to a stream has certainly arrived."""
+        now = self._clock()
+        before = now - UNCERTAIN_SECONDS
+        if member.writing_since is not None:  # what was handed out may not even be written
+            return before
+        if member.error is not None and HAS_TCP_TIMEOUT:  # the server ends it, not its connection
+            return now - ARRIVAL_SECONDS
+        return max(before, self._heard_at.get(member, 0.0) - ARRIVAL_SECONDS)
 
     def note_soon(self, member: Member) -> None:
         """Note from time to time how far the owner has got, until that is certain."""
@@ -215,9 +246,10 @@ class Mail:
         self._timer = None
         now = self._clock()
         for member in list(self._unnoted):
+            before = self._arrived_before(member)
             for reader in self._readers[member]:
                 reader.look(now)
-                self._note(reader, reader.certain_id(now))
+                self._note(reader, reader.certain_id(before))
             self._forget_certain(member)
         self._note_later()
 

@@ -83,6 +83,7 @@ class Posting:
 
         Waits while the log is full, and while the member asks too much.
         """
+        self._hub.mail.note_word(member)
         self._check_open(member)
         if len(message.key) > MAX_KEY_CHARACTERS:
             raise ChatError("REQUEST_INVALID")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from chat.client.cursor import Cursor, Place
+from chat.client.cursor import MAX_KNOWN, Cursor, Place
 from chat.protocol.metadata import Greeting
 from chat_pb2 import KIND_ENTERED, KIND_JOINED, KIND_LEFT, KIND_PRESENT, KIND_RENAMED, Kind, Message
 
@@ -155,3 +155,28 @@ def test_what_was_asked_for_again_is_news_again(cursor: Cursor) -> None:
         cursor.leave("sala")
         cursor.enter(wish, 3)
         assert cursor.is_news(numbered(4, "sala"))
+
+
+def test_private_message_is_known_without_its_id() -> None:
+    """By writer, key and time; what lacks one of these is never known."""
+    cursor = Cursor([""], history=0)
+    first = Message(user="bia", message="oi", key="1", id=7, to="ana")
+    first.sent_at.FromSeconds(1000)
+    again, later, aloud = Message(), Message(), Message()
+    for message in (again, later, aloud):
+        message.CopyFrom(first)
+        message.id = 0
+    later.sent_at.FromSeconds(1001)
+    aloud.to = ""
+    assert [cursor.is_known(m) for m in (first, again, later, aloud)] == [False, True, False, False]
+    unsigned = [Message(user="bia", message="oi", to="ana") for _ in range(2)]
+    assert [cursor.is_known(message) for message in unsigned] == [False, False]
+
+
+def test_no_more_private_messages_are_known_than_the_limit() -> None:
+    cursor = Cursor([""], history=0)
+    messages = [Message(user="bia", key=str(key), to="ana") for key in range(MAX_KNOWN + 1)]
+    for message in messages:
+        message.sent_at.FromSeconds(1000)
+        assert not cursor.is_known(message)
+    assert cursor.is_known(messages[-1]) and not cursor.is_known(messages[0])

@@ -14,7 +14,7 @@ from chat.protocol.errors import ChatError
 from chat.protocol.limits import MAX_WAITING_MESSAGES
 from chat.protocol.metadata import JoinRequest
 from chat.server import hub, mail
-from chat.server.mail import MAX_EARLIER, UNCERTAIN_SECONDS, WAIT_SECONDS, Mail
+from chat.server.mail import ARRIVAL_SECONDS, MAX_EARLIER, UNCERTAIN_SECONDS, WAIT_SECONDS, Mail
 
 ANA, BIA, OTHER = "key-of-ana", "key-of-bia", "key-of-another"
 # Of bia's two machines.
@@ -123,6 +123,56 @@ async def test_what_may_not_have_arrived_is_told_on_another_machine() -> None:
     bia.leave(is_lost=True)
     there = await place.come("bia", BIA, THERE)
     assert await privates(there) == ["nova"]
+
+
+async def test_what_was_handed_out_before_the_client_spoke_has_arrived() -> None:
+    """A while before, since the two may have crossed; however soon the stream is lost then."""
+    place = await place_on(FakeLog())
+    ana, bia = await place.come("ana", ANA), await place.come("bia", BIA, HERE)
+    await ana.say("velha", to="bia")
+    await quiet()
+    place.hub.mail.note_all()
+    place.clock.now += ARRIVAL_SECONDS
+    await ana.say("nova", to="bia")
+    await quiet()
+    place.hub.mail.note_all()
+    await bia.say("resposta", to="ana")
+    bia.leave(is_lost=True)
+    assert await privates(await place.come("bia", BIA, THERE)) == ["nova"]
+
+
+@pytest.mark.parametrize("has_tcp_timeout", [True, False])
+async def test_what_was_handed_to_a_stream_that_is_replaced_has_arrived(
+    has_tcp_timeout: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A while before, where TCP would have ended the connection; whoever comes in then."""
+    monkeypatch.setattr(mail, "HAS_TCP_TIMEOUT", has_tcp_timeout)
+    place = await place_on(FakeLog())
+    ana, here = await place.come("ana", ANA), await place.come("bia", BIA, HERE)
+    await ana.say("um", to="bia")
+    await ana.say("dois", to="bia")
+    await quiet()
+    seen_id = max(here.ids)
+    place.hub.mail.note_all()
+    place.clock.now += ARRIVAL_SECONDS
+    there = await place.come("bia", BIA, THERE)
+    assert await privates(there) == ([] if has_tcp_timeout else ["um", "dois"])
+    place.clock.now += ARRIVAL_SECONDS
+    again = await place.come("bia", BIA, HERE, inbox=seen_id)
+    assert await privates(again) == ([] if has_tcp_timeout else ["um", "dois"])
+
+
+async def test_what_waits_to_be_written_has_not_arrived() -> None:
+    """Whatever the client says meanwhile, and also where another stream takes its place."""
+    place = await place_on(FakeLog())
+    ana, bia = await place.come("ana", ANA), await place.come("bia", BIA, HERE)
+    await ana.say("um", to="bia")
+    await quiet()
+    place.hub.mail.note_all()
+    bia.member.writing_since = place.clock.now
+    place.clock.now += ARRIVAL_SECONDS
+    await bia.say("oi", to="ana")
+    assert await privates(await place.come("bia", BIA, THERE)) == ["um"]
 
 
 async def test_stream_is_told_where_its_cursor_means_nothing() -> None:
