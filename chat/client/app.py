@@ -247,6 +247,13 @@ class App:
             self._incoming.tell_change(state, before)
             if state.change is Change.NAME_TAKEN:
                 self._see_to_lost_name()
+            elif state.change is Change.NAME_OWNED:
+                text = _(
+                    "* The name {name} belongs to somebody else, or looks like one that does."
+                    " Choose another one with {usage}; what you typed and what is not confirmed"
+                    " is kept, and sent then."
+                )
+                self._ask_another_name(text)
         self._terminal.refresh()
 
     def _come_in(self) -> None:
@@ -280,13 +287,14 @@ class App:
 
         Who never had the name is asked at once.
         """
-        status, name = self._present_status, self._session.name
+        status = self._present_status
         if status.is_known and time.monotonic() - status.name_lost_at < LOST_NAME_SECONDS:
             return
         if not self._terminal.is_interactive:
             self._session.abort()
             self.end(ChatError("NAME_TAKEN"))
             return
+        name = self._session.name
         with self._lock:
             was_asked, self._asked_name = self._asked_name == name, name
         if not was_asked:
@@ -294,8 +302,11 @@ class App:
                 "* The name {name} is taken. Choose another one with {usage}; what you typed"
                 " and what is not confirmed is kept, and sent then."
             )
-            usage = commands.RENAME.usage
-            self._terminal.show_notice(text.format(name=render.name_sign(name), usage=usage))
+            self._ask_another_name(text)
+
+    def _ask_another_name(self, text: str) -> None:
+        name, usage = render.name_sign(self._session.name), commands.RENAME.usage
+        self._terminal.show_notice(text.format(name=name, usage=usage))
 
     # What a terminal asks and hands over (`TerminalController`); `handle_…` in the main thread.
 

@@ -30,10 +30,13 @@ class ConnectionStatus:
         was_lost = before is not None and before.is_lost
         had_lost_name = before is not None and before.has_lost_name
         goes_on = change in (Change.RETRYING, Change.SILENT)
-        self.is_lost: bool = change in (Change.LOST, Change.NAME_TAKEN, Change.RETRYING) or (
-            was_lost and change in (Change.NEW_LOG, Change.SILENT)
+        is_name_lost = change in (Change.NAME_TAKEN, Change.NAME_OWNED)
+        self.is_lost: bool = is_name_lost or (
+            change in (Change.LOST, Change.RETRYING)
+            or was_lost
+            and change in (Change.NEW_LOG, Change.SILENT)
         )
-        self.has_lost_name: bool = change is Change.NAME_TAKEN or (goes_on and had_lost_name)
+        self.has_lost_name: bool = is_name_lost or (goes_on and had_lost_name)
         self.name_lost_at: float = (
             before.name_lost_at if before is not None and had_lost_name else now
         )
@@ -63,6 +66,8 @@ class ConnectionStatus:
         return _("plain server") if self.is_plain else _("connected")
 
     def _reconnecting(self) -> str:
+        if self._change is Change.NAME_OWNED:
+            return _("choose another name")
         seconds = self._retry_at - time.monotonic()
         is_now = self._change is not Change.RETRYING or seconds <= 0
         if self.has_lost_name:

@@ -290,8 +290,13 @@ class Outbox:
             self._is_closing = self._is_aborted = True
             self._changed.notify_all()
 
-    def wait_until_done(self, seconds: float, is_woken: threading.Event | None = None) -> None:
-        """Block for so many seconds, until nothing is left to be done, or `is_woken` is set."""
+    def wait_until_done(
+        self, seconds: float | None, is_woken: threading.Event | None = None
+    ) -> None:
+        """Block for so many seconds, until nothing is left to be done, or `is_woken` is set.
+
+        None: however long that takes.
+        """
         with self._changed:
             self._changed.wait_for(
                 lambda: self._is_done or (is_woken is not None and is_woken.is_set()), seconds

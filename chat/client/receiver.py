@@ -49,8 +49,8 @@ from chat_pb2 import (
 # What a server says to whoever asked, and to nobody else.
 ECHOES = (KIND_ENTERED, KIND_EXITED, KIND_HISTORY, KIND_WHO, KIND_ROOMS, KIND_KEY)
 
-# Why somebody else has the name: somebody is here, or owns it.
-LOST_NAMES = ("NAME_TAKEN", "NAME_OWNED")
+# Why somebody else has the name: somebody is here, who may leave, or owns it, for good.
+LOST_NAMES = {"NAME_TAKEN": Change.NAME_TAKEN, "NAME_OWNED": Change.NAME_OWNED}
 
 # A plain server does not end a stream that the client has half-closed.
 PLAIN_FAREWELL_SECONDS = 0.75
@@ -124,7 +124,7 @@ class Receiver:
         self._own_names.add(name_key(name))
 
     def wait_for_name(self) -> None:
-        """Try a name that is taken again, also before the first connection."""
+        """Try a taken name again, also before the first connection; of an owned, await another."""
         self._waits_for_name.set()
 
     def abort(self) -> None:
@@ -151,11 +151,17 @@ class Receiver:
             change = yield from self._listen(backoff)
             if change is not None and not self._outbox.is_done:
                 self._on_state(change)
-                seconds = backoff.next()
-                self._on_state(State(Change.RETRYING, seconds=seconds))
-                self._outbox.wait_until_done(seconds, self._has_new_name)
-                self._has_new_name.clear()
+                self._wait_after(change, backoff)
         self._check_failure()
+
+    def _wait_after(self, change: State, backoff: Backoff) -> None:
+        """Block until it is time for another attempt: where the name is owned, for another one."""
+        seconds = None
+        if change.change is not Change.NAME_OWNED:
+            seconds = backoff.next()
+            self._on_state(State(Change.RETRYING, seconds=seconds))
+        self._outbox.wait_until_done(seconds, self._has_new_name)
+        self._has_new_name.clear()
 
     def _listen(self, backoff: Backoff) -> Generator[Message, None, State | None]:
         """Yield what one stream brings; return how it was lost, None to go on at once."""
@@ -427,15 +433,20 @@ class Receiver:
         reason = reason_of(error)
         if reason == "PROOF_INVALID" and self._corrects_clock(error):
             return None
-        if reason in LOST_NAMES and (self._was_connected or self._waits_for_name.is_set()):
+        if reason in LOST_NAMES and self._may_have_another(reason):
             self._retry_first_connect = True  # somebody is there
-            return State(Change.NAME_TAKEN, cause=explain(reason, ""))
+            return State(LOST_NAMES[reason], cause=explain(reason, ""))
         if is_final(reason) or (self._is_first_attempt and reason):
             raise ChatError(reason, details_of(error))
         if self._is_first_attempt:
             raise self._connection.explain(error, self._is_aborted)
         self._connection.check_trust(error, self._is_aborted)
         return State(Change.LOST, cause=_cause(reason))
+
+    def _may_have_another(self, reason: str) -> bool:
+        """Say whether the session goes on, with this name or, where that is owned, another one."""
+        is_taken = reason == "NAME_TAKEN"
+        return self._waits_for_name.is_set() or (is_taken and self._was_connected)
 
     @property
     def _is_first_attempt(self) -> bool:

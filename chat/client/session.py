@@ -213,14 +213,15 @@ class Session:
         return self._put(Message(message=check_name(name), kind=KIND_RENAMED, key=key))
 
     def take_name(self, name: str) -> None:
-        """Come in under another name, where the old one was lost (`Change.NAME_TAKEN`)."""
+        """Come in under another name, where the old one was lost (NAME_TAKEN, NAME_OWNED)."""
         self._receiver.take_name(check_name(name))
 
     def wait_for_name(self) -> None:
         """From now on a name that is taken is no refusal, though it was never ours.
 
         It is told by `on_state` (`Change.NAME_TAKEN`) and tried again, until it is free or
-        `take_name` gives another one.
+        `take_name` gives another one. One that is somebody else's for good (`Change.NAME_OWNED`) is
+        not tried again.
         """
         self._receiver.wait_for_name()
 

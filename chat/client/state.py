@@ -14,6 +14,7 @@ class Change(Enum):
     SILENT = auto()  # the server has taken the connection and says nothing, for some seconds now
     LOST = auto()  # with the `cause`
     NAME_TAKEN = auto()  # somebody else has the name by now; another attempt comes, see RETRYING
+    NAME_OWNED = auto()  # it is somebody else's for good: no attempt comes before `take_name`
     RETRYING = auto()  # in `seconds`
     RESUMED = auto()  # everything missed is coming now
     NEW_LOG = auto()  # the server began another log: what was said meanwhile may be missing

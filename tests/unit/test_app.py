@@ -569,6 +569,21 @@ def test_name_that_is_found_taken_late_is_asked_for_anew_at_once(newcomer: Sitti
     assert newcomer.sent == [("typed early", "")] and not newcomer.terminal.is_stopped
 
 
+def test_owned_name_is_asked_for_anew_at_once(ana: Sitting) -> None:
+    """Each time that one is given which is somebody else's; what is typed meanwhile stays."""
+    ana.type("oi")
+    for name in ("ana", "bea"):
+        if name != ana.session.name:
+            ana.type(f"/nick {name}")
+        ana.change(Change.NAME_OWNED)
+    ana.type("/nick bea")
+    ana.change(Change.NAME_OWNED)
+    said = [text.partition(" belongs")[0] for text in ana.terminal.notices if "/nick NAME" in text]
+    assert said == [f"* The name [{name}]" for name in ("ana", "bea", "bea")]
+    assert ana.session.names_taken == ["bea", "bea"] and ana.sent == [("oi", "")]
+    assert not ana.terminal.is_stopped
+
+
 def test_program_that_lost_its_name_ends_after_a_minute(
     pipe: Sitting, monkeypatch: pytest.MonkeyPatch
 ) -> None:

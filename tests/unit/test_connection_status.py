@@ -40,6 +40,7 @@ WAITING = State(Change.RETRYING, seconds=60.0)
         ((Change.RESUMED,), "connected", False),
         ((Change.NAME_TAKEN,), "name taken, trying again", True),
         ((Change.NAME_TAKEN, WAITING), "name taken, trying again in 60 s", True),
+        ((Change.NAME_OWNED,), "choose another name", True),
         ((Change.NAME_TAKEN, WAITING, Change.LOST, WAITING), "reconnecting in 60 s", True),
     ],
 )

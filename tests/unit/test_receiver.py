@@ -302,10 +302,9 @@ def test_answer_to_who_and_rooms_is_taken_until_it_is_complete() -> None:
 def test_lost_name_is_tried_on_for_and_another_one_may_be_taken() -> None:
     """What was not acknowledged waits meanwhile, and goes out under the other name."""
     taken = FakeError(grpc.StatusCode.ALREADY_EXISTS, trailing=[("chat-reason", "NAME_TAKEN")])
-    owned = FakeError(grpc.StatusCode.ALREADY_EXISTS, trailing=[("chat-reason", "NAME_OWNED")])
     first = FakeCall(lambda: session.send("kept"), epoch="e", after="0", end=FakeError())
     last = FakeCall(lambda: sent.append(last.take()), epoch="e", after="0")
-    session, states = session_over(first, FakeCall(end=taken), FakeCall(end=owned), last)
+    session, states = session_over(first, FakeCall(end=taken), FakeCall(end=taken), last)
 
     def note(state: State) -> None:
         states.append(state)
@@ -318,6 +317,46 @@ def test_lost_name_is_tried_on_for_and_another_one_may_be_taken() -> None:
     assert changes(states).count(Change.NAME_TAKEN) >= 2
     assert last.metadata["chat-user-bin"] == b"anna"
     assert [message.message for message in sent] == ["kept"]
+
+
+def owned() -> FakeCall:
+    """Return a stream that is refused, since the name is somebody else's."""
+    trailing = [("chat-reason", "NAME_OWNED")]
+    return FakeCall(end=FakeError(grpc.StatusCode.ALREADY_EXISTS, trailing=trailing))
+
+
+@pytest.mark.parametrize("was_in", [True, False])
+def test_name_that_is_owned_is_not_tried_again(was_in: bool) -> None:
+    """Another one is awaited, and what was not acknowledged goes out under that."""
+    first = FakeCall(lambda: session.send("kept"), epoch="e", after="0", end=FakeError())
+    last = FakeCall(lambda: sent.append(last.take()), epoch="e", after="0")
+    session, states = session_over(*([first] if was_in else []), owned(), owned(), last)
+    session.wait_for_name()
+    if not was_in:
+        session.send("kept")
+    names = ["bea", "anna"]
+
+    def note(state: State) -> None:
+        states.append(state)
+        if state.change is Change.NAME_OWNED:
+            session.take_name(names.pop(0))
+
+    session.on_state = note
+    sent: list[Message] = []
+    texts(session)
+    told = changes(states)
+    assert told.count(Change.NAME_OWNED) == 2 and Change.NAME_TAKEN not in told
+    assert told[told.index(Change.NAME_OWNED) + 1] is Change.NAME_OWNED
+    assert last.metadata["chat-user-bin"] == b"anna"
+    assert [message.message for message in sent] == ["kept"]
+
+
+def test_program_whose_name_is_owned_by_now_ends() -> None:
+    """Nobody is there to give another one."""
+    session, states = session_over(FakeCall(epoch="e", after="0", end=FakeError()), owned())
+    with pytest.raises(ChatError) as refusal:
+        list(session)
+    assert refusal.value.reason == "NAME_OWNED" and Change.NAME_OWNED not in changes(states)
 
 
 def test_name_that_was_never_ours_is_waited_for_only_where_that_is_asked() -> None:
