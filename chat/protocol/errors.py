@@ -129,7 +129,9 @@ REASONS = {
         N_("the server's log was removed while it ran; connect again in a moment"), "UNAVAILABLE"
     ),
     "SESSION_REPLACED": Reason(
-        N_("this session continued in another connection"), "ABORTED", is_final=True
+        N_("you came in elsewhere, in another terminal or on another machine, and go on there"),
+        "ABORTED",
+        is_final=True,
     ),
     "REMOVED": Reason(N_("you were removed from the chat"), "PERMISSION_DENIED", is_final=True),
     "BANNED": Reason(

@@ -617,7 +617,9 @@ def test_leaving_tells_nothing_of_the_connection_and_stops_nothing(ana: Sitting)
     ana.terminal.on_finish = finish
     assert ana.app.run() == EXIT_REFUSED
     assert ana.terminal.notices == [] and not ana.terminal.is_stopped
-    assert ana.terminal.errors == ["This session continued in another connection."]
+    assert ana.terminal.errors == [
+        "You came in elsewhere, in another terminal or on another machine, and go on there."
+    ]
 
 
 def test_refusal_in_the_middle_stops_the_terminal(ana: Sitting) -> None:
