@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 import time
+import unicodedata
 from contextlib import suppress
 
 from chat.cli.display import one_line, shown_name
@@ -17,8 +18,8 @@ from chat.server.log import maintenance
 from chat.server.log.base import LogError
 from chat.server.log_sentences import explain_log_error
 from chat.server.mail import WAIT_SECONDS
-from chat.server.ownership import UNUSED_SECONDS, Owned
-from chat.server.records import FREED, OWNER
+from chat.server.ownership import CERTIFIED, UNUSED_SECONDS, Owned
+from chat.server.records import FREED, HOLDER, OWNER, Holder
 
 
 def list_names(path: str) -> int:
@@ -41,7 +42,12 @@ def list_names(path: str) -> int:
 def _line(owned: Owned, count: int) -> str:
     when = time.strftime(_("%Y-%m-%d"), time.localtime(owned.used_at))
     waiting = _n("{} message waits", "{} messages wait", count).format(count)
-    text = _("[{name}]  key {key}, last used {when}, {waiting}")
+    if not count:
+        waiting = _("no message waits")
+    if owned.owner == CERTIFIED:
+        text = _("[{name}]  by certificate, last used {when}, {waiting}")
+    else:
+        text = _("[{name}]  key {key}, last used {when}, {waiting}")
     name, key = shown_name(owned.name), one_line(fingerprint_of(owned.owner))
     return text.format(name=name, key=key, when=when, waiting=waiting)
 
@@ -57,6 +63,7 @@ def free(path: str, name: str) -> int:
             text = _("{name} belongs to nobody: see whose names there are with --names.")
             print(text.format(name=f"[{shown_name(name)}]"), file=sys.stderr)
             return 1
+        is_in_use = _is_in_use(path, owned)
         maintenance.keep_record(path, FREED, name_key(owned.name), "{}")
     except LogError as error:
         print(explain_log_error(error), file=sys.stderr)
@@ -66,7 +73,24 @@ def free(path: str, name: str) -> int:
         " owns it; what waited for the owner until now is for nobody."
     )
     print(text.format(name=f"[{shown_name(owned.name)}]"))
+    if is_in_use:
+        print(
+            _(
+                "Whoever is there under it now, or was a moment ago, has it until they leave, and"
+                " owns it again if they are the next to come."
+            )
+        )
     return 0
+
+
+def _is_in_use(path: str, owned: Owned) -> bool:
+    """Say whether its owner is there now, or is expected back, as far as the log knows."""
+    for text in maintenance.records(path, HOLDER).values():
+        with suppress(ValueError):  # by the rules of this version it is no record
+            holder = Holder.from_text(text)
+            if name_key(holder.name) == name_key(owned.name) and holder.owner == owned.owner:
+                return True
+    return False
 
 
 def _owned_in(path: str) -> list[Owned]:
@@ -78,4 +102,11 @@ def _owned_in(path: str) -> list[Owned]:
             owned = Owned.from_text(text)
             if key not in freed and time.time() - owned.used_at <= UNUSED_SECONDS:
                 names.append(owned)
-    return sorted(names, key=lambda owned: name_key(owned.name))
+    return sorted(names, key=lambda owned: _alphabetic(owned.name))
+
+
+def _alphabetic(name: str) -> tuple[str, str]:
+    """Return what sorts names as people read them: accents tell apart only what is equal else."""
+    key = name_key(name)
+    letters = (c for c in unicodedata.normalize("NFD", key) if not unicodedata.combining(c))
+    return "".join(letters), key

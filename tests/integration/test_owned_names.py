@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, closing, contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -25,11 +27,13 @@ from support import (
 import chat_pb2
 from chat.protocol.errors import UsageError
 from chat.protocol.limits import MAX_SKEW_SECONDS, PROOF_SECONDS
+from chat.protocol.names import name_key
 from chat.protocol.proof import make_proof
 from chat.server import name_care, ownership
 from chat.server.log import maintenance
 from chat.server.log.sqlite import SqliteLog
-from chat.server.records import FREED
+from chat.server.ownership import Owned
+from chat.server.records import FREED, HOLDER, OWNER, Holder
 from chat.server.settings import owns_names
 
 ANA, BIA = Ed25519PrivateKey.generate(), Ed25519PrivateKey.generate()
@@ -193,7 +197,7 @@ def test_owner_of_the_server_lists_and_frees_names(
             bia.wait_for_key("1")
         lines = eventually(lambda: len(listed()) == 2 and listed())
         assert lines and lines[0].startswith("[Ana]  key ") and "1 message waits" in lines[0]
-        assert "0 messages wait" in lines[1]
+        assert "no message waits" in lines[1]
         assert name_care.free(db, "caio") == 1 and "nobody" in capsys.readouterr().err
         assert name_care.free(db, "ANA") == 0
         assert capsys.readouterr().out.startswith("[Ana] is free")
@@ -203,6 +207,41 @@ def test_owner_of_the_server_lists_and_frees_names(
             new.say("eu")
             new.wait_for_text("eu")
             assert new.texts == ["eu"]
+
+
+def test_names_are_listed_as_people_read_them(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """By letters, whatever their case and accents; a certified one has no key."""
+    db = str(tmp_path / "chat.db")
+    SqliteLog(db).abandon()
+    for name in ("Zeca", "\u00c1vila", "bia", "avi", "\u00e9rica", "Eva"):
+        owner = ownership.CERTIFIED if name == "bia" else "key-of-" + name
+        record = json.dumps(asdict(Owned(name, owner, time.time())))
+        maintenance.keep_record(db, OWNER, name_key(name), record)
+    assert name_care.list_names(db) == 0
+    lines = capsys.readouterr().out.splitlines()
+    names = [line.partition("]")[0][1:] for line in lines]
+    assert names == ["avi", "\u00c1vila", "bia", "\u00e9rica", "Eva", "Zeca"]
+    assert "]  key " in lines[0] and "]  by certificate, last used" in lines[2]
+    assert lines[0].endswith(", no message waits")
+
+
+def test_who_frees_a_name_is_told_that_somebody_is_there(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Who keeps it until they leave; not where nobody is, or only somebody without the key."""
+    db = str(tmp_path / "chat.db")
+    SqliteLog(db).abandon()
+    for name, holder in (("Ana", "key-of-Ana"), ("bia", ""), ("caio", None)):
+        owned = Owned(name, "key-of-" + name, time.time())
+        maintenance.keep_record(db, OWNER, name_key(name), json.dumps(asdict(owned)))
+        if holder is not None:
+            text = Holder(name_key(name), owner=holder).to_text()
+            maintenance.keep_record(db, HOLDER, "session-of-" + name, text)
+    for name in ("ana", "bia", "caio"):
+        assert name_care.free(db, name) == 0
+        assert ("Whoever is there" in capsys.readouterr().out) == (name == "ana")
 
 
 def test_names_belong_to_nobody_where_the_servers_owner_says_so(pair: Pair, tmp_path: Path) -> None:
