@@ -391,6 +391,11 @@ class Server:
         files = "".join(f" {name} {_('FILE')}" for name in names)
         return (" --tls" if self.certificate else "") + files
 
+    @property
+    def has_bare_token(self) -> bool:
+        """Whether a client must send a token, and has no TLS to send it by."""
+        return self._asks_for_token and self.certificate is None
+
     async def start(self) -> int:
         """Listen, and return the port."""
         try:
@@ -478,16 +483,22 @@ async def serve(flags: Namespace, console: ConsoleLog, shutdown: Shutdown) -> No
     if server.certificate is not None:
         text = _("Fingerprint of the certificate (SHA-256): {fingerprint}")
         console.print(text.format(fingerprint=spelled(server.certificate.fingerprint)))
-    if flags.host in ANY_HOST:
+    if server.has_bare_token and not credentials.is_loopback(flags.host):
+        text = _(
+            "A token would cross the network in the clear: clients on other machines do not send it"
+            " without TLS. Add --tls."
+        )
+        console.print(text)
+    elif flags.host in ANY_HOST:
         for line in runtime.invitations(port, server.client_flags):
             console.print(line)
     if count := server.unguarded_names:
         text = _n(
-            "{} name belongs to somebody, but without --own-names anybody can use it.",
-            "{} names belong to somebody, but without --own-names anybody can use them.",
+            "{} name belongs to somebody, but without {flag} anybody can use it.",
+            "{} names belong to somebody, but without {flag} anybody can use them.",
             count,
         )
-        console.print(text.format(count))
+        console.print(text.format(count, flag="--own-names" if server.certificate else "--tls"))
     failure = await _first_of(shutdown.requested.wait(), server.wait_for_failure())
     console.print(_("The server is stopping..."))
     try:

@@ -18,6 +18,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from chat.cli import i18n as language
 from chat.cli.i18n import _
 
 # Open files beside one socket for each client: the log, gRPC's own, standard streams.
@@ -69,8 +70,11 @@ def addresses() -> list[str]:
 def invitations(port: int, client_flags: str) -> list[str]:
     """Return what to type on another machine, a line for each of this one's addresses.
 
-    `client_flags`: what the client needs beside the address, with a space before it.
+    `client_flags`: what the client needs beside the address, with a space before it. Who chose
+    another language than the usual one for the server, has it for those who come.
     """
+    if (spoken := language.current()) != language.DEFAULT_LANGUAGE:
+        client_flags += f" --lang {spoken}"
     text = _("From another machine: {command} {address}:{port}")
     command = client_command()
     return [

@@ -139,7 +139,7 @@ def test_authorities_are_read_again(tmp_path: Path) -> None:
     doors, later = Doors(tmp_path), make_authority()
     with running_server(*doors.flags, "--host", "0.0.0.0") as server:
         line = server.wait_for_line("From another machine")
-        assert line.endswith(" --tls --tls-cert FILE --tls-key FILE")
+        assert line.endswith(" --tls --tls-cert FILE --tls-key FILE --lang en")
         doors.address = server.address
         ana, bia = doors.person("ana"), make_pair("bia", [], issuer=later)
         with doors.full("ana", ana) as a:

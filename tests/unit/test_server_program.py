@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from argparse import Namespace
 from collections.abc import Coroutine, Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -25,6 +26,7 @@ class FakeServer:
     certificate = None
     client_flags = ""
     unguarded_names = 0
+    has_bare_token = False
 
     def __init__(self, flags: Namespace, *show: Any) -> None:
         self.show = show
@@ -92,7 +94,9 @@ async def test_server_runs_until_it_is_told_to_stop(
     monkeypatch.setattr(runtime, "addresses", lambda: ["192.0.2.7"])
     console: Any = Console()
     await server.serve(read_flags(["--host", host]), console, asked_to_stop)
-    elsewhere = ["From another machine: python client.py 192.0.2.7:7"] if host == "[::]" else []
+    elsewhere = (
+        ["From another machine: python client.py 192.0.2.7:7 --lang en"] if host == "[::]" else []
+    )
     first, last = "gRPC server running on port 7...", "The server is stopping..."
     assert console.lines == [first, *elsewhere, last]
     assert FakeServer.made[-1].show == (console.show,) and not FakeServer.made[-1].is_running
@@ -133,18 +137,36 @@ async def test_server_whose_log_is_gone_says_where_it_was_saved(
         await server.serve(read_flags(["--host", "localhost"]), console, asked_to_stop)
 
 
+@pytest.mark.parametrize(("host", "is_told"), [("[::]", True), ("127.0.0.1", False)])
+async def test_server_whose_token_nobody_would_send_says_so(
+    host: str, is_told: bool, asked_to_stop: Shutdown, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Instead of a line that works nowhere; on the machine itself a token may go as it is."""
+    monkeypatch.setattr(server, "Server", FakeServer)
+    monkeypatch.setattr(FakeServer, "has_bare_token", True)
+    monkeypatch.setattr(runtime, "addresses", lambda: ["192.0.2.7"])
+    console: Any = Console()
+    await server.serve(read_flags(["--host", host]), console, asked_to_stop)
+    assert any("in the clear" in line and "--tls" in line for line in console.lines) == is_told
+    assert not any("From another machine" in line for line in console.lines)
+
+
+@pytest.mark.parametrize(("has_tls", "flag"), [(True, "--own-names"), (False, "--tls")])
 async def test_server_says_that_names_are_anybodys(
-    asked_to_stop: Shutdown, monkeypatch: pytest.MonkeyPatch
+    has_tls: bool, flag: str, asked_to_stop: Shutdown, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Where some belong to somebody, and it was told not to care, or has no TLS."""
 
     class Open(FakeServer):
         unguarded_names = 2
 
+    if has_tls:
+        monkeypatch.setattr(Open, "certificate", SimpleNamespace(fingerprint="0" * 64))
+
     monkeypatch.setattr(server, "Server", Open)
     console: Any = Console()
     await server.serve(read_flags(["--host", "localhost"]), console, asked_to_stop)
-    assert "2 names belong to somebody, but without --own-names" in console.lines[1]
+    assert f"2 names belong to somebody, but without {flag} anybody" in console.lines[-2]
 
 
 async def test_quiet_server_shows_nothing(
