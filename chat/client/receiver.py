@@ -52,6 +52,9 @@ ECHOES = (KIND_ENTERED, KIND_EXITED, KIND_HISTORY, KIND_WHO, KIND_ROOMS, KIND_KE
 # Why somebody else has the name: somebody is here, who may leave, or owns it, for good.
 LOST_NAMES = {"NAME_TAKEN": Change.NAME_TAKEN, "NAME_OWNED": Change.NAME_OWNED}
 
+# Why a message was sealed in vain: who it is for has another key than the server said, or none.
+OUTDATED_KEYS = ("KEY_UNKNOWN", "NAME_UNOWNED")
+
 # A plain server does not end a stream that the client has half-closed.
 PLAIN_FAREWELL_SECONDS = 0.75
 # A full server speaks at once. One that says nothing for so long is a plain one to which nobody has
@@ -409,7 +412,7 @@ class Receiver:
         elif answer.kind == sent.kind == KIND_KEY and self._sealing is not None:
             self._sealing.take_offer(sent.to, answer)
             self._is_key_new = True
-        elif answer.kind == KIND_NOTICE and answer.user == "KEY_UNKNOWN" and self._sealing:
+        elif answer.kind == KIND_NOTICE and answer.user in OUTDATED_KEYS and self._sealing:
             self._sealing.forget_offer(sent.to)
         self._outbox.acknowledge(sent.key)
 

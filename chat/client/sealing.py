@@ -185,7 +185,7 @@ class Sealing:
         if offer.is_broken:
             return "KEY_BROKEN"
         if offer.bundle is None:
-            return "KEY_CHANGED" if self._pins.find(message.to) else ""
+            return "KEY_GONE" if self._pins.find(message.to) else ""
         if not is_available():
             return "SEALING_MISSING"
         return self._distrust(message.to, offer.bundle, self._pins.find_or_add)

@@ -184,6 +184,9 @@ REASONS = {
     "KEY_UNKNOWN": Reason(
         N_("the key of this name has changed just now, or is gone; send it again")
     ),
+    "NAME_UNOWNED": Reason(
+        N_("nobody owns this name any more, so that nothing can be sealed for it; see /key NAME")
+    ),
     "NOT_IN_ROOM": Reason(N_("you are not in this room; enter it first, with /join")),
     "ROOM_CLOSED": Reason(
         N_("this room is closed; ask its owner to invite you"),
@@ -234,6 +237,13 @@ REASONS = {
         N_(
             "the key of this name is not the one that you know; compare it with /key NAME, and"
             " accept it with /key NAME accept"
+        ),
+        is_local=True,
+    ),
+    "KEY_GONE": Reason(
+        N_(
+            "the server says that this name has no key any more; ask whoever had it, and then write"
+            " unsealed after /key NAME accept"
         ),
         is_local=True,
     ),

@@ -109,11 +109,14 @@ class Bundles:
     def check_reader(self, member: Member, to: str, sealed: bytes) -> None:
         """See to it that an owner writes, and that who owns `to` has the key it is sealed for.
 
-        Raises REQUEST_INVALID, KEY_UNKNOWN.
+        Raises REQUEST_INVALID, KEY_UNKNOWN, NAME_UNOWNED.
         """
         if member.person is None or not member.person.owns_name:
             raise ChatError("REQUEST_INVALID")
-        reader = self.find(to) if len(to) <= MAX_RAW_NAME_CHARACTERS else None
+        is_name = len(to) <= MAX_RAW_NAME_CHARACTERS
+        if not is_name or self._owners.find(to) is None:
+            raise ChatError("NAME_UNOWNED")
+        reader = self.find(to)
         if reader is None or reader.sealing_key != recipient_of(sealed):
             raise ChatError("KEY_UNKNOWN")
 

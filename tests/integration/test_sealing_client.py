@@ -193,7 +193,7 @@ def test_where_the_server_knows_no_keys_it_goes_in_the_clear(pins: Pins) -> None
 @pytest.mark.parametrize(
     ("server", "reason"),
     [
-        (Server({}), "KEY_CHANGED"),
+        (Server({}), "KEY_GONE"),
         (Server(takes_keys=False), "NO_OWN_KEY"),
         (Server({"bia": make_bundle(MAL, "bia")}), "KEY_CHANGED"),
         (Server({"bia": make_bundle(BIA, "caio")}), "KEY_BROKEN"),
@@ -253,15 +253,24 @@ def test_key_that_changed_is_refused_at_once_from_then_on(pins: Pins) -> None:
     assert refused == ["KEY_CHANGED"] and server.said == []
 
 
-def test_key_that_changes_in_the_middle_of_a_stream_is_asked_for_anew(pins: Pins) -> None:
+@pytest.mark.parametrize(
+    ("now", "refusal", "next_refusal"),
+    [
+        ({"bia": make_bundle(MAL, "bia")}, "KEY_UNKNOWN", "KEY_CHANGED"),
+        ({}, "NAME_UNOWNED", "KEY_GONE"),
+    ],
+)
+def test_key_that_changes_in_the_middle_of_a_stream_is_asked_for_anew(
+    now: dict[str, bytes], refusal: str, next_refusal: str, pins: Pins
+) -> None:
     """The server refuses what nobody can open; the next message finds out why."""
 
     class Changing(Server):
         def answer(self, message: Message) -> Message | None:
             if not (message.sealed and message.to):
                 return super().answer(message)
-            self.bundles["bia"] = make_bundle(MAL, "bia")
-            return Message(kind=KIND_NOTICE, user="KEY_UNKNOWN", key=message.key)
+            self.bundles = now
+            return Message(kind=KIND_NOTICE, user=refusal, key=message.key)
 
     def says_more() -> None:
         session.send("de novo", to="bia", key="k2")
@@ -274,7 +283,7 @@ def test_key_that_changes_in_the_middle_of_a_stream_is_asked_for_anew(pins: Pins
     )
     session.send("segredo", to="bia", key="k1")
     heard = heard_by(session)
-    assert [(m.user, m.key) for m in heard] == [("KEY_UNKNOWN", "k1"), ("KEY_CHANGED", "k2")]
+    assert [(m.user, m.key) for m in heard] == [(refusal, "k1"), (next_refusal, "k2")]
     assert server.asked == ["", "bia", "bia"] and len(server.said) == 1
 
 

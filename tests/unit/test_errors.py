@@ -78,6 +78,7 @@ def test_what_the_client_finds_out_by_itself_has_no_status() -> None:
         "CLOSED",
         "KEY_BROKEN",
         "KEY_CHANGED",
+        "KEY_GONE",
         "KEY_INVALID",
         "LAST_ROOM",
         "NO_OWN_KEY",

@@ -170,7 +170,10 @@ async def test_sealed_message_is_acknowledged_though_the_key_went_since() -> Non
 
 
 async def test_nothing_is_sealed_for_whom_has_no_such_key() -> None:
-    """Nobody could open it: an unowned name, one without a key, another key than the present."""
+    """Nobody could open it: an unowned name, one without a key, another key than the present.
+
+    Nor for a name that was freed since.
+    """
     ana, ana_hears, bia, _bia_hears = await two_owners()
     caio = Owner(ana.chat, "caio")
     await caio.join()
@@ -178,7 +181,9 @@ async def test_nothing_is_sealed_for_whom_has_no_such_key() -> None:
     bia.keys = caio.keys
     assert await refusal_of(ana_hears.post(ana.sealed(bia))) == "KEY_UNKNOWN"
     ninguem = Owner(ana.chat, "ninguem")
-    assert await refusal_of(ana_hears.post(ana.sealed(ninguem))) == "KEY_UNKNOWN"
+    assert await refusal_of(ana_hears.post(ana.sealed(ninguem))) == "NAME_UNOWNED"
+    ana_hears.chat.hub.owners.free("bia")
+    assert await refusal_of(ana_hears.post(ana.sealed(bia))) == "NAME_UNOWNED"
 
 
 async def test_who_owns_no_name_seals_nothing() -> None:
