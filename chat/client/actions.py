@@ -9,6 +9,7 @@ from contextlib import contextmanager
 
 from chat.cli.i18n import _
 from chat.client import alerts, commands, outbox
+from chat.client.addressing import Reading
 from chat.client.alerts import Alerts
 from chat.client.commands import Command, as_typed
 from chat.client.connection_status import ConnectionStatus
@@ -17,7 +18,7 @@ from chat.client.key_sentences import own_key_line
 from chat.client.moderating import Moderating
 from chat.client.rooms import Rooms, typed_room
 from chat.client.roster import Roster
-from chat.client.sent_lines import SentLines, quotation
+from chat.client.sent_lines import QUOTED_CHARACTERS, SentLines, quotation
 from chat.client.session import Session
 from chat.client.ui import render
 from chat.client.ui.base import Terminal
@@ -76,7 +77,12 @@ class Actions:
             commands.CLEAR: self._clear,
         }
         moderating = Moderating(
-            session, roster, self._remembered, self._show_usage, self._ask_who_is_meant
+            session,
+            roster,
+            self._remembered,
+            self._show_usage,
+            self._ask_who_is_meant,
+            self._notify,
         )
         self._of_command |= {
             command: self._of_operator(do) for command, do in moderating.of_command.items()
@@ -159,7 +165,11 @@ class Actions:
         self._terminal.show_notice(f"* {text}")
 
     def _show_usage(self, command: Command) -> None:
-        self._notify(_("Usage: {usage}").format(usage=command.usage))
+        text, example = _("Usage: {usage}"), ""
+        if command.example:
+            text = _("Usage: {usage}; a name with spaces in brackets: {example}")
+            example = command.example_usage
+        self._notify(text.format(usage=command.usage, example=example))
 
     def _tell_unknown(self, line: str) -> None:
         text = _("There is no command {word}. {help} shows them all.")
@@ -199,24 +209,23 @@ class Actions:
         self._session.ask_rooms()
 
     def _tell(self, argument: str) -> None:
-        meant = self._roster.addressees(argument)
+        meant = self._roster.readings(argument, needs_text=True)
         to, text = meant[0]
         if len(meant) > 1:
-            self._ask_who_is_meant(commands.TELL, [name for name, _text in meant])
-        elif text:
+            self._ask_who_is_meant(commands.TELL, meant)
+        elif to and text:
             self._send_privately(to, text, argument)
         else:
             self._show_usage(commands.TELL)
 
-    def _ask_who_is_meant(self, command: Command, names: list[str]) -> None:
+    def _ask_who_is_meant(self, command: Command, meant: list[Reading]) -> None:
         """Ask for brackets: nobody else must read, or get, what is for one person."""
-        text = _(
-            "Nothing was sent, since more than one person could be meant: {names}. Write {usage}."
-        )
-        rest = _(command.arguments).partition(" ")[2]
-        usage = as_typed(command, f"{render.name_sign(names[0])} {rest}")
-        signs = ", ".join(map(render.name_sign, names))
-        self._notify(text.format(names=signs, usage=usage))
+        text = _("Nothing was sent, since it is not clear where the name ends. Write {usages}.")
+        usages = [
+            as_typed(command, f"{render.name_sign(name)} {_shown_rest(command, rest)}")
+            for name, rest in meant
+        ]
+        self._notify(text.format(usages=_(" or ").join(usages)))
 
     def _reply(self, argument: str) -> None:
         to = self._roster.correspondent
@@ -375,6 +384,14 @@ class Actions:
     def _clear(self, _argument: str) -> None:
         self._terminal.clear()
         self._incoming.pages.forget_shown()
+
+
+def _shown_rest(command: Command, rest: str) -> str:
+    """Return what follows a name in a line to be typed: what it stands for, where it is long."""
+    shown = render.one_line(rest)
+    is_absent = not rest and command is commands.TELL
+    is_long = len(shown) > QUOTED_CHARACTERS
+    return _(command.arguments).partition(" ")[2] if is_absent or is_long else shown
 
 
 def _accepted(argument: str) -> tuple[str, bool]:

@@ -24,6 +24,7 @@ MIN_LIKENESS = 0.65
 class Command:
     """`names`: the Portuguese one first, then the English ones. `completes`: what Tab offers.
 
+    `example`: arguments with a name that has spaces, where such a name needs brackets.
     `is_for_operators`: the server refuses it to everybody else.
     """
 
@@ -31,6 +32,7 @@ class Command:
     help: str
     arguments: str = ""
     completes: str = ""
+    example: str = ""
     is_for_operators: bool = False
 
     @property
@@ -46,6 +48,19 @@ class Command:
         return f"{self.typed} {_(self.arguments) if self.arguments else ''}".rstrip()
 
     @property
+    def explanation(self) -> str:
+        """What it does, and how a name with spaces is typed."""
+        if not self.example:
+            return _(self.help)
+        text = _("{help}; a name with spaces in brackets: {usage}")
+        return text.format(help=_(self.help), usage=self.example_usage)
+
+    @property
+    def example_usage(self) -> str:
+        """How it is typed with a name that has spaces."""
+        return f"{self.typed} {_(self.example)}"
+
+    @property
     def aliases(self) -> str:
         """Its other names, with commas between them."""
         names = (PREFIX + name for name in self.names)
@@ -58,7 +73,11 @@ HELP = Command(
 )
 WHO = Command(("quem", "who"), N_("show who is in the room"))
 TELL = Command(
-    ("msg",), N_("tell one person something in private"), N_("NAME TEXT"), completes="names"
+    ("msg",),
+    N_("tell one person something in private"),
+    N_("NAME TEXT"),
+    completes="names",
+    example=N_("[ana paula] hello"),
 )
 REPLY = Command(("r", "reply"), N_("answer the last private message"), N_("TEXT"))
 ME = Command(
@@ -114,6 +133,7 @@ REMOVE = Command(
     N_("operators: have somebody leave the chat"),
     N_("NAME [REASON]"),
     completes="names",
+    example="[ana paula] spam",
     is_for_operators=True,
 )
 BAN = Command(
@@ -121,6 +141,7 @@ BAN = Command(
     N_("operators: keep a name, or an address, out; for 10min, 2h or 3d, or for good"),
     N_("NAME|ADDRESS [TIME] [REASON]"),
     completes="names",
+    example="[ana paula] 2h spam",
     is_for_operators=True,
 )
 UNBAN = Command(
@@ -135,6 +156,7 @@ MUTE = Command(
     N_("operators: let nobody but operators hear somebody"),
     N_("NAME [TIME] [REASON]"),
     completes="names",
+    example="[ana paula] 10min",
     is_for_operators=True,
 )
 UNMUTE = Command(
@@ -272,7 +294,7 @@ def help_lines() -> list[str]:
 def help_line(command: Command) -> str:
     """Return what `/ajuda` says of one command."""
     names = f" ({command.aliases})" if command.aliases else ""
-    return f"{command.usage}{names}: {_(command.help)}"
+    return f"{command.usage}{names}: {command.explanation}"
 
 
 def named(word: str) -> Command | None:
@@ -285,7 +307,7 @@ def markdown() -> str:
     # A bar in a cell would begin the next one, even in code (GitHub Flavored Markdown, tables).
     uses = [c.usage.replace("|", "\\|") for c in COMMANDS]
     rows = [
-        f"| `{use}` | {_code(c.aliases)} | {_(c.help)} |"
+        f"| `{use}` | {_code(c.aliases)} | {c.explanation} |"
         for use, c in zip(uses, COMMANDS, strict=True)
     ]
     head = f"| {_('Command')} | {_('or')} | {_('does')} |"

@@ -6,6 +6,8 @@ import threading
 from collections import defaultdict
 from collections.abc import Mapping, Sized
 
+from chat.client import addressing
+from chat.client.addressing import Reading
 from chat.client.ignored import Ignored
 from chat.client.ui.render import shown_name
 from chat.protocol.kinds import SAID
@@ -17,6 +19,8 @@ from chat_pb2 import KIND_JOINED, KIND_LEFT, KIND_PRESENT, KIND_RENAMED, Message
 WHO_SECONDS = 60.0
 # What a server says in PRESENT of a name that is the person's own.
 OWNED_MARK = "owned"
+# Names that are remembered when whoever had them is gone; of more the oldest are forgotten.
+MAX_HEARD = 1000
 # Of more people in all rooms the others are not remembered: a server may name as many as it likes.
 MAX_PEOPLE = 10_000
 
@@ -39,6 +43,7 @@ class Roster:
         self._present: dict[str, list[tuple[str, bool]]] = defaultdict(list)
         self._owned: dict[str, set[str]] = {}  # the keys of owned names, by that of the room
         self._asked_at: dict[str, float] = {}
+        self._heard: dict[str, str] = {}  # names of this run, by key
         self._requested: set[str] = set()  # the keys of what the user asked
         self._writer = ""  # of the last private message that was shown
         self._written_to = ""  # the last one who was written to in private
@@ -71,28 +76,24 @@ class Roster:
         with self._lock:
             return self._writer or self._written_to
 
-    def addressees(self, text: str) -> list[tuple[str, str]]:
-        """Return who may be meant, and what would be said to them then; one, if it is clear.
+    def readings(
+        self, text: str, *, has_time: bool = False, needs_text: bool = False
+    ) -> list[Reading]:
+        """Return who may be meant by a line, and what follows; see `addressing.readings`."""
+        known = sorted(self._known.values(), key=len)
+        return addressing.readings(text, known, has_time=has_time, needs_text=needs_text)
 
-        A name may have spaces, if its owner is here or in a private conversation with us: else it
-        is the first word. One in brackets is clear, since no name has any.
-        """
-        name, bracket, rest = text[1:].partition("]")
-        if text.startswith("[") and bracket:
-            return [(name.strip(), rest.strip())]
-        found = [(name, text[len(name) :]) for name in self._known if _begins(text, name)]
-        if not found:
-            name, _space, rest = text.partition(" ")
-            found = [(name, rest)]
-        return [(name, rest.strip()) for name, rest in found]
+    def is_known(self, name: str) -> bool:
+        """Say whether somebody has, or had in this run, this name where the user is."""
+        return name_key(name) in self._known
 
     @property
-    def _known(self) -> list[str]:
-        """The names of who is here, and of those with whom something was said in private."""
+    def _known(self) -> dict[str, str]:
+        """The names of who is or was here, and of partners in private, by key."""
         with self._lock:
             partners = [shown_name(name) for name in (self._writer, self._written_to) if name]
-        known = {name_key(name): name for name in [*partners, *self.names]}
-        return sorted(known.values(), key=len)
+            heard = list(self._heard.values())
+        return {name_key(name): name for name in [*heard, *partners, *self.names]}
 
     def is_ignored(self, name: str) -> bool:
         """Say whether what `name` says is hidden."""
@@ -108,6 +109,7 @@ class Roster:
     def note(self, message: Message, own_name: str) -> bool:
         """Remember what a message says of people; say whether others are in its room now."""
         with self._lock:
+            self._hear(message.user)
             if message.kind == KIND_JOINED:
                 self._replace(message.room, "", message.user)
             elif message.kind == KIND_LEFT:
@@ -127,6 +129,15 @@ class Roster:
         elif message.user not in self._ignored:
             self._writer = message.user
 
+    def _hear(self, name: str) -> None:
+        """Remember that somebody has this name."""
+        if not name:
+            return
+        self._heard.pop(name_key(name), None)
+        self._heard[name_key(name)] = shown_name(name)
+        if len(self._heard) > MAX_HEARD:
+            del self._heard[next(iter(self._heard))]
+
     def _replace(self, room: str, old: str, new: str) -> None:
         people = self._people.setdefault(name_key(room), {})
         people.pop(name_key(old), None)
@@ -142,6 +153,7 @@ class Roster:
             self._writer = new
         if name_key(self._written_to) == old:
             self._written_to = new
+        self._hear(new)
         self._ignored.rename(message.user, new)
 
     def toggle_ignored(self, name: str) -> bool:
@@ -202,16 +214,12 @@ class Roster:
             self._people.pop(room, None)
             known = present[: MAX_PEOPLE - _count(self._people)]
             self._people[room] = {name_key(name): shown_name(name) for name, _is_owned in known}
+            for name, _is_owned in known:
+                self._hear(name)
             self._owned[room] = {name_key(name) for name, is_owned in known if is_owned}
             was_requested = message.key in self._requested
             self._requested.discard(message.key)
             return True, was_requested
-
-
-def _begins(text: str, name: str) -> bool:
-    """Say whether `text` has `name` at its beginning, as a word or several."""
-    end = text[len(name) :][:1]
-    return name_key(text[: len(name)]) == name_key(name) and (not end or end.isspace())
 
 
 def _count(people: Mapping[str, Sized]) -> int:

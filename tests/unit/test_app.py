@@ -189,8 +189,10 @@ def test_command_that_lacks_something_shows_its_usage(ana: Sitting, line: str) -
     """And does nothing."""
     ana.app.handle_line(line)
     command, _argument = commands.parse(line)
-    assert command is not None and ana.terminal.notices == [f"* Usage: {command.usage}"]
-    assert ana.session.pending == []
+    assert command is not None and ana.session.pending == []
+    [notice] = ana.terminal.notices
+    rest = f"; a name with spaces in brackets: {command.example_usage}" if command.example else ""
+    assert notice == f"* Usage: {command.usage}{rest}"
 
 
 def test_private_message_and_reply(ana: Sitting) -> None:
@@ -215,7 +217,11 @@ def test_private_message_that_two_could_get_goes_to_neither(ana: Sitting) -> Non
     ana.app.handle_line("/msg bia I love you")
     assert ana.sent == []
     [notice] = ana.terminal.notices
-    assert "[bia], [bia I]" in notice and notice.endswith("Write /msg [bia] TEXT.")
+    assert notice.endswith("Write /msg [bia] I love you or /msg [bia I] love you.")
+    ana.app.handle_line("/msg bia I")
+    assert ana.terminal.notices[-1].endswith("/msg [bia] I or /msg [bia I] TEXT.")
+    ana.app.handle_line("/msg bia I " + "x" * 100)
+    assert ana.terminal.notices[-1].endswith("/msg [bia] TEXT or /msg [bia I] TEXT.")
     ana.app.handle_line("/msg [bia] I love you")
     ana.app.handle_line("/msg [bia I] thanks")
     assert ana.sent == [("I love you", "bia"), ("thanks", "bia I")]

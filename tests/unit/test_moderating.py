@@ -12,7 +12,7 @@ from test_app import Sitting
 import chat_pb2
 from chat.client import Change, commands
 from chat.client.durations import split_duration
-from chat_pb2 import KIND_JOINED, Message
+from chat_pb2 import KIND_JOINED, KIND_LEFT, Message
 
 
 @pytest.fixture
@@ -88,7 +88,11 @@ def test_end_is_a_time_in_the_past(ana: Sitting, line: str, kind: int, to: str) 
 
 
 @pytest.mark.parametrize(
-    "line", ["/remover", "/banir", "/desbanir", "/silenciar", "/dessilenciar", "/aviso"]
+    "line",
+    [
+        *("/remover", "/banir", "/desbanir", "/silenciar", "/dessilenciar", "/aviso"),
+        *("/ban [ana paula", "/unban [ana paula", "/unban ana]", "/unban [ana paula] spam"),
+    ],
 )
 def test_line_that_lacks_something_shows_its_usage(ana: Sitting, line: str) -> None:
     ana.type(line)
@@ -100,8 +104,64 @@ def test_whom_it_meets_is_asked_where_that_is_not_clear(ana: Sitting) -> None:
     ana.app.receive(Message(user="bia spam", kind=KIND_JOINED))
     ana.type("/kick bia spam spam")
     assert not asked(ana)
-    assert "more than one person" in ana.terminal.notices[-1]
-    assert "Write /kick [bia] [REASON]" in ana.terminal.notices[-1]
+    assert ana.terminal.notices[-1].endswith(
+        "Write /kick [bia] spam spam or /kick [bia spam] spam."
+    )
+
+
+@pytest.mark.parametrize(
+    ("line", "usages"),
+    [
+        ("/ban caio souza 1h spam", "/ban [caio souza] 1h spam or /ban [caio] souza 1h spam"),
+        ("/mute bia maria 1min", "/mute [bia maria] 1min or /mute [bia] maria 1min"),
+        ("/mute bia maria 1 hora", "/mute [bia maria] 1 hora or /mute [bia] maria 1 hora"),
+        ("/ban caio souza", "/ban [caio] souza or /ban [caio souza]"),
+        ("/kick caio souza spam", "/kick [caio] souza spam or /kick [caio souza] spam"),
+        (
+            f"/mute caio souza {'x' * 99}",
+            "/mute [caio] [TIME] [REASON] or /mute [caio souza] [TIME] [REASON]",
+        ),
+        ("/kick caio souza 1h", "/kick [caio] souza 1h or /kick [caio souza] 1h"),
+    ],
+)
+def test_name_that_may_end_elsewhere_takes_brackets(ana: Sitting, line: str, usages: str) -> None:
+    """Where nobody called so was seen here, and where a time comes later than it should."""
+    ana.type(line)
+    assert not asked(ana)
+    assert ana.terminal.notices[-1].endswith(f"Write {usages}.")
+
+
+def test_name_with_spaces_is_known_when_its_owner_has_left(ana: Sitting) -> None:
+    ana.app.receive(Message(user="João da Silva", kind=KIND_LEFT))
+    ana.type("/ban João da Silva 1h spam", "/mute [João da Silva] spam")
+    assert asked(ana) == [(BANNED, "João da Silva", "spam"), (MUTED, "João da Silva", "spam")]
+    assert not ana.terminal.notices
+
+
+@pytest.mark.parametrize("line", ["/ban nova", "/ban nova 1h", "/mute nova 1h x", "/mute [no va]"])
+def test_unknown_name_is_asked_for_and_told(ana: Sitting, line: str) -> None:
+    """It may be that of somebody in another room, or a slip."""
+    ana.type(line)
+    [(_kind, to, _words)] = asked(ana)
+    undoing = line.split()[0].replace("/", "/un")
+    expected = f"* Nobody called [{to}] has been seen here; {undoing} [{to}] takes it back."
+    assert ana.terminal.notices == [expected]
+
+
+def test_address_is_no_unknown_name(ana: Sitting) -> None:
+    ana.type("/ban 192.0.2.7 10min flood", "/ban 2001:db8::/64 flood again")
+    assert [to for _kind, to, _words in asked(ana)] == ["192.0.2.7", "2001:db8::/64"]
+    assert not ana.terminal.notices
+
+
+@pytest.mark.parametrize("words", ["2x spam", "0s", "10", "1h30 spam", "-5min", "5 meses", "٣h"])
+def test_mistyped_time_is_not_for_good(ana: Sitting, words: str) -> None:
+    """Of somebody here or not; nothing is sent, and what a time looks like is said."""
+    for name in ("bia", "[bia]", "caio"):
+        ana.type(f"/mute {name} {words}")
+        assert ana.terminal.notices[-1].startswith(f"* Nothing was sent, since {words} does not")
+        assert "10min, 2h or 3d" in ana.terminal.notices[-1]
+    assert not asked(ana)
 
 
 def test_fact_is_the_acknowledgement(ana: Sitting) -> None:
@@ -160,7 +220,13 @@ def test_program_sends_what_an_operator_may() -> None:
         ("3d", 259_200, ""),
         ("2s", 2, ""),
         ("1sem x", 604_800, "x"),
-        ("3 d", None, "3 d"),
+        ("3 d", 259_200, ""),
+        ("5 minutos spam", 300, "spam"),
+        ("5 minutes", 300, ""),
+        ("1 Hora spam", 3600, "spam"),
+        ("2semanas", 1_209_600, ""),
+        ("1 weekend", None, "1 weekend"),
+        ("10min, spam", None, "10min, spam"),
         ("3x spam", None, "3x spam"),
         ("0h", None, "0h"),
         ("99999999d", None, "99999999d"),
@@ -170,7 +236,7 @@ def test_program_sends_what_an_operator_may() -> None:
     ],
 )
 def test_duration_is_a_number_and_a_unit(text: str, seconds: int | None, rest: str) -> None:
-    """Anything else is the reason."""
+    """In words or short, with a space between them or none; anything else is none."""
     assert split_duration(text) == (seconds, rest)
 
 

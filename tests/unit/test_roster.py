@@ -12,6 +12,7 @@ from chat_pb2 import (
     KIND_LEFT,
     KIND_PRESENT,
     KIND_RENAMED,
+    KIND_UNSPECIFIED,
     KIND_WHO,
     Kind,
     Message,
@@ -155,12 +156,14 @@ def test_reply_does_not_go_to_who_is_ignored(roster: Roster) -> None:
         ("ana maria", [("Ana", "maria"), ("Ana Maria", "")]),
         ("[ana] maria oi", [("ana", "maria oi")]),
         ("[ Ana Maria ]oi [lá]", [("Ana Maria", "oi [lá]")]),
-        ("[ana maria", [("[ana", "maria")]),
+        ("[ana maria", [("", "[ana maria")]),
         ("Ana oi", [("Ana", "oi")]),
         ("ANA  maria oi", [("Ana", "maria oi")]),
         ("José Luís oi", [("José Luís", "oi")]),
         ("josé luís", [("José Luís", "")]),
-        ("zé oi lá", [("zé", "oi lá")]),
+        ("zé oi", [("zé", "oi")]),
+        ("zé oi lá", [("zé", "oi lá"), ("zé oi", "lá")]),
+        ("[zé] oi lá", [("zé", "oi lá")]),
         ("ana", [("Ana", "")]),
         ("", [("", "")]),
     ],
@@ -168,9 +171,22 @@ def test_reply_does_not_go_to_who_is_ignored(roster: Roster) -> None:
 def test_addressee_may_have_spaces_in_the_name(
     roster: Roster, typed: str, meant: list[tuple[str, str]]
 ) -> None:
-    """If its owner is here; in brackets it is clear, and else everybody it may be is told."""
+    """If its owner is here; in brackets it is clear, and else every way to read it is told."""
     answer(roster, "Ana", "Ana Maria", "José Luís")
-    assert roster.addressees(typed) == meant
+    assert roster.readings(typed, needs_text=True) == meant
+
+
+@pytest.mark.parametrize("kind", [KIND_LEFT, KIND_JOINED, KIND_UNSPECIFIED, KIND_RENAMED])
+def test_names_are_known_when_their_owner_is_gone(roster: Roster, kind: Kind) -> None:
+    """Whoever came, went, spoke or was renamed in this run; of too many the oldest is forgotten."""
+    tell(roster, "ana maria", kind, "eva maria" if kind == KIND_RENAMED else "")
+    roster.forget()
+    assert roster.names == [] and roster.is_known("Ana Maria") and not roster.is_known("ana")
+    assert roster.readings("ana maria oi lá", needs_text=True) == [("ana maria", "oi lá")]
+    assert roster.is_known("eva maria") == (kind == KIND_RENAMED)
+    for number in range(roster_module.MAX_HEARD):
+        tell(roster, f"p{number}", KIND_LEFT)
+    assert not roster.is_known("ana maria") and roster.is_known("p0")
 
 
 def test_whom_we_talk_with_in_private_may_be_meant(roster: Roster) -> None:
@@ -179,7 +195,7 @@ def test_whom_we_talk_with_in_private_may_be_meant(roster: Roster) -> None:
     roster.note(Message(user="caio", message="oi", to="ana"), "ana")
     roster.note(Message(user="ana", message="oi", to="dora"), "ana")
     for typed in ("caio I say", "dora I say"):
-        assert len(roster.addressees(typed)) == 2
+        assert len(roster.readings(typed)) == 2
 
 
 def test_names_are_shown_without_what_could_deceive(roster: Roster) -> None:
