@@ -44,6 +44,8 @@ DONE = {
     chat_pb2.KIND_MUTED: "muted",
     chat_pb2.KIND_NOTICE: "announced",
 }
+# With a time in the past.
+ENDED = {chat_pb2.KIND_BANNED: "unbanned", chat_pb2.KIND_MUTED: "unmuted"}
 
 Message = chat_pb2.Message
 # The fact, and who leaves by it.
@@ -294,11 +296,14 @@ def _record(hub: Hub, member: Member, wish: Message) -> dict[str, Any]:
     to = wish.to[:MAX_RAW_NAME_CHARACTERS]
     person = hub.directory.find(to)
     until = wish.sent_at.seconds if wish.HasField("sent_at") else None
+    now, did = hub.moderation.clock(), DONE[wish.kind]
+    if until is not None and until <= now and wish.kind in ENDED:
+        until, did = None, ENDED[wish.kind]
     return {
-        "at": to_text(hub.moderation.clock()),
+        "at": to_text(now),
         "operator": member.name,
         "address": member.address or LOOPBACK,
-        "did": DONE[wish.kind],
+        "did": did,
         "to": to,
         "to_address": (person.address or LOOPBACK) if person is not None else "",
         "until": to_text(until) if until is not None else None,

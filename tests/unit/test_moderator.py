@@ -562,3 +562,14 @@ async def test_trail_says_who_did_what_to_whom() -> None:
             "words": "spam",
         }
     ]
+
+
+@pytest.mark.parametrize(("kind", "did"), [(BANNED, "unbanned"), (MUTED, "unmuted")])
+async def test_trail_says_what_was_ended(kind: chat_pb2.Kind, did: str) -> None:
+    """Also where there was nothing to end; not that something holds until 1970."""
+    chat = await started()
+    ana = await chat.operator()
+    await ana.post(wish(kind, "zoe", key="1"))
+    await ana.post(wish(kind, "zoe", until=ENDED, key="2"))
+    await refused(ana, wish(kind, "zoe", until=ENDED, key="3"))
+    assert [(record["did"], record["until"]) for record in chat.trail[1:]] == [(did, None)] * 2
