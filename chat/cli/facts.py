@@ -43,7 +43,7 @@ def is_end(message: chat_pb2.Message) -> bool:
 def fact_text(message: chat_pb2.Message) -> str:
     """Return the sentence of a fact, on one line."""
     if is_announcement(message):
-        text = _("* Announcement of {user}: {text}")
+        text = _("* Announcement from {user}: {text}")
         return text.format(user=name_sign(message.to), text=one_line(message.message))
     begun, ended = SENTENCES[message.kind]
     until = message.sent_at.ToNanoseconds() / 1e9 if message.HasField("sent_at") else None

@@ -135,7 +135,7 @@ REASONS = {
     ),
     "REMOVED": Reason(N_("you were removed from the chat"), "PERMISSION_DENIED", is_final=True),
     "BANNED": Reason(
-        N_("you, this name or this address are banned from this server"),
+        N_("a ban on this server holds for you, this name or this address"),
         "PERMISSION_DENIED",
         is_final=True,
     ),
@@ -159,8 +159,8 @@ REASONS = {
     ),
     "NOT_IN_FORCE": Reason(
         N_(
-            "this does not hold for them now, so there is nothing to end; to begin it, look at the"
-            " clock of this computer"
+            "this name or address is not banned, or not muted, now; if you meant to ban or mute,"
+            " look at the clock of this computer"
         )
     ),
     "TOO_MANY_IN_FORCE": Reason(N_("1000 are in force already; end some of them first")),

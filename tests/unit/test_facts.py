@@ -66,7 +66,7 @@ def test_nothing_in_it_deceives() -> None:
 
 def test_announcement_is_what_an_operator_says() -> None:
     message = chat_pb2.Message(user="ANNOUNCEMENT", to="ana", message="fecha às 18h", kind=NOTICE)
-    assert fact_text(message) == "* Announcement of [ana]: fecha às 18h"
+    assert fact_text(message) == "* Announcement from [ana]: fecha às 18h"
     assert not is_fact(chat_pb2.Message(user="NOT_READ", kind=NOTICE))
     assert not is_fact(chat_pb2.Message(user="ANNOUNCEMENT", message="said"))
 

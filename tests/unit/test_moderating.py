@@ -190,7 +190,7 @@ def test_announcement_comes_back_as_one(ana: Sitting) -> None:
     ana.app.receive(told)
     told.key = ""
     ana.app.receive(told)
-    assert ana.terminal.shown[2:] == ["* Announcement of [ana]: at six"] * 2
+    assert ana.terminal.shown[2:] == ["* Announcement from [ana]: at six"] * 2
     assert not ana.terminal.errors
 
 
