@@ -199,6 +199,9 @@ REASONS = {
             " name of your own, is yours to close"
         )
     ),
+    "NO_OWN_NAME": Reason(
+        N_("no name is yours on this server; to close a room takes TLS and a name of your own")
+    ),
     "TOO_MANY_CLOSED": Reason(
         N_("you have closed 100 rooms already; use one of them, and invite other people")
     ),

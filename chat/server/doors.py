@@ -78,7 +78,9 @@ class Doors:
         if key not in member.rooms:
             raise ChatError("NOT_IN_ROOM")
         if not self._may_close(key, person):
-            raise ChatError("NOT_ROOM_OWNER")
+            is_nobodys = key and not self._hub.closed.is_closed(key)
+            is_unable = is_nobodys and not person.owns_name
+            raise ChatError("NO_OWN_NAME" if is_unable else "NOT_ROOM_OWNER")
 
     def _may_close(self, key: str, person: Person) -> bool:
         """Say whether a room is somebody's own: it is alone there, or came when nobody was."""

@@ -126,8 +126,8 @@ async def test_who_is_not_the_first_or_owns_no_name_closes_nothing() -> None:
     chat = await Chat().start()
     nobody = await stranger(chat, "nuno")
     bia = await come(chat, "bia")
-    for reader in (nobody, bia):
-        assert await refusal_of(close(reader)) == "NOT_ROOM_OWNER"
+    assert await refusal_of(close(nobody)) == "NO_OWN_NAME"
+    assert await refusal_of(close(bia)) == "NOT_ROOM_OWNER"
     assert await refusal_of(close(bia, room="outra")) == "NOT_IN_ROOM"
     ana = await come(chat, "ana", room="")
     assert await refusal_of(close(ana, room="")) == "NOT_ROOM_OWNER"
