@@ -48,6 +48,7 @@ MAX_LISTED_ROOMS = 100
 GAPS = ("HISTORY_GONE", "LOG_REWOUND")
 # Behind a name that is its person's own; no name has such a character in it.
 OWNED_SIGN = "\N{CHECK MARK}"
+CONNECTED = (Change.CONNECTED, Change.RESUMED, Change.PLAIN)
 # Notices, about a room, after which the session is not in it.
 REFUSED_ENTRIES = ("TOO_MANY_ROOMS", "ROOM_INVALID", "ROOM_CLOSED")
 
@@ -55,10 +56,10 @@ REFUSED_ENTRIES = ("TOO_MANY_ROOMS", "ROOM_INVALID", "ROOM_CLOSED")
 class Incoming:
     """Shows what comes in: each message where it belongs, each loss once.
 
-    `pages`: of history, for whoever asks for them. `_seen_at`, `_listed_rooms`, `_is_rewind_told`
-    and `_is_sign_explained` belong to the receive thread, what else there is has locks of its own;
-    none is held while the terminal is called, which may make the receive thread wait for the main
-    thread.
+    `pages`: of history, for whoever asks for them. `_seen_at`, `_listed_rooms`, `_is_rewind_told`,
+    `_is_sign_explained` and `_is_lost` belong to the receive thread, what else there is has locks
+    of its own; none is held while the terminal is called, which may make the receive thread wait
+    for the main thread.
     """
 
     def __init__(
@@ -81,6 +82,7 @@ class Incoming:
         self._listed_rooms: list[Message] = []  # of an answer that is not complete
         self._is_rewind_told = False  # in the present stream
         self._is_sign_explained = False
+        self._is_lost = False  # the connection
 
     # Messages.
 
@@ -245,6 +247,8 @@ class Incoming:
         if message.user == "AWAY" and message.to:
             text = _("* {user} is not here, and will get it when back.")
             return render.local_notice(text.format(user=render.name_sign(message.to)))
+        if message.user == "ROOM_CLOSED" and message.room:
+            return render.local_notice(self._lost_room_text(message), "class:notice")
         text = _("* server: {reason}").format(reason=render.notice_reason(message))
         if message.user == "LOG_REWOUND":
             text += f" ({self._gap(min(self._seen_at.values(), default=None))})"
@@ -256,6 +260,13 @@ class Incoming:
         elif message.to or message.room:
             text += f" ({self._title(message)})"
         return render.local_notice(text, "class:notice")
+
+    def _lost_room_text(self, message: Message) -> str:
+        """Say why the user is in a room no longer: turned out, or too late to come back."""
+        text = _("* You had to leave {room}: your invitation was taken back.")
+        if self._is_lost or message.key:
+            text = _("* You could not come back to {room}: it is closed, and you are not invited.")
+        return text.format(room=render.room_sign(message.room))
 
     def _place_title(self, message: Message) -> str:
         is_clear = not message.to and self._rooms.is_current(message.room)
@@ -398,6 +409,7 @@ class Incoming:
     def tell_change(self, state: State, before: ConnectionStatus) -> None:
         """Tell the user what became of the connection; `before`: how it stood until now."""
         change = state.change
+        self._is_lost = change is Change.LOST or (self._is_lost and change not in CONNECTED)
         if change in (Change.CONNECTED, Change.RESUMED):
             self._is_rewind_told = False
         if change is Change.PLAIN:

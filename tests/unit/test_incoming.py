@@ -437,6 +437,19 @@ def test_invitation_by_somebody_ignored_is_not_shown(room: Room) -> None:
     assert room.terminal.shown == []
 
 
+def test_who_is_turned_out_is_told_why(room: Room) -> None:
+    """Beside who comes back too late, by a lost connection or when the stream begins."""
+    before = ConnectionStatus()
+    for change, key in [("RESUMED", ""), ("LOST", ""), ("RETRYING", ""), ("RESUMED", "k")]:
+        room.rooms.add("Aula")
+        room.incoming.tell_change(State(Change[change]), before)
+        room.incoming.take(notice("ROOM_CLOSED", key, room="Aula"))
+    turned_out = "* You had to leave #Aula: your invitation was taken back."
+    late = "* You could not come back to #Aula: it is closed, and you are not invited."
+    assert room.terminal.shown == [turned_out, late, late, late]
+    assert "Aula" not in room.rooms
+
+
 def test_only_room_that_was_closed_meanwhile_leaves_the_common_one() -> None:
     """That is where the session has gone on."""
     session, terminal = FakeSession(), FakeTerminal()
@@ -446,7 +459,7 @@ def test_only_room_that_was_closed_meanwhile_leaves_the_common_one() -> None:
     incoming.take(notice("ROOM_CLOSED", room="Aula"))
     assert rooms.current == ""
     assert terminal.notices == ["* You are in the common room."]
-    assert terminal.shown == ["* server: this room is closed; ask its owner to invite you (#Aula)"]
+    assert terminal.shown == ["* You had to leave #Aula: your invitation was taken back."]
 
 
 def test_only_room_is_kept_whatever_a_server_says() -> None:
