@@ -357,9 +357,9 @@ class Actions:
         elif name_key(argument) == name_key(self._session.name):
             self._show_usage(commands.IGNORE)
         elif self._roster.toggle_ignored(argument):
-            text = _("Messages from {user} are hidden; {usage} shows them again.")
+            text = _("Messages from {users} are hidden; {usage} shows them again.")
             usage = as_typed(commands.IGNORE, render.shown_name(argument))
-            self._notify(text.format(user=name, usage=usage))
+            self._notify(text.format(users=name, usage=usage))
         else:
             self._notify(_("Messages from {user} are shown again.").format(user=name))
 
@@ -367,12 +367,15 @@ class Actions:
         """Say whose messages are hidden, and how that ends."""
         names = self._roster.ignored
         if not names:
-            self._show_usage(commands.IGNORE)
+            text = _("You hide nobody; {usage} hides what somebody says.")
+            self._notify(text.format(usage=as_typed(commands.IGNORE, _("NAME"))))
             return
         signs = ", ".join(map(render.name_sign, names[:MAX_LISTED]))
         more = ", \N{HORIZONTAL ELLIPSIS}" if len(names) > MAX_LISTED else ""
         usage = as_typed(commands.IGNORE, names[0])
-        text = _("Messages from {users} are hidden; {usage} shows those of the first again.")
+        text = _("Messages from {users} are hidden; {usage} shows them again.")
+        if len(names) > 1:
+            text = _("Messages from {users} are hidden; {usage} shows those of the first again.")
         self._notify(text.format(users=signs + more, usage=usage))
 
     def _bell(self, argument: str) -> None:

@@ -182,7 +182,7 @@ def test_unknown_command_that_is_near_to_nothing_is_no_guess(ana: Sitting) -> No
     "line",
     [
         *("/msg", "/msg bia", "/nome", "/eu", "/historico x"),
-        *("/ignorar", "/ignorar ANA", "/sino loud"),
+        *("/ignorar ANA", "/sino loud"),
     ],
 )
 def test_command_that_lacks_something_shows_its_usage(ana: Sitting, line: str) -> None:
@@ -377,6 +377,17 @@ def test_ignoring_and_seeing_again(ana: Sitting) -> None:
     assert ana.terminal.shown == ["[bia]: shown"]
     assert "hidden; /ignore bia shows" in ana.terminal.notices[0]
     assert "shown again" in ana.terminal.notices[1]
+
+
+def test_list_of_the_hidden_says_how_to_go_on(ana: Sitting) -> None:
+    """Where it is nobody, one, or more."""
+    ana.type("/ignore", "/ignore Bia", "/ignore", "/ignore caio", "/ignore")
+    nobody, _bia, one, _caio, two = ana.terminal.notices
+    assert nobody == "* You hide nobody; /ignore NAME hides what somebody says."
+    assert one == "* Messages from [Bia] are hidden; /ignore Bia shows them again."
+    assert two.endswith(
+        "from [Bia], [caio] are hidden; /ignore Bia shows those of the first again."
+    )
 
 
 def test_bell_help_and_screen(ana: Sitting) -> None:
