@@ -34,7 +34,7 @@ with Importing():  # Ctrl-C ends it without a word meanwhile, and what is missin
     from chat.cli.dependencies import TLS_MODULES, check_installed, missing_line
     from chat.cli.i18n import _, _n
     from chat.protocol.errors import ChatError, ConfigError, UsageError
-    from chat.protocol.fingerprints import spelled
+    from chat.protocol.fingerprints import in_rows
     from chat.protocol.metadata import JoinRequest
     from chat.server import diagnostics, interceptors, log_care, memory, name_care, runtime, status
     from chat.server.acceptor import make_server
@@ -481,8 +481,8 @@ async def serve(flags: Namespace, console: ConsoleLog, shutdown: Shutdown) -> No
     runtime.tune_gc()
     console.print(_("gRPC server running on port {port}...").format(port=port))
     if server.certificate is not None:
-        text = _("Fingerprint of the certificate (SHA-256): {fingerprint}")
-        console.print(text.format(fingerprint=spelled(server.certificate.fingerprint)))
+        console.print(_("Fingerprint of the certificate (SHA-256):"))
+        console.print(*in_rows(server.certificate.fingerprint).split("\n"))
     if server.has_bare_token and not credentials.is_loopback(flags.host):
         text = _(
             "A token would cross the network in the clear: clients on other machines do not send it"

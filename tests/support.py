@@ -209,6 +209,17 @@ class RunningServer(Program):
             raise
         return int(found[1])
 
+    def fingerprint_rows(self) -> list[str]:
+        """Return the rows in which the server has printed its certificate's fingerprint."""
+
+        def found() -> list[str]:
+            lines = list(self.lines)
+            heads = [number for number, line in enumerate(lines) if "SHA-256" in line]
+            rows = lines[heads[0] + 1 : heads[0] + 3] if heads else []
+            return rows if len(rows) == 2 else []
+
+        return eventually(found, what=self.report)
+
     def resident_bytes(self) -> int:
         """Return the resident memory of the server; only where there is /proc."""
         status = Path(f"/proc/{self.process.pid}/status").read_text()

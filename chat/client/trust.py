@@ -22,7 +22,7 @@ from chat.client.known_servers import Damaged, KnownServers
 from chat.client.preflight import IsCancelled, Look, anybody, look
 from chat.client.unreachable import Unreachable, explain_failed_look
 from chat.protocol.errors import ConfigError, UsageError
-from chat.protocol.fingerprints import fingerprint, parsed, spelled
+from chat.protocol.fingerprints import fingerprint, in_rows, parsed, spelled
 
 if TYPE_CHECKING:
     from chat.cli.certificate_files import CertificatePair
@@ -52,7 +52,7 @@ class UnknownServer(ConfigError):
     def __init__(self, address: str, certificate: bytes) -> None:
         text = _(
             "The certificate of {address} is not known here, and nobody can be asked about it."
-            " Compare its fingerprint with that which the server printed, and pass it:"
+            " Compare its fingerprint with the one the server printed, and pass it:"
             " --fingerprint {fingerprint}"
         )
         shown = spelled(fingerprint(certificate))
@@ -171,11 +171,11 @@ class Trust:
         seen = self._look(address, anybody(), is_cancelled)
         if fingerprint(seen) != self._fingerprint:
             text = _(
-                "The certificate of {address} has another fingerprint than --fingerprint says:"
-                " {fingerprint}. Ask the server's owner which one is right; somebody may be"
-                " listening in between."
+                "The certificate of {address} has a different fingerprint from the one in"
+                " --fingerprint:\n{fingerprint}\nAsk the server's owner which one is right;"
+                " somebody may be listening in between."
             )
-            shown = spelled(fingerprint(seen))
+            shown = in_rows(fingerprint(seen))
             raise ConfigError(text.format(address=address, fingerprint=shown))
         self._known.remember(address, seen)
         return seen
@@ -246,20 +246,20 @@ def forget(address: str) -> str:
 def _question(address: str, certificate: bytes) -> str:
     text = _(
         "The certificate of {address} is not known here. Its fingerprint (SHA-256) is\n"
-        "  {fingerprint}\n"
-        "Compare it with that which the server printed when it started, or ask its owner.\n"
+        "{fingerprint}\n"
+        "Compare it with the one the server printed when it started, or ask its owner.\n"
         "Is it the same (yes/no)? "
     )
-    return text.format(address=address, fingerprint=spelled(fingerprint(certificate)))
+    return text.format(address=address, fingerprint=in_rows(fingerprint(certificate)))
 
 
 def _changed(address: str, certificate: bytes) -> ConfigError:
     text = _(
         "The certificate of {address} is not the one that was trusted before. Its owner may have"
         " made a new one, or somebody is listening in between. Ask the owner whether this is its"
-        " fingerprint now: {fingerprint}. Only if so, forget the old one: {command}"
+        " fingerprint now:\n{fingerprint}\nOnly if so, forget the old one:\n  {command}"
     )
-    shown = spelled(fingerprint(certificate))
+    shown = in_rows(fingerprint(certificate))
     return ConfigError(
         text.format(address=address, fingerprint=shown, command=forget_command(address))
     )
@@ -268,9 +268,9 @@ def _changed(address: str, certificate: bytes) -> ConfigError:
 def _vouched_for_no_more(address: str, certificate: bytes) -> ConfigError:
     text = _(
         "No authority vouches any more for the certificate of {address}, whose fingerprint is now"
-        " {fingerprint}. Somebody may be listening in between; ask the server's owner."
+        "\n{fingerprint}\nSomebody may be listening in between; ask the server's owner."
     )
-    shown = spelled(fingerprint(certificate))
+    shown = in_rows(fingerprint(certificate))
     return ConfigError(text.format(address=address, fingerprint=shown))
 
 

@@ -26,7 +26,6 @@ from chat.protocol.fingerprints import fingerprint, parsed
 from chat.server import reload
 
 CHAT = [*CHANNEL_OPTIONS, ("grpc.ssl_target_name_override", "chat")]
-FINGERPRINT = "Fingerprint of the certificate (SHA-256): "
 
 
 def served(port: int) -> str:
@@ -37,7 +36,7 @@ def served(port: int) -> str:
 
 def told(server: RunningServer) -> str:
     """Return the fingerprint that the server has printed."""
-    return parsed(server.wait_for_line(FINGERPRINT).removeprefix(FINGERPRINT))
+    return parsed("\n".join(server.fingerprint_rows()))
 
 
 def client_of(server: RunningServer, user: str, pem: bytes) -> AbstractContextManager[Client]:

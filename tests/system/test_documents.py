@@ -179,8 +179,7 @@ def test_tls_and_token_work_as_told(tmp_path: Path) -> None:
     own = ("--tls-cert", str(tmp_path / "cert.pem"), "--tls-key", str(tmp_path / "key.pem"))
     for log, more_flags in (("a.db", ()), ("b.db", own)):
         with running_server(*server_flags, *more_flags, db=tmp_path / log) as server:
-            fingerprint = server.wait_for_line("SHA-256").rpartition(" ")[2]
-            client_flags += ["--fingerprint", fingerprint]
+            client_flags += ["--fingerprint", "\n".join(server.fingerprint_rows())]
             talk(server, *client_flags, "--name", "ana")
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from chat.protocol.fingerprints import fingerprint, parsed, spelled
+from chat.protocol.fingerprints import fingerprint, in_rows, parsed, spelled
 
 DIGITS = fingerprint(b"a certificate")
 
@@ -21,10 +21,21 @@ def test_spelled_fingerprint_is_one_word_of_groups() -> None:
     assert "".join(groups) == DIGITS.upper() and parsed(spelled(DIGITS)) == DIGITS
 
 
+def test_fingerprint_to_compare_fits_a_narrow_terminal() -> None:
+    """Two rows of eight groups, with nothing else on them."""
+    rows = in_rows(DIGITS).split("\n")
+    assert [len(row.split(":")) for row in rows] == [8, 8]
+    assert all(len(row) == 41 and row.startswith("  ") for row in rows)
+    assert ":".join(row.strip() for row in rows) == spelled(DIGITS)
+
+
 @pytest.mark.parametrize(
     "text",
     [
         DIGITS,
+        in_rows(DIGITS),
+        in_rows(DIGITS).replace("\n", "\r\n"),
+        in_rows(DIGITS).replace("\n", ""),
         DIGITS.upper(),
         ":".join(DIGITS[i : i + 2] for i in range(0, 64, 2)),
         " ".join(DIGITS[i : i + 8] for i in range(0, 64, 8)),
