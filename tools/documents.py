@@ -37,7 +37,10 @@ DOCUMENTS = (
     "docs/development.md",
 )
 PART = re.compile(r"(<!-- made by tools/documents.py: (.+?) -->\n).*?(<!-- end -->)", re.DOTALL)
-FLAG = re.compile(r"^  (--[\w-]+)(?: \S+)?\s+(.+) \[(CHAT_\w+)(?:; (.*))?\]$", re.MULTILINE)
+# A flag that can be turned off has two forms: `--own-names, --no-own-names`.
+FLAG = re.compile(
+    r"^  (--[\w-]+(?:, --[\w-]+)*)(?: \S+)?\s+(.+) \[(CHAT_\w+)(?:; (.*))?\]$", re.MULTILINE
+)
 TOO_WIDE_TO_WRAP = "1000"
 TIME_LIMIT_SECONDS = 120
 
@@ -73,7 +76,7 @@ def code(text: str) -> str:
 def flags_of(program: str) -> str:
     """Return the table of a program's flags, as its `--help` has them."""
     rows = [
-        (code(flag), code(variable), code(default), text)
+        (", ".join(map(code, flag.split(", "))), code(variable), code(default), text)
         for flag, text, variable, default in FLAG.findall(output_of(program, "--help"))
     ]
     return table(("flag", "variable", "default", "meaning"), rows)

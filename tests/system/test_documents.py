@@ -344,6 +344,15 @@ def test_generated_parts_are_what_the_programs_say(document: str) -> None:
     assert documents.renewed(text) == text, "run make documents"
 
 
+@pytest.mark.parametrize("program", ["server.py", "client.py"])
+def test_table_has_every_flag(program: str) -> None:
+    """Whatever form it has in the help: a variable there is a row here."""
+    variables = re.findall(r"\[(CHAT_\w+)[];]", documents.output_of(program, "--help"))
+    rows = [row.split(" | ") for row in documents.flags_of(program).splitlines()[2:]]
+    from_table = {variable for row in rows for variable in re.findall("CHAT_[A-Z_]+", row[1])}
+    assert from_table == set(variables) - {"CHAT_SERVER"}  # of the address, which is no flag
+
+
 def test_every_generated_part_has_its_place() -> None:
     """No table is made that no document shows, and none stands in two of them."""
     found = [name for d in documents.DOCUMENTS for _, name, _ in documents.PART.findall(text_of(d))]
