@@ -129,13 +129,21 @@ def trust_of(settings: Namespace) -> Trust | None:
     cert, key, ca = settings.tls_cert, settings.tls_key, settings.tls_ca
     if bool(cert) != bool(key):
         raise UsageError(_("--tls-cert and --tls-key belong together: give both."))
-    if not (settings.tls or ca or cert or settings.fingerprint):
+    given = {
+        "--tls": settings.tls,
+        "--fingerprint": settings.fingerprint,
+        "--tls-ca": ca,
+        "--tls-cert": cert,
+        "--tls-key": key,
+    }
+    if not any(given.values()):
         return None
     check_installed(TLS_MODULES, "TLS")
     return Trust(
         authorities=credentials.read_authorities(ca) if ca else None,
         fingerprint=settings.fingerprint or "",
         own=(cert, key) if cert else None,
+        flags=" ".join(flag for flag, value in given.items() if value),
     )
 
 

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from chat.cli.i18n import _
 from chat.client.known_servers import Damaged, KnownServers
 from chat.client.preflight import IsCancelled, Look, anybody, look
-from chat.client.unreachable import Unreachable, explain_failed_look
+from chat.client.unreachable import USUAL_FLAGS, Unreachable, explain_failed_look
 from chat.protocol.errors import ConfigError, UsageError
 from chat.protocol.fingerprints import fingerprint, in_rows, parsed, spelled
 
@@ -66,7 +66,8 @@ class Trust:
     `authorities`: certificates (PEM), one of which must have signed the server's. Without them:
     the certificate with this `fingerprint` (in any spelling), else the one that is remembered for
     the address, else one that the authorities of this machine vouch for. `own`: paths of the
-    client's own certificate and its key (PEM). Raises `UsageError`.
+    client's own certificate and its key (PEM). `flags`: those that have turned TLS on, for the
+    sentence on a server that has none. Raises `UsageError`.
 
     One session at a time; in whichever thread.
     """
@@ -78,6 +79,7 @@ class Trust:
         fingerprint: str = "",
         own: tuple[str, str] | None = None,
         known: KnownServers | None = None,
+        flags: str = USUAL_FLAGS,
     ) -> None:
         if fingerprint and authorities is not None:
             raise UsageError(_("--fingerprint and --tls-ca exclude each other: give one of them."))
@@ -90,6 +92,7 @@ class Trust:
         self._own_files = own
         self.own = _read_pair(*own) if own else None
         self._known = known or KnownServers()
+        self._flags = flags
         self._pinned: bytes | None = None  # trusted in this run (DER)
         self._was_vouched_for = False  # in this run: nothing less will do from then on
 
@@ -204,23 +207,30 @@ class Trust:
         if self._own_files is not None:
             with suppress(OSError):  # they were readable, and hold what gRPC has got by now
                 context.load_cert_chain(*self._own_files, password="")
-        return see(address, context, is_cancelled, **options)
+        return see(address, context, is_cancelled, self._flags, **options)
 
     def _trusted(self, roots: bytes, name: str, certificate: bytes) -> Trusted:
         return Trusted(roots, name, fingerprint(certificate), self.own)
 
 
-def see(address: str, context: ssl.SSLContext, is_cancelled: IsCancelled, **options: Any) -> Look:
+def see(
+    address: str,
+    context: ssl.SSLContext,
+    is_cancelled: IsCancelled,
+    flags: str = USUAL_FLAGS,
+    **options: Any,
+) -> Look:
     """Look at a server (`preflight.look`); raises `Unreachable` with a sentence.
 
-    Or `ssl.SSLCertVerificationError`, where `context` trusts the server not.
+    Or `ssl.SSLCertVerificationError`, where `context` trusts the server not. `flags`: those that
+    have turned TLS on.
     """
     try:
         return look(address, context, is_cancelled, **options)
     except ssl.SSLCertVerificationError:
         raise
     except (OSError, ValueError) as error:
-        raise explain_failed_look(address, error) from error
+        raise explain_failed_look(address, error, flags) from error
 
 
 def forget_command(address: str) -> str:

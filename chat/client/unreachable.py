@@ -52,7 +52,7 @@ _SENTENCES = (
     ),
     (
         r"wrong_version_number",
-        N_("{address} does not speak TLS. Leave out --tls and --tls-ca, or check the port."),
+        N_("{address} does not speak TLS. Connect without {flags}, or check the port."),
     ),
     (
         r"tls handshake failed|\bssl_error",
@@ -73,6 +73,8 @@ _NOBODY = N_(
 _FAILED = N_("{address} answers with an error ({code}). Check the address, or try again later.")
 # Statuses that gRPC makes up where nobody answers, or that we bring about ourselves.
 _STATUSES_OF_NOBODY = ("UNAVAILABLE", "DEADLINE_EXCEEDED", "CANCELLED")
+# What turns TLS on, where it is not known which flag did.
+USUAL_FLAGS = "--tls"
 # Where a network, or a host in it, cannot be reached; Windows has numbers of its own.
 _NO_WAY = {
     getattr(errno, name, 0)
@@ -92,14 +94,17 @@ def explain_unreachable(address: str, error: Any) -> str:
     code = error.code().name
     host = address.rpartition(":")[0].strip("[]")
     text = _(_text_for(code, str(error.details()).lower()))
-    return text.format(address=address, host=host, code=code)
+    return text.format(address=address, host=host, code=code, flags=USUAL_FLAGS)
 
 
-def explain_failed_look(address: str, error: Exception) -> Unreachable:
-    """Return why no certificate could be seen at `address`; `error`: of `preflight.look`."""
+def explain_failed_look(address: str, error: Exception, flags: str = USUAL_FLAGS) -> Unreachable:
+    """Return why no certificate could be seen at `address`; `error`: of `preflight.look`.
+
+    `flags`: those that have turned TLS on.
+    """
     host = address.rpartition(":")[0].strip("[]")
     text = _(_text_for("UNAVAILABLE", _words_for(error)))
-    return Unreachable(text.format(address=address, host=host, code=""))
+    return Unreachable(text.format(address=address, host=host, code="", flags=flags))
 
 
 def _words_for(error: Exception) -> str:

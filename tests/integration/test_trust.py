@@ -20,6 +20,7 @@ from support import (
     ServerHere,
     eventually,
     running_client,
+    running_program,
     running_server,
     server_here,
 )
@@ -242,14 +243,25 @@ def test_tls_and_clear_text_are_told_apart(
     """In both directions and languages, with the flag; the server logs nothing of it."""
     language.use(lang)
     adding, leaving = {
-        "en": ("speaks TLS only. Add --tls.", "does not speak TLS. Leave out --tls"),
-        "pt_BR": ("só fala TLS. Acrescente --tls.", "não fala TLS. Não use --tls"),
+        "en": ("speaks TLS only. Add --tls.", "does not speak TLS. Connect without --tls,"),
+        "pt_BR": ("só fala TLS. Acrescente --tls.", "não fala TLS. Conecte-se sem --tls "),
     }[lang]
     assert adding in sentence_from(server.address, None)
     assert server.errors == []
     assert leaving in sentence_from(clear.address, Trust(known=known))
     known.remember(clear.address, pair.der)
     assert leaving in sentence_from(clear.address, Trust(known=known))
+
+
+@pytest.mark.parametrize("flags", [("--fingerprint",), ("--tls", "--fingerprint")])
+def test_flags_that_were_given_are_named(
+    clear: ServerHere, pair: Pair, home: dict[str, str], flags: tuple[str, ...]
+) -> None:
+    """Where the server has no TLS: what is to be left out is what stands there."""
+    arguments = ("client.py", clear.address, *flags, pair.fingerprint, "--name", "ana")
+    with running_program(*arguments, env=home) as client:
+        assert client.wait() == 1
+        assert f"Connect without {' '.join(flags)}, or" in client.stderr
 
 
 # As a library.
