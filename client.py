@@ -43,6 +43,7 @@ with Importing():  # Ctrl-C ends it without a word meanwhile, and what is missin
     from chat.client.trust import forget
     from chat.client.ui.base import Terminal
     from chat.client.ui.choose import check_streams, choose_terminal
+    from chat.client.ui.plain import PlainTerminal
     from chat.client.ui.signals import exit_on_signals
     from chat.protocol.errors import ChatError, ConfigError, UsageError
     from chat.protocol.names import check_name
@@ -112,8 +113,7 @@ def talk(arguments: Sequence[str]) -> int:
         check_streams(settings.listen)
         address = parse_address(settings.address)
         if settings.forget_certificate:
-            terminal.show_notice(forget(address))
-            terminal.finish()
+            PlainTerminal().show_notice(forget(address))  # no part of a conversation: no time
             return EXIT_OK
         options = session_options(settings)
     except (ChatError, ConfigError) as error:

@@ -20,7 +20,7 @@ def confirming(terminal: Terminal) -> Callable[[str], bool] | None:
         """Ask until the answer is one; the end of input is no."""
         try:
             while (answer := terminal.ask(question).strip().lower()) not in YES + NO:
-                question = _("Type yes or no: ")
+                question = _("Type the whole word, yes or no: ")
         except EOFError:
             terminal.show_error("")  # below the question
             return False

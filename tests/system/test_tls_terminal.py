@@ -14,8 +14,8 @@ if sys.platform == "win32":
 
 import pty
 
-from person import CTRL_D, TAKE_THE_TERMINAL, person
-from support import DEADLINE_SECONDS, ROOT, clean_environment, running_server
+from person import CTRL_C, CTRL_D, TAKE_THE_TERMINAL, person
+from support import DEADLINE_SECONDS, ROOT, clean_environment, eventually, running_server
 
 ASKED = "Is it the same (yes/no)?"
 
@@ -36,7 +36,7 @@ def test_first_use_asks_then_never_again_until_the_certificate_changes(tmp_path:
             ana.wait_for(ASKED)
             assert alone_on_rows(printed, ana.screen)
             ana.type("y\r")  # a slip is no consent
-            ana.wait_for("Type yes or no:")
+            ana.wait_for("Type the whole word, yes or no:")
             ana.type("yes\r")
             ana.wait_for("ana")
             ana.type("oi\r")
@@ -59,8 +59,9 @@ def test_first_use_asks_then_never_again_until_the_certificate_changes(tmp_path:
             assert alone_on_rows(printed, ana.screen) and "--forget-certificate" in ana.screen
             assert ASKED not in ana.screen
         with person(address, "ana", "--forget-certificate", env=env) as ana:
-            ana.wait_for(f"The certificate of {address} is forgotten.")
-            assert ana.wait() == 0
+            sentence = f"The certificate of {address} is forgotten."
+            ana.wait_for(sentence)
+            assert ana.wait() == 0 and alone_on_rows([sentence], ana.screen)
 
 
 def test_no_is_no(tmp_path: Path) -> None:
@@ -74,6 +75,20 @@ def test_no_is_no(tmp_path: Path) -> None:
                 ana.wait_for("O certificado não foi aceito. Nada foi enviado.")
                 assert ana.wait() == 1
         assert not any("ana" in line for line in server.lines)
+
+
+@pytest.mark.parametrize("term", ["xterm", "dumb"])
+def test_interrupt_at_a_question_leaves_the_cursor_below_it(tmp_path: Path, term: str) -> None:
+    """So that the shell's next line has a row of its own, with the line editor and without."""
+    env = {"XDG_STATE_HOME": str(tmp_path / "home"), "TERM": term}
+    with (
+        running_server("--tls", db=tmp_path / "chat.db") as server,
+        person(server.address, "ana", "--tls", env=env) as ana,
+    ):
+        ana.wait_for(ASKED)
+        ana.type(CTRL_C)
+        assert ana.wait() == 130
+        eventually(lambda: ana.cursor[0] == 0, what=lambda: ana.screen)
 
 
 def test_server_ends_with_its_terminal(tmp_path: Path) -> None:

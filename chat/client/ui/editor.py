@@ -201,7 +201,11 @@ class LineEditor:
 
     def ask(self, question: str) -> str:
         """Return the answer to `question`, asked before the line editor begins."""
-        return input(question)
+        try:
+            return input(question)
+        except KeyboardInterrupt:
+            print(flush=True)  # what the shell says next is below the question
+            raise
 
     def run(self, controller: TerminalController) -> None:
         """Edit lines and hand them to `controller`, until one of them leaves."""

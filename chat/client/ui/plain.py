@@ -58,8 +58,13 @@ class PlainTerminal:
     def ask(self, question: str) -> str:
         """Ask on standard error where standard output is for programs."""
         is_person = sys.stdin.isatty() and self._is_screen
-        self._print(question, sys.stdout if is_person else sys.stderr, end="")
-        return self._answer()
+        stream = sys.stdout if is_person else sys.stderr
+        self._print(question, stream, end="")
+        try:
+            return self._answer()
+        except KeyboardInterrupt:
+            self._print("", stream)  # what the shell says next is below the question
+            raise
 
     @staticmethod
     def _answer() -> str:
