@@ -33,6 +33,7 @@ with Importing():  # Ctrl-C ends it without a word meanwhile, and what is missin
     from chat.client.address import parse_address
     from chat.client.app import App, enter
     from chat.client.connection import Metadata
+    from chat.client.downgrade import check_clear
     from chat.client.ending import EXIT_OK, EXIT_REFUSED, sentence
     from chat.client.identity import Identity, state_folder
     from chat.client.ignored import Ignored
@@ -122,6 +123,8 @@ def talk(arguments: Sequence[str]) -> int:
     try:
         if (trust := options["credentials"]) is not None:
             trust.establish(address, confirming(terminal))
+        else:
+            check_clear(address, confirming(terminal), terminal.show_error)
         app = enter(
             name_of(settings, trust),
             terminal,

@@ -8,6 +8,7 @@ write at a time. Knows no network.
 from __future__ import annotations
 
 import hashlib
+import os
 import ssl
 from pathlib import Path
 
@@ -40,6 +41,11 @@ class KnownServers:
             return None
         except (OSError, ValueError) as error:
             raise Damaged from error
+
+    def knows(self, address: str) -> bool:
+        """Say whether anything is kept of a server; reads nothing, and needs no cryptography."""
+        path = self._path(address)
+        return path is not None and os.path.lexists(path)
 
     def remember(self, address: str, certificate: bytes) -> bool:
         """Keep a certificate (DER) in place of any other; say whether that was possible."""

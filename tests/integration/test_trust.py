@@ -122,6 +122,18 @@ def test_changed_certificate_is_refused(
     assert f"python client.py {server.address} --forget-certificate" in said
 
 
+def test_known_server_in_the_clear_is_told_of(
+    clear: ServerHere, pair: Pair, home: dict[str, str], known: KnownServers
+) -> None:
+    """On this machine it is but a sentence: who works on both goes on."""
+    assert known.remember(clear.address, pair.der)
+    with running_program("client.py", clear.address, "--name", "ana", env=home) as client:
+        client.type("oi")
+        client.end_input()
+        assert client.wait() == 0, client.report()
+        assert client.errors[0].endswith("was encrypted; now it would not be. Add --tls.")
+
+
 # What is trusted.
 
 
