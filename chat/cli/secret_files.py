@@ -15,6 +15,7 @@ from logging import getLogger
 from pathlib import Path
 
 from chat.cli.i18n import _
+from chat.cli.system_errors import words_of
 from chat.protocol.errors import UsageError
 
 _log = getLogger(__name__)
@@ -26,8 +27,7 @@ def read_file(path: str) -> bytes:
         return Path(path).read_bytes()
     except (OSError, ValueError) as error:
         text = _("{path} cannot be read ({error}). Give the path of a file that can.")
-        reason = getattr(error, "strerror", None) or error
-        raise UsageError(text.format(path=path, error=reason)) from error
+        raise UsageError(text.format(path=path, error=words_of(error))) from error
 
 
 def read_pem(path: str) -> bytes:

@@ -21,6 +21,7 @@ from cryptography.hazmat.primitives.serialization import (
 
 from chat.cli.i18n import _
 from chat.cli.secret_files import publish, warn_if_others_can_read
+from chat.cli.system_errors import words_of
 from chat.client.identity import state_folder
 from chat.protocol.errors import UsageError
 
@@ -46,7 +47,7 @@ def user_key(path: str | None = None) -> Ed25519PrivateKey | None:
             _make(own)
     except OSError as error:
         text = _("No key can be kept in {path} ({error}): no name here will be your own.")
-        _log.warning("%s", text.format(path=own, error=error.strerror))
+        _log.warning("%s", text.format(path=own, error=words_of(error)))
         return None
     return read_key(str(own))
 
@@ -55,11 +56,14 @@ def read_key(path: str) -> Ed25519PrivateKey:
     """Return the key in a file; raises `UsageError`. Others who can read it are told of."""
     try:
         key = load_pem_private_key(Path(path).read_bytes(), None)
+    except FileNotFoundError as error:
+        text = _("There is no key {path}. Give its path; without --key-file your own is used.")
+        raise UsageError(text.format(path=path)) from error
     except OSError as error:
         text = _(
             "The key {path} cannot be read ({error}). Give yourself the right to, or its path."
         )
-        raise UsageError(text.format(path=path, error=error.strerror)) from error
+        raise UsageError(text.format(path=path, error=words_of(error))) from error
     except (ValueError, TypeError, UnsupportedAlgorithm):
         key = None  # damaged, encrypted, or of a sort that nobody has here
     if not isinstance(key, Ed25519PrivateKey):

@@ -18,6 +18,7 @@ from pathlib import Path
 
 from chat.cli import secret_files
 from chat.cli.i18n import _
+from chat.cli.system_errors import words_of
 from chat.client.identity import state_folder
 from chat.protocol.errors import ChatError, ConfigError
 from chat.protocol.limits import MAX_RAW_NAME_CHARACTERS
@@ -111,7 +112,7 @@ class Pins:
             return
         except OSError as error:
             text = _("The file of known keys cannot be read: {path} ({error}).")
-            raise ConfigError(text.format(path=self._path, error=error.strerror)) from error
+            raise ConfigError(text.format(path=self._path, error=words_of(error))) from error
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
             text = _(
                 "The file of known keys is damaged: {path}. Put it back from a copy; or remove"

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from chat.cli.i18n import _
+from chat.cli.system_errors import words_of
 from chat.client.known_servers import Damaged, KnownServers
 from chat.client.preflight import IsCancelled, Look, anybody, look
 from chat.client.unreachable import USUAL_FLAGS, Unreachable, explain_failed_look
@@ -246,7 +247,7 @@ def forget(address: str) -> str:
         was_known = KnownServers().forget(address)
     except OSError as error:
         text = _("The certificate of {address} could not be forgotten: {error}.")
-        raise ConfigError(text.format(address=address, error=error.strerror)) from error
+        raise ConfigError(text.format(address=address, error=words_of(error))) from error
     text = _("No certificate of {address} was remembered.")
     if was_known:
         text = _("The certificate of {address} is forgotten.")

@@ -14,6 +14,7 @@ import threading
 from typing import Any
 
 from chat.cli.i18n import _
+from chat.cli.system_errors import words_of
 from chat.protocol.errors import UsageError
 
 # Records that may wait for the disk; more are left out, and that is said.
@@ -39,9 +40,8 @@ class Trail:
         try:
             self._file: int | None = _open(path)
         except (OSError, ValueError) as error:
-            reason = getattr(error, "strerror", None) or error
             text = _("{path} cannot be written ({error}). Give the path of a file that can.")
-            raise UsageError(text.format(path=path, error=reason)) from error
+            raise UsageError(text.format(path=path, error=words_of(error))) from error
         self._thread = threading.Thread(target=self._run, name="audit", daemon=True)
         self._thread.start()
 

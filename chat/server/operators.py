@@ -11,6 +11,7 @@ import re
 from pathlib import Path
 
 from chat.cli.i18n import _
+from chat.cli.system_errors import words_of
 from chat.protocol.errors import ChatError, UsageError
 from chat.protocol.names import check_name, name_key
 from chat.server.hub import Hub
@@ -113,6 +114,7 @@ def _text_in(path: str) -> str:
         is_utf16 = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
         return content.decode("utf-16" if is_utf16 else "utf-8-sig")
     except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or _("it is not text in UTF-8")
+        is_garbled = isinstance(error, UnicodeError)
+        reason = _("it is not text in UTF-8") if is_garbled else words_of(error)
         text = _("{path} cannot be read ({error}). Give the path of a file that can.")
         raise UsageError(text.format(path=path, error=reason)) from error

@@ -25,6 +25,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from chat.cli.i18n import _
 from chat.cli.secret_files import publish, read_pem
+from chat.cli.system_errors import words_of
 from chat.protocol.errors import ConfigError, UsageError
 from chat.server.log.files import IN_MEMORY
 from chat.server.settings import DEFAULT_DB
@@ -51,7 +52,7 @@ def make_beside(log: str) -> tuple[str, str]:
             "The certificate {path} cannot be made ({error}). Let the server write there, or give"
             " one by --tls-cert and --tls-key."
         )
-        raise ConfigError(text.format(path=cert, error=error.strerror)) from error
+        raise ConfigError(text.format(path=cert, error=words_of(error))) from error
     return str(cert), str(key)
 
 

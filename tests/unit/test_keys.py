@@ -124,7 +124,7 @@ def test_what_is_no_key_is_never_replaced(folder: Path, content: bytes) -> None:
 
 def test_given_key_must_be_there(folder: Path) -> None:
     """A slip in the path must not make another person of somebody."""
-    with pytest.raises(UsageError, match="cannot be read"):
+    with pytest.raises(UsageError, match="There is no key"):
         user_key(str(folder / "none.pem"))
     assert not folder.exists()
 

@@ -1,0 +1,40 @@
+"""What the system says of files, in the user's language."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from chat.cli import i18n as language
+from chat.cli.secret_files import read_file
+from chat.cli.system_errors import words_of
+from chat.client.keys import read_key
+from chat.protocol.errors import UsageError
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [("nowhere", "o arquivo não existe"), ("file/x", "não é uma pasta"), ("a\0b", "null")],
+)
+def test_system_speaks_the_users_language(tmp_path: Path, name: str, words: str) -> None:
+    """Where it is usual; else in its own words."""
+    language.use("pt_BR")
+    (tmp_path / "file").touch()
+    with pytest.raises(UsageError, match=words):
+        read_file(str(tmp_path / name))
+
+
+def test_rare_error_is_told_in_the_systems_words() -> None:
+    """Rather than not at all."""
+    assert words_of(OSError(98, "Address in use")) == "Address in use"
+    assert words_of(ValueError("odd")) == "odd"
+
+
+@pytest.mark.parametrize("read", [read_key, read_file])
+def test_missing_file_is_no_matter_of_rights(tmp_path: Path, read: Callable[[str], object]) -> None:
+    """What is missing is told, and that another path is to be given."""
+    with pytest.raises(UsageError) as error:
+        read(str(tmp_path / "none.pem"))
+    assert "path" in str(error.value) and "right" not in str(error.value)
