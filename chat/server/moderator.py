@@ -16,6 +16,8 @@ from typing import Any
 
 import chat_pb2
 from chat.cli.display import one_line
+from chat.cli.facts import name_sign
+from chat.cli.i18n import N_, _
 from chat.protocol.details import MAX_SECONDS, Details, to_text
 from chat.protocol.errors import ChatError
 from chat.protocol.kinds import ANNOUNCEMENT
@@ -43,6 +45,13 @@ DONE = {
     chat_pb2.KIND_BANNED: "banned",
     chat_pb2.KIND_MUTED: "muted",
     chat_pb2.KIND_NOTICE: "announced",
+}
+# What is said of whoever is no operator.
+TRIED = {
+    chat_pb2.KIND_REMOVED: N_("{user} ({address}) is no operator, and tried to remove somebody."),
+    chat_pb2.KIND_BANNED: N_("{user} ({address}) is no operator, and tried to ban somebody."),
+    chat_pb2.KIND_MUTED: N_("{user} ({address}) is no operator, and tried to mute somebody."),
+    chat_pb2.KIND_NOTICE: N_("{user} ({address}) is no operator, and tried to announce something."),
 }
 # With a time in the past.
 ENDED = {chat_pb2.KIND_BANNED: "unbanned", chat_pb2.KIND_MUTED: "unmuted"}
@@ -132,8 +141,8 @@ class Moderator:
 
     def _check_operator(self, member: Member, wish: Message) -> None:
         if not self._is_operator(member.person):
-            text = "%s is no operator, and tried what they do (%s)"
-            _log.warning(text, member.address or LOOPBACK, DONE[wish.kind])
+            text, user = _(TRIED[wish.kind]), name_sign(member.name)
+            _log.warning("%s", text.format(user=user, address=member.address or LOOPBACK))
             raise ChatError("NOT_OPERATOR")
 
     def _is_operator(self, person: Person | None) -> bool:

@@ -8,8 +8,10 @@ from __future__ import annotations
 import codecs
 import logging
 import re
+from collections.abc import Mapping
 from pathlib import Path
 
+from chat.cli.facts import name_sign
 from chat.cli.i18n import _
 from chat.cli.system_errors import words_of
 from chat.protocol.errors import ChatError, UsageError
@@ -35,7 +37,7 @@ class Operators:
 
     def __init__(self, path: str | None, can_prove: bool, reloader: Reloader) -> None:
         self._hub: Hub | None = None
-        self._file: Watched[frozenset[str]] | None = None
+        self._file: Watched[Mapping[str, str]] | None = None
         if path is not None:
             _check_provable(can_prove)
             self._file = Watched(read_operators, path, on_change=self._appoint)
@@ -44,22 +46,26 @@ class Operators:
     def appoint(self, hub: Hub) -> None:
         """Let them be the operators on this server from now on."""
         self._hub = hub
-        self._appoint(self._file.value if self._file is not None else frozenset())
+        self._appoint(self._file.value if self._file is not None else {})
 
-    def _appoint(self, names: frozenset[str]) -> None:
-        """Let these, and nobody else, be operators; say who may become one by coming first."""
+    def _appoint(self, names: Mapping[str, str]) -> None:
+        """Let these, and nobody else, be operators; say who may become one by coming first.
+
+        `names`: as `read_operators` has them.
+        """
         if self._hub is None:
             return
-        self._hub.moderation.operators = names
-        self._hub.owners.kept = names  # else the next owner of an old one would be an operator
+        keys = frozenset(names)
+        self._hub.moderation.operators = keys
+        self._hub.owners.kept = keys  # else the next owner of an old one would be an operator
         _turn_out_former(self._hub)
-        for name in sorted(names):
+        for name in names.values():
             if self._hub.owners.find(name) is None:
                 text = _(
                     "Nobody owns the name {name} yet, which is an operator's: whoever first comes"
                     " with it will be one."
                 )
-                _log.warning("%s", text.format(name=name))
+                _log.warning("%s", text.format(name=name_sign(name)))
 
 
 def _turn_out_former(hub: Hub) -> None:
@@ -85,14 +91,14 @@ def _check_provable(can_prove: bool) -> None:
         )
 
 
-def read_operators(path: str) -> frozenset[str]:
-    """Return the keys (`name_key`) of the names in a file, one a line; `#` begins a comment.
+def read_operators(path: str) -> dict[str, str]:
+    """Return the names in a file, one a line, by their keys (`name_key`); `#` begins a comment.
 
     Blocks. Raises `UsageError`, with the number of the line that is no name.
     """
     lines = enumerate(_text_in(path).splitlines(), start=1)
     names = [(number, _COMMENT.sub("", line).strip()) for number, line in lines]
-    return frozenset(_key_in(path, number, name) for number, name in names if name)
+    return {_key_in(path, number, name): name for number, name in names if name}
 
 
 def _key_in(path: str, number: int, name: str) -> str:

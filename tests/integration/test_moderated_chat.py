@@ -216,7 +216,7 @@ def moderated(tmp_path: Path, ours: Certificates) -> Moderated:
 def test_ban_outlives_the_server_and_ends_our_client_with_a_sentence(moderated: Moderated) -> None:
     """By the proof of a key; the client ends with 1, and says by whom, until when and why."""
     with moderated.running() as server, ExitStack() as leaving:
-        server.wait_for_error("Nobody owns the name ana yet")
+        server.wait_for_error("Nobody owns the name [ana] yet")
         ana = moderated.ana(server)
         leaving.callback(ana.close)
         bia = leaving.enter_context(moderated.client(server, "bia"))

@@ -45,6 +45,8 @@ async def refused(reader: Reader, message: Message) -> ChatError:
 
 # Who may.
 
+TRIED = {REMOVED: "remove", BANNED: "ban", MUTED: "mute", NOTICE: "announce"}
+
 
 @pytest.mark.parametrize("kind", ALL)
 async def test_nobody_else_may(kind: chat_pb2.Kind, caplog: pytest.LogCaptureFixture) -> None:
@@ -57,7 +59,8 @@ async def test_nobody_else_may(kind: chat_pb2.Kind, caplog: pytest.LogCaptureFix
     await bia.say("still here")
     assert [record["refused"] for record in chat.trail] == ["NOT_OPERATOR"] * 2
     assert [record["address"] for record in chat.trail] == ["192.0.2.3", "192.0.2.4"]
-    assert "192.0.2.3 is no operator" in caplog.text and "192.0.2.4" in caplog.text
+    for who in ("[root] (192.0.2.3)", "[bia] (192.0.2.4)"):
+        assert f"{who} is no operator, and tried to {TRIED[kind]} some" in caplog.text
 
 
 async def test_plain_client_cannot_even_ask() -> None:
