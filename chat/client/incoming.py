@@ -249,6 +249,9 @@ class Incoming:
             return render.local_notice(text.format(user=render.name_sign(message.to)))
         if message.user == "ROOM_CLOSED" and message.room:
             return render.local_notice(self._lost_room_text(message), "class:notice")
+        if message.user == "NAME_CLAIMED" and message.to:
+            text = _("* {name} is yours now: nobody else can have it.")
+            return render.local_notice(text.format(name=render.name_sign(message.to)))
         text = _("* server: {reason}").format(reason=render.notice_reason(message))
         if message.user == "LOG_REWOUND":
             text += f" ({self._gap(min(self._seen_at.values(), default=None))})"

@@ -174,6 +174,7 @@ REASONS = {
     "USER_UNREACHABLE": Reason(
         N_("this person's client cannot take private messages; nothing was sent")
     ),
+    "NAME_CLAIMED": Reason(N_("this name is yours now; nobody else can have it")),
     "AWAY": Reason(N_("this person is not here, and will get it when back")),
     "INBOX_FULL": Reason(
         N_("this person is away, and a thousand messages wait already; tell them later")

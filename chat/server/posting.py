@@ -256,10 +256,12 @@ class Posting:
         name = check_name(message.message)
         assert member.person is not None
         self._hub.moderation.check_may_speak(who_is(member.person))
-        old = member.name
+        old, is_new = member.name, self._hub.owners.find(name) is None
         await self._change_name(member, name)
         echo = Message(user=old, message=name, kind=chat_pb2.KIND_RENAMED, key=message.key)
         member.queue.put_answer(Delivery([echo]))
+        if is_new and member.person.owner:
+            self._hub.notice(member, "NAME_CLAIMED", to=name)
 
     async def _change_name(self, member: Member, name: str) -> None:
         await member.wait_committed()  # what was said under the old name is heard before it changes

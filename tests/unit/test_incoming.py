@@ -346,6 +346,14 @@ def test_owned_names_are_marked(room: Room) -> None:
     assert room.terminal.notices == [listed, legend, listed]
 
 
+def test_name_that_became_ones_own_is_told(room: Room, pipe: Room) -> None:
+    """Which nobody sees else; to a program it is no failure."""
+    for place in (room, pipe):
+        place.incoming.take(notice("NAME_CLAIMED", text="x", to="anna"))
+    assert room.terminal.shown == ["* [anna] is yours now: nobody else can have it."]
+    assert pipe.lines.failures == 0
+
+
 def test_message_that_waits_is_told(room: Room, pipe: Room) -> None:
     """With the name of whoever will get it; to a program as it is."""
     for place in (room, pipe):

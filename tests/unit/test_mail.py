@@ -395,6 +395,19 @@ async def test_no_more_earlier_names_of_a_stream_are_kept_than_the_limit() -> No
     assert await privates(bia) == [str(number) for number in range(2 * MAX_EARLIER)]
 
 
+async def test_who_claims_a_name_by_a_rename_is_told_so_once() -> None:
+    """After the echo; not of a name that is theirs already, nor where nobody owns any."""
+    place = await place_on(FakeLog())
+    ana, caio = await place.come("ana", ANA), await place.come("caio", "", HERE)
+    for name in ("anna", "ana", "Anna"):
+        await ana.rename(name, key=name)
+    await caio.rename("caius", key="1")
+    assert await notices(ana) == [("NAME_CLAIMED", "", "anna")]
+    assert await notices(caio) == []
+    reasons = [message.key or message.user for message in ana.messages if message.user != "caio"]
+    assert reasons[:2] == ["anna", "NAME_CLAIMED"]
+
+
 async def test_reader_on_two_machines_at_once_hears_everything() -> None:
     """The second takes the place of the first, and gets what that may not have got."""
     place = await place_on(FakeLog())
