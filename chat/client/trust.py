@@ -256,7 +256,8 @@ def forget(address: str) -> str:
 
 def _question(address: str, certificate: bytes) -> str:
     text = _(
-        "The certificate of {address} is not known here. Its fingerprint (SHA-256) is\n"
+        "The certificate of {address} is not known here.\n"
+        "Its fingerprint (SHA-256) is\n"
         "{fingerprint}\n"
         "Compare it with the one the server printed when it started, or ask its owner.\n"
         "Is it the same (yes/no)? "
