@@ -177,7 +177,7 @@ REASONS = {
     "NAME_CLAIMED": Reason(N_("this name is yours now; nobody else can have it")),
     "AWAY": Reason(N_("this person is not here, and will get it when back")),
     "INBOX_FULL": Reason(
-        N_("this person is away, and a thousand messages wait already; tell them later")
+        N_("this person is away, and too many messages wait already; tell them later")
     ),
     "NOT_READ": Reason(
         N_("the person it was for has not come back, and may not have read it; tell them later")

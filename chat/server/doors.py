@@ -119,7 +119,7 @@ class Doors:
         closing = closed.closing(fact.room)
         guest = self._find_guest(fact.to)
         fact.to = guest.name
-        async with self._room_for(guest):
+        async with self._room_for(member, guest):
             _check_still_here(member)
             self._check_may_invite(fact.room, person, closing)
             is_new = closed.invite(fact.room, guest.id)
@@ -141,10 +141,10 @@ class Doors:
             raise ChatError("NOT_ROOM_OWNER")
         self._hub.moderation.check_may_speak(who_is(person))  # the room's name is words too
 
-    def _room_for(self, guest: Guest) -> AbstractAsyncContextManager[None]:
+    def _room_for(self, member: Member, guest: Guest) -> AbstractAsyncContextManager[None]:
         """Have room in the inbox of somebody who is away; raises INBOX_FULL."""
         owned = None if guest.is_here else self._hub.owners.find(guest.name)
-        return nullcontext() if owned is None else self._hub.mail.room_for(owned)
+        return nullcontext() if owned is None else self._hub.mail.room_for(owned, member)
 
     async def _turn_out(self, member: Member, person: Person, fact: Message) -> None:
         """Take an invitation back; who is inside has to leave."""

@@ -538,6 +538,7 @@ class Hub:
         for owner in inbox.members if inbox is not None else ():
             self.mail.note_soon(owner)
         if (inbox is None or not inbox.members) and self.owners.has_inbox(to, entry.room):
+            self.mail.note_left(member, to, entry.message.id)
             self.notice(member, "AWAY", to=to)
         if reader := self.directory.of_identity(entry.room):
             now = time.monotonic()

@@ -15,7 +15,7 @@ from __future__ import annotations
 import asyncio
 import sys
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
@@ -33,6 +33,7 @@ from chat.server.log.base import Log, Missing, Place
 from chat.server.member import Member
 from chat.server.ownership import DAY, Owned, Owners
 from chat.server.replay import readable
+from chat.server.shares import MAX_FROM_ONE, Shares, sender_of
 from chat.server.subscription import Subscription
 
 # What was written to a connection so long before its loss was noticed may not have arrived.
@@ -85,23 +86,24 @@ class _Reader:
 class _Queue:
     """Those who write to one inbox of somebody who is away.
 
-    `turn`: of whoever looks for room there. `count`: messages that have it, and are on their way.
+    `turn`: of whoever looks for room there. `coming`: messages of each sender that have it, and are
+    on their way.
     """
 
     def __init__(self) -> None:
         self.turn = asyncio.Lock()
-        self.count = 0
+        self.coming: Counter[str] = Counter()
         self._is_empty = asyncio.Event()
 
-    def leave(self) -> None:
-        """Note that one of them has come to its end."""
-        self.count -= 1
-        if not self.count:
+    def leave(self, sender: str) -> None:
+        """Note that a message has come to its end."""
+        self.coming[sender] -= 1
+        if not self.coming.total():
             self._is_empty.set()
 
     async def wait_empty(self) -> None:
         """Return when none is on its way. For whoever has the turn, so that none comes."""
-        while self.count:
+        while self.coming.total():
             self._is_empty.clear()
             await self._is_empty.wait()
 
@@ -128,6 +130,7 @@ class Mail:
         self._unnoted: dict[Member, None] = {}
         self._heard_at: dict[Member, float] = {}  # when one of those has said something last
         self._timer: asyncio.TimerHandle | None = None
+        self._shares = Shares(WAIT_SECONDS, wall_clock)
         self._queues: WeakValueDictionary[str, _Queue] = WeakValueDictionary()
 
     def __len__(self) -> int:
@@ -269,8 +272,8 @@ class Mail:
     # What is sent.
 
     @asynccontextmanager
-    async def room_for(self, owned: Owned) -> AsyncIterator[None]:
-        """Have room for one more message in the inbox of somebody who is away.
+    async def room_for(self, owned: Owned, member: Member) -> AsyncIterator[None]:
+        """Have room for one more message of a member in the inbox of somebody who is away.
 
         For the length of the block, in which the message is to be committed, nobody else gets it.
         Raises INBOX_FULL, LOG_UNREADABLE.
@@ -278,24 +281,34 @@ class Mail:
         queue = self._queues.get(owned.inbox)
         if queue is None:
             queue = self._queues[owned.inbox] = _Queue()
+        sender = sender_of(member)
         async with queue.turn:
-            await self._take_room(queue, owned)
+            await self._take_room(queue, owned, sender)
         try:
             yield
         finally:
-            queue.leave()
+            queue.leave(sender)
 
-    async def _take_room(self, queue: _Queue, owned: Owned) -> None:
+    def note_left(self, member: Member, name: str, message_id: int) -> None:
+        """Note that a message of a member waits for the owner of a name."""
+        owned = self._owners.find(name)
+        if owned is not None:
+            self._shares.note(owned, sender_of(member), message_id)
+
+    async def _take_room(self, queue: _Queue, owned: Owned, sender: str) -> None:
         """Have one more on its way into an inbox; where it might be full, one after the other."""
-        if await self._is_full(owned, queue.count):
+        if await self._is_full(owned, sender, queue.coming):
             await queue.wait_empty()
-            if await self._is_full(owned, 0):
+            if await self._is_full(owned, sender, Counter()):
                 raise ChatError("INBOX_FULL")
-        queue.count += 1
+        queue.coming[sender] += 1
 
-    async def _is_full(self, owned: Owned, coming: int) -> bool:
-        """Say whether there is no room in an inbox beside so many that are on their way."""
+    async def _is_full(self, owned: Owned, sender: str, others: Counter[str]) -> bool:
+        """Say whether a sender has no room in an inbox beside those that are on their way."""
         owned = self._owners.find(owned.name) or owned
+        if self._shares.count(owned, sender) + others[sender] >= MAX_FROM_ONE:
+            return True
+        coming = others.total()
         inbox, seen_id, room = owned.inbox, owned.inbox_seen_id, MAX_WAITING_MESSAGES - coming
         if coming and room <= 1:
             return True

@@ -198,7 +198,7 @@ class Posting:
         While it waits its turn, its sender may be removed or muted, and the name be freed.
         """
         try:
-            async with self._hub.mail.room_for(owned):
+            async with self._hub.mail.room_for(owned, member):
                 self._check_open(member)
                 self._check_may_write(member, owned)
                 await self._append(member, owned.inbox, said)

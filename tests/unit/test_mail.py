@@ -14,7 +14,9 @@ from chat.protocol.errors import ChatError
 from chat.protocol.limits import MAX_WAITING_MESSAGES
 from chat.protocol.metadata import JoinRequest
 from chat.server import hub, mail
+from chat.server.closed_rooms import PUBLIC_KEY_CHARACTERS
 from chat.server.mail import ARRIVAL_SECONDS, MAX_EARLIER, UNCERTAIN_SECONDS, WAIT_SECONDS, Mail
+from chat.server.shares import MAX_FROM_ONE
 
 ANA, BIA, OTHER = "key-of-ana", "key-of-bia", "key-of-another"
 # Of bia's two machines.
@@ -231,6 +233,13 @@ async def test_client_that_knows_no_cursor_gets_what_waits_once() -> None:
     assert await privates(await place.come("bia", BIA, THERE, inbox=None)) == []
 
 
+@pytest.fixture
+def one_may_fill_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Give one sender more than there is room for."""
+    monkeypatch.setattr(mail, "MAX_FROM_ONE", MAX_WAITING_MESSAGES + 1)
+
+
+@pytest.mark.usefixtures("one_may_fill_it")
 async def test_no_more_waits_than_the_limit() -> None:
     """One more is refused with its key; not one that was accepted already; and there is room again
     when the owner has been here."""
@@ -249,6 +258,7 @@ async def test_no_more_waits_than_the_limit() -> None:
     assert await privates(await place.come("bia", BIA, THERE)) == ["cabe"]
 
 
+@pytest.mark.usefixtures("one_may_fill_it")
 async def test_limit_holds_for_all_who_write_together() -> None:
     """However many are on their way into the log at a time."""
     place = await place_on(FakeLog())
@@ -305,6 +315,7 @@ async def test_limit_is_exact_however_many_are_on_their_way(
     committing.cancel()
 
 
+@pytest.mark.usefixtures("one_may_fill_it")
 async def test_what_has_waited_too_long_is_not_told() -> None:
     """Nor does it take anybody's room; the owner is told that something is missing."""
     place = await place_on(FakeLog())
@@ -317,6 +328,58 @@ async def test_what_has_waited_too_long_is_not_told() -> None:
     bia = await place.come("bia", BIA, HERE)
     assert await privates(bia) == [*(str(n) for n in range(MAX_WAITING_MESSAGES - 2, 1000)), "cabe"]
     assert await notices(bia) == [("HISTORY_GONE", "", "bia")]
+
+
+async def test_nobody_fills_an_inbox_alone() -> None:
+    """An owner's share is the key's, whatever the name; a stranger's is that of the address."""
+    place = await place_on(FakeLog())
+    (await place.come("bia", BIA, HERE)).leave()
+    ana = await place.come("ana", ANA.ljust(PUBLIC_KEY_CHARACTERS, "_"))
+    strangers = [
+        Reader(place, await place.hub.join(JoinRequest(name, session=session), "192.0.2.1"))
+        for name, session in (("rui", "1" * 32), ("lia", "2" * 32))
+    ]
+    for number in range(MAX_FROM_ONE):
+        for writer in (ana, strangers[number % 2]):
+            await writer.say(str(number), to="bia")
+    await ana.rename("anna")
+    for writer in (ana, *strangers):
+        assert await refusal_of(writer.say("demais", to="bia")) == "INBOX_FULL"
+    caio = await place.come("caio", OTHER, "d" * 32)
+    await caio.say("cabe", to="bia")
+    bia = await place.come("bia", BIA, HERE)
+    assert len(await privates(bia)) == 2 * MAX_FROM_ONE + 1
+    bia.leave()
+    await ana.say("cabe", to="bia")
+
+
+async def test_share_is_exact_however_many_are_on_their_way(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """By several streams of one address at once."""
+    monkeypatch.setattr(mail, "MAX_FROM_ONE", 2)
+    log = FakeLog(is_automatic=False)
+    place = await place_on(log)
+    (await place.come("bia", BIA, HERE)).leave()
+    join = place.hub.join
+    joins = [JoinRequest(f"w{n}", session=f"{n:032x}") for n in range(5)]
+    writers = [Reader(place, await join(request, "192.0.2.1")) for request in joins]
+    committing = asyncio.create_task(commit_slowly(log))
+    said = (writer.say("oi", to="bia") for writer in writers)
+    refused = [error for error in await asyncio.gather(*said, return_exceptions=True) if error]
+    assert [str(error) for error in refused] == [str(ChatError("INBOX_FULL"))] * 3
+    committing.cancel()
+
+
+async def test_share_is_whole_when_what_waited_is_too_old() -> None:
+    place = await place_on(FakeLog())
+    (await place.come("bia", BIA, HERE)).leave()
+    ana = await place.come("ana", ANA)
+    for number in range(MAX_FROM_ONE):
+        await ana.say(str(number), to="bia")
+    assert await refusal_of(ana.say("demais", to="bia")) == "INBOX_FULL"
+    place.wall_clock.now += WAIT_SECONDS + 1
+    await ana.say("cabe", to="bia")
 
 
 async def test_message_to_nobodys_name_does_not_wait() -> None:
