@@ -13,6 +13,7 @@ import asyncio
 import logging
 import os
 import signal
+import stat
 import threading
 from collections.abc import Callable
 from contextlib import suppress
@@ -20,7 +21,7 @@ from types import FrameType
 from typing import Any, Generic, TypeVar
 
 from chat.cli.i18n import _
-from chat.protocol.errors import ConfigError
+from chat.protocol.errors import ConfigError, UsageError
 
 CHECK_SECONDS = 2.0
 TERMINAL = "/dev/tty"
@@ -62,7 +63,7 @@ class Watched(Generic[_Value]):
 
     async def _read(self) -> None:
         try:
-            value = await asyncio.to_thread(self._load, *self._paths)
+            value = await asyncio.to_thread(self._load_files)
         except (ConfigError, OSError, ValueError) as error:
             # A file must not end a server that runs.
             text = _("{error} What was read before stays in force.")
@@ -71,6 +72,17 @@ class Watched(Generic[_Value]):
             self.value = value
             self._on_change(value)
             _log.warning("%s", _("{paths}: read again.").format(paths=", ".join(self._paths)))
+
+    def _load_files(self) -> _Value:
+        """Read them again; not from a pipe, whose thread would wait, and the server's end for it.
+
+        The first time they may be one (process substitution), and whoever starts the server waits.
+        """
+        for path in self._paths:
+            if not _may_be_read(path):
+                text = _("{path} cannot be read ({error}). Give the path of a file that can.")
+                raise UsageError(text.format(path=path, error=_("it is no regular file")))
+        return self._load(*self._paths)
 
     def _look(self) -> _State:
         return tuple(_state_of(path) for path in self._paths)
@@ -82,6 +94,14 @@ def _state_of(path: str) -> tuple[int, int, int] | None:
     except (OSError, ValueError):
         return None
     return found.st_ino, found.st_size, found.st_mtime_ns
+
+
+def _may_be_read(path: str) -> bool:
+    """Say whether it is a regular file, or none at all, so that reading it waits for nobody."""
+    try:
+        return stat.S_ISREG(os.stat(path).st_mode)
+    except (OSError, ValueError):
+        return True
 
 
 class Reloader:

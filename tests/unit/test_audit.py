@@ -7,11 +7,12 @@ import logging
 import os
 import stat
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from support import eventually
+from support import DEADLINE_SECONDS, eventually
 
 from chat.protocol.errors import UsageError
 from chat.server.audit import Trail
@@ -92,3 +93,21 @@ def test_file_that_cannot_be_written_is_a_sentence(tmp_path: Path, name: str) ->
     """At the start, where somebody sees it."""
     with pytest.raises(UsageError, match="cannot be written"):
         Trail(os.path.join(tmp_path, name))
+
+
+@pytest.mark.skipif(IS_WINDOWS, reason="Windows has no such files")
+def test_pipe_that_nobody_reads_is_not_waited_for(path: Path) -> None:
+    """Else the server would not listen, and say nothing."""
+    os.mkfifo(path)
+    starting = threading.Thread(target=_start_refused, args=(path,))
+    starting.start()
+    starting.join(DEADLINE_SECONDS)
+    is_waiting = starting.is_alive()
+    os.close(os.open(path, os.O_RDWR | os.O_NONBLOCK))  # lets go of a thread that waits
+    starting.join(DEADLINE_SECONDS)
+    assert not is_waiting
+
+
+def _start_refused(path: Path) -> None:
+    with pytest.raises(UsageError, match="cannot be written"):
+        Trail(str(path))

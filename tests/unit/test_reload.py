@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import sys
 from collections.abc import Iterator
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from rooms import bounded
+from support import DEADLINE_SECONDS
 
 from chat.protocol.errors import UsageError
 from chat.server import reload
@@ -74,6 +76,22 @@ async def test_file_that_cannot_be_read_does_not_end_the_server(path: Path, what
     for _look in range(2):
         await watched.check()
     assert watched.value == "one"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such files")
+async def test_pipe_in_place_of_the_file_is_not_waited_for(
+    path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Else the thread that reads it would keep the server from ending."""
+    watched = Watched(load, str(path))
+    path.unlink()
+    os.mkfifo(path)
+    try:
+        for _look in range(2):
+            await asyncio.wait_for(watched.check(), DEADLINE_SECONDS)
+    finally:
+        os.close(os.open(path, os.O_RDWR | os.O_NONBLOCK))  # lets go of a thread that waits
+    assert watched.value == "one" and "it is no regular file" in caplog.text
 
 
 def test_first_value_must_be_sound(path: Path) -> None:
