@@ -422,6 +422,12 @@ class Incoming:
                 "* The server has not answered yet; it may be full, or be waiting for a message."
             )
             self._terminal.show_notice(text)
+        elif change is Change.WAITING_FOR_KEY:
+            text = _(
+                "* The server does not say by which key to seal: private messages wait for that,"
+                " and what you say in rooms goes on."
+            )
+            self._terminal.show_notice(text)
         elif change is Change.LOST and not before.is_lost:
             self._terminal.show_notice(_("* Connection lost: {cause}").format(cause=state.cause))
         elif change is Change.NAME_TAKEN and before.is_known and not before.has_lost_name:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import secrets
 import threading
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from enum import Enum, auto
 
 from chat.client.sealing import Sealing
@@ -45,7 +45,9 @@ class Outbox:
     about to say so.
 
     `sealing`: what is private is kept here as it was typed, and sealed when the stream takes it;
-    until the key is known it waits, and so does what was said after it.
+    until the key is known it waits, and so does what was said after it, but not for longer than
+    `sealing.ANSWER_SECONDS`: of a server that does not answer by then `on_stall` is told, in the
+    thread that takes, once in each stream.
 
     Bounded: `put` waits while `MAX_PENDING` messages are unacknowledged. `_changed` guards every
     attribute; any thread may call anything.
@@ -60,6 +62,8 @@ class Outbox:
         # What the stream has taken and is unacknowledged, in bytes, by key.
         self._in_flight: dict[str, int] = {}
         self._in_flight_bytes = 0
+        self.on_stall: Callable[[], None] = lambda: None
+        self._is_stall_told = False  # in the present stream
         self._stream = 0  # counts streams: the generator of an earlier one must end
         self._peer = Peer.UNKNOWN
         self._was_full = False  # the last server that said what it is
@@ -118,6 +122,7 @@ class Outbox:
         """Return what a new stream is to send: `first`, everything pending, then what is put."""
         with self._changed:
             self._peer = Peer.UNKNOWN
+            self._is_stall_told = False
             self._untaken = deque([*first, *self._pending.values()])
             self._in_flight.clear()
             self._in_flight_bytes = 0
@@ -172,22 +177,51 @@ class Outbox:
 
     def take(self, stream: int) -> Message | None:
         """Return the next message for `stream`, None when it has to send nothing more. Blocks."""
-        with self._changed:
-            while True:
-                self._changed.wait_for(lambda: self._is_ready(stream))
+        while True:
+            with self._changed:
+                while not (self._is_ready(stream) or self._has_new_stall()):
+                    self._changed.wait(self._patience())
                 if self._stream != stream or self._is_aborted:
                     return None
-                if self._sealing is not None and self._has_question():
-                    return self._sealing.next_question()
-                if not self._untaken:
-                    return None
-                message = self._next_understood()
-                assert message is not None
-                sent = message if self._sealing is None else self._sealing.envelope(message)
-                if sent is not None:
-                    self._hand_over(message, sent)
-                    return sent
-                # Something was learned of the key just now, and it waits again.
+                is_stalled = self._has_new_stall()
+                self._is_stall_told |= is_stalled
+                if not is_stalled:
+                    if self._sealing is not None and self._has_question():
+                        return self._sealing.next_question()
+                    if not self._untaken:
+                        return None
+                    if (sent := self._take_next()) is not None:
+                        return sent
+            if is_stalled:
+                self.on_stall()
+
+    def _take_next(self) -> Message | None:
+        """Return what the stream takes in place of the next message.
+
+        None: something was learned of a key just now, and it waits again.
+        """
+        message = self._next_understood()
+        assert message is not None
+        sent = message if self._sealing is None else self._sealing.envelope(message)
+        if sent is not None:
+            self._hand_over(message, sent)
+        return sent
+
+    def _patience(self) -> float | None:
+        """Return after how many seconds what is next is gone past, None where it is not."""
+        message = self._next_understood()
+        if self._sealing is None or self._peer is not Peer.FULL or message is None:
+            return None
+        return self._sealing.patience(message)
+
+    def _is_stalled(self, message: Message) -> bool:
+        """Say whether a message is gone past: the server has not answered for long."""
+        return self._sealing is not None and self._sealing.patience(message) == 0
+
+    def _has_new_stall(self) -> bool:
+        if self._is_stall_told or self._peer is not Peer.FULL or not self._untaken:
+            return False
+        return self._is_stalled(self._untaken[0])
 
     def _hand_over(self, message: Message, sent: Message) -> None:
         """Note that the stream takes `message`, as what is `sent`."""
@@ -215,7 +249,7 @@ class Outbox:
         """Say whether a key is to be sent or asked for, which only a full server understands."""
         if self._sealing is None or self._peer is not Peer.FULL:
             return False
-        return self._sealing.has_question(self._untaken[0] if self._untaken else None)
+        return self._sealing.has_question(self._next_understood())
 
     def _is_held(self, message: Message) -> bool:
         """Say whether a private message waits, for a key or for the name it is sealed under."""
@@ -239,7 +273,7 @@ class Outbox:
     def _next_understood(self) -> Message | None:
         """Return the next message that the server will understand, as far as is known."""
         if self._peer is Peer.FULL:
-            return self._untaken[0]
+            return next((m for m in self._untaken if not self._is_stalled(m)), None)
         if self._peer is Peer.UNKNOWN and self._was_full:
             return None
         # A plain server would tell a private message to everybody.

@@ -91,6 +91,7 @@ class Receiver:
         self._connection = connection
         self._request = request
         self._outbox = outbox
+        outbox.on_stall = lambda: self._tell(self._tell_stall)
         self._cursor = cursor
         self._prover = prover
         self._retry_first_connect = retry_first_connect
@@ -247,12 +248,20 @@ class Receiver:
             timer.cancel()
 
     def _meet_silence(self, stream: Stream, has_spoken: threading.Event) -> None:
-        """Look into a silence, in a thread of its own: the one that iterates waits for its end.
+        """Look into a silence, in a thread of its own: the one that iterates waits for its end."""
+        self._tell(lambda: self._look_into_silence(stream, has_spoken))
+
+    def _tell_stall(self) -> None:
+        if self._outbox.peer is Peer.FULL:
+            self._on_state(State(Change.WAITING_FOR_KEY))
+
+    def _tell(self, tell: Callable[[], None]) -> None:
+        """Tell something in another thread than the one that iterates.
 
         What `on_state` raises is raised by the iteration, where somebody sees it.
         """
         try:
-            self._look_into_silence(stream, has_spoken)
+            tell()
         except Exception as error:
             with self._lock:
                 self._failure = error

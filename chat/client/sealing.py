@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import secrets
 import threading
+import time
 from collections import OrderedDict, deque
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -33,6 +34,8 @@ from chat_pb2 import KIND_KEY, KIND_NOTICE, KIND_UNSPECIFIED, Message
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+# So long what was said waits behind a private message whose key is asked for; then it goes past.
+ANSWER_SECONDS = 10.0
 # Names whose keys are known in one stream; of very many the first are asked for again.
 MAX_OFFERS = 1000
 # Messages that are remembered, so that none is taken for new a second time.
@@ -80,6 +83,7 @@ class Sealing:
         self._publication = ""  # the key under which that was wished for
         self._questions: deque[Message] = deque()  # not sent yet
         self._asked: dict[str, Message] = {}  # not answered yet, by key
+        self._asked_at: dict[str, float] = {}  # when the stream took it, monotonic, by key
         self._offers: OrderedDict[str, Offer] = OrderedDict()  # in the present stream, by name
         self._shown: dict[str, Offer] = {}  # to the user, who may accept them
         self._clear: OrderedDict[str, None] = OrderedDict()
@@ -93,6 +97,7 @@ class Sealing:
         with self._lock:
             self._questions.clear()
             self._asked.clear()
+            self._asked_at.clear()
             self._offers.clear()
             self._publish(name)
 
@@ -129,7 +134,25 @@ class Sealing:
     def next_question(self) -> Message:
         """Return what is to be asked next."""
         with self._lock:
-            return self._questions.popleft()
+            question = self._questions.popleft()
+            self._asked_at[question.key] = time.monotonic()
+            return question
+
+    def patience(self, message: Message) -> float | None:
+        """Return for how many seconds more others wait behind a message; 0: they go past it.
+
+        None: it waits for no answer.
+        """
+        with self._lock:
+            if not self._is_unknown(message):
+                return None
+            to = name_key("" if self._is_published is None else message.to)
+            asked_at = [
+                self._asked_at.get(k) for k, q in self._asked.items() if name_key(q.to) == to
+            ]
+        if not asked_at or asked_at[-1] is None:
+            return None
+        return max(0.0, asked_at[-1] + ANSWER_SECONDS - time.monotonic())
 
     def is_held(self, message: Message) -> bool:
         """Say whether a message must wait: for a key, or to be given up."""
@@ -211,6 +234,7 @@ class Sealing:
             return False
         with self._lock:
             question = self._asked.pop(answer.key, None)
+            self._asked_at.pop(answer.key, None)
             if question is None:
                 return False
             is_answered = answer.kind == KIND_KEY

@@ -71,13 +71,13 @@ class Session:
     common one; those of `place` come with it. `history`: how many of the last messages come first
     in a room that was never seen (0 to 1000). `token`: what the server asks for. `credentials`: for
     TLS, a `Trust` or gRPC's own. `retry_first_connect`: keep trying although the first attempt
-    failed. `on_state`: called with each `State`, by the thread that iterates (SILENT: by another
-    one). `open_stream`: how a stream is opened, see `connection.open_stream`. `session_id`: 32 hex
-    digits, who this is, whatever it is called; made up if empty. `place`: how far an earlier
-    session had seen. `key`: by which the name is one's own, on a server with TLS where
-    `credentials` is a `Trust` (`keys.user_key`). What is private is sealed by it, wherever the
-    other one has a key too; `sealing`: what does so, where other people's keys are not to be kept
-    in the user's state folder.
+    failed. `on_state`: called with each `State`, by the thread that iterates (SILENT and
+    WAITING_FOR_KEY: by another one). `open_stream`: how a stream is opened, see
+    `connection.open_stream`. `session_id`: 32 hex digits, who this is, whatever it is called; made
+    up if empty. `place`: how far an earlier session had seen. `key`: by which the name is one's
+    own, on a server with TLS where `credentials` is a `Trust` (`keys.user_key`). What is private is
+    sealed by it, wherever the other one has a key too; `sealing`: what does so, where other
+    people's keys are not to be kept in the user's state folder.
 
     Iterating yields every `chat_pb2.Message`, with the `room` that it belongs to: one's own echoes,
     presence, notices and answers included, each log message once and in order within its room. What

@@ -12,6 +12,7 @@ class Change(Enum):
     CONNECTED = auto()  # for the first time; the name is ours
     PLAIN = auto()  # to a server that promises nothing, for the first time or again
     SILENT = auto()  # the server has taken the connection and says nothing, for some seconds now
+    WAITING_FOR_KEY = auto()  # the server does not say by which key to seal; what is private waits
     LOST = auto()  # with the `cause`
     NAME_TAKEN = auto()  # somebody else has the name by now; another attempt comes, see RETRYING
     NAME_OWNED = auto()  # it is somebody else's for good: no attempt comes before `take_name`

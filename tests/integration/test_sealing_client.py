@@ -16,9 +16,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from strategies import cases
 
-from chat.client import ChatError, Session
+from chat.client import Change, ChatError, Session, State
 from chat.client import backoff as backoff_module
 from chat.client import pins as pins_module
+from chat.client import sealing as sealing_module
 from chat.client.pins import Pins
 from chat.client.sealing import Sealing
 from chat.protocol.sealing import (
@@ -295,6 +296,32 @@ def test_text_survives_a_loss_while_the_key_is_asked_for(pins: Pins) -> None:
     assert server.asked == ["", "bia"]
     assert [(message.key, opened(message)) for message in server.said] == [("k", "segredo")]
     assert [message.message for message in heard] == ["segredo"]
+
+
+@pytest.mark.parametrize("silent_about", [("bia",), ("", "bia")], ids=["hers", "mine too"])
+def test_server_that_says_no_key_holds_up_what_is_private_alone(
+    silent_about: tuple[str, ...], pins: Pins, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is told; once the server answers, in another stream, the private message goes too."""
+    monkeypatch.setattr(sealing_module, "ANSWER_SECONDS", 0.0)
+
+    class Silent(Server):
+        def answer(self, message: Message) -> Message | None:
+            is_silent = message.kind == KIND_KEY and message.to in silent_about
+            return None if is_silent else super().answer(message)
+
+    silent, server = Silent(), Server()
+    told: list[State] = []
+
+    def says(ana: Session) -> None:
+        ana.on_state = told.append
+        ana.send("segredo", to="bia", key="k")
+        ana.send("oi")
+
+    heard = run(silent, server, pins=pins, says=says)
+    assert [message.message for message in silent.said] == ["oi"]
+    assert [message.message for message in heard] == ["oi", "segredo"]
+    assert [state.change for state in told].count(Change.WAITING_FOR_KEY) == 1
 
 
 def test_each_stream_asks_anew(pins: Pins) -> None:

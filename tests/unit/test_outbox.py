@@ -7,13 +7,20 @@ server met, or a silent one, close, abort.
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from support import DEADLINE_SECONDS
 
 from chat.client import outbox as outbox_module
+from chat.client import sealing as sealing_module
 from chat.client.outbox import Outbox, Peer, Requests
+from chat.client.pins import Pins
+from chat.client.sealing import Sealing
 from chat.protocol.errors import ChatError
 from chat_pb2 import (
     KIND_ENTERED,
@@ -490,3 +497,37 @@ def test_who_confirms_nothing_is_sent_all(outbox: Outbox, monkeypatch: pytest.Mo
     for number in range(3, 6):
         outbox.put(said(str(number)))
     assert taken(requests) == ["3", "4", "5"]
+
+
+@contextmanager
+def ended(outbox: Outbox) -> Iterator[None]:
+    """Have nobody wait for it after the block."""
+    try:
+        yield
+    finally:
+        outbox.abort()
+
+
+def test_private_message_without_an_answer_lets_others_past(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever takes is woken for that, and told once; a further one does not hold up anything."""
+    monkeypatch.setattr(sealing_module, "ANSWER_SECONDS", 0.05)
+    sealing = Sealing(Ed25519PrivateKey.generate(), Pins("chat", tmp_path))
+    outbox = Outbox(sealing)
+    stalls: list[str] = []
+    outbox.on_stall = lambda: stalls.append("told")
+    requests = outbox.begin_stream()
+    sealing.begin_stream("ana")
+    outbox.meet_full()
+    with ThreadPoolExecutor() as pool, ended(outbox):
+        pool.submit(requests.next).result(DEADLINE_SECONDS)  # her key, which nobody confirms
+        outbox.put(Message(to="bia", message="segredo"))
+        outbox.put(Message(message="oi"))
+        said = pool.submit(requests.next).result(DEADLINE_SECONDS)
+        outbox.put(Message(to="caio", message="outro segredo"))
+        outbox.put(Message(message="tchau"))
+        later = pool.submit(requests.next).result(DEADLINE_SECONDS)
+    assert said is not None and later is not None
+    assert (said.message, later.message, stalls) == ("oi", "tchau", ["told"])
+    assert [message.to for message in outbox.pending] == ["bia", "", "caio", ""]
