@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from strategies import cases
 
-from chat.client import Change, ChatError, Session, State
+from chat.client import Change, ChatError, Place, Session, State
 from chat.client import backoff as backoff_module
 from chat.client import pins as pins_module
 from chat.client import sealing as sealing_module
@@ -468,6 +468,24 @@ def test_message_that_comes_twice_is_new_once(pins: Pins) -> None:
     again.id = 2
     heard, _sealing = listen(first, again, pins=pins)
     assert [message.message for message in heard] == ["oi"]
+
+
+def test_message_that_comes_again_after_a_restart_shows_when_it_was_sealed(pins: Pins) -> None:
+    """Its id is no news to a client that is started anew; under another id nothing else tells."""
+    first, again = from_bia("sim"), Message()
+    again.CopyFrom(first)
+    again.id = 2
+    again.sent_at.FromSeconds(90_000)
+    place = Place(inbox=1, epoch="e", generation="g")
+    call = Server(first=(first, again)).call
+    session = Session(
+        ADDRESS,
+        "ana",
+        open_stream=opening(call),
+        place=place,
+        sealing=Sealing(ANA.signing, pins),
+    )
+    assert [(m.id, m.message, m.sent_at.seconds) for m in heard_by(session)] == [(2, "sim", 1000)]
 
 
 def test_message_that_was_kept_back_shows_when_it_was_sealed(pins: Pins) -> None:
