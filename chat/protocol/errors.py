@@ -36,7 +36,7 @@ REASONS = {
     "NAME_INVALID": Reason(
         N_(
             "a name has 1 to 32 letters, digits or punctuation marks, with single spaces between"
-            " them, and none of [ ] : , *; choose another one"
+            " them, none of [ ] : , *, and is no address; choose another one"
         ),
         "INVALID_ARGUMENT",
         is_final=True,

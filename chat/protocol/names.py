@@ -30,6 +30,8 @@ _SEPARATING = (
     "\u02d0\u0589\u05c3\u060d\u066b\u066d\u0703\u0704\u16ec\u1803\u1809\u201a\u204e\u205a"
     "\ua4f9\ua4fb\ua4fd\ufe30\U0001031f"
 )
+# An address of IPv4, or a network: what operators ban in place of a name. IPv6 has colons.
+_ADDRESS = re.compile(r"[0-9]{1,3}(\.[0-9]{1,3}){3}(/[0-9.]*)?")
 _NOT_IN_NAMES = re.compile(f"[{_INVISIBLE}{_SEPARATING}]")
 
 
@@ -50,13 +52,22 @@ def is_name_character(character: str) -> bool:
     return category[0] in "LNMP" and not _NOT_IN_NAMES.search(character + plain)
 
 
-def check_name(name: str, reason: str = "NAME_INVALID") -> str:
-    """Return `name` in NFC, or raise `ChatError` with `reason` where it is not acceptable.
+def check_name(name: str) -> str:
+    """Return `name` in NFC, or raise NAME_INVALID where it is not acceptable.
 
     1 to 32 characters: letters, digits, marks, punctuation and inner single spaces. Nothing
     invisible; nothing that marks a name's end where it is shown, in any width (`[ ] : , *`); no
-    mark at the start, where it would sit on somebody else's character, and no pile of them.
+    mark at the start, where it would sit on somebody else's character, and no pile of them. No
+    address either (192.0.2.7, 192.0.2.0/24), in any width: a ban must not take one for the other.
     """
+    name = _check_form(name, "NAME_INVALID")
+    if _ADDRESS.fullmatch(name_key(name)):
+        raise ChatError("NAME_INVALID")
+    return name
+
+
+def _check_form(name: str, reason: str) -> str:
+    """Check all that names and rooms have in common."""
     if len(name) > MAX_RAW_NAME_CHARACTERS:
         raise ChatError(reason)
     name = unicodedata.normalize("NFC", name)
@@ -80,8 +91,8 @@ def check_room(room: str) -> str:
     """
     if not room:
         return COMMON_ROOM
-    check_name(name_key(room), "ROOM_INVALID")
-    return check_name(room, "ROOM_INVALID")
+    _check_form(name_key(room), "ROOM_INVALID")
+    return _check_form(room, "ROOM_INVALID")
 
 
 def _has_pile_of_marks(name: str) -> bool:

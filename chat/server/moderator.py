@@ -160,9 +160,7 @@ class Moderator:
         return fact, [person]
 
     def _ban(self, member: Member, wish: Message) -> Done:
-        name = _name_in(wish)
-        is_here = self._hub.directory.find(name) is not None
-        network = None if is_here else network_in(name)
+        network = network_in(_name_in(wish))  # which nobody is called
         if network is not None:
             return self._ban_network(member, wish, network)
         sanction = self._aim(wish)

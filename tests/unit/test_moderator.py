@@ -24,8 +24,10 @@ from rooms import FakeLog, Message, Reader, quiet, refusal_of
 import chat_pb2
 from chat.protocol.details import MAX_SECONDS
 from chat.protocol.errors import ChatError
+from chat.server.directory import identity_of
 from chat.server.moderator import LEAVING_AT_ONCE, MAX_NAMED
 from chat.server.ownership import MAX_NAMES_OF_KEY
+from chat.server.records import HOLDER, Holder
 
 SESSION_OF_BIA = "b" * 32
 ALL = (REMOVED, BANNED, MUTED, NOTICE)
@@ -300,13 +302,17 @@ async def test_what_holds_for_an_operator_of_today_can_be_ended(
     await (await chat.come("rui", "key-of-rui", "d" * 32, "192.0.2.7")).say("oi")
 
 
-async def test_somebody_with_an_address_for_a_name_is_meant_by_it() -> None:
-    """An operator who means the person must not shut out a stranger."""
-    chat = await started()
-    ana, bia = await chat.operator(), await chat.come("192.0.2.7", address="192.0.2.99")
+async def test_nobody_has_an_address_for_a_name() -> None:
+    """Who did would be met by a ban in place of the address, and go on from there."""
+    log = FakeLog()
+    log.keep(HOLDER, identity_of("9" * 32), Holder("192.0.2.7").to_text())  # as it once could be
+    chat = await started(log)
+    ana, bia = await chat.operator(), await chat.come("bia", address="192.0.2.7")
+    assert await refusal_of(chat.come("192.0.2.7")) == "NAME_INVALID"
+    assert await refusal_of(bia.rename("192.0.2.0/24")) == "NAME_INVALID"
     await ana.post(wish(BANNED, "192.0.2.7"))
     assert await bia.ends() is not None
-    await chat.come("zoe", address="192.0.2.7")
+    assert await refusal_of(chat.come("zoe", address="192.0.2.7")) == "BANNED"
 
 
 @pytest.mark.parametrize("kind", [BANNED, MUTED])

@@ -27,12 +27,20 @@ GOOD_NAMES = [
     "José 2.0; o retorno!",
     "Thầy Đặng",
     "1",
+    "1.2.3",
+    "1.2.3.4.5",
+    "1.2.3.4 (casa)",
     "...",
     "e" + "\N{COMBINING DOT BELOW}" * MAX_MARKS,
 ]
 
 BAD_NAMES = {
     "empty": "",
+    "address": "192.0.2.7",
+    "address in another width": "１９２.0.2.7",
+    "network": "192.0.2.0/24",
+    "network by its mask": "10.0.0.0/255.0.0.0",
+    "what is almost an address": "999.0.2.7",
     "blank": " ",
     "33 characters": "x" * 33,
     "ten million characters": "x" * 10_000_000,
@@ -115,9 +123,10 @@ def test_bad_name_is_refused(name: str) -> None:
 
 
 def test_room_name_is_refused_with_its_own_reason() -> None:
-    """Rooms follow the rules of names."""
+    """Rooms follow the rules of names, but that nobody bans a room by its address."""
+    assert check_room("192.0.2.7") == "192.0.2.7"
     with pytest.raises(ChatError) as refusal:
-        check_name("a\x1b", "ROOM_INVALID")
+        check_room("a\x1b")
     assert refusal.value.reason == "ROOM_INVALID"
 
 
