@@ -35,6 +35,7 @@ from chat.server.member import Member
 from chat.server.posting import Posting
 from chat.server.rate_limit import Rate, RateLimits
 from chat.server.records import HOLDER, Holder
+from chat.server.room import is_inbox
 from server import EOF, ChatService
 
 Message = chat_pb2.Message
@@ -192,6 +193,20 @@ class FakeLog:
 
     async def close(self) -> None:
         pass
+
+
+class SlowInboxes(FakeLog):
+    """A log that says what is in an inbox only while it `may_look`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.may_look = asyncio.Event()
+        self.may_look.set()
+
+    async def start_of_last(self, room: str, count: int, before: int = 0) -> int:
+        if is_inbox(room):
+            await self.may_look.wait()
+        return await super().start_of_last(room, count, before)
 
 
 class Chat:

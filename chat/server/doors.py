@@ -79,7 +79,7 @@ class Doors:
             raise ChatError("NOT_IN_ROOM")
         if not self._may_close(key, person):
             is_nobodys = key and not self._hub.closed.is_closed(key)
-            is_unable = is_nobodys and not person.owns_name
+            is_unable = is_nobodys and not person.owner
             raise ChatError("NO_OWN_NAME" if is_unable else "NOT_ROOM_OWNER")
 
     def _may_close(self, key: str, person: Person) -> bool:

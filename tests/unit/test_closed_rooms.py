@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 import pytest
-from rooms import Chat, FakeLog, Message, Reader, quiet, refusal_of
+from rooms import Chat, FakeLog, Message, Reader, SlowInboxes, quiet, refusal_of
 
 import chat_pb2
 from chat.protocol.errors import ChatError
@@ -1024,39 +1023,35 @@ async def test_invitation_finds_no_room_in_a_full_inbox(monkeypatch: pytest.Monk
 # Whoever waits is judged again.
 
 
-async def busy_invitation(
-    log: FakeLog,
-) -> tuple[Chat, Reader, AbstractAsyncContextManager[None], asyncio.Task[None]]:
-    """Return a chat, ana, what keeps bia's inbox busy, and ana's invitation that waits for it."""
+async def slow_invitation() -> tuple[Chat, Reader, asyncio.Event, asyncio.Task[None]]:
+    """Return a chat, ana, what lets the log be read, and her invitation that waits for it."""
+    log = SlowInboxes()
     chat, ana = await closed_chat(log)
     bia = await come(chat, "bia", room="")
     bia.leave()
-    owned = chat.hub.owners.find("bia")
-    assert owned is not None
-    busy = chat.hub.mail.room_for(owned)
-    await busy.__aenter__()
+    log.may_look.clear()
     inviting = asyncio.create_task(invite(ana, "bia"))
     await quiet()
-    return chat, ana, busy, inviting
+    return chat, ana, log.may_look, inviting
 
 
 async def test_invitation_that_waited_is_for_the_same_closing() -> None:
     """Not into the room of whoever has closed it since."""
-    chat, ana, busy, inviting = await busy_invitation(FakeLog())
+    chat, ana, may_look, inviting = await slow_invitation()
     rui = await come(chat, "rui", room="")
     chat.hub.closed.open(ROOM, chat.hub.last_id)  # by ana, from another machine
     await enter(rui)
     chat.hub.exit(ana.member, ana.member.rooms[ROOM])
     await close(rui)
-    await busy.__aexit__(None, None, None)
+    may_look.set()
     assert await refusal_of(inviting) == "NOT_ROOM_OWNER"
     assert await refusal_of(come(chat, "bia")) == "ROOM_CLOSED"
 
 
 async def test_invitation_of_one_who_was_removed_while_it_waited_is_none() -> None:
-    chat, ana, busy, inviting = await busy_invitation(FakeLog())
+    chat, ana, may_look, inviting = await slow_invitation()
     ana.leave()
-    await busy.__aexit__(None, None, None)
+    may_look.set()
     assert await refusal_of(inviting) == "SHUTTING_DOWN"
     assert await refusal_of(come(chat, "bia")) == "ROOM_CLOSED"
 

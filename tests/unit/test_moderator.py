@@ -19,7 +19,7 @@ from moderated import (
     facts,
     wish,
 )
-from rooms import FakeLog, Message, Reader, quiet, refusal_of
+from rooms import FakeLog, Message, Reader, SlowInboxes, quiet, refusal_of
 
 import chat_pb2
 from chat.protocol.details import MAX_SECONDS
@@ -495,19 +495,18 @@ async def test_who_is_muted_while_a_rename_waits_keeps_the_name() -> None:
 @pytest.mark.parametrize("what", [MUTED, REMOVED, "freed"])
 async def test_message_that_waits_for_a_busy_inbox_is_judged_again(what: object) -> None:
     """It is in nobody's inbox that was not its sender's to write to when its turn came."""
-    log = FakeLog()
+    log = SlowInboxes()
     chat = await started(log)
     ana, bia = await chat.operator(), await chat.come("bia", session=SESSION_OF_BIA)
     (await chat.come("rui", "key-of-rui", "c" * 32)).leave()
-    owned = chat.hub.owners.find("rui")
-    assert owned is not None
-    async with chat.hub.mail.room_for(owned):
-        writing = asyncio.create_task(bia.say("oi", key="oi", to="rui"))
-        await quiet()
-        if what == "freed":
-            chat.hub.owners.free("rui")
-        else:
-            await ana.post(wish(what, "bia"))  # type: ignore[arg-type]
+    log.may_look.clear()
+    writing = asyncio.create_task(bia.say("oi", key="oi", to="rui"))
+    await quiet()
+    if what == "freed":
+        chat.hub.owners.free("rui")
+    else:
+        await ana.post(wish(what, "bia"))  # type: ignore[arg-type]
+    log.may_look.set()
     reasons = {MUTED: "MUTED", REMOVED: "SHUTTING_DOWN", "freed": "USER_UNKNOWN"}
     assert await refusal_of(writing) == reasons[what]
     await quiet()
