@@ -280,7 +280,9 @@ def help_lines() -> list[str]:
 
     Those for operators by their names alone, since few people need them.
     """
-    lines = [help_line(command) for command in COMMANDS if not command.is_for_operators]
+    lines = [
+        _line(command, _(command.help)) for command in COMMANDS if not command.is_for_operators
+    ]
     others = [command.typed for command in COMMANDS if command.is_for_operators]
     text = _("For operators: {commands}; {help} says how")
     example = f"{HELP.typed} {others[0].removeprefix(PREFIX)}"
@@ -293,8 +295,12 @@ def help_lines() -> list[str]:
 
 def help_line(command: Command) -> str:
     """Return what `/ajuda` says of one command."""
+    return _line(command, command.explanation)
+
+
+def _line(command: Command, text: str) -> str:
     names = f" ({command.aliases})" if command.aliases else ""
-    return f"{command.usage}{names}: {command.explanation}"
+    return f"{command.usage}{names}: {text}"
 
 
 def named(word: str) -> Command | None:

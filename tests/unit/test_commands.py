@@ -86,3 +86,10 @@ def test_completion_knows_what_belongs_where() -> None:
 def test_leaving_is_a_command(line: str, leaves: bool) -> None:
     """In any case, with spaces around it."""
     assert commands.is_leaving(line) is leaves
+
+
+def test_help_of_one_command_says_how_names_with_spaces_are_typed() -> None:
+    """The list of all of them has no room for that."""
+    bracketed = "a name with spaces in brackets: /msg [ana paula] hello"
+    assert commands.help_line(commands.TELL).endswith(bracketed)
+    assert bracketed not in "\n".join(commands.help_lines())
