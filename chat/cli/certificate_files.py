@@ -61,7 +61,7 @@ def _check_pair(cert: str, chain: bytes, key: str, key_content: bytes) -> x509.C
         text = _("The key {key} does not fit the certificate {cert}, or one of them is damaged.")
         raise UsageError(text.format(key=key, cert=cert))
     if not isinstance(private, (ec.EllipticCurvePrivateKey, rsa.RSAPrivateKey)):
-        text = _("gRPC takes no key of the kind of {key}. Make one for ECDSA (P-256) or RSA.")
+        text = _("gRPC does not accept a key like {key}. Make one for ECDSA (P-256) or RSA.")
         raise UsageError(text.format(key=key))
     return leaf
 

@@ -30,7 +30,7 @@ def read_token(path: str | None) -> str:
     if path and not tokens:
         raise UsageError(_("{path} is empty: write the token into it.").format(path=path))
     if len(tokens) > 1:
-        sentence = _("{path} has several tokens, and a client shows one: keep its line alone.")
+        sentence = _("{path} has several tokens, but a client shows one: keep only its line.")
         raise UsageError(sentence.format(path=path or TOKEN_VARIABLE))
     token = tokens[0] if tokens else ""
     if token and not is_token(token):

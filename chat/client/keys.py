@@ -61,7 +61,7 @@ def read_key(path: str) -> Ed25519PrivateKey:
         raise UsageError(text.format(path=path)) from error
     except OSError as error:
         text = _(
-            "The key {path} cannot be read ({error}). Give yourself the right to, or its path."
+            "The key {path} cannot be read ({error}). Allow yourself to read it, or give another."
         )
         raise UsageError(text.format(path=path, error=words_of(error))) from error
     except (ValueError, TypeError, UnsupportedAlgorithm):

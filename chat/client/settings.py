@@ -90,9 +90,9 @@ def read_flags(arguments: Sequence[str], server_address: str) -> Namespace:
         "--forget-certificate",
         action="store_true",
         default=False,
-        help=_("forget the server's certificate, and end; the next time it is asked about"),
+        help=_("forget the server's certificate and end; next time you are asked about it"),
     )
-    add("--key-file", help=_("the key by which names are yours; your own if missing"))
+    add("--key-file", help=_("file with the key that makes names yours; your own key if missing"))
     add("--token-file", help=_("file with the token that the server asks for (or CHAT_TOKEN)"))
     return parser.read()
 

@@ -103,8 +103,8 @@ REASONS = {
     ),
     "PROOF_INVALID": Reason(
         N_(
-            "the proof that this name is yours does not hold; set the clock of this machine right"
-            " and connect again"
+            "the proof that this name is yours is not valid; check this machine's clock and connect"
+            " again"
         ),
         "UNAUTHENTICATED",
         is_final=True,

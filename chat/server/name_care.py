@@ -69,8 +69,8 @@ def free(path: str, name: str) -> int:
         print(explain_log_error(error), file=sys.stderr)
         return 1
     text = _(
-        "{name} is free, in a few seconds where the server is running. Whoever comes next under it"
-        " owns it; what waited for the owner until now is for nobody."
+        "{name} is free, within a few seconds if the server is running. Whoever uses it next owns"
+        " it; what was waiting for the last owner is delivered to nobody."
     )
     print(text.format(name=f"[{shown_name(owned.name)}]"))
     if is_in_use:

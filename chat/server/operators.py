@@ -62,8 +62,8 @@ class Operators:
         for name in names.values():
             if self._hub.owners.find(name) is None:
                 text = _(
-                    "Nobody owns the name {name} yet, which is an operator's: whoever first comes"
-                    " with it will be one."
+                    "Nobody owns the name {name} yet, which is an operator's: whoever uses it first"
+                    " will be one."
                 )
                 _log.warning("%s", text.format(name=name_sign(name)))
 
@@ -108,8 +108,10 @@ def _key_in(path: str, number: int, name: str) -> str:
     try:
         return name_key(check_name(name))
     except ChatError as error:
-        text = _("{path}, line {number}: {reason}.")
-        raise UsageError(text.format(path=path, number=number, reason=error)) from error
+        reason = str(error)
+        sentence = f"{reason[:1].upper()}{reason[1:]}."
+        text = _("{path}, line {number}: {sentence}")
+        raise UsageError(text.format(path=path, number=number, sentence=sentence)) from error
 
 
 def _text_in(path: str) -> str:

@@ -81,7 +81,7 @@ def _new_certificate(key_path: Path) -> bytes:
         if not isinstance(key, ec.EllipticCurvePrivateKey):
             raise TypeError
     except (ValueError, TypeError) as error:
-        text = _("{key} is damaged. Remove it: a new key and a certificate are made then.")
+        text = _("{key} is damaged. Remove it: a new key and certificate will then be made.")
         raise UsageError(text.format(key=key_path)) from error
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, NAME)])
     now = datetime.datetime.now(datetime.timezone.utc)

@@ -70,7 +70,8 @@ def read_flags(arguments: Sequence[str]) -> Namespace:
     add(
         "--tls-client-ca",
         help=_(
-            "authorities (PEM) that each client must have a certificate of; its name is the user's"
+            "authorities (PEM), one of which signs each client's certificate; its name is the"
+            " user's"
         ),
     )
     add(

@@ -104,7 +104,7 @@ class _Reader:
         if len(self.tokens) >= MAX_TOKENS:
             self._refuse(number, _("There are more than {most} tokens.").format(most=MAX_TOKENS))
         token = Token(name, _digest(secret.encode()), _digest(line.encode()))
-        self._check_first(number, token.digest, _("This is the token of line {first} once more."))
+        self._check_first(number, token.digest, _("This token is already on line {first}."))
         if name == UNNAMED:
             text = _("Only one token may stand without a name: write NAME:TOKEN.")
         else:

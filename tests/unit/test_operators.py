@@ -42,7 +42,7 @@ def test_one_name_a_line(file: Path, content: bytes) -> None:
 
 def test_line_that_is_no_name_is_told_by_its_number(file: Path) -> None:
     file.write_text("# who\nana\nbia: caio\n")
-    with pytest.raises(UsageError, match=r"operators\.txt, line 3: a name has 1 to 32"):
+    with pytest.raises(UsageError, match=r"operators\.txt, line 3: A name has 1 to 32"):
         read_operators(str(file))
 
 

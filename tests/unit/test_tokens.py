@@ -71,7 +71,7 @@ def test_header_is_compared_whole(tmp_path: Path) -> None:
         (f"ana:{ANA}\nbia:canção-e-mais", 2, "ASCII"),
         ("ana:", 1, "8 or more"),
         (f"ana:{ANA}\n# two\nana:{BIA}", 3, "Line 1 has this name too"),
-        (f"ana:{ANA}\nbia:{ANA}", 2, "the token of line 1"),
+        (f"ana:{ANA}\nbia:{ANA}", 2, "already on line 1"),
         (f"{ANA}\n{BIA}", 2, "without a name"),
         ("\n".join(f"n{n}:token-{n:05}" for n in range(MAX_TOKENS + 1)), MAX_TOKENS + 1, "more"),
     ],
