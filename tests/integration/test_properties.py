@@ -87,7 +87,7 @@ class ModelServer:
         for number, place, known, said in self.log:
             if known == key:
                 if number <= self.rooms.get(place, 0):
-                    again = Message(id=number, room=place, key=key, message=said)
+                    again = Message(user="ana", id=number, room=place, key=key, message=said)
                     self.down.append(again)
                 return
         self.log.append((len(self.log) + 1, room, key, text))
@@ -97,7 +97,8 @@ class ModelServer:
         for number, room, key, text in self.log:
             if number > self.rooms.get(room, number):
                 self.rooms[room] = number
-                said = Message(user="x", message=text, id=number, room=room, key=key)
+                user = "ana" if key.startswith("k") else "x"
+                said = Message(user=user, message=text, id=number, room=room, key=key)
                 self.down.append(said)
 
 
