@@ -94,7 +94,7 @@ def test_room_is_closed_entered_by_invitation_and_opened() -> None:
         ana.type("/uninvite bia\r")
         ana.wait_for("* [bia] is no longer invited to #sala.")
         ana.wait_for("* [bia] left")
-        bia.wait_for("* servidor: esta sala está fechada")
+        bia.wait_for("* Você teve de sair de #sala: seu convite foi retirado.")
         bia.wait_for("* Você está na sala comum.")
         ana.type("/open\r")
         ana.wait_for("* [ana] opened the room to everybody")
