@@ -15,9 +15,6 @@ from typing import Any
 from chat.cli.i18n import N_, _
 from chat.protocol.errors import ConfigError
 
-# How some versions of Python and OpenSSL say that the other side hung up, in an error of no class
-# of its own.
-HUNG_UP = "UNEXPECTED_EOF_WHILE_READING"
 # The first pattern that is found counts; each was seen (grpcio 1.85), and most have a test that
 # brings it about.
 _SENTENCES = (
@@ -117,8 +114,8 @@ def _words_for(error: Exception) -> str:
         return "could not contact dns" if has_no_answer else "dns"
     if isinstance(error, ValueError) and not isinstance(error, OSError):
         return "dns"  # no machine can have such a name
-    if isinstance(error, ssl.SSLEOFError) or getattr(error, "reason", "") == HUNG_UP:
-        return ""
+    if isinstance(error, (ssl.SSLEOFError, ssl.SSLZeroReturnError)):  # by Python's version
+        return ""  # it hung up
     if isinstance(error, ssl.SSLError):
         return f"ssl_error {error.reason}".lower()
     is_off = isinstance(error, OSError) and error.errno in _NO_WAY
