@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 
 # A slow line hands over so many pieces a second, and has so many on their way: 0.4 s.
@@ -24,6 +24,18 @@ FAST_PIECES_UNDER_WAY = 1024
 SOCKET_BYTES = 4 << 10
 
 Piece = tuple[float, bytes]
+
+
+def end_loop(loop: asyncio.AbstractEventLoop, writers: Iterable[asyncio.StreamWriter]) -> None:
+    """End what still runs in a loop, abort its connections with what they carried, and close it."""
+    left = asyncio.all_tasks(loop)
+    for task in left:
+        task.cancel()
+    loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
+    for writer in writers:
+        writer.transport.abort()
+    loop.run_until_complete(asyncio.sleep(0))  # in which they are closed
+    loop.close()
 
 
 class SlowProxy:
@@ -73,14 +85,7 @@ class SlowProxy:
         self._ending = self._loop.create_task(self._serve())
         with suppress(asyncio.CancelledError):
             self._loop.run_until_complete(self._ending)
-        left = asyncio.all_tasks(self._loop)
-        for task in left:
-            task.cancel()
-        self._loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
-        for writer in self._writers:
-            writer.transport.abort()  # whatever it still had to carry
-        self._loop.run_until_complete(asyncio.sleep(0))  # in which they are closed
-        self._loop.close()
+        end_loop(self._loop, self._writers)
 
     async def _serve(self) -> None:
         if self._rate is not None:

@@ -12,6 +12,8 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
+from slow_proxy import end_loop
+
 PIECE_BYTES = 64 << 10
 PROTOCOLS = ["h2"]  # without which gRPC speaks to nobody (RFC 7301)
 
@@ -54,14 +56,7 @@ class TlsRecorder:
         self._ending = self._loop.create_task(self._serve())
         with suppress(asyncio.CancelledError):
             self._loop.run_until_complete(self._ending)
-        left = asyncio.all_tasks(self._loop)
-        for task in left:
-            task.cancel()
-        self._loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
-        for writer in self._writers:
-            writer.transport.abort()
-        self._loop.run_until_complete(asyncio.sleep(0))  # in which they are closed
-        self._loop.close()
+        end_loop(self._loop, self._writers)
 
     async def _serve(self) -> None:
         server = await asyncio.start_server(self._carry, "localhost", 0, ssl=self._ours)

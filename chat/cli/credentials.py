@@ -10,10 +10,14 @@ import ipaddress
 import os
 import ssl
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from chat.cli.i18n import _
 from chat.cli.secret_files import read_file, read_pem, warn_if_others_can_read
 from chat.protocol.errors import UsageError
+
+if TYPE_CHECKING:
+    from chat.cli.certificate_files import CertificatePair
 
 TOKEN_VARIABLE = "CHAT_TOKEN"  # noqa: S105  # its name, no token
 MIN_TOKEN_CHARACTERS = 8
@@ -105,3 +109,13 @@ def _check_certificates(path: str, content: bytes) -> None:
             " Ask whoever gave it to you for it again."
         )
         raise UsageError(sentence.format(path=path)) from error
+
+
+def read_pair(cert: str, key: str) -> CertificatePair:
+    """Read a certificate and its key as `certificate_files` does, which is loaded only then.
+
+    It needs cryptography, which is there only where there is TLS.
+    """
+    from chat.cli import certificate_files
+
+    return certificate_files.read_pair(cert, key)

@@ -53,9 +53,7 @@ class Identity:
         if self._folder is None:
             return None
         owner = f"{self._address}\n{self._name_key}"
-        return _open_locked(
-            self._folder / f"{hashlib.sha256(owner.encode()).hexdigest()[:32]}.json"
-        )
+        return _open_locked(self._folder / file_name("", owner, ".json"))
 
     def save(self, place: Place) -> None:
         """Keep how far the inbox was seen."""
@@ -103,6 +101,12 @@ class Identity:
             with suppress(OSError):
                 os.lseek(self._file, 0, os.SEEK_SET)
                 os.write(self._file, content)
+
+
+def file_name(prefix: str, text: str, suffix: str) -> str:
+    """Return the name of the file of something whose own name, `text`, no file may have."""
+    digest = hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()
+    return f"{prefix}{digest[:32]}{suffix}"
 
 
 def state_folder() -> Path | None:

@@ -5,13 +5,13 @@ Where there is no folder to write to, it is remembered for the run. Knows no gRP
 
 from __future__ import annotations
 
-import hashlib
 import json
 import threading
 from contextlib import suppress
 from pathlib import Path
 
 from chat.cli import secret_files
+from chat.client.identity import file_name
 from chat.client.ui.render import shown_name
 from chat.protocol.limits import MAX_RAW_NAME_CHARACTERS
 from chat.protocol.names import name_key
@@ -34,8 +34,7 @@ class Ignored:
         self._lock = threading.Lock()
         self._path: Path | None = None
         if address and folder is not None:
-            digest = hashlib.sha256(address.encode()).hexdigest()[:32]
-            self._path = folder / f"ignored-{digest}.json"
+            self._path = folder / file_name("ignored-", address, ".json")
         self._names = self._read()  # as shown, by key
         self._kept_as: dict[str, str] = {}  # the keys in the file of those who are called otherwise
 

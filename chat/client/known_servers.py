@@ -7,13 +7,12 @@ write at a time. Knows no network.
 
 from __future__ import annotations
 
-import hashlib
 import os
 import ssl
 from pathlib import Path
 
 from chat.cli import secret_files
-from chat.client.identity import state_folder
+from chat.client.identity import file_name, state_folder
 
 PREFIX, SUFFIX = "server-", ".pem"
 
@@ -74,5 +73,4 @@ class KnownServers:
     def _path(self, address: str) -> Path | None:
         if self._folder is None:
             return None
-        digest = hashlib.sha256(address.lower().encode("utf-8", "replace")).hexdigest()
-        return self._folder / f"{PREFIX}{digest[:32]}{SUFFIX}"
+        return self._folder / file_name(PREFIX, address.lower(), SUFFIX)

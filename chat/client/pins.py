@@ -9,7 +9,6 @@ have it written, without the user's doing. Knows no gRPC, and not what a key is 
 
 from __future__ import annotations
 
-import hashlib
 import json
 import threading
 from collections import OrderedDict
@@ -19,7 +18,7 @@ from pathlib import Path
 from chat.cli import secret_files
 from chat.cli.i18n import _
 from chat.cli.system_errors import words_of
-from chat.client.identity import state_folder
+from chat.client.identity import file_name, state_folder
 from chat.protocol.errors import ChatError, ConfigError
 from chat.protocol.limits import MAX_RAW_NAME_CHARACTERS
 from chat.protocol.names import name_key
@@ -43,7 +42,7 @@ class Pins:
 
     def __init__(self, address: str, folder: Path | None = None) -> None:
         folder = folder or state_folder()
-        name = f"keys-{hashlib.sha256(address.encode()).hexdigest()[:32]}.json"
+        name = file_name("keys-", address, ".json")
         self._path = folder / name if folder is not None else None
         self._address = address
         self._lock = threading.Lock()

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from chat.cli.credentials import read_pair
 from chat.cli.i18n import _
 from chat.cli.system_errors import words_of
 from chat.client.known_servers import Damaged, KnownServers
@@ -91,7 +92,7 @@ class Trust:
                 _("--fingerprint takes a SHA-256: 64 hex digits, as the server printed them.")
             )
         self._own_files = own
-        self.own = _read_pair(*own) if own else None
+        self.own = read_pair(*own) if own else None
         self._known = known or KnownServers()
         self._flags = flags
         self._pinned: bytes | None = None  # trusted in this run (DER)
@@ -284,12 +285,6 @@ def _vouched_for_no_more(address: str, certificate: bytes) -> ConfigError:
     )
     shown = in_rows(fingerprint(certificate))
     return ConfigError(text.format(address=address, fingerprint=shown))
-
-
-def _read_pair(cert: str, key: str) -> CertificatePair:
-    from chat.cli.certificate_files import read_pair  # cryptography: only where there is TLS
-
-    return read_pair(cert, key)
 
 
 def _pem(certificate: bytes) -> bytes:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import grpc
 
+from chat.cli.credentials import read_pair
 from chat.cli.i18n import _
 from chat.protocol.errors import UsageError
 from chat.protocol.limits import PROOF_SECONDS
@@ -39,7 +40,7 @@ class ServerCertificate:
     ) -> None:
         self._clock = clock
         self._authorities = authorities
-        self.watched = Watched(_read_pair, cert, key, on_change=self._take)
+        self.watched = Watched(read_pair, cert, key, on_change=self._take)
         self._pair = self.watched.value
         self._previous: tuple[str, float] | None = None  # its fingerprint, and when it was replaced
 
@@ -101,9 +102,3 @@ def _configuration(
     pair: CertificatePair, authorities: bytes | None
 ) -> grpc.ServerCertificateConfiguration:
     return grpc.ssl_server_certificate_configuration([(pair.key, pair.chain)], authorities)
-
-
-def _read_pair(cert: str, key: str) -> CertificatePair:
-    from chat.cli.certificate_files import read_pair  # cryptography: only where there is TLS
-
-    return read_pair(cert, key)

@@ -8,7 +8,6 @@ everything runs in the event loop.
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import secrets
 from collections import deque
 from collections.abc import Callable
@@ -17,7 +16,7 @@ from typing import TYPE_CHECKING
 from chat.protocol.errors import ChatError
 from chat.protocol.lookalikes import looks, looks_reserved
 from chat.protocol.names import name_key
-from chat.server.room import INBOX_MARK
+from chat.server.room import INBOX_MARK, inbox_of
 
 if TYPE_CHECKING:
     from chat.server.member import Member
@@ -191,7 +190,7 @@ def asking_person(name: str, session: str, owner: str) -> Person:
 
 def identity_of(session: str) -> str:
     """Return who a session is for the log: a hash, since the session itself is a secret."""
-    return INBOX_MARK + hashlib.sha256(session.lower().encode()).hexdigest()[:32]
+    return inbox_of(session.lower())
 
 
 def new_identity() -> str:

@@ -7,7 +7,6 @@ Everything runs in the event loop.
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import json
 import logging
 import time
@@ -21,7 +20,7 @@ from chat.protocol.names import name_key
 from chat.server.log.base import Log, LogError
 from chat.server.rate_limit import Rate, RatesOfAddresses
 from chat.server.records import FREED, OWNER
-from chat.server.room import INBOX_MARK
+from chat.server.room import inbox_of
 
 # The owner of every name that an authority has certified, whose word is above any key's.
 CERTIFIED = "certificate"
@@ -64,8 +63,7 @@ class Owned:
 
         Another owner of the name has another one.
         """
-        said = f"{name_key(self.name)}\n{self.owner}"
-        return INBOX_MARK + hashlib.sha256(said.encode()).hexdigest()[:32]
+        return inbox_of(f"{name_key(self.name)}\n{self.owner}")
 
     @classmethod
     def from_text(cls, text: str) -> Owned:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import OrderedDict
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
@@ -26,6 +27,11 @@ OWNED_MARK = "owned"
 INBOX_MARK = "\x01"
 
 _Listed = tuple[str, bool]  # a name, and whether it is the person's own
+
+
+def inbox_of(said: str) -> str:
+    """Return the key of the inbox of whoever is known by `said`, which cannot be told from it."""
+    return INBOX_MARK + hashlib.sha256(said.encode()).hexdigest()[:32]
 
 
 def is_inbox(key: str) -> bool:
