@@ -52,6 +52,7 @@ with Importing():  # Ctrl-C ends it without a word meanwhile, and what is missin
     from chat.server.log.sqlite import SqliteLog
     from chat.server.log_sentences import explain_log_error
     from chat.server.member import Member
+    from chat.server.metrics_server import MetricsServer
     from chat.server.operators import Operators
     from chat.server.other_calls import OtherCalls
     from chat.server.posting import Posting
@@ -60,9 +61,12 @@ with Importing():  # Ctrl-C ends it without a word meanwhile, and what is missin
     from chat.server.room import is_inbox
     from chat.server.settings import ANY_HOST, owns_names, read_flags
     from chat.server.shutdown import Shutdown
+    from chat.server.snapshot import Snapshot, take_snapshot
     from chat.server.standard_services import StandardServices
     from chat.server.supervisor import ServerFailure, Supervisor
     from chat.server.token_check import token_checks
+    from chat.server.visits import Visits
+    from chat.server.watching import Watching
 
 SERVICE = chat_pb2.DESCRIPTOR.services_by_name["ChatService"].full_name
 METHOD = f"/{SERVICE}/Chat"
@@ -105,6 +109,7 @@ class ChatService(chat_pb2_grpc.ChatServiceServicer):
     for all. `show` is called with a room and what was said there. `admission`: who may come in;
     everybody, where there is none. `proofs`: whose own a name is; nobody's, where there are none.
     `certified_name`: what the client of a call must be called, empty: what it likes.
+    `visits`: what comes of each stream is counted there.
     """
 
     def __init__(
@@ -114,8 +119,10 @@ class ChatService(chat_pb2_grpc.ChatServiceServicer):
         admission: Admission | None = None,
         proofs: Proofs | None = None,
         certified_name: Callable[[Any], str] = no_certified_name,
+        visits: Visits | None = None,
     ) -> None:
         self._hub = hub
+        self._visits = visits or Visits()
         self._proofs = proofs
         self._certified_name = certified_name
         self._admission = admission or Admission(sys.maxsize)
@@ -148,6 +155,7 @@ class ChatService(chat_pb2_grpc.ChatServiceServicer):
         client = await self._admit(context, address)
         is_lost = True
         try:
+            self._visits.come(client)
             greeting = self._hub.greeting(client).to_metadata()
             await status.finish(context.send_initial_metadata(greeting))
             receiving = asyncio.create_task(self._receive_messages(client, context))
@@ -204,6 +212,8 @@ class ChatService(chat_pb2_grpc.ChatServiceServicer):
         error = None
         try:
             while not client.is_closing and (raw := await context.read()) is not EOF:
+                client.traffic.received_messages += 1
+                client.traffic.received_bytes += len(raw)
                 if wait_seconds := client.rate_limit.say(len(raw)):
                     await asyncio.sleep(wait_seconds)
                 await self._post(client, raw, context)
@@ -225,6 +235,7 @@ class ChatService(chat_pb2_grpc.ChatServiceServicer):
         except ChatError as refusal:
             if not client.is_full or refusal.reason == "SHUTTING_DOWN":
                 raise
+            self._visits.refuse_message(refusal.reason)
             _note_refusal(context, refusal.reason)
             key, until = message.key if message else key_of(raw), refusal.details.until
             self._hub.notice(client, refusal.reason, key, until=until)
@@ -232,12 +243,16 @@ class ChatService(chat_pb2_grpc.ChatServiceServicer):
     async def _send_messages(self, client: Member, context: Context) -> None:
         """Write all there is, then let the next batch gather (gRPC takes one write at a time)."""
         write, clock = context.write, asyncio.get_running_loop().time
+        traffic, told_messages = client.traffic, 0
         try:
             while frames := await client.next_frames():
+                self._visits.write_sizes.add(traffic.sent_messages - told_messages)
+                told_messages = traffic.sent_messages
                 started = clock()
                 for frame in frames:
                     client.writing_since = clock()
                     await write(frame)
+                    traffic.sent_bytes += len(frame)
                 client.writing_since = None
                 client.queue.mark_written()
                 if client.wants_batches and client.queue.has_new_deliveries:
@@ -304,6 +319,8 @@ class Server:
         open_log: Callable[[str, float], SqliteLog] = SqliteLog,
     ) -> None:
         self._flags = flags
+        self._visits = Visits()
+        self._metrics = MetricsServer(flags.metrics_port, self._take_snapshot)
         self._reloader = Reloader()  # of the files that the flags name
         per_address = flags.max_per_address
         self._admission = Admission(flags.max_clients, per_address)
@@ -324,8 +341,9 @@ class Server:
         self.certificate = given or (self._make_certificate(authorities) if flags.tls else None)
         if self.certificate is not None:
             self._reloader.add(self.certificate.watched)
-        # What each call goes through, the token first.
+        # What each call goes through, the outermost first.
         self._interceptors: list[grpc.aio.ServerInterceptor] = [
+            Watching(self._visits),
             *checks,
             interceptors.MetadataCheck(take_turn),
             OtherCalls(METHOD, take_turn),
@@ -342,7 +360,7 @@ class Server:
             self._hub.moderation.trail = self._trail.note
         proofs = Proofs(self.certificate.fingerprints) if self.certificate and has_owners else None
         naming = certified_name if authorities else no_certified_name
-        self._service = ChatService(self._hub, show, self._admission, proofs, naming)
+        self._service = ChatService(self._hub, show, self._admission, proofs, naming, self._visits)
         self._others = StandardServices([SERVICE])
         address = with_port(flags.host, flags.port)
         self._listener = Listener(self._make_grpc_server, address, self._make_credentials)
@@ -398,23 +416,20 @@ class Server:
 
     async def start(self) -> int:
         """Listen, and return the port."""
-        try:
-            port = await self._listener.open()
-        except RuntimeError as error:
-            self._log.abandon()
-            text = runtime.explain_bind_error(self._flags.host, self._flags.port)
-            raise ConfigError(text) from error
+        port = await self._open_ports()
         try:
             await self._others.set_serving(True)
             self._log.start(self._service.broadcast, self._see_trouble)
             await self._hub.start()
         except LogError as error:
+            self._metrics.close()
             await self._listener.stop(0)
             with suppress(LogError):
                 await self._log.close()
             raise ConfigError(explain_log_error(error)) from error
         self._operators.appoint(self._hub)
         await self._listener.start()
+        self._metrics.start()
         self._supervisor.run(self._watch_port(port), "port")
         self._supervisor.run(self._service.disconnect_stuck_readers(), "stuck-readers")
         self._supervisor.run(memory.give_back_freed(), "memory")
@@ -424,6 +439,28 @@ class Server:
         if not self._log.is_clean:
             self._supervisor.run(log_care.look_through(self._log), "log-check")
         return port
+
+    async def _open_ports(self) -> int:
+        """Take the port, which is returned, and that of the metrics. Raises `ConfigError`."""
+        try:
+            self._metrics.open()
+            return await self._listener.open()
+        except (ConfigError, RuntimeError) as error:
+            self._metrics.close()
+            self._log.abandon()
+            if isinstance(error, ConfigError):
+                raise
+            text = runtime.explain_bind_error(self._flags.host, self._flags.port)
+            raise ConfigError(text) from error
+
+    def notes(self) -> list[str]:
+        """Return what the operator should know of a server that has started, in sentences."""
+        url = self._metrics.url
+        return [_("Metrics: {url}").format(url=url)] if url else []
+
+    async def _take_snapshot(self) -> Snapshot:
+        trouble = "" if self._trouble is None else self._trouble.problem.name
+        return take_snapshot(self._hub, self._visits, self._flags.max_clients, trouble)
 
     async def wait_for_failure(self) -> Exception:
         """Return why the server cannot go on, once it cannot."""
@@ -457,6 +494,7 @@ class Server:
         Raises `LogError` where not all that was accepted is in the log's file.
         """
         is_lost = self._trouble is not None and self._trouble.problem.is_final
+        self._metrics.close()
         await self._others.stop()
         self._admission.close()
         self._log.hurry(COMMIT_SECONDS)
@@ -499,6 +537,7 @@ async def serve(flags: Namespace, console: ConsoleLog, shutdown: Shutdown) -> No
             count,
         )
         console.print(text.format(count, flag="--own-names" if server.certificate else "--tls"))
+    console.print(*server.notes())
     failure = await _first_of(shutdown.requested.wait(), server.wait_for_failure())
     console.print(_("The server is stopping..."))
     try:

@@ -36,6 +36,7 @@ from chat.server.posting import Posting
 from chat.server.rate_limit import Rate, RateLimits
 from chat.server.records import HOLDER, Holder
 from chat.server.room import is_inbox
+from chat.server.tally import Commits
 from server import EOF, ChatService
 
 Message = chat_pb2.Message
@@ -73,9 +74,14 @@ class FakeLog:
         self._committed: list[list[Entry]] = []
         self._deliver: Deliver = lambda entries: None
         self.kept: dict[tuple[str, str], str] = {}
+        self.commits = Commits()
 
     def start(self, deliver: Deliver, report: Report = ignore) -> None:
         self._deliver = deliver
+
+    @property
+    def waiting(self) -> int:
+        return len(self._waiting)
 
     def append(self, entry: Entry) -> None:
         self._waiting.append(entry)

@@ -21,6 +21,7 @@ YES = ("1", "true", "yes", "sim", "on")
 PLAIN_NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)(e[+-]?[0-9]+)?", re.IGNORECASE)
 # Of a wrong argument of any length so much is enough to find it.
 MAX_ERROR_CHARACTERS = 300
+LOOPBACK_HOST = "127.0.0.1"
 EXIT_BROKEN_PIPE = 141  # 128 and the number of SIGPIPE
 NO = ("", "0", "false", "no", "nao", "não", "off")
 
@@ -158,6 +159,15 @@ def between(
         return parsed
 
     return number
+
+
+def host_port(text: str) -> tuple[str, int]:
+    """Return the host and the port of `[HOST:]PORT`; without a host, loopback."""
+    host, colon, number = text.rpartition(":")
+    host = host.removeprefix("[").removesuffix("]") if colon else LOOPBACK_HOST
+    if not host or not host.isascii() or not host.isprintable():
+        raise argparse.ArgumentTypeError(_("PORT or HOST:PORT is expected"))
+    return host, port(number)
 
 
 def port(text: str) -> int:

@@ -19,6 +19,7 @@ from chat.server.rate_limit import RateLimit
 from chat.server.replay import PageBudget, Replay
 from chat.server.send_queue import SendQueue, wake
 from chat.server.subscription import Subscription
+from chat.server.tally import Traffic
 
 # Rooms that a stream has left, and of which it is known how far it has seen.
 MAX_LEFT = 1000
@@ -34,7 +35,7 @@ class Member:
     `generation`: the opening of the log in which the ids that it names were seen, but for those of
     rooms that it has `left` in this stream. `history`: how many of the last messages come where
     no id that means anything says more. `is_multiroom`: it knows rooms beside the first, and
-    private ids.
+    private ids. `traffic`: what its stream has brought and taken.
     """
 
     __slots__ = (
@@ -52,6 +53,7 @@ class Member:
         "queue",
         "replay",
         "rooms",
+        "traffic",
         "uncommitted",
         "wants_batches",
         "writing_since",
@@ -80,6 +82,7 @@ class Member:
         self.replay = Replay(log, self.queue, budget)
         self.error: ChatError | None = None  # how the stream ends; None: with OK
         self.writing_since: float | None = None  # seconds of the loop's clock; None: not writing
+        self.traffic = Traffic()
         self.uncommitted = 0  # own messages on their way into the log
         self._committed: asyncio.Future[None] | None = None  # of the reader, in `wait_committed`
 
@@ -132,7 +135,9 @@ class Member:
 
         For the one writer of its stream. Raises LOG_UNREADABLE.
         """
-        return self._encode(await self.replay.next())
+        deliveries = await self.replay.next()
+        self.traffic.sent_messages += sum([len(delivery.messages) for delivery in deliveries])
+        return self._encode(deliveries)
 
     def _encode(self, deliveries: Iterable[Delivery]) -> list[bytes]:
         """Return the messages in order: shared bytes, or batches joined from them."""

@@ -33,8 +33,13 @@ ELSEWHERE = ("192.0.2.1", 9)
 _log = logging.getLogger(__name__)
 
 
-def explain_bind_error(host: str, port: int) -> str:
-    """Say why the server cannot listen there; gRPC itself only says that it cannot."""
+def explain_bind_error(
+    host: str, port: int, port_flag: str = "--port", host_flag: str = "--host"
+) -> str:
+    """Say why the server cannot listen there; gRPC itself only says that it cannot.
+
+    `port_flag`, `host_flag`: where another port, or address, is to be given.
+    """
     plain_host = host.strip("[]")
     family = socket.AF_INET6 if ":" in plain_host else socket.AF_INET
     try:
@@ -44,12 +49,12 @@ def explain_bind_error(host: str, port: int) -> str:
     except OSError as error:
         reason = error.errno or 0
     if reason == errno.EADDRINUSE:
-        text = _("Port {port} is in use by another program. Stop it, or choose --port.")
+        text = _("Port {port} is in use by another program. Stop it, or choose {port_flag}.")
     elif reason == errno.EACCES:
-        text = _("Port {port} is kept for the system. Choose one above 1023 with --port.")
+        text = _("Port {port} is kept for the system. Choose one above 1023 with {port_flag}.")
     else:
-        text = _("{host} is not an address of this machine. Choose another one with --host.")
-    return text.format(port=port, host=host)
+        text = _("{host} is not an address of this machine. Choose another one with {host_flag}.")
+    return text.format(port=port, host=host, port_flag=port_flag, host_flag=host_flag)
 
 
 def addresses() -> list[str]:

@@ -58,6 +58,12 @@ def read_flags(arguments: Sequence[str]) -> Namespace:
     add("--check", action="store_true", default=False, help=_("look for damage in the log and end"))
     add("--names", action="store_true", default=False, help=_("list the owned names and end"))
     add("--free", metavar="NAME", type=flags.text, help=_("let an owned name be free and end"))
+    add(
+        "--metrics-port",
+        type=flags.host_port,
+        metavar="[HOST:]PORT",
+        help=_("port for metrics (Prometheus); without HOST for this machine alone; 0: a free one"),
+    )
     add("--quiet", action="store_true", default=False, help=_("do not show the conversation"))
     add(
         "--tls",

@@ -40,6 +40,7 @@ SERVER_FLAGS: list[tuple[str, str, Any, Any]] = [
     ("--names", "", True, False),
     ("--free", "ana", "ana", None),
     ("--own-names", "", True, None),
+    ("--metrics-port", "[::1]:9100", ("::1", 9100), None),
     ("--quiet", "", True, False),
     ("--tls", "", True, False),
     ("--tls-cert", "cert.pem", "cert.pem", None),
@@ -100,7 +101,8 @@ def test_flag_and_variable_say_the_same(
     if text:
         monkeypatch.setenv(variable_of(flag), text)
         other = {"--lang": "pt_BR", "--bell": "all"}.get(flag, "9")
-        assert str(getattr(read([flag, other]), destination)) in (other, f"{other}.0")
+        shown = (other, f"{other}.0", f"('127.0.0.1', {other})")
+        assert str(getattr(read([flag, other]), destination)) in shown
 
 
 @pytest.mark.parametrize(("name", "read", "known"), PROGRAMS, ids=["server", "client"])
@@ -136,6 +138,8 @@ def test_address_comes_from_argument_variable_or_constant(monkeypatch: pytest.Mo
     [
         (server_settings.read_flags, ["--port", "-1"]),
         (server_settings.read_flags, ["--port", "65536"]),
+        (server_settings.read_flags, ["--metrics-port", "[]:9100"]),
+        (server_settings.read_flags, ["--metrics-port", "127.0.0.1:"]),
         (server_settings.read_flags, ["--port", "http"]),
         (server_settings.read_flags, ["--port", "9" * 5000]),
         (server_settings.read_flags, ["--max-clients", "0"]),

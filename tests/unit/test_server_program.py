@@ -37,6 +37,9 @@ class FakeServer:
         self.is_running = True
         return 7
 
+    def notes(self) -> list[str]:
+        return []
+
     def is_saving(self) -> bool:
         return False
 

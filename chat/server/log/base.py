@@ -12,6 +12,7 @@ from enum import Enum
 from typing import Any, Protocol
 
 import chat_pb2
+from chat.server.tally import Commits
 
 
 class Problem(Enum):
@@ -137,6 +138,11 @@ class Log(Protocol):
 
     epoch: str  # the identity of the log: when it changes, ids seen earlier mean nothing
     generation: str  # the identity of this opening of it
+    commits: Commits  # what became of the groups so far
+
+    @property
+    def waiting(self) -> int:
+        """How many messages wait to be committed."""
 
     def start(self, deliver: Deliver, report: Report = ignore) -> None:
         """Begin to commit; `deliver` gets each group. Call it inside the event loop, once.

@@ -12,6 +12,7 @@ from collections.abc import Callable
 
 from chat.server.log.base import Deliver, Entry, LogError, Problem, Report, ignore
 from chat.server.log.writer_thread import Group, Notes, WriterThread
+from chat.server.tally import Commits
 
 # Beyond this many uncommitted messages those who append are asked to wait.
 MAX_WAITING = 4096
@@ -35,7 +36,7 @@ class GroupCommit:
 
     `commit`, `tidy` and `finish` are called in the writer's thread: see `WriterThread`. A group
     that was not committed is lost as a whole, and each entry says so; its notes are written with
-    the next one. `path`: of the log, for what is reported.
+    the next one. `path`: of the log, for what is reported. `commits`: what is counted of them.
     """
 
     def __init__(
@@ -45,6 +46,7 @@ class GroupCommit:
         finish: Callable[[], None] = lambda: None,
         path: str = "",
     ) -> None:
+        self.commits = Commits()
         self._path = path
         self._thread = WriterThread(commit, tidy, finish, path)
         self._is_started = False
@@ -102,9 +104,14 @@ class GroupCommit:
             self._is_busy = True
             self._hand_over()
 
+    @property
+    def waiting(self) -> int:
+        """How many messages wait to be committed, or are on their way to the disk."""
+        return self._appended - self._delivered
+
     async def wait_for_space(self) -> None:
         """Return when fewer than `MAX_WAITING` messages wait to be committed."""
-        while self._appended - self._delivered >= MAX_WAITING:
+        while self.waiting >= MAX_WAITING:
             await self._progress.wait()
 
     async def flush(self) -> None:
@@ -158,6 +165,7 @@ class GroupCommit:
         self._under_way = None
         if self._silence_timer is not None:
             self._silence_timer.cancel()
+        self.commits.note(len(group.entries), took_seconds, group.is_lost)
         if group.is_lost:
             self._notes = group.notes | self._notes
         if group.trouble is not None or not group.is_lost:

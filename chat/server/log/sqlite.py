@@ -116,6 +116,7 @@ class SqliteLog:
         self._read_thread = ReadThread()
         self._page_ends = PageEnds()
         self._next_pages = asyncio.Semaphore(MAX_NEXT_PAGES)
+        self.commits = self._writer.commits
         self.append = self._writer.append
         self.keep = self._writer.keep
         self.wait_for_space = self._writer.wait_for_space
@@ -125,6 +126,11 @@ class SqliteLog:
     def is_saving(self) -> bool:
         """Whether what a removed file held is being saved just now. In any thread."""
         return self._storage.is_saving
+
+    @property
+    def waiting(self) -> int:
+        """How many messages wait to be committed."""
+        return self._writer.waiting
 
     def start(self, deliver: Deliver, report: Report = ignore) -> None:
         """Begin to commit; `deliver` and `report` are called in the running event loop."""
