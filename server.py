@@ -36,7 +36,16 @@ with Importing():  # Ctrl-C ends it without a word meanwhile, and what is missin
     from chat.protocol.errors import ChatError, ConfigError, UsageError
     from chat.protocol.fingerprints import in_rows
     from chat.protocol.metadata import JoinRequest
-    from chat.server import diagnostics, interceptors, log_care, memory, name_care, runtime, status
+    from chat.server import (
+        diagnostics,
+        event_lines,
+        interceptors,
+        log_care,
+        memory,
+        name_care,
+        runtime,
+        status,
+    )
     from chat.server.acceptor import make_server
     from chat.server.address import address_of, with_port
     from chat.server.admission import Admission, UnnamedMembers
@@ -319,7 +328,7 @@ class Server:
         open_log: Callable[[str, float], SqliteLog] = SqliteLog,
     ) -> None:
         self._flags = flags
-        self._visits = Visits()
+        self._visits = Visits(event_lines.tell)
         self._metrics = MetricsServer(flags.metrics_port, self._take_snapshot)
         self._reloader = Reloader()  # of the files that the flags name
         per_address = flags.max_per_address
@@ -586,7 +595,8 @@ def run(arguments: Sequence[str]) -> int:
     runtime.use_batch_scheduling()
     console = ConsoleLog()
     try:
-        runtime.run(serve(flags, console, Shutdown()))
+        with event_lines.speaking(flags.log_format, flags.verbose):
+            runtime.run(serve(flags, console, Shutdown()))
     except (ConfigError, ServerFailure) as error:
         print(error, file=sys.stderr)
         return EXIT_USAGE if isinstance(error, UsageError) else EXIT_CANNOT_RUN

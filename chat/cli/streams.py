@@ -9,9 +9,12 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from contextlib import suppress
-from typing import IO
+from typing import IO, Any
 
+# The pause before a full pipe is tried again, where somebody made it non-blocking.
+FULL_PIPE_SECONDS = 0.05
 # In the order of their descriptors: 0, 1 and 2.
 STREAMS = (("stdin", "r"), ("stdout", "w"), ("stderr", "w"))
 
@@ -51,6 +54,21 @@ def _use_utf8(stream: IO[str]) -> None:
     # What is none of Python's own, in a test, say, has no encoding to choose.
     if not is_utf8 and (reconfigure := getattr(stream, "reconfigure", None)):
         reconfigure(encoding="utf-8", errors="replace")
+
+
+def write_unbuffered(stream: IO[str], content: bytes) -> None:
+    """Write past Python's own buffer, which would want to be emptied before the program ends.
+
+    Blocks until all is written. A stopped pager, or one that is gone, would otherwise keep the
+    program from ending, or from ending with 0.
+    """
+    buffer: Any = stream.buffer  # type: ignore[attr-defined]  # of a TextIO, which these are
+    rest = memoryview(content)
+    while rest:
+        written = getattr(buffer, "raw", buffer).write(rest)
+        if written is None:  # somebody made it non-blocking, and it is full
+            time.sleep(FULL_PIPE_SECONDS)
+        rest = rest[written or 0 :]
 
 
 def was_closed(name: str) -> bool:

@@ -8,22 +8,19 @@ from __future__ import annotations
 
 import sys
 import threading
-import time
 from collections.abc import Sequence
-from typing import Any
 
 import chat_pb2
 from chat.cli.display import clean, isolated, shown_name
 from chat.cli.facts import fact_text, is_fact
 from chat.cli.i18n import N_, _, _n
+from chat.cli.streams import write_unbuffered
 from chat.cli.wrap import columns_of, rows_of
 from chat.protocol.names import COMMON_ROOM
 from chat.server.encoding import said
 
 # Lines that may wait for standard output.
 MAX_LINES = 4096
-# The pause before a full pipe is tried again, where somebody made it non-blocking.
-FULL_PIPE_SECONDS = 0.05
 CLOSE_SECONDS = 1.0
 
 EVENTS: dict[int, str] = {
@@ -116,15 +113,6 @@ def _event(message: chat_pb2.Message) -> str:
 
 
 def _write(lines: list[Line]) -> None:
-    """Write past Python's own buffer, which would want to be emptied before the program ends.
-
-    A stopped pager, or one that is gone, would keep it from ending, or from ending with 0.
-    """
-    buffer: Any = sys.stdout.buffer
     columns = columns_of(sys.stdout)
-    rest = "".join(f"{_shown(line, columns)}\n" for line in lines).encode(errors="replace")
-    while rest:
-        written = getattr(buffer, "raw", buffer).write(rest)
-        if written is None:  # somebody made it non-blocking, and it is full
-            time.sleep(FULL_PIPE_SECONDS)
-        rest = rest[written or 0 :]
+    shown = "".join(f"{_shown(line, columns)}\n" for line in lines)
+    write_unbuffered(sys.stdout, shown.encode(errors="replace"))

@@ -45,6 +45,11 @@ def describe(error: BaseException) -> str:
     return f"{type(error).__name__}{place}"
 
 
+def escaped(text: str) -> str:
+    """Return a text that no terminal obeys: what is not visible in it is escaped."""
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+
+
 class OneLine(logging.Formatter):
     """Makes one line of each record: of an exception its type and place, of a text its first line.
 
@@ -52,24 +57,35 @@ class OneLine(logging.Formatter):
     """
 
     def format(self, record: logging.LogRecord) -> str:
-        """Return the line, at most `MAX_LINE_CHARACTERS` long."""
+        """Return the line, at most `MAX_LINE_CHARACTERS` long, escapes aside."""
+        line = f"{record.levelname} {record.name}: {self.text(record)}"
+        return escaped(line[:MAX_LINE_CHARACTERS])
+
+    @staticmethod
+    def text(record: logging.LogRecord) -> str:
+        """Return what a record says, at most `MAX_LINE_CHARACTERS` of it."""
         text = record.getMessage().partition("\n")[0]
         if record.exc_info and record.exc_info[1] is not None:
             text = f"{text}: {describe(record.exc_info[1])}"
         if name := token_name.get():
             text = f"[token {name}] {text}"
-        line = f"{record.levelname} {record.name}: {text}"[:MAX_LINE_CHARACTERS]
-        return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in line)
+        return text[:MAX_LINE_CHARACTERS]
 
 
 class BoundedHandler(logging.StreamHandler):  # type: ignore[type-arg]  # not before 3.11
-    """Writes at most `MAX_LINES_A_SECOND`; says later how many it has left out.
+    """Writes at most `max_lines_a_second`; says later how many it has left out.
 
     Its lock is the logging module's.
     """
 
-    def __init__(self, stream: TextIO, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        stream: TextIO,
+        clock: Callable[[], float] = time.monotonic,
+        max_lines_a_second: int = MAX_LINES_A_SECOND,
+    ) -> None:
         super().__init__(stream)
+        self._max_lines = max_lines_a_second
         self._clock = clock
         self._second = 0
         self._written = 0  # in that second
@@ -81,7 +97,7 @@ class BoundedHandler(logging.StreamHandler):  # type: ignore[type-arg]  # not be
         if second != self._second:
             self._second, self._written = second, 0
             self._confess()
-        if self._written >= MAX_LINES_A_SECOND:
+        if self._written >= self._max_lines:
             self._left_out += 1
             return
         self._written += 1
@@ -96,7 +112,8 @@ class BoundedHandler(logging.StreamHandler):  # type: ignore[type-arg]  # not be
             super().emit(logging.LogRecord(__name__, *values))
 
     def handleError(self, record: logging.LogRecord) -> None:
-        """Lose a line that cannot be written, or made: nobody reads, or there is no room."""
+        """Count a line that cannot be written, or made: nobody reads, or there is no room."""
+        self._left_out += 1
 
     def close(self) -> None:
         """Say how much was left out, at the end."""

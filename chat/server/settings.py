@@ -15,6 +15,7 @@ MAX_RETAIN_DAYS = 36_500  # a hundred years
 MAX_CLIENTS = 1_000_000  # more open files than any system allows
 # Messages a second; beyond these a pause, or a burst, is no number to reckon with.
 MIN_RATE, MAX_RATE = 0.01, 1_000_000
+LOG_FORMATS = ("text", "json")
 ANY_HOST = ("[::]", "::", "0.0.0.0")  # noqa: S104  # others are to reach it
 
 
@@ -65,6 +66,18 @@ def read_flags(arguments: Sequence[str]) -> Namespace:
         help=_("port for metrics (Prometheus); without HOST for this machine alone; 0: a free one"),
     )
     add("--quiet", action="store_true", default=False, help=_("do not show the conversation"))
+    add(
+        "--verbose",
+        action="store_true",
+        default=False,
+        help=_("a line on standard error for who comes, goes or is refused"),
+    )
+    add(
+        "--log-format",
+        choices=LOG_FORMATS,
+        default=LOG_FORMATS[0],
+        help=_("form of the lines on standard error"),
+    )
     add(
         "--tls",
         action="store_true",

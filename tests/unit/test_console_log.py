@@ -11,6 +11,7 @@ import pytest
 from rooms import Message
 from support import DEADLINE_SECONDS
 
+from chat.cli import streams
 from chat.server import console_log
 from chat.server.console_log import ConsoleLog
 from chat_pb2 import KIND_ACTION, KIND_CLOSED, KIND_INVITED, KIND_OPENED
@@ -103,7 +104,7 @@ def test_pipe_that_takes_a_part_is_given_the_rest(
     console.print("abcdef")
     console.close()
     assert pipe.text == "abcdef\n"
-    assert pauses == [console_log.FULL_PIPE_SECONDS] * 2
+    assert pauses == [streams.FULL_PIPE_SECONDS] * 2
 
 
 @pytest.mark.parametrize("error", [BrokenPipeError(), ValueError("closed file")], ids=repr)

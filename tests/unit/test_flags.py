@@ -43,6 +43,8 @@ SERVER_FLAGS: list[tuple[str, str, Any, Any]] = [
     ("--metrics-port", "[::1]:9100", ("::1", 9100), None),
     ("--quiet", "", True, False),
     ("--tls", "", True, False),
+    ("--verbose", "", True, False),
+    ("--log-format", "json", "json", "text"),
     ("--tls-cert", "cert.pem", "cert.pem", None),
     ("--tls-key", "key.pem", "key.pem", None),
     ("--tls-client-ca", "ca.pem", "ca.pem", None),
@@ -100,7 +102,7 @@ def test_flag_and_variable_say_the_same(
     assert getattr(read([]), destination) == default
     if text:
         monkeypatch.setenv(variable_of(flag), text)
-        other = {"--lang": "pt_BR", "--bell": "all"}.get(flag, "9")
+        other = {"--lang": "pt_BR", "--bell": "all", "--log-format": "text"}.get(flag, "9")
         shown = (other, f"{other}.0", f"('127.0.0.1', {other})")
         assert str(getattr(read([flag, other]), destination)) in shown
 
