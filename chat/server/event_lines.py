@@ -16,7 +16,7 @@ from typing import Any, TextIO, cast
 from urllib.parse import unquote
 
 from chat.protocol.limits import MAX_NAME_CHARACTERS
-from chat.server.diagnostics import BoundedHandler, OneLine, escaped
+from chat.server.diagnostics import BoundedHandler, OneLine, escaped, token_name
 from chat.server.line_writer import LineWriter
 from chat.server.visits import Event
 
@@ -93,10 +93,15 @@ FORMATS: dict[str, Callable[[], logging.Formatter]] = {"text": TextLine, "json":
 
 
 def fields_of(event: Event) -> Fields:
-    """Return what is told of an event, bounded; in the order in which it is told."""
+    """Return what is told of an event, bounded; in the order in which it is told.
+
+    To be called where it happened: which token opened the server is known to the task.
+    """
     fields: Fields = {"address": address_in(event.peer), "name": _cut(event.name)}
     if event.what != "refused":
         fields["client"] = "full" if event.is_full else "plain"
+    if name := token_name.get():
+        fields["token"] = name
     if event.reason:
         fields["reason"] = event.reason
     if event.traffic is not None:

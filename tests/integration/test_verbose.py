@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import signal
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,10 +21,13 @@ def told(lines: list[str], what: str) -> list[dict[str, Any]]:
     return [event for event in events if event["event"] == what]
 
 
-def test_who_comes_goes_and_is_refused_is_told_as_json() -> None:
+def test_who_comes_goes_and_is_refused_is_told_as_json(tmp_path: Path) -> None:
     """With where from, under what name, why, and how much; neither tokens nor texts are told."""
-    flags = ("--verbose", "--log-format", "json")
-    with running_server(*flags, env={"CHAT_TOKEN": TOKEN}) as server:
+    token_file = tmp_path / "tokens"
+    token_file.write_text(f"turma:{TOKEN}\n")
+    token_file.chmod(0o600)
+    flags = ("--verbose", "--log-format", "json", "--token-file", str(token_file))
+    with running_server(*flags) as server:
         with full_client(server.address, "ana", token=TOKEN) as ana:
             ana.say("psst", key="1")
             ana.wait_for_text("psst")
@@ -58,6 +62,7 @@ def test_who_comes_goes_and_is_refused_is_told_as_json() -> None:
         ("Ana", "NAME_TAKEN"),
         ("eva", "TOKEN_INVALID"),
     }
+    assert {event["token"] for event in came + went} == {"turma"}
     assert all(event["address"].startswith(("127.0.0.1:", "[::1]:")) for event in came + refused)
     for secret in (TOKEN, "wrong-token", "psst", "0" * 32):
         assert secret not in "\n".join(lines)

@@ -80,6 +80,15 @@ NEEDS_NO_TRY = (
     "python3 -m venv .venv",
     "source .venv/bin/activate",
     "grpcurl -plaintext localhost:50051 grpc.health.v1.Health/Check",
+    "sudo python3 -m venv /opt/grpc-chat",
+    "sudo /opt/grpc-chat/bin/pip install .",
+    "sudo cp deploy/grpc-chat.service /etc/systemd/system/",
+    "sudo systemctl enable --now grpc-chat",
+    "journalctl -u grpc-chat",
+    "docker build -f deploy/Containerfile -t grpc-chat .",
+    "docker run -d --name chat -p 50051:50051 -v chat:/data --read-only --tmpfs /tmp --cap-drop ALL"
+    " grpc-chat",
+    "docker compose -f deploy/compose.yaml up --build --detach",
     "python -m pytest tests/unit",
     "python -m examples.eco_bot localhost:50051",
 )
