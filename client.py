@@ -26,12 +26,14 @@ SERVER_ADDRESS = "localhost:50051"
 
 with Importing():  # Ctrl-C ends it without a word meanwhile, and what is missing with a sentence
     import threading
+    from argparse import Namespace
     from collections.abc import Iterator, Sequence
     from typing import Any
 
     from chat.cli.i18n import _
     from chat.client.address import parse_address
     from chat.client.app import App, enter
+    from chat.client.choosing import choose_server
     from chat.client.connection import Metadata
     from chat.client.downgrade import check_clear
     from chat.client.ending import EXIT_OK, EXIT_REFUSED, sentence
@@ -105,11 +107,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return EXIT_INTERRUPTED
 
 
+def find_server(settings: Namespace, terminal: Terminal) -> int | None:
+    """Let `settings` say where a server of the local network is, or return the exit code."""
+    try:
+        return None if choose_server(settings, terminal) else EXIT_OK
+    except ConfigError as error:
+        terminal.show_error(sentence(error))
+        return EXIT_REFUSED
+
+
 def talk(arguments: Sequence[str]) -> int:
     """Hold one conversation, as the arguments say; return the exit code."""
     exit_on_signals()
     settings = read_flags(arguments, SERVER_ADDRESS)
     terminal = choose_terminal(is_json=settings.json, listen_only=settings.listen)
+    if settings.discover and (code := find_server(settings, terminal)) is not None:
+        return code
     try:
         check_streams(settings.listen)
         address = parse_address(settings.address)

@@ -53,6 +53,7 @@ with Importing():  # Ctrl-C ends it without a word meanwhile, and what is missin
     from chat.server.certificate import ServerCertificate, given_certificate
     from chat.server.certified_names import certified_name, certified_owner, no_certified_name
     from chat.server.console_log import ConsoleLog
+    from chat.server.discovery import Announcement
     from chat.server.encoding import decode, key_of
     from chat.server.grpc_options import server_options
     from chat.server.hub import Hub
@@ -329,6 +330,7 @@ class Server:
     ) -> None:
         self._flags = flags
         self._visits = Visits(event_lines.tell)
+        self._announcement = Announcement(flags.announce, lambda: len(self._hub.directory))
         self._metrics = MetricsServer(flags.metrics_port, self._take_snapshot)
         self._reloader = Reloader()  # of the files that the flags name
         per_address = flags.max_per_address
@@ -439,6 +441,7 @@ class Server:
         self._operators.appoint(self._hub)
         await self._listener.start()
         self._metrics.start()
+        self._announcement.start(self._flags.host, port, self.certificate is not None)
         self._supervisor.run(self._watch_port(port), "port")
         self._supervisor.run(self._service.disconnect_stuck_readers(), "stuck-readers")
         self._supervisor.run(memory.give_back_freed(), "memory")
@@ -503,6 +506,7 @@ class Server:
         Raises `LogError` where not all that was accepted is in the log's file.
         """
         is_lost = self._trouble is not None and self._trouble.problem.is_final
+        self._announcement.begin_close()
         self._metrics.close()
         await self._others.stop()
         self._admission.close()
@@ -511,6 +515,7 @@ class Server:
         await self._service.drain()
         await self._supervisor.stop()
         await self._listener.stop(STOP_SECONDS)
+        self._announcement.close()
         if self._trail is not None:
             self._trail.close()
         await self._log.close()

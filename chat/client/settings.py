@@ -49,6 +49,12 @@ def read_flags(arguments: Sequence[str], server_address: str) -> Namespace:
         metavar="ADDRESS",
         help=_("HOST[:PORT] of the server"),
     )
+    add(
+        "--discover",
+        action="store_true",
+        default=False,
+        help=_("list the servers on the local network, and join the one that is chosen"),
+    )
     add("--name", type=flags.text, help=_("your name; asked for if missing"))
     add(
         "--room",

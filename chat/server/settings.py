@@ -60,6 +60,12 @@ def read_flags(arguments: Sequence[str]) -> Namespace:
     add("--names", action="store_true", default=False, help=_("list the owned names and end"))
     add("--free", metavar="NAME", type=flags.text, help=_("let an owned name be free and end"))
     add(
+        "--announce",
+        metavar="NAME",
+        type=flags.text,
+        help=_("tell the local network of this server, under this name"),
+    )
+    add(
         "--metrics-port",
         type=flags.host_port,
         metavar="[HOST:]PORT",

@@ -26,10 +26,11 @@ FORBIDDEN = [
     ("sqlite3", "chat/server/log/base.py", "sqlite3"),
     ("nats", "chat/server/hub.py", "nats"),
     ("prometheus", "chat/server/hub.py", "prometheus_client"),
+    ("zeroconf", "chat/client/app.py", "zeroconf"),
     ("prompt_toolkit", "chat/client/ui/render.py", "prompt_toolkit"),
 ]
 # What the scripts at the root may not import, which the linter does not see.
-RARE = ("sqlite3", "nats", "prompt_toolkit", "prometheus_client")
+RARE = ("sqlite3", "nats", "prompt_toolkit", "prometheus_client", "zeroconf")
 SCRIPTS = {
     "server.py": ("client", "chat.client", *RARE),
     "client.py": ("server", "chat.server", *RARE),

@@ -40,6 +40,7 @@ SERVER_FLAGS: list[tuple[str, str, Any, Any]] = [
     ("--names", "", True, False),
     ("--free", "ana", "ana", None),
     ("--own-names", "", True, None),
+    ("--announce", "turma", "turma", None),
     ("--metrics-port", "[::1]:9100", ("::1", 9100), None),
     ("--quiet", "", True, False),
     ("--tls", "", True, False),
@@ -53,6 +54,7 @@ SERVER_FLAGS: list[tuple[str, str, Any, Any]] = [
 CLIENT_FLAGS: list[tuple[str, str, Any, Any]] = [
     ("--lang", "en", "en", "pt_BR"),
     ("--name", "ana", "ana", None),
+    ("--discover", "", True, False),
     ("--room", "sala", "sala", ""),
     ("--history", "5", 5, 20),
     ("--bell", "off", "off", "mentions"),

@@ -1,0 +1,110 @@
+"""Servers that are found on a local network: two machines, a cable between them.
+
+Needs Linux, and root for network namespaces; skipped where that is missing, but in CI.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import closing
+
+import pytest
+from person import Person
+from support import IS_CI, Program, RunningServer, eventually
+from test_addresses import IS_ROOT_ON_LINUX
+
+pytestmark = pytest.mark.skipif(
+    not IS_ROOT_ON_LINUX and not IS_CI, reason="needs root on Linux: network namespaces"
+)
+SERVER_FLAGS = ("--port", "0", "--db", ":memory:", "--announce", "Turma 3B")
+DISCOVER = ("client.py", "--discover")
+
+
+class Machine:
+    """A network namespace; `close()` takes it away."""
+
+    def __init__(self, name: str) -> None:
+        self.name = f"chat{os.getpid()}{name}"
+        subprocess.run(["ip", "netns", "add", self.name], check=True)
+        self.ip("link", "set", "lo", "up")
+
+    def ip(self, *command: str) -> None:
+        subprocess.run(["ip", "-n", self.name, *command], check=True)
+
+    def join(self, cable: str, address: str) -> None:
+        """Plug in one end of a cable."""
+        self.ip("addr", "add", f"{address}/24", "dev", cable)
+        self.ip("link", "set", cable, "up")
+
+    def command(self, *arguments: str) -> list[str]:
+        """Return the command that runs Python here."""
+        return ["ip", "netns", "exec", self.name, sys.executable, *arguments]
+
+    def close(self) -> None:
+        subprocess.run(["ip", "netns", "del", self.name], check=False, capture_output=True)
+
+
+@pytest.fixture(scope="module")
+def machines() -> Iterator[tuple[Machine, Machine]]:
+    """Two, with a cable between them."""
+    if not shutil.which("ip"):
+        assert not IS_CI, "iproute2 is missing"
+        pytest.skip("needs ip (iproute2)")
+    with closing(Machine("a")) as first, closing(Machine("b")) as second:
+        first.ip("link", "add", "cable", "type", "veth", "peer", "cable", "netns", second.name)
+        first.join("cable", "192.168.77.1")
+        second.join("cable", "192.168.77.2")
+        yield first, second
+
+
+def found_by(machine: Machine, *flags: str) -> list[str]:
+    """Return what a program on a machine is told of servers."""
+    with closing(Program(machine.command(*DISCOVER, *flags))) as client:
+        client.wait()
+        return list(client.lines)
+
+
+def test_server_is_found_from_another_machine_and_joined(
+    machines: tuple[Machine, Machine],
+) -> None:
+    """By its number in a list, and nobody types an address; when it ends, it is there no more."""
+    here, there = machines
+    with closing(RunningServer(here.command("server.py", *SERVER_FLAGS))) as server:
+        line = f"Turma 3B  192.168.77.1:{server.port}  not encrypted  0 people"
+        eventually(lambda: found_by(there) == [line], what=server.report)
+        command = there.command(*DISCOVER, "--name", "ana")
+        arguments = ["-c", f"import os; os.execvp('ip', {command!r})"]
+        with closing(Person(arguments, 80, 24, {"TERM": "dumb"})) as ana:
+            ana.wait_for("Number of the server:")
+            assert f"1  {line}" in ana.screen
+            ana.type("1\r")
+            ana.type("oi\r")
+            server.wait_for_line("[ana]: oi")
+            ana.type("/quit\r")
+            assert ana.wait() == 0
+        assert server.stop(signal.SIGTERM) == 0, server.report()
+        assert not server.errors
+    assert found_by(there) == []
+
+
+def test_machine_without_a_network_is_told_so() -> None:
+    """Within seconds, client and server; the server serves its own machine all the same."""
+    with (
+        closing(Machine("c")) as alone,
+        closing(RunningServer(alone.command("server.py", *SERVER_FLAGS))) as server,
+        closing(Program(alone.command(*DISCOVER))) as client,
+    ):
+        assert client.wait() == 1
+        (line,) = client.errors
+        assert re.match("No server was found|Servers cannot be looked for", line)
+        server.wait_for_error("Nothing is announced")
+        address = f"localhost:{server.port}"
+        with closing(Program(alone.command("client.py", address, "--name", "ana"))) as ana:
+            ana.type("oi")
+            ana.wait_for_line("[ana]: oi")
