@@ -104,8 +104,11 @@ def discover(wait: Callable[[float], None] = time.sleep) -> list[FoundServer]:
 
 
 def _described(zeroconf: Any, heard: Any, name: str) -> Any:
-    """Return what was said of a name with the answer; None where that is not all of it."""
-    info = zeroconf.ServiceInfo(SERVICE_TYPE, name)
+    """Return what was said of a name with the answer; None where that is not all, or no name."""
+    try:
+        info = zeroconf.ServiceInfo(SERVICE_TYPE, name)
+    except zeroconf.Error:  # control characters, say: whoever announces them keeps no others out
+        return None
     return info if info.load_from_cache(heard) else None
 
 

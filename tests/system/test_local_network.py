@@ -26,6 +26,29 @@ SERVER_FLAGS = ("--port", "0", "--db", ":memory:", "--announce", "Turma 3B")
 DISCOVER = ("client.py", "--discover")
 
 
+# Announces, again and again, what no program of ours would, and sends what is no DNS.
+STRANGER = """
+import socket, time
+from zeroconf import DNSAddress, DNSOutgoing, DNSPointer, DNSService
+TYPE, GROUP = "_grpc-chat._tcp.local.", ("224.0.0.251", 5353)
+sending = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+interface = socket.inet_aton("192.168.77.1")
+sending.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, interface)
+sending.bind(("192.168.77.1", 0))
+while True:
+    for number, address in enumerate(("8.8.8.8", "192.168.77.1")):
+        name = f"\\x1b[2J{number}.{TYPE}"
+        answer = DNSOutgoing(0x8400)
+        answer.add_answer_at_time(DNSPointer(TYPE, 12, 1, 60, name), 0)
+        answer.add_answer_at_time(DNSService(name, 33, 1, 60, 0, 0, 1, "evil.local."), 0)
+        answer.add_answer_at_time(DNSAddress("evil.local.", 1, 1, 60, socket.inet_aton(address)), 0)
+        for packet in (*answer.packets(), bytes(200)):
+            sending.sendto(packet, GROUP)
+    print("said", flush=True)
+    time.sleep(0.1)
+"""
+
+
 class Machine:
     """A network namespace; `close()` takes it away."""
 
@@ -73,9 +96,16 @@ def found_by(machine: Machine, *flags: str) -> list[str]:
 def test_server_is_found_from_another_machine_and_joined(
     machines: tuple[Machine, Machine],
 ) -> None:
-    """By its number in a list, and nobody types an address; when it ends, it is there no more."""
+    """By its number in a list, and nobody types an address; when it ends, it is there no more.
+
+    Whatever a stranger announces meanwhile.
+    """
     here, there = machines
-    with closing(RunningServer(here.command("server.py", *SERVER_FLAGS))) as server:
+    with (
+        closing(Program(here.command("-c", STRANGER))) as stranger,
+        closing(RunningServer(here.command("server.py", *SERVER_FLAGS))) as server,
+    ):
+        stranger.wait_for_line("said")
         line = f"Turma 3B  192.168.77.1:{server.port}  not encrypted  0 people"
         eventually(lambda: found_by(there) == [line], what=server.report)
         command = there.command(*DISCOVER, "--name", "ana")
