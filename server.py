@@ -472,7 +472,7 @@ class Server:
 
     async def _take_snapshot(self) -> Snapshot:
         trouble = "" if self._trouble is None else self._trouble.problem.name
-        return take_snapshot(self._hub, self._visits, self._flags.max_clients, trouble)
+        return await take_snapshot(self._hub, self._visits, self._flags.max_clients, trouble)
 
     async def wait_for_failure(self) -> Exception:
         """Return why the server cannot go on, once it cannot."""

@@ -5,12 +5,20 @@ Knows neither how they are shown nor to whom. Taken in the event loop, and from 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import asyncio
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from chat.server.hub import Hub
+from chat.server.member import Member
 from chat.server.tally import SLOT_SECONDS, Commits, Histogram, Traffic
 from chat.server.visits import Visits
+
+# Looking at so many clients takes less than a millisecond.
+PART_ITEMS = 200
+
+_Item = TypeVar("_Item")
 
 
 @dataclass(frozen=True)
@@ -56,10 +64,15 @@ class Snapshot:
     trouble: str
 
 
-def take_snapshot(hub: Hub, visits: Visits, max_clients: int, trouble: str) -> Snapshot:
-    """Return the numbers of a server; costs a microsecond for each client."""
-    full = sum(member.is_full for member in hub.members)
-    named = sum(member.person is not None for member in hub.members)
+async def take_snapshot(hub: Hub, visits: Visits, max_clients: int, trouble: str) -> Snapshot:
+    """Return the numbers of a server.
+
+    Looking at ten thousand clients takes tens of milliseconds, in parts, so that nobody waits.
+    """
+    traffic = await _sum_of(visits.traffic())
+    queues = await _queues_of(list(hub.members))
+    full = sum([member.is_full for member in hub.members])
+    named = sum([member.person is not None for member in hub.members])
     commits = hub.log.commits
     return Snapshot(
         full_clients=full,
@@ -72,9 +85,9 @@ def take_snapshot(hub: Hub, visits: Visits, max_clients: int, trouble: str) -> S
         ended=dict(visits.ended),
         refused_calls=dict(visits.refused_calls),
         refused_messages=_refused_messages(visits, commits),
-        traffic=visits.traffic(),
+        traffic=traffic,
         write_messages=_distribution(visits.write_sizes),
-        queues=_queues_of(hub),
+        queues=queues,
         commit_messages=_distribution(commits.messages),
         commit_seconds=Distribution(commits.seconds.bounds(SLOT_SECONDS), commits.took_seconds),
         failed_commits=commits.failed,
@@ -96,13 +109,29 @@ def _refused_messages(visits: Visits, commits: Commits) -> dict[str, int]:
     return refused
 
 
-def _queues_of(hub: Hub) -> Queues:
+async def _sum_of(all_traffic: Sequence[Traffic]) -> Traffic:
+    """Return the sum; what is added meanwhile is in it or not, and in the next one in any case."""
+    total = Traffic()
+    async for part in _parts(all_traffic):
+        for traffic in part:
+            total.add(traffic)
+    return total
+
+
+async def _queues_of(members: Sequence[Member]) -> Queues:
     messages = size_bytes = longest = behind = 0
-    for member in hub.members:
-        queue = member.queue
-        if queue.queued_messages:
+    async for part in _parts(members):
+        for member in part:
+            queue = member.queue
             messages += queue.queued_messages
             size_bytes += queue.queued_bytes
             longest = max(longest, queue.queued_messages)
-        behind += any(place.is_behind for place in member.places())
+            behind += any([place.is_behind for place in member.places()])
     return Queues(messages, size_bytes, longest, behind)
+
+
+async def _parts(items: Sequence[_Item]) -> AsyncIterator[Sequence[_Item]]:
+    """Yield the items, some at a time; whatever else the loop has to do is done between."""
+    for start in range(0, len(items), PART_ITEMS):
+        yield items[start : start + PART_ITEMS]
+        await asyncio.sleep(0)

@@ -10,7 +10,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from chat.server.tally import Histogram, Traffic
@@ -124,11 +124,7 @@ class Visits:
         self.refused_calls[reason] += 1
         self._tell(Event("refused", peer, name, reason=reason))
 
-    def traffic(self) -> Traffic:
-        """Return what all streams together have brought and taken so far."""
-        total = Traffic()
-        total.add(self._ended_traffic)
-        for visit in self.open:
-            if visit.member is not None:
-                total.add(visit.member.traffic)
-        return total
+    def traffic(self) -> list[Traffic]:
+        """Return what each open stream has brought and taken so far, and the others together."""
+        open_now = [visit.member.traffic for visit in self.open if visit.member is not None]
+        return [replace(self._ended_traffic), *open_now]

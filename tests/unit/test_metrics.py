@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ from support import ROOT
 
 from chat import __version__
 from chat.protocol.errors import REASONS
+from chat.server import snapshot
 from chat.server.metrics import Page
 from chat.server.snapshot import Snapshot, take_snapshot
 from chat.server.visits import LEFT, LOST, OTHER, UNKNOWN_METHOD, Visits
@@ -28,12 +30,12 @@ WORDS = set(f"{FUNCTIONS} le job instance reason kind problem version".split())
 
 
 async def snapshot_of(chat: Chat, visits: Visits, trouble: str = "") -> Snapshot:
-    return take_snapshot(chat.hub, visits, 1000, trouble)
+    return await take_snapshot(chat.hub, visits, 1000, trouble)
 
 
-def samples(snapshot: Snapshot) -> dict[str, float]:
+def samples(taken: Snapshot) -> dict[str, float]:
     """Return the value of each sample of ours, by its name and its labels' values."""
-    text = Page().render(snapshot)[0].decode()
+    text = Page().render(taken)[0].decode()
     return {
         " ".join((sample.name, *sample.labels.values())): sample.value
         for family in parse(text)
@@ -67,6 +69,25 @@ async def test_page_tells_who_is_here_and_what_waits() -> None:
     assert found["chat_queued_bytes"] > 2 and found["chat_log_last_id"] == 1
     assert found["chat_clients_limit"] == 1000
     assert found[f"chat_build_info {__version__}"] == 1
+
+
+async def test_numbers_of_many_clients_are_taken_in_parts() -> None:
+    """Others have their turns meanwhile; nothing is left out, or counted twice."""
+    chat = await Chat().start()
+    visits = Visits()
+    people = 2 * snapshot.PART_ITEMS + 1
+    for number in range(people):
+        reader = await chat.join_asleep(f"p{number}")
+        reader.member.traffic.sent_bytes = 1
+        visits.begin("ipv4:192.0.2.7:5", "")
+        visits.come(reader.member)
+    taking = asyncio.ensure_future(snapshot_of(chat, visits))
+    turns = 0
+    while not taking.done():
+        await asyncio.sleep(0)
+        turns += 1
+    assert turns > 4
+    assert samples(taking.result())["chat_sent_bytes_total"] == people
 
 
 async def test_page_tells_of_a_reader_that_is_behind() -> None:
