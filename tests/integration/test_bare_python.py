@@ -18,11 +18,13 @@ COMFORTS = (
     "grpc_reflection",
     "grpc_status",
     "ifaddr",
+    "prometheus_client",
     "jwt",
     "nacl",
     "prompt_toolkit",
     "uvloop",
     "wcwidth",
+    "zeroconf",
 )
 SERVER_FLAGS = ("--host", "localhost", "--port", "0", "--db", ":memory:")
 # A module that is None is neither found nor imported, as one that is not installed.

@@ -13,14 +13,12 @@ from urllib.parse import urlsplit
 import pytest
 from support import (
     DEADLINE_SECONDS,
-    Program,
     RunningServer,
     eventually,
     full_client,
     running_server,
     server_here,
 )
-from test_bare_python import SERVER_FLAGS, without
 
 from chat.protocol.errors import ConfigError
 from chat.server import metrics_server
@@ -100,6 +98,8 @@ def test_scraper_sees_who_came_and_what_was_said(server: RunningServer) -> None:
         eventually(lambda: all(line in get(url) for line in expected), what=lambda: get(url))
     line = 'chat_leaves_total{reason="LEFT"} 1.0'
     eventually(lambda: line in get(url), what=lambda: get(url))
+    # Who came and went is told where that is asked for, and nowhere else.
+    assert not [line for line in server.errors if "name=" in line]
 
 
 @pytest.mark.parametrize(
@@ -200,12 +200,10 @@ def test_port_that_cannot_be_had_is_a_sentence(server: RunningServer) -> None:
             raise AssertionError("it runs")
 
 
-def test_missing_package_is_a_sentence() -> None:
-    """Which says what to install; without the flag nobody misses it."""
-    command = [*without(("prometheus_client",), "server.py"), *SERVER_FLAGS]
-    with closing(Program([*command, *METRICS])) as bare:
-        assert bare.wait() == 1
-    (line,) = bare.errors
-    assert line.startswith("--metrics-port needs") and line.endswith("install prometheus_client")
-    with closing(RunningServer(command)) as server:
-        assert not server.errors
+def test_missing_package_is_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Which says what to install; without the flag nobody misses it (`test_bare_python.py`)."""
+    monkeypatch.delitem(sys.modules, "chat.server.metrics", raising=False)
+    monkeypatch.setitem(sys.modules, "prometheus_client", None)
+    words = "--metrics-port needs a package .* -m pip install prometheus_client"
+    with pytest.raises(ConfigError, match=words), server_here(*METRICS):
+        raise AssertionError("it runs")

@@ -78,11 +78,3 @@ def test_text_is_a_line_each_and_the_stop_is_told() -> None:
         came, went = server.errors
         assert " name=ana client=full" in came and " name=ana client=full" in went
         assert " reason=SHUTTING_DOWN seconds=" in went
-
-
-def test_nothing_is_told_unless_it_is_asked_for() -> None:
-    """Who is here is nobody's business."""
-    with running_server("--log-format", "json") as server:
-        with full_client(server.address, "ana"):
-            pass
-        assert server.errors == []
