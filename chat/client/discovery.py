@@ -25,7 +25,8 @@ INSTALL = "-m pip install zeroconf"
 # and whoever knows may take 0.12 s to say it. Longer, where nobody has answered by then.
 LISTEN_SECONDS = 1.3
 LONGER_SECONDS = 1.5
-# More are not asked who they are, nor shown.
+# More names are not even noted; and of those behind which there is a server, so many are shown.
+MAX_NAMES = 500
 MAX_SERVERS = 50
 MAX_PORT = 65535
 
@@ -51,7 +52,7 @@ class FoundServer:
 
 
 class Listener:
-    """Names that were announced, `MAX_SERVERS` of them; zeroconf calls it in its own thread.
+    """Names that were announced, `MAX_NAMES` of them; zeroconf calls it in its own thread.
 
     `_lock` guards `_names`.
     """
@@ -69,7 +70,7 @@ class Listener:
     def add_service(self, _zeroconf: Any, _type: str, name: str) -> None:
         """Note a name, while there is room."""
         with self._lock:
-            if len(self._names) < MAX_SERVERS:
+            if len(self._names) < MAX_NAMES:
                 self._names[name] = None
 
     def update_service(self, _zeroconf: Any, _type: str, name: str) -> None:
@@ -91,16 +92,22 @@ def discover(wait: Callable[[float], None] = time.sleep) -> list[FoundServer]:
     try:
         with zeroconf.Zeroconf() as heard:
             zeroconf.ServiceBrowser(heard, SERVICE_TYPE, listener=listener)
-            wait(LISTEN_SECONDS)
-            if not listener.names:
-                wait(LONGER_SECONDS)
-            found = [_described(zeroconf, heard, name) for name in listener.names]
+            for seconds in (LISTEN_SECONDS, LONGER_SECONDS):
+                wait(seconds)
+                if found := _servers(zeroconf, heard, listener.names):
+                    break
     except (OSError, zeroconf.Error) as error:
         text = _("Servers cannot be looked for: this machine is on no network that can be asked.")
         raise ConfigError(text) from error
+    return sorted(found, key=lambda one: (one.name, one.address))[:MAX_SERVERS]
+
+
+def _servers(zeroconf: Any, heard: Any, names: Iterable[str]) -> set[FoundServer]:
+    """Return those of the announced names that are servers."""
     networks = own_networks()
-    servers = (server_of(info, networks) for info in found if info is not None)
-    return sorted({one for one in servers if one}, key=lambda one: (one.name, one.address))
+    described = (_described(zeroconf, heard, name) for name in names)
+    servers = (server_of(info, networks) for info in described if info is not None)
+    return {server for server in servers if server is not None}
 
 
 def _described(zeroconf: Any, heard: Any, name: str) -> Any:

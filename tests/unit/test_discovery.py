@@ -235,11 +235,46 @@ def test_thousands_of_servers_are_some() -> None:
     for number in range(5000):
         listener.add_service(None, SERVICE_TYPE, f"{number}")
         listener.update_service(None, SERVICE_TYPE, f"{number}")
-    assert listener.names == [f"{number}" for number in range(discovery.MAX_SERVERS)]
+    assert listener.names == [f"{number}" for number in range(discovery.MAX_NAMES)]
     listener.remove_service(None, SERVICE_TYPE, "0")
     listener.remove_service(None, SERVICE_TYPE, "4999")
     listener.add_service(None, SERVICE_TYPE, "late")
     assert listener.names[0] == "1" and listener.names[-1] == "late"
+
+
+def test_list_has_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where everything that was announced is a server."""
+
+    class Crowd:
+        Error = ZeroDivisionError
+
+        def __enter__(self) -> Crowd:
+            return self
+
+        def __exit__(self, *_error: object) -> None:
+            pass
+
+        def Zeroconf(self) -> Crowd:
+            return self
+
+        def ServiceBrowser(self, _heard: object, _type: str, listener: Listener) -> None:
+            for number in range(discovery.MAX_SERVERS + 1):
+                listener.add_service(None, SERVICE_TYPE, f"{number}.{SERVICE_TYPE}")
+
+        def ServiceInfo(self, _type: str, name: str) -> Any:
+            made = info(name.removesuffix(f".{SERVICE_TYPE}"))
+            made.load_from_cache = lambda _heard: True
+            return made
+
+    waits: list[float] = []
+    monkeypatch.setitem(sys.modules, "zeroconf", Crowd())
+    monkeypatch.setattr(discovery, "own_networks", lambda: NETWORKS)
+    assert len(discovery.discover(waits.append)) == discovery.MAX_SERVERS
+    assert waits == [discovery.LISTEN_SECONDS]
+    monkeypatch.setattr(discovery, "own_networks", list)
+    waits.clear()
+    assert discovery.discover(waits.append) == []
+    assert waits == [discovery.LISTEN_SECONDS, discovery.LONGER_SECONDS]
 
 
 def test_loopback_is_no_local_network() -> None:
