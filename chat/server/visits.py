@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 LEFT, LOST = "LEFT", "LOST"
 # Anything that has no reason in that table.
 OTHER = "OTHER"
-# A call of a method that there is not.
-UNKNOWN_METHOD = "UNKNOWN_METHOD"
 
 
 @dataclass(frozen=True)
@@ -111,10 +109,6 @@ class Visits:
             visit.member = None
         elif reason not in (LEFT, LOST):
             self._refuse(reason, visit.peer, visit.claimed_name)
-
-    def refuse_unknown(self) -> None:
-        """Count a call of a method that there is not; whose it was is known to gRPC alone."""
-        self.refused_calls[UNKNOWN_METHOD] += 1
 
     def refuse_message(self, reason: str) -> None:
         """Count a message that was refused, while its stream goes on."""

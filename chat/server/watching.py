@@ -24,8 +24,7 @@ class Watching(grpc.aio.ServerInterceptor):
     async def intercept_service(self, continuation: Continuation, details: Details) -> Handler:
         """Return the handler, watched."""
         handler = await continuation(details)
-        if handler is None:
-            self._visits.refuse_unknown()
+        if handler is None:  # there is no such method; `acceptor.py` has refused it before
             return None
         behaviour = handler.stream_stream
 

@@ -19,7 +19,7 @@ from chat.protocol.errors import REASONS
 from chat.server import snapshot
 from chat.server.metrics import Page
 from chat.server.snapshot import Snapshot, take_snapshot
-from chat.server.visits import LEFT, LOST, OTHER, UNKNOWN_METHOD, Visits
+from chat.server.visits import LEFT, LOST, OTHER, Visits
 
 DASHBOARD = ROOT / "deploy" / "grafana-dashboard.json"
 parse: Any = parser.text_string_to_metric_families  # not annotated
@@ -131,7 +131,6 @@ async def full_page(accept: str = "") -> tuple[str, str]:
         visit = visits.begin("ipv4:192.0.2.8:5", "ana")
         visits.come(ana.member)
         visits.end(visit, reason)
-    visits.refuse_unknown()
     page, content_type = Page().render(await snapshot_of(chat, visits, "FULL"), accept)
     return page.decode(), content_type
 
@@ -139,7 +138,7 @@ async def full_page(accept: str = "") -> tuple[str, str]:
 async def test_no_label_names_anybody() -> None:
     """Neither people, nor rooms, nor addresses: they are words of a short list, or numbers."""
     page, _type = await full_page()
-    words = {*REASONS, LEFT, LOST, OTHER, UNKNOWN_METHOD, "FULL", "full", "plain", __version__}
+    words = {*REASONS, LEFT, LOST, OTHER, "FULL", "full", "plain", __version__}
     for family in parse(page):
         for sample in family.samples if family.name.startswith("chat_") else ():
             assert set(sample.labels) <= {"reason", "kind", "problem", "version", "le"}

@@ -6,7 +6,7 @@ import asyncio
 
 from rooms import Chat, Reader
 
-from chat.server.visits import LEFT, LOST, UNKNOWN_METHOD, Event, Visits
+from chat.server.visits import LEFT, LOST, Event, Visits
 
 PEER = "ipv4:192.0.2.7:5"
 
@@ -70,12 +70,10 @@ def test_call_that_is_no_stream_of_the_chat_is_not_told() -> None:
     assert not watched.told and not watched.visits.refused_calls and not watched.visits.ended
 
 
-def test_unknown_method_and_refused_message_are_counted() -> None:
-    """Not told: the one has no address, the other's client goes on."""
+def test_refused_message_is_counted() -> None:
+    """Not told: its client goes on."""
     watched = Watched()
-    watched.visits.refuse_unknown()
     watched.visits.refuse_message("MESSAGE_TOO_LONG")
-    assert watched.visits.refused_calls == {UNKNOWN_METHOD: 1}
     assert watched.visits.refused_messages == {"MESSAGE_TOO_LONG": 1} and not watched.told
 
 
