@@ -19,7 +19,14 @@ import pytest
 from support import DEADLINE_SECONDS
 
 import chat_pb2
-from chat.server.log import checkpoints, files, group_commit, maintenance, sqlite, sqlite_writer
+from chat.server.log import (
+    checkpoints,
+    files,
+    group_commit,
+    maintenance,
+    sqlite_file,
+    sqlite_writer,
+)
 from chat.server.log.base import MAX_PAGE_BYTES, Entry, LogError, Missing, Problem
 from chat.server.log.files import IN_MEMORY
 from chat.server.log.log_clock import DAY as DAY_MICROSECONDS
@@ -1129,7 +1136,7 @@ async def test_joining_does_not_wait_for_those_who_read_the_whole_log(db: Path) 
         await log.log.find_places([(ROOM, None)], "", 20)
         await log.log.read(ROOM, 1980, 500)
         done = sum(reader.done() for reader in readers)
-        assert done <= 3 * sqlite.MAX_NEXT_PAGES
+        assert done <= 3 * sqlite_file.MAX_NEXT_PAGES
         pages = await asyncio.gather(*readers)
         assert {len(page) for page in pages} == {500}
 
@@ -1348,7 +1355,7 @@ async def test_second_server_is_refused_where_files_have_no_locks(
 ) -> None:
     """By a lock on another file beside it, as on Windows; none is made for others' files."""
     monkeypatch.setattr(files, "HAS_FILE_LOCKS", False)
-    monkeypatch.setattr(sqlite, "HAS_FILE_LOCKS", False)
+    monkeypatch.setattr(sqlite_file, "HAS_FILE_LOCKS", False)
     async with opened(db):
         assert problem_of(db) is Problem.IN_USE
     contacts = db.with_name("contacts.db")

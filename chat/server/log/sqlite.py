@@ -1,64 +1,24 @@
-"""The log in SQLite: one file, one connection that writes and one that reads.
+"""The log of one server: its file in SQLite is the log, and its own group commit writes it.
 
 Knows no rooms' rules, no gRPC and no language. The event loop calls `SqliteLog`; the group commit's
-thread writes (`sqlite_writer.py`), a thread of its own reads (`sqlite_reader.py`).
+thread writes.
 """
 
 from __future__ import annotations
 
-import asyncio
-import sqlite3
-import threading
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack, closing, nullcontext
-from typing import TypeVar
-
-import chat_pb2
-from chat.server.log.base import (
-    MAX_PAGE_BYTES,
-    Deliver,
-    Place,
-    Report,
-    ignore,
-)
-from chat.server.log.checking import Check
-from chat.server.log.checkpoints import Checkpoints
-from chat.server.log.connections import (
-    WRITER_TIMEOUT_SECONDS,
-    Connect,
-    connect_sqlite,
-    lock_beside,
-    log_error,
-    open_connection,
-)
-from chat.server.log.files import HAS_FILE_LOCKS, IN_MEMORY, LogFile
+from chat.server.log.base import Deliver, Report, ignore
+from chat.server.log.connections import Connect, connect_sqlite
 from chat.server.log.group_commit import GroupCommit
 from chat.server.log.log_clock import Clocks
-from chat.server.log.migrations import begin_opening, check_is_ours, prepare
-from chat.server.log.other_names import check_name
-from chat.server.log.reading import PageEnds, ReadThread, Urgency
-from chat.server.log.rows import message_of
-from chat.server.log.sqlite_reader import SqliteReader
+from chat.server.log.sqlite_file import SqliteFile
 from chat.server.log.sqlite_writer import SqliteWriter
 
-# How long closing waits for a read that is under way.
-CLOSE_SECONDS = 0.3
-# The check beside the serving rests for so many times what a step took.
-CHECK_REST_FACTOR = 4.0
 
-# Pages of those who read on that are read, or made messages of, at a time: the event loop has more
-# to do with a page than the thread that reads it.
-MAX_NEXT_PAGES = 4
+class SqliteLog(SqliteFile):
+    """The log of one server, in the file `path` or in memory.
 
-_Result = TypeVar("_Result")
-
-
-class SqliteLog:
-    """The log of one server, in the file `path` or in memory; opened by one server at a time.
-
-    `retain_days` is how long messages are kept, 0 for ever. Opening blocks for a moment, whatever
-    the size of the file, and raises `LogError`. `connect` is `sqlite3.connect`, and `clocks` the
-    machine's, but in tests. `is_clean`: the server before this one closed it.
+    `retain_days` is how long messages are kept, 0 for ever. Opening it: see `SqliteFile`. `clocks`:
+    the machine's, but in tests.
     """
 
     def __init__(
@@ -68,54 +28,18 @@ class SqliteLog:
         connect: Connect = connect_sqlite,
         clocks: Clocks | None = None,
     ) -> None:
-        self.path = path
-        with ExitStack() as opened:  # closes what was opened before something failed
-            file = opened.enter_context(closing(LogFile(path))) if path != IN_MEMORY else None
-            try:
-                self._open(opened, file, connect)
-                self._begin_threads(file, retain_days, clocks or Clocks())
-            except sqlite3.Error as error:
-                raise log_error(path, error) from error
-            self._opened = opened.pop_all()
-
-    def _open(self, opened: ExitStack, file: LogFile | None, connect: Connect) -> None:
-        path = self.path
-        if file is not None:
-            check_name(path)
-            file.lock()
-            path = file.real_path
-        writing = open_connection(path, connect, WRITER_TIMEOUT_SECONDS)
-        opened.enter_context(closing(writing))
-        check_is_ours(writing, self.path)
-        if file is not None:
-            if not HAS_FILE_LOCKS:
-                opened.enter_context(closing(lock_beside(path)))
-            file.make_private()
-        prepare(writing, path)
-        self._writing = self._reading = writing
-        if file is not None:
-            self._reading = opened.enter_context(closing(open_connection(path, connect)))
-        self.generation, self.is_clean = begin_opening(writing, path)
-        if file is not None:
-            file.note_companions()
-        self.epoch: str = writing.execute("SELECT epoch FROM log").fetchone()[0]
-
-    def _begin_threads(self, file: LogFile | None, retain_days: float, clocks: Clocks) -> None:
-        # In memory there is one connection for two threads, so one lock; in a file nobody waits.
-        write_lock = threading.Lock()
-        self._read_lock = write_lock if file is None else threading.Lock()
-        checkpoints = None
-        if file is not None:
-            checkpoints = Checkpoints(self._writing, file.real_path, self._read_lock)
+        super().__init__(path, connect)
         storage = SqliteWriter(
-            self._writing, write_lock, self.path, file, checkpoints, retain_days, clocks
+            self._writing,
+            self._write_lock,
+            path,
+            self._file,
+            self._checkpoints,
+            retain_days,
+            clocks or Clocks(),
         )
         self._storage = storage
-        self._writer = GroupCommit(storage.commit, storage.tidy, storage.finish, self.path)
-        self._reader = SqliteReader(self._reading, self._read_lock)
-        self._read_thread = ReadThread()
-        self._page_ends = PageEnds()
-        self._next_pages = asyncio.Semaphore(MAX_NEXT_PAGES)
+        self._writer = GroupCommit(storage.commit, storage.tidy, storage.finish, path)
         self.commits = self._writer.commits
         self.append = self._writer.append
         self.keep = self._writer.keep
@@ -136,51 +60,6 @@ class SqliteLog:
         """Begin to commit; `deliver` and `report` are called in the running event loop."""
         self._writer.start(deliver, report)
 
-    async def read(
-        self, room: str, after: int, limit: int, before: int = 0, max_bytes: int = MAX_PAGE_BYTES
-    ) -> list[chat_pb2.Message]:
-        """Return a page of `room`: ids above `after`, below `before` if that is given, in order."""
-        where = (room, after, limit, before, max_bytes)
-        urgency = self._page_ends.urgency(room, after, is_history=before > 0)
-        async with self._next_pages if urgency is Urgency.NEXT_PAGE else nullcontext():
-            rows, has_more = await self._run(urgency, self._reader.page, *where)
-            if has_more:
-                self._page_ends.add(room, rows[-1][0])
-            return [message_of(row) for row in rows]
-
-    async def find_places(
-        self, wishes: Sequence[tuple[str, int | None]], generation: str, count: int
-    ) -> list[Place]:
-        """Return where the readers of rooms begin, all in one turn of the reader's thread."""
-        return await self._look_up(self._reader.places, wishes, generation, count)
-
-    async def find_key(self, sender: str, key: str) -> tuple[str, chat_pb2.Message] | None:
-        """Return the room and the message that were appended under a key, None if none was."""
-        rows = await self._look_up(self._reader.by_key, sender, key)
-        return (rows[0][-1], message_of(rows[0])) if rows else None
-
-    async def start_of_last(self, room: str, count: int, before: int = 0) -> int:
-        """Return the id after which the last `count` messages of `room` begin, below `before`."""
-        return await self._look_up(self._reader.start_of_last, room, count, before)
-
-    async def last_id(self) -> int:
-        """Return the newest id ever given, 0 for an empty log."""
-        return await self._look_up(self._reader.last_id)
-
-    async def records(self, kind: str) -> dict[str, str]:
-        """Return all that is kept of one kind beside the messages."""
-        return await self._look_up(self._reader.records, kind)
-
-    async def check(self) -> list[str]:
-        """Look through the whole log beside all else; return what is wrong with it, in English."""
-        check: Check = await self._run(Urgency.CHECK, self._locked, Check, self._reading)
-        clock = asyncio.get_running_loop().time
-        while True:
-            started = clock()
-            if not await self._run(Urgency.CHECK, self._locked, check.step):
-                return check.faults
-            await asyncio.sleep(CHECK_REST_FACTOR * (clock() - started))
-
     def hurry(self, seconds: float) -> None:
         """Have what waits for the disk, or for other programs, given up after so long."""
         self._storage.hurry(seconds / 2)  # so that it is still told
@@ -194,24 +73,3 @@ class SqliteLog:
         """
         await self._writer.close()
         self.abandon()
-
-    def abandon(self) -> None:
-        """Release the file of a log that was never started."""
-        if self._read_thread.close(CLOSE_SECONDS):
-            self._opened.close()
-
-    async def _look_up(self, read: Callable[..., _Result], *arguments: object) -> _Result:
-        return await self._run(Urgency.LOOK_UP, read, *arguments)
-
-    async def _run(
-        self, urgency: Urgency, read: Callable[..., _Result], *arguments: object
-    ) -> _Result:
-        """Call `read` in the reader's thread; what SQLite raises becomes a `LogError`."""
-        try:
-            return await self._read_thread.run(urgency, read, *arguments)
-        except sqlite3.Error as error:
-            raise log_error(self.path, error) from error
-
-    def _locked(self, read: Callable[..., _Result], *arguments: object) -> _Result:
-        with self._read_lock:
-            return read(*arguments)
