@@ -25,6 +25,7 @@ from chat.server.log.base import (
     Entry,
     LogError,
     Missing,
+    OnRecord,
     Place,
     Problem,
     Report,
@@ -75,6 +76,13 @@ class FakeLog:
         self._deliver: Deliver = lambda entries: None
         self.kept: dict[tuple[str, str], str] = {}
         self.commits = Commits()
+
+    async def open(self, report: Report = ignore) -> None:
+        pass
+
+    def listen(self, on_record: OnRecord, on_rewound: Callable[[], None]) -> None:
+        self.on_record = on_record
+        self.on_rewound = on_rewound
 
     def start(self, deliver: Deliver, report: Report = ignore) -> None:
         self._deliver = deliver

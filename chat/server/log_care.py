@@ -12,8 +12,7 @@ import time
 
 from chat.cli.i18n import _
 from chat.server.log import maintenance
-from chat.server.log.base import LogError, Problem
-from chat.server.log.sqlite import SqliteLog
+from chat.server.log.base import LogError, Problem, ServedLog
 from chat.server.log_sentences import explain_log_error
 
 PROGRESS_SECONDS = 0.5
@@ -61,7 +60,7 @@ def check(path: str) -> int:
     return 1 if faults else 0
 
 
-async def look_through(log: SqliteLog) -> None:
+async def look_through(log: ServedLog) -> None:
     """Look for what an end without a stop may have left, and tell the operator what was found."""
     try:
         faults = await log.check()

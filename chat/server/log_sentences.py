@@ -52,6 +52,19 @@ SENTENCES = {
     Problem.SILENT: N_("The disk of {path} does not answer: what waited was not stored."),
     Problem.STOPPED: N_("An error in this program ended the log ({detail}). Please report it."),
     Problem.UNUSABLE: N_("{path} cannot be used ({detail})."),
+    Problem.FOLLOWING: N_(
+        "{path} belongs to a server of a cluster. Start with --cluster,"
+        " or choose another file with --db."
+    ),
+    Problem.OTHER_LOG: N_(
+        "{path} is another log than the cluster's. Choose a new file with --db:"
+        " the server fills it from the cluster."
+    ),
+    Problem.AWAY: N_(
+        "NATS at {path} does not answer ({detail}). Nothing new is accepted until it does."
+    ),
+    Problem.REFUSED: N_("NATS at {path} cannot be used ({detail})."),
+    Problem.BEHIND: N_("{path} has not followed the cluster so far ({detail})."),
 }
 
 

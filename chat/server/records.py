@@ -18,6 +18,9 @@ FREED = "freed"
 BUNDLE = "bundle"
 BAN = "ban"
 MUTE = "mute"
+# What each server keeps for itself, where several share a log: it speaks of that server's streams,
+# or of its own file.
+LOCAL_KINDS = frozenset({HOLDER, FREED})
 
 
 @dataclass(frozen=True)

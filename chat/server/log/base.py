@@ -39,6 +39,11 @@ class Problem(Enum):
     SILENT = "the disk does not answer"
     STOPPED = "its writer ended"
     UNUSABLE = "it cannot be used"
+    FOLLOWING = "it belongs to a server of a cluster"
+    OTHER_LOG = "it is another log than the cluster's"
+    AWAY = "the cluster does not answer"
+    REFUSED = "the cluster refuses"
+    BEHIND = "it has not followed the cluster so far"
 
     @property
     def is_final(self) -> bool:
@@ -125,6 +130,10 @@ Deliver = Callable[[Sequence[Entry]], None]
 Report = Callable[["LogError | None"], None]
 
 
+# Called in the event loop with a record that was kept: its kind, its key, its text or None.
+OnRecord = Callable[[str, str, "str | None"], None]
+
+
 def ignore(error: LogError | None) -> None:
     """Be told of the log's trouble by somebody else: each message that is lost says so."""
 
@@ -136,16 +145,39 @@ class Log(Protocol):
     ended come last, so that whoever reads the whole log keeps nobody from joining.
     """
 
-    epoch: str  # the identity of the log: when it changes, ids seen earlier mean nothing
-    generation: str  # the identity of this opening of it
     commits: Commits  # what became of the groups so far
+
+    @property
+    def epoch(self) -> str:
+        """The identity of the log: when it changes, ids seen earlier mean nothing."""
+
+    @property
+    def generation(self) -> str:
+        """The identity of this opening of it; where servers share it, the same at all of them."""
 
     @property
     def waiting(self) -> int:
         """How many messages wait to be committed."""
 
+    async def open(self, report: Report = ignore) -> None:
+        """Return when all that the log has can be read here. Comes before all else, once.
+
+        Where that takes long, since the log is elsewhere, `report` hears why. Raises `LogError`.
+        """
+
+    def listen(self, on_record: OnRecord, on_rewound: Callable[[], None]) -> None:
+        """Have it told here what a log that several servers share brings from the others.
+
+        `on_record`: each record, in the order of the log, before the messages of its group; this
+        server's own are among them, unless it has kept a newer one meanwhile, so that all end up
+        with the same. `on_rewound`: the log was put back to an older copy, all of which is here
+        again; the ids and records that are known mean nothing any more. Comes before `start`.
+        """
+
     def start(self, deliver: Deliver, report: Report = ignore) -> None:
         """Begin to commit; `deliver` gets each group. Call it inside the event loop, once.
+
+        What another server appended is among them, with None for its `origin`.
 
         `report` hears when nothing can be written, even if nobody writes, and when that is over.
         """
@@ -204,8 +236,27 @@ class Log(Protocol):
     def keep(self, kind: str, key: str, text: str | None) -> None:
         """Keep a text under its kind and key, in place of an earlier one; None: no more.
 
-        Never blocks. Written with the next group of messages; alone only if none comes in a second.
+        All servers that share the log keep it, but for the kinds that each has for itself
+        (`records.LOCAL_KINDS`). Never blocks. Written with the next group of messages; alone only
+        if none comes in a second.
         """
 
     async def close(self) -> None:
         """Commit what waits, end the threads and release the file. Raises `LogError`."""
+
+
+class ServedLog(Log, Protocol):
+    """A log as a server has it open, in a file of its own or in memory."""
+
+    path: str
+    is_clean: bool  # the server before this one closed it
+
+    @property
+    def is_saving(self) -> bool:
+        """Whether what a removed file held is being saved just now. In any thread."""
+
+    async def check(self) -> list[str]:
+        """Look through the whole file beside all else; return what is wrong, in English."""
+
+    def abandon(self) -> None:
+        """Release the file of a log that was never started, or has come to its end."""

@@ -107,14 +107,23 @@ def save_beside(connection: sqlite3.Connection, real_path: str, error: LogError)
     The removed file lives on as long as it is open. `error` says what became of it, and `real_path`
     is where it was, without links.
     """
+    target = copy_beside(connection, real_path, "rescued")
+    return error if target is None else LogError(Problem.SAVED, error.path, target)
+
+
+def copy_beside(connection: sqlite3.Connection, real_path: str, what: str) -> str | None:
+    """Copy what a log holds into a new file whose name says `what`; return its path.
+
+    Beside the log, or where it can be; None where it cannot be at all.
+    """
     path = Path(real_path)
-    name = f"{path.name}-rescued-{time.strftime('%Y%m%d-%H%M%S')}"
+    name = f"{path.name}-{what}-{time.strftime('%Y%m%d-%H%M%S')}"
     for folder in (path.parent, Path.cwd(), Path(tempfile.gettempdir())):
         target = str(folder / name)
         with suppress(LogError, sqlite3.Error):
             _copy(connection, target, lambda done, total: None)
-            return LogError(Problem.SAVED, error.path, target)
-    return error
+            return target
+    return None
 
 
 @contextmanager

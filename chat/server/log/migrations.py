@@ -99,6 +99,24 @@ COMMIT;
 """
 
 
+# Likewise; only in the file of a server that follows the stream of a cluster.
+FOLLOWING = (
+    """
+CREATE TABLE IF NOT EXISTS follow (   -- how far the stream has been followed, in one row
+    sequence INTEGER NOT NULL,        -- of the last group that is in this file
+    message_id TEXT NOT NULL,         -- that group's
+    rewinds INTEGER NOT NULL          -- how often the stream was put back to an older copy
+)
+""",
+    """
+CREATE TABLE IF NOT EXISTS publisher (  -- every server's every run, as far as its groups are here
+    instance TEXT PRIMARY KEY,
+    number INTEGER NOT NULL,          -- of its last group
+    sent_at INTEGER NOT NULL          -- when that was
+) WITHOUT ROWID
+""",
+)
+
 # From the first layout to the second, and so on.
 STEPS = (FROM_1_TO_2, FROM_2_TO_3)
 
@@ -179,6 +197,11 @@ def find_place(connection: sqlite3.Connection) -> str | None:
 def _has_table(connection: sqlite3.Connection, name: str) -> bool:
     query = "SELECT count(*) FROM sqlite_master WHERE name = ?"
     return bool(connection.execute(query, (name,)).fetchone()[0])
+
+
+def is_following(connection: sqlite3.Connection) -> bool:
+    """Say whether the file belongs to a server of a cluster."""
+    return _has_table(connection, "follow")
 
 
 def keep_opening(connection: sqlite3.Connection) -> None:

@@ -11,6 +11,9 @@ COLUMNS = "id, sent_at, user, message, key, kind, addressee, sealed, room"
 BY_KEY = f"SELECT {COLUMNS} FROM message WHERE sender = ? AND key = ?"
 NEWEST_ID = "SELECT coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'message'), 0)"
 
+# No room is called so: what was trimmed before it was known of which room it was.
+ALL_ROOMS = "\x00"
+
 
 def stamp(message: chat_pb2.Message, message_id: int, sent_at: int) -> None:
     """Give the message its place in the log: `sent_at` in microseconds since 1970."""

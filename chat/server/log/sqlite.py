@@ -6,10 +6,13 @@ thread writes.
 
 from __future__ import annotations
 
-from chat.server.log.base import Deliver, Report, ignore
+from collections.abc import Callable
+
+from chat.server.log.base import Deliver, LogError, OnRecord, Problem, Report, ignore
 from chat.server.log.connections import Connect, connect_sqlite
 from chat.server.log.group_commit import GroupCommit
 from chat.server.log.log_clock import Clocks
+from chat.server.log.migrations import is_following
 from chat.server.log.sqlite_file import SqliteFile
 from chat.server.log.sqlite_writer import SqliteWriter
 
@@ -29,6 +32,9 @@ class SqliteLog(SqliteFile):
         clocks: Clocks | None = None,
     ) -> None:
         super().__init__(path, connect)
+        if is_following(self._writing):  # what it appended by itself no other server would have
+            self.abandon()
+            raise LogError(Problem.FOLLOWING, path)
         storage = SqliteWriter(
             self._writing,
             self._write_lock,
@@ -55,6 +61,12 @@ class SqliteLog(SqliteFile):
     def waiting(self) -> int:
         """How many messages wait to be committed."""
         return self._writer.waiting
+
+    async def open(self, report: Report = ignore) -> None:
+        """Do nothing: it is all here."""
+
+    def listen(self, on_record: OnRecord, on_rewound: Callable[[], None]) -> None:
+        """Do nothing: there are no other servers, and nobody puts back a file that is open."""
 
     def start(self, deliver: Deliver, report: Report = ignore) -> None:
         """Begin to commit; `deliver` and `report` are called in the running event loop."""

@@ -80,10 +80,10 @@ class SqliteFile:
         self._writing = self._reading = writing
         if file is not None:
             self._reading = opened.enter_context(closing(open_connection(path, connect)))
-        self.generation, self.is_clean = begin_opening(writing, path)
+        self._generation, self.is_clean = begin_opening(writing, path)
         if file is not None:
             file.note_companions()
-        self.epoch: str = writing.execute("SELECT epoch FROM log").fetchone()[0]
+        self._epoch: str = writing.execute("SELECT epoch FROM log").fetchone()[0]
 
     def _begin(self) -> None:
         # In memory there is one connection for two threads, so one lock; in a file nobody waits.
@@ -97,6 +97,16 @@ class SqliteFile:
         self._read_thread = ReadThread()
         self._page_ends = PageEnds()
         self._next_pages = asyncio.Semaphore(MAX_NEXT_PAGES)
+
+    @property
+    def epoch(self) -> str:
+        """The identity of the log."""
+        return self._epoch
+
+    @property
+    def generation(self) -> str:
+        """The identity of this opening of it."""
+        return self._generation
 
     async def read(
         self, room: str, after: int, limit: int, before: int = 0, max_bytes: int = MAX_PAGE_BYTES

@@ -10,7 +10,7 @@ from typing import Any
 
 from chat.protocol.metadata import MAX_ID
 from chat.server.log.base import OVERHEAD_BYTES, Missing, Place
-from chat.server.log.rows import BY_KEY, COLUMNS, NEWEST_ID
+from chat.server.log.rows import ALL_ROOMS, BY_KEY, COLUMNS, NEWEST_ID
 
 
 class SqliteReader:
@@ -77,8 +77,8 @@ class SqliteReader:
             return Place(self.start_of_last(room, count, MAX_ID))
         if after > end:
             return Place(self.start_of_last(room, count, MAX_ID), Missing.REWOUND)
-        query = "SELECT 1 FROM trimmed WHERE room = ? AND id > ?"
-        is_whole = not self._fetch(query, (room, after))
+        query = "SELECT 1 FROM trimmed WHERE room IN (?, ?) AND id > ?"
+        is_whole = not self._fetch(query, (room, ALL_ROOMS, after))
         query = "SELECT 1 FROM message WHERE room = ? AND id > ? LIMIT 1"
         has_more = bool(self._fetch(query, (room, after)))
         return Place(after, Missing.NOTHING if is_whole else Missing.TRIMMED, has_more)

@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from typing import Any
+from typing import Any, TypeVar
 
 from chat.server.log.base import Entry, LogError
 from chat.server.log.checkpoints import Checkpoints
@@ -19,6 +19,8 @@ from chat.server.log.migrations import end_opening, keep_opening
 from chat.server.log.rows import BY_KEY, message_of, stamp
 from chat.server.log.writer_thread import Group, Notes
 
+_Item = TypeVar("_Item")
+
 TRIM_INTERVAL_SECONDS = 3600.0
 # Rows that one transaction of the trimming removes: a commit never waits long for it.
 TRIM_ROWS = 1000
@@ -29,15 +31,23 @@ WATCH_SECONDS = 2.0
 # So many messages are one statement, as far as there are so many. Each statement lets go of
 # Python's lock and, while the event loop is busy, waits up to 5 ms for it again.
 ROWS_OF_A_STATEMENT = (64, 8, 1)
+COLUMNS = "sent_at, room, user, message, sender, key, kind, addressee, sealed"
 INSERT = """
-INSERT INTO message (sent_at, room, user, message, sender, key, kind, addressee, sealed)
-VALUES {rows}
+INSERT INTO message ({columns}) VALUES {rows}
 ON CONFLICT (sender, key) WHERE key IS NOT NULL DO NOTHING
 """
-INSERTS = {
-    count: INSERT.format(rows=", ".join(["(?, ?, ?, ?, ?, ?, ?, ?, ?)"] * count))
-    for count in ROWS_OF_A_STATEMENT
-}
+
+
+def inserts(columns: str) -> dict[int, str]:
+    """Return, for each of `ROWS_OF_A_STATEMENT`, the statement that inserts so many messages."""
+    row = f"({', '.join('?' * len(columns.split(', ')))})"
+    return {
+        count: INSERT.format(columns=columns, rows=", ".join([row] * count))
+        for count in ROWS_OF_A_STATEMENT
+    }
+
+
+INSERTS = inserts(COLUMNS)
 NEWEST = "SELECT id FROM (SELECT id FROM message ORDER BY id DESC LIMIT ?) ORDER BY id"
 
 
@@ -80,16 +90,20 @@ class SqliteWriter:
         Of an empty one only so much is written that it is known whether writing works.
         """
         self.check_file()
-        sent_at = self._clock.stamp()
         with self._transaction():
-            for entries in _portions(group.entries):
-                self._insert(entries, sent_at)
-            self._write_notes(group.notes)
-            if not (group.entries or group.notes):
-                keep_opening(self._connection)
+            self._write(group)
         if self._checkpoints is not None:
             with self._lock, suppress(sqlite3.Error):  # the group is committed all the same
                 self._checkpoints.note_commit()
+
+    def _write(self, group: Group) -> None:
+        """Write what a group holds, within the transaction."""
+        sent_at = self._clock.stamp()
+        for entries in portions(group.entries):
+            self._insert(entries, sent_at)
+        self._write_notes(group.notes)
+        if group.is_empty:
+            keep_opening(self._connection)
 
     def check_file(self) -> None:
         """Raise where the file is no longer in its place: what is written now would be lost."""
@@ -168,7 +182,7 @@ class SqliteWriter:
         """Insert as many messages as one statement takes."""
         values: list[object] = []
         for entry in entries:
-            values += _values_of(entry, sent_at)
+            values += values_of(entry, sent_at)
         cursor = self._connection.execute(INSERTS[len(entries)], values)
         if cursor.rowcount < len(entries):
             self._tell_apart(entries, cursor.rowcount, sent_at)
@@ -182,7 +196,7 @@ class SqliteWriter:
         new_ids = [row[0] for row in self._connection.execute(NEWEST, (count,))]
         new_ids.reverse()
         for entry in entries:
-            row = self._row_of(entry)
+            row = self.row_of(entry)
             if row is None or (new_ids and row[0] == new_ids[-1]):
                 stamp(entry.message, new_ids.pop(), sent_at)
             else:
@@ -190,7 +204,7 @@ class SqliteWriter:
                 entry.message = message_of(row)
                 entry.is_repeated = True
 
-    def _row_of(self, entry: Entry) -> Any:
+    def row_of(self, entry: Entry) -> Any:
         """Return the row that has the key of a message, None where it has no key."""
         if not entry.message.key:
             return None
@@ -236,8 +250,8 @@ class SqliteWriter:
                     raise
 
 
-def _portions(entries: Sequence[Entry]) -> Iterator[Sequence[Entry]]:
-    """Yield all entries, in order, in portions of `ROWS_OF_A_STATEMENT`."""
+def portions(entries: Sequence[_Item]) -> Iterator[Sequence[_Item]]:
+    """Yield all of them, in order, in portions of `ROWS_OF_A_STATEMENT`."""
     start = 0
     for size in ROWS_OF_A_STATEMENT:
         while len(entries) - start >= size:
@@ -245,8 +259,8 @@ def _portions(entries: Sequence[Entry]) -> Iterator[Sequence[Entry]]:
             start += size
 
 
-def _values_of(entry: Entry, sent_at: int) -> tuple[object, ...]:
-    """Return what `INSERT` takes of one message."""
+def values_of(entry: Entry, sent_at: int) -> tuple[object, ...]:
+    """Return what `COLUMNS` are of one message."""
     message = entry.message
     return (
         sent_at,

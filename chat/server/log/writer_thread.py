@@ -34,6 +34,11 @@ class Group:
     is_lost: bool = False
     trouble: LogError | None = None  # why it is lost, if that is the log's fault
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing to write in it."""
+        return not (self.entries or self.notes)
+
 
 class WriterThread:
     """Commits what it is given, and tidies up between the groups.
@@ -107,7 +112,7 @@ class WriterThread:
 
     def _commit_groups(self) -> None:
         while (group := self._next_group()) is not None:
-            if group.entries or group.notes:
+            if not group.is_empty:
                 self._commit_and_report(group)
             if self._tidy_at is not None and time.monotonic() >= self._tidy_at:
                 self._tidy_up()

@@ -1,0 +1,121 @@
+"""The stream that is the log of all servers: made once, then known again by its identity.
+
+Knows nothing of what is in it. Everything runs in the event loop; what asks NATS raises `AwayError`
+and `ApiError`.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import secrets
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+from chat.server.cluster.connection import ApiError, Connection
+
+NAME = "CHAT"
+# The last part is for partitions by room, which may follow.
+SUBJECT, SUBJECTS = "chat.log.0", "chat.log.*"
+MESSAGE_ID = "Nats-Msg-Id"
+EXPECTED_STREAM = "Nats-Expected-Stream"
+EPOCH, REWINDS = "chat-epoch", "chat-rewinds"
+# How long JetStream itself drops what has an id that it knows; never longer than it keeps anything.
+DUPLICATE_SECONDS = 120.0
+DAY_SECONDS = 24 * 3600.0
+NANOSECONDS = 1_000_000_000
+STREAM_NOT_FOUND, MESSAGE_NOT_FOUND = 10059, 10037
+
+
+@dataclass(frozen=True)
+class StreamState:
+    """What the stream's leader says of it.
+
+    `epoch`: its identity. `rewinds`: how often it has been put back, as far as servers have noted.
+    `first`, `last`: the sequences of what it holds, last < first where that is nothing.
+    """
+
+    epoch: str
+    rewinds: int
+    first: int
+    last: int
+
+
+class Stream:
+    """The stream in JetStream. `retain_days`: how long it keeps what it holds, 0 for ever."""
+
+    def __init__(self, connection: Connection, retain_days: float, replicas: int) -> None:
+        self._connection = connection
+        self._retain_seconds = retain_days * DAY_SECONDS
+        self._replicas = replicas
+
+    async def prepare(self) -> StreamState:
+        """Return what the stream is, after making it where there is none."""
+        try:
+            return await self.look()
+        except ApiError as error:
+            if error.code != STREAM_NOT_FOUND:
+                raise
+        with suppress(ApiError):  # another server was faster, or the next look says what it is
+            await self._connection.api(f"STREAM.CREATE.{NAME}", self._configuration())
+        return await self.look()
+
+    async def look(self) -> StreamState:
+        """Return what the stream is now. A direct answer of a copy might be an older one."""
+        found = await self._connection.api(f"STREAM.INFO.{NAME}", {})
+        metadata = found["config"].get("metadata") or {}
+        state = found["state"]
+        # nats-server before 2.10 keeps no metadata, but the time of creation.
+        created = hashlib.sha256(str(found["created"]).encode()).hexdigest()[:32]
+        return StreamState(
+            str(metadata.get(EPOCH) or created),
+            _number(metadata.get(REWINDS)),
+            int(state["first_seq"]),
+            int(state["last_seq"]),
+        )
+
+    async def message_id(self, sequence: int) -> str:
+        """Return the id of the message with that sequence, empty where there is none."""
+        try:
+            found = await self._connection.api(f"STREAM.MSG.GET.{NAME}", {"seq": sequence})
+        except ApiError as error:
+            if error.code != MESSAGE_NOT_FOUND:
+                raise
+            return ""
+        headers = base64.b64decode(found["message"].get("hdrs", "")).decode()
+        for line in headers.splitlines():
+            name, _colon, value = line.partition(":")
+            if name == MESSAGE_ID:
+                return value.strip()
+        return ""
+
+    async def note_rewinds(self, rewinds: int) -> None:
+        """Write into the stream's description how often it has been put back."""
+        found = await self._connection.api(f"STREAM.INFO.{NAME}", {})
+        configuration: dict[str, Any] = found["config"]
+        metadata = configuration.get("metadata") or {}
+        if _number(metadata.get(REWINDS)) < rewinds:
+            configuration["metadata"] = {**metadata, REWINDS: str(rewinds)}
+            await self._connection.api(f"STREAM.UPDATE.{NAME}", configuration)
+
+    def _configuration(self) -> dict[str, Any]:
+        window = DUPLICATE_SECONDS
+        if self._retain_seconds:
+            window = min(window, self._retain_seconds)
+        return {
+            "name": NAME,
+            "subjects": [SUBJECTS],
+            "storage": "file",
+            "num_replicas": self._replicas,
+            "max_age": int(self._retain_seconds * NANOSECONDS),
+            "duplicate_window": int(window * NANOSECONDS),
+            "deny_delete": True,
+            "deny_purge": True,
+            "allow_direct": True,
+            "metadata": {EPOCH: secrets.token_hex(16)},
+        }
+
+
+def _number(text: object) -> int:
+    return int(text) if isinstance(text, str) and text.isascii() and text.isdigit() else 0

@@ -1,0 +1,287 @@
+"""The log of many servers: a stream in NATS JetStream decides, each server's file follows it.
+
+The stream is a journal of groups of messages. What is said here is put into it by the `Publisher`;
+what comes out of it, whoever said it, goes by the `Follower` into this server's file, and from
+there to the rooms. So all servers have the same messages with the same ids, in the same order; and
+reading is SQLite's, also while NATS is away.
+
+Everything here runs in the event loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+
+from chat.server.cluster.connection import (
+    ApiError,
+    AwayError,
+    ClusterSettings,
+    Connection,
+    Received,
+    RefusedError,
+)
+from chat.server.cluster.stream import (
+    EXPECTED_STREAM,
+    MESSAGE_ID,
+    NAME,
+    SUBJECT,
+    Stream,
+    StreamState,
+)
+from chat.server.log.base import Deliver, Entry, LogError, OnRecord, Place, Problem, Report, ignore
+from chat.server.log.follower import Follower
+from chat.server.log.following import Following
+from chat.server.log.following_writer import Arrivals, FollowingWriter, generation_of
+from chat.server.log.groups import MAX_BYTES, PLACE_BITS, REWINDS_HEADER, OwnGroup, message_id
+from chat.server.log.log_clock import Clocks
+from chat.server.log.publisher import Publisher
+from chat.server.log.sqlite_file import SqliteFile
+from chat.server.log.troubles import Troubles
+
+# Between two attempts to find the stream, which may have no leader yet, and to publish what NATS
+# has just refused.
+RETRY_SECONDS = 0.3
+# NATS may be gone for so long before anybody is told: it was only started again.
+AWAY_SECONDS = 3.0
+CLOSE_SECONDS = 1.0
+CLUSTER, FILE = "cluster", "file"
+
+_log = logging.getLogger(__name__)
+
+
+class JetStreamLog(SqliteFile):
+    """The log of the servers of one cluster; `path` is this server's own file of it, or memory.
+
+    `retain_days`: see `SqliteLog`; the stream is made with the same. `local_kinds`: of the records
+    that are this server's alone.
+    """
+
+    def __init__(
+        self,
+        path: str,
+        retain_days: float,
+        settings: ClusterSettings,
+        local_kinds: frozenset[str] = frozenset(),
+    ) -> None:
+        super().__init__(path)
+        self._writer = FollowingWriter(
+            self._writing,
+            self._write_lock,
+            path,
+            self._file,
+            self._checkpoints,
+            retain_days,
+            Clocks(),
+        )
+        self._writer.local_kinds = local_kinds
+        self._where = settings.shown()
+        self._connection = Connection(settings)
+        self._stream = Stream(self._connection, retain_days, settings.replicas)
+        self._troubles = Troubles()
+        self._publisher = Publisher(
+            self._publish, self._can_publish, self._give_back, self._see_failure
+        )
+        self._follower = Follower(
+            self._writer,
+            path,
+            self._deliver_arrivals,
+            lambda error: self._troubles.tell(FILE, error),
+        )
+        self._following = Following(
+            self._connection,
+            self._stream,
+            self._writer,
+            self._follower,
+            self._publisher.take_back,
+            self._see_rewound,
+            self._see_failure,
+        )
+        self._following.consumer.on_live = self._see_live
+        self._connection.on_change = self._see_connection
+        self._deliver: Deliver = lambda entries: None
+        self._on_record: OnRecord = lambda kind, key, text: None
+        self._on_rewound: Callable[[], None] = lambda: None
+        self._away_timer: asyncio.TimerHandle | None = None
+        self._answers = ""
+        self.commits = self._publisher.commits
+        self.append = self._publisher.append
+        self.wait_for_space = self._publisher.wait_for_space
+        self.flush = self._publisher.flush
+
+    @property
+    def epoch(self) -> str:
+        """The identity of the stream."""
+        return self._writer.epoch
+
+    @property
+    def generation(self) -> str:
+        """The same at all servers, until the stream is put back to an older copy."""
+        return generation_of(self._writer.epoch, self._writer.followed.rewinds)
+
+    @property
+    def waiting(self) -> int:
+        """How many messages wait to be stored, or to be known as such."""
+        return self._publisher.waiting
+
+    @property
+    def is_saving(self) -> bool:
+        """Whether what a removed file held is being saved just now. In any thread."""
+        return self._writer.is_saving
+
+    # The beginning and the end.
+
+    async def open(self, report: Report = ignore) -> None:
+        """Wait for NATS, and follow the stream up to its end. Raises `LogError`."""
+        self._troubles.report = report
+        try:
+            await self._connection.open(self._tell_away)
+        except (RefusedError, OSError) as error:
+            raise LogError(Problem.REFUSED, self._where, str(error)) from error
+        if self._connection.max_payload < 2 * MAX_BYTES:
+            detail = f"max_payload {self._connection.max_payload} < {2 * MAX_BYTES}"
+            raise LogError(Problem.REFUSED, self._where, detail)
+        state = await self._find_stream()
+        self._writer.begin(state.epoch, state.rewinds)
+        self._publisher.start()
+        await self._following.start(state)
+
+    async def _find_stream(self) -> StreamState:
+        while True:
+            try:
+                state = await self._stream.prepare()
+                self._answers, _end = await self._connection.subscribe(self._see_answer)
+                return state
+            except (AwayError, ApiError) as error:
+                self._tell_away(str(error))
+                await asyncio.sleep(RETRY_SECONDS)
+
+    def listen(self, on_record: OnRecord, on_rewound: Callable[[], None]) -> None:
+        """Have told what other servers bring: see `Log.listen`."""
+        self._on_record = on_record
+        self._on_rewound = on_rewound
+
+    def start(self, deliver: Deliver, report: Report = ignore) -> None:
+        """Begin to deliver; `report` hears what is wrong with the file, or with NATS."""
+        self._deliver = deliver
+        self._troubles.report = report
+
+    def hurry(self, seconds: float) -> None:
+        """Have what waits for NATS, or for other programs, given up after so long."""
+        self._writer.hurry(seconds / 2)
+        asyncio.get_running_loop().call_later(seconds, self._publisher.give_up)
+
+    async def close(self) -> None:
+        """Publish what waits, write what came, end the threads, and release the file.
+
+        Raises `LogError`: the file was not in its place any more, or the disk does not answer.
+        """
+        if self._writer.epoch:
+            await self.flush()
+        self._see_live(True)  # what happens from now on is nobody's trouble
+        await self._publisher.close()
+        await self._following.close()
+        try:
+            await self._follower.close(CLOSE_SECONDS)
+        finally:
+            await self._connection.close()
+        self.abandon()
+
+    # What is said here.
+
+    def keep(self, kind: str, key: str, text: str | None) -> None:
+        """Have a record kept: by all servers, or by this one alone where it is of a local kind."""
+        keeper = self._follower if kind in self._writer.local_kinds else self._publisher
+        keeper.keep(kind, key, text)
+
+    def _can_publish(self) -> bool:
+        return self._connection.is_connected and self._following.is_current
+
+    async def _publish(self, group: OwnGroup) -> None:
+        headers = {
+            MESSAGE_ID: message_id(self._publisher.instance, group.number),
+            EXPECTED_STREAM: NAME,
+        }
+        if group.rewinds:
+            headers[REWINDS_HEADER] = str(group.rewinds)
+        try:
+            await self._connection.publish(SUBJECT, group.content, self._answers, headers)
+        except AwayError as error:
+            _log.info("publishing: %s", error)
+
+    async def _see_answer(self, message: Received) -> None:
+        """JetStream's word on a group. That it is stored is known by its coming back."""
+        if b'"error"' in message.data:  # the stream is full, or has no leader
+            self._tell_away(message.data.decode(errors="replace"))
+            loop = asyncio.get_running_loop()
+            loop.call_later(RETRY_SECONDS, self._publisher.publish_again)
+
+    def _give_back(self, entries: list[Entry]) -> None:
+        self._deliver([*entries, *self._publisher.note_delivered(entries)])
+
+    # What comes back, from whichever server.
+
+    def _deliver_arrivals(self, arrivals: Arrivals) -> None:
+        for kind, key, text in arrivals.records:
+            if not self._publisher.has_newer(kind, key):
+                self._on_record(kind, key, text)
+        # While it is followed anew, what has been delivered comes again.
+        is_news = self._following.has_caught_up.is_set()
+        joined = self._publisher.note_delivered(arrivals.own)
+        entries = [*(arrivals.entries if is_news else arrivals.own), *joined]
+        if arrivals.own:
+            self._troubles.tell(CLUSTER, None)
+        if entries:
+            self._deliver(entries)
+
+    async def find_places(
+        self, wishes: Sequence[tuple[str, int | None]], generation: str, count: int
+    ) -> list[Place]:
+        """Return where the readers of rooms begin.
+
+        Who comes from another server may have seen more than this one has followed; that is waited
+        for. Raises `LogError` where it does not come.
+        """
+        seen = max((after or 0 for _room, after in wishes), default=0)
+        is_known = generation in ("", self.generation)
+        try:
+            await self._following.wait_for(seen >> PLACE_BITS if is_known else 0)
+        except (AwayError, ApiError) as error:
+            raise LogError(Problem.BEHIND, self.path, str(error)) from error
+        return await super().find_places(wishes, generation, count)
+
+    # How NATS is.
+
+    def _see_connection(self, is_connected: bool) -> None:
+        self._following.consumer.renew()
+
+    def _see_live(self, is_live: bool) -> None:
+        if self._away_timer is not None:
+            self._away_timer.cancel()
+            self._away_timer = None
+        if is_live:
+            self._troubles.tell(CLUSTER, None)
+            self._publisher.publish_again()
+        else:
+            loop = asyncio.get_running_loop()
+            self._away_timer = loop.call_later(AWAY_SECONDS, self._tell_away, "silence")
+
+    def _tell_away(self, detail: str) -> None:
+        self._troubles.tell(CLUSTER, LogError(Problem.AWAY, self._where, detail))
+
+    def _see_failure(self, error: BaseException) -> None:
+        """An error in this program: nothing more can be said, or heard, at this server."""
+        _log.error("the log of the cluster failed", exc_info=error)
+        self._publisher.give_up()
+        self._troubles.tell(FILE, LogError(Problem.STOPPED, self.path, repr(error)))
+
+    def _see_rewound(self, rewinds: int, is_news: bool) -> None:
+        """The stream was put back, and all that it has is here: nothing known before counts."""
+        _log.error(
+            "the stream was put back to an older copy; what was here is beside %s", self.path
+        )
+        if is_news:
+            self._publisher.tell_rewinds(rewinds)
+        self._publisher.publish_again()
+        self._on_rewound()
