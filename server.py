@@ -58,13 +58,15 @@ with Importing():  # Ctrl-C ends it without a word meanwhile, and what is missin
     from chat.server.grpc_options import server_options
     from chat.server.hub import Hub
     from chat.server.listener import Listener
-    from chat.server.log.base import Entry, LogError
+    from chat.server.log.base import Entry, LogError, ServedLog
     from chat.server.log.sqlite import SqliteLog
+    from chat.server.log_homes import open_cluster_log, tell_cluster
     from chat.server.log_sentences import explain_log_error
     from chat.server.member import Member
     from chat.server.metrics_server import MetricsServer
     from chat.server.operators import Operators
     from chat.server.other_calls import OtherCalls
+    from chat.server.other_servers import OtherServers
     from chat.server.posting import Posting
     from chat.server.proofs import Proofs
     from chat.server.reload import Reloader, Watched
@@ -191,7 +193,8 @@ class ChatService(chat_pb2_grpc.ChatServiceServicer):
                 # After the send tasks, who are awake by now.
                 asyncio.get_running_loop().call_soon(self._show, name, delivery.messages)
         for entry in entries:
-            self._hub.answer(entry)
+            if entry.origin is not None:  # else it was said at another server
+                self._hub.answer(entry)
 
     async def _admit(self, context: Context, address: str) -> Member:
         """Return the new member; in a full server one that has never said its name gives way."""
@@ -319,14 +322,15 @@ class Server:
     """The log, the rooms and the gRPC server around them, from `start` to `stop`.
 
     `certificate`: what it listens with; None without TLS.
-    `open_log(path, retain_days)` opens the log. Raises `ConfigError` where settings cannot work.
+    `open_log(path, retain_days)` opens a log of this server's own. Raises `ConfigError` where
+    settings cannot work.
     """
 
     def __init__(
         self,
         flags: Namespace,
         show: Show = lambda room, messages: None,
-        open_log: Callable[[str, float], SqliteLog] = SqliteLog,
+        open_log: Callable[[str, float], ServedLog] = SqliteLog,
     ) -> None:
         self._flags = flags
         self._visits = Visits(event_lines.tell)
@@ -346,7 +350,10 @@ class Server:
         self._operators = Operators(flags.operators, has_owners, self._reloader)
         self._trail = Trail(flags.audit) if flags.audit else None
         try:
-            self._log = open_log(flags.db, flags.retain)
+            if flags.cluster:
+                self._log = open_cluster_log(flags)
+            else:
+                self._log = open_log(flags.db, flags.retain)
         except LogError as error:
             raise ConfigError(explain_log_error(error)) from error
         self.certificate = given or (self._make_certificate(authorities) if flags.tls else None)
@@ -377,6 +384,8 @@ class Server:
         self._listener = Listener(self._make_grpc_server, address, self._make_credentials)
         self._supervisor = Supervisor()
         self._trouble: LogError | None = None
+        self._other_servers = OtherServers(self._hub)
+        self._log.listen(self._other_servers.take_record, self._see_rewound)
 
     def _make_certificate(self, authorities: Watched[bytes] | None) -> ServerCertificate:
         """Return the certificate beside the log, made if there is none."""
@@ -426,7 +435,8 @@ class Server:
         return self._asks_for_token and self.certificate is None
 
     async def start(self) -> int:
-        """Listen, and return the port."""
+        """Listen, and return the port; before that, wait for the log where it is elsewhere."""
+        await self._open_log()
         port = await self._open_ports()
         try:
             await self._others.set_serving(True)
@@ -435,8 +445,7 @@ class Server:
         except LogError as error:
             self._metrics.close()
             await self._listener.stop(0)
-            with suppress(LogError):
-                await self._log.close()
+            await self._close_log()
             raise ConfigError(explain_log_error(error)) from error
         self._operators.appoint(self._hub)
         await self._listener.start()
@@ -452,6 +461,16 @@ class Server:
             self._supervisor.run(log_care.look_through(self._log), "log-check")
         return port
 
+    async def _open_log(self) -> None:
+        """Wait until all of the log can be read here. Raises `ConfigError`."""
+        try:
+            await self._log.open(self._see_trouble)
+        except BaseException as error:
+            await self._close_log()
+            if isinstance(error, LogError):
+                raise ConfigError(explain_log_error(error)) from error
+            raise
+
     async def _open_ports(self) -> int:
         """Take the port, which is returned, and that of the metrics. Raises `ConfigError`."""
         try:
@@ -459,11 +478,17 @@ class Server:
             return await self._listener.open()
         except (ConfigError, RuntimeError) as error:
             self._metrics.close()
-            self._log.abandon()
+            await self._close_log()
             if isinstance(error, ConfigError):
                 raise
             text = runtime.explain_bind_error(self._flags.host, self._flags.port)
             raise ConfigError(text) from error
+
+    async def _close_log(self) -> None:
+        """Release the log of a server that does not come to serve anybody."""
+        self._log.hurry(0)
+        with suppress(LogError):
+            await self._log.close()
 
     def notes(self) -> list[str]:
         """Return what the operator should know of a server that has started, in sentences."""
@@ -495,10 +520,15 @@ class Server:
 
     def _see_trouble(self, trouble: LogError | None) -> None:
         """The log can be written no more, or again: say so to whoever watches over the server."""
+        tell_cluster(trouble, self._trouble)
         self._trouble = trouble
         self._supervisor.run(self._others.set_serving(trouble is None), "health")
         if trouble is not None and trouble.problem.is_final:
             self._supervisor.fail(trouble)
+
+    def _see_rewound(self) -> None:
+        """What several servers share was put back to an older copy."""
+        self._supervisor.run(self._other_servers.begin_anew(), "begin-anew")
 
     async def stop(self) -> None:
         """Accept nothing new, deliver what was accepted, end every stream; under five seconds.
@@ -529,7 +559,10 @@ async def serve(flags: Namespace, console: ConsoleLog, shutdown: Shutdown) -> No
     shutdown.watch_signals()
     server = Server(flags) if flags.quiet else Server(flags, console.show)
     shutdown.is_patient = server.is_saving
-    port = await server.start()
+    port = await _unless(shutdown.requested, server.start())
+    if port is None:  # it was waiting for NATS
+        shutdown.begin()
+        return
     runtime.tune_gc()
     console.print(_("gRPC server running on port {port}...").format(port=port))
     if server.certificate is not None:
@@ -572,6 +605,19 @@ async def _first_of(*events: Coroutine[Any, Any, object]) -> object:
     for task in others:
         task.cancel()
     return done.pop().result()
+
+
+async def _unless(event: asyncio.Event, starting: Coroutine[Any, Any, int]) -> int | None:
+    """Return what `starting` returns, or None where the event comes first, and ends it."""
+    task = asyncio.ensure_future(starting)
+    waiting = asyncio.ensure_future(event.wait())
+    await asyncio.wait({task, waiting}, return_when=asyncio.FIRST_COMPLETED)
+    waiting.cancel()
+    if task.done():
+        return task.result()
+    task.cancel()
+    await asyncio.wait({task})
+    return None
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

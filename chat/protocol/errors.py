@@ -212,7 +212,8 @@ REASONS = {
     "TOO_MANY_ROOMS": Reason(N_("you are in 20 rooms already; leave one first, with /part")),
     "HISTORY_GONE": Reason(N_("some messages sent since you were last here are no longer kept")),
     "LOG_REWOUND": Reason(
-        N_("the server's log was put back to an earlier state; messages may be missing")
+        N_("the server's log was put back to an earlier state; messages may be missing"),
+        "UNAVAILABLE",
     ),
     "NOT_A_CHAT": Reason(
         N_("something other than a chat server answers there; check the address"),

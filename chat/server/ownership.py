@@ -95,14 +95,16 @@ class Owners:
         self.ignored = 0  # names that are somebody's own, where that is not enforced
 
     async def load(self) -> None:
-        """Read whose names are owned; before anybody joins."""
+        """Read whose names are owned, in place of what was known."""
         records = await self._log.records(OWNER)
         if not self.is_enforced:
             self.ignored = len(records)
             return
+        for key in set(self._by_name) - set(records):
+            self._drop(key)
         for key, text in records.items():
             try:
-                self._note(Owned.from_text(text))
+                self.take(key, text)
             except ValueError:  # by the rules of this version it is no record
                 self._log.keep(OWNER, key, None)
         await self.take_freed()
@@ -121,6 +123,17 @@ class Owners:
                 await self.take_freed()
             except LogError as error:
                 _log.error("%s", str(error))
+
+    def take(self, key: str, text: str | None) -> None:
+        """Note what a record says of the name under `key`; raises `ValueError` where it is none."""
+        if not self.is_enforced:
+            return
+        owned = None if text is None else Owned.from_text(text)
+        known = self._by_name.get(key)
+        if known is not None and (owned is None or owned.owner != known.owner):
+            self._drop(key)
+        if owned is not None:
+            self._note(owned)
 
     def find(self, name: str) -> Owned | None:
         """Return what is known of a name, None where it is nobody's own."""
@@ -195,6 +208,10 @@ class Owners:
 
     def free(self, key: str) -> None:
         """Let the name under `key` be nobody's; what waits for its owner is for nobody."""
+        self._drop(key)
+        self._log.keep(OWNER, key, None)
+
+    def _drop(self, key: str) -> None:
         owned = self._by_name.pop(key, None)
         if owned is not None:
             self._forget_looks(owned)
@@ -202,7 +219,6 @@ class Owners:
             self._names_of[owned.owner] -= 1
             if not self._names_of[owned.owner]:
                 del self._names_of[owned.owner]
-        self._log.keep(OWNER, key, None)
 
     def _keep(self, owned: Owned) -> Owned:
         self._note(owned)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from argparse import Namespace
+from argparse import ArgumentTypeError, Namespace
 from collections.abc import Sequence
+from urllib.parse import urlsplit
 
 from chat.cli import flags
 from chat.cli.i18n import N_, _
@@ -15,6 +16,8 @@ MAX_RETAIN_DAYS = 36_500  # a hundred years
 MAX_CLIENTS = 1_000_000  # more open files than any system allows
 # Messages a second; beyond these a pause, or a burst, is no number to reckon with.
 MIN_RATE, MAX_RATE = 0.01, 1_000_000
+MAX_REPLICAS = 5  # what NATS itself allows
+NATS_SCHEMES = ("nats://", "tls://")
 LOG_FORMATS = ("text", "json")
 ANY_HOST = ("[::]", "::", "0.0.0.0")  # noqa: S104  # others are to reach it
 
@@ -85,6 +88,23 @@ def read_flags(arguments: Sequence[str]) -> Namespace:
         help=_("form of the lines on standard error"),
     )
     add(
+        "--cluster",
+        type=_nats_urls,
+        help=_("NATS servers (nats://HOST:4222[,…]): share the log with all servers there"),
+    )
+    replicas = flags.between(1, MAX_REPLICAS)
+    add("--replicas", type=replicas, default=1, help=_("copies of the cluster's log in NATS"))
+    add("--cluster-ca", help=_("authority that NATS's certificate must be from (PEM)"))
+    add("--cluster-cert", help=_("certificate to show to NATS (PEM)"))
+    add("--cluster-key", help=_("private key of that certificate (PEM)"))
+    add("--cluster-creds", help=_("file with the credentials for NATS, as nsc writes it"))
+    add(
+        "--cluster-any-nats",
+        action="store_true",
+        default=False,
+        help=_("take a nats-server before 2.10.23 too, which may lose the log"),
+    )
+    add(
         "--tls",
         action="store_true",
         default=False,
@@ -114,3 +134,20 @@ def read_flags(arguments: Sequence[str]) -> Namespace:
     add("--operators", help=_("file with the names of operators, one a line; they need --tls"))
     add("--audit", help=_("file that gets a line of JSON for each thing that an operator does"))
     return parser.read()
+
+
+def _nats_urls(value: str) -> str:
+    """Return the URLs of NATS servers, with commas between them; an argument type."""
+    urls = [url.strip() for url in flags.text(value).split(",")]
+    if not all(url.startswith(NATS_SCHEMES) and _has_address(url) for url in urls):
+        raise ArgumentTypeError(_("nats://HOST:PORT or tls://HOST:PORT is expected"))
+    return ",".join(urls)
+
+
+def _has_address(url: str) -> bool:
+    """Say whether a host is in it, and a port that can be one, or none."""
+    try:
+        parts = urlsplit(url)
+        return bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False

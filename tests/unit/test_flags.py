@@ -46,6 +46,13 @@ SERVER_FLAGS: list[tuple[str, str, Any, Any]] = [
     ("--tls", "", True, False),
     ("--verbose", "", True, False),
     ("--log-format", "json", "json", "text"),
+    ("--cluster", "nats://a:4222, tls://b", "nats://a:4222,tls://b", None),
+    ("--replicas", "3", 3, 1),
+    ("--cluster-ca", "ca.pem", "ca.pem", None),
+    ("--cluster-cert", "cert.pem", "cert.pem", None),
+    ("--cluster-key", "key.pem", "key.pem", None),
+    ("--cluster-creds", "chat.creds", "chat.creds", None),
+    ("--cluster-any-nats", "", True, False),
     ("--tls-cert", "cert.pem", "cert.pem", None),
     ("--tls-key", "key.pem", "key.pem", None),
     ("--tls-client-ca", "ca.pem", "ca.pem", None),
@@ -104,7 +111,9 @@ def test_flag_and_variable_say_the_same(
     assert getattr(read([]), destination) == default
     if text:
         monkeypatch.setenv(variable_of(flag), text)
-        other = {"--lang": "pt_BR", "--bell": "all", "--log-format": "text"}.get(flag, "9")
+        others = {"--lang": "pt_BR", "--bell": "all", "--log-format": "text"}
+        others |= {"--replicas": "2", "--cluster": "nats://c"}
+        other = others.get(flag, "9")
         shown = (other, f"{other}.0", f"('127.0.0.1', {other})")
         assert str(getattr(read([flag, other]), destination)) in shown
 
@@ -277,3 +286,16 @@ def test_version_is_that_of_the_package(read: Read, capsys: pytest.CaptureFixtur
         read(["--version"])
     assert ended.value.code == 0
     assert capsys.readouterr().out.split()[-1] == chat.__version__
+
+
+@pytest.mark.parametrize(
+    "value", ["", "host:4222", "http://a", "nats://", "nats://a:x", "nats://a,"]
+)
+def test_what_is_no_address_of_nats_is_refused(
+    value: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Before anything is connected."""
+    with pytest.raises(SystemExit) as end:
+        server_settings.read_flags(["--cluster", value, "--lang", "en"])
+    assert end.value.code == 2
+    assert "nats://HOST:PORT" in capsys.readouterr().err

@@ -100,6 +100,7 @@ class Connection:
     def __init__(self, settings: ClusterSettings) -> None:
         self._settings = settings
         self._client = Client()
+        self._is_begun = False
         self._refusal: asyncio.Future[None] | None = None
         self._on_trouble: Callable[[str], None] = lambda text: None
         self.on_change: Callable[[bool], None] = lambda is_connected: None
@@ -140,12 +141,14 @@ class Connection:
             self.on_change(True)
 
         settings = self._settings
+        tls = settings.tls()
+        self._is_begun = True
         await self._client.connect(
             servers=list(settings.servers),
             error_cb=self._see_error,
             disconnected_cb=lost,
             reconnected_cb=found,
-            tls=settings.tls(),
+            tls=tls,
             user_credentials=settings.credentials,
             name="grpc-chat",
             connect_timeout=CONNECT_SECONDS,
@@ -228,5 +231,6 @@ class Connection:
 
     async def close(self) -> None:
         """End the connection, whatever still waits."""
-        with suppress(nats.errors.Error, OSError, asyncio.TimeoutError):
-            await asyncio.wait_for(self._client.close(), CLOSE_SECONDS)
+        if self._is_begun:
+            with suppress(nats.errors.Error, OSError, asyncio.TimeoutError):
+                await asyncio.wait_for(self._client.close(), CLOSE_SECONDS)

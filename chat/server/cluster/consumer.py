@@ -115,7 +115,8 @@ class Consumer:
             self._set_live(False)
             self._broken.clear()
             with suppress(asyncio.TimeoutError):  # a new connection ends the waiting
-                await asyncio.wait_for(self._broken.wait(), random.uniform(0, backoff))
+                seconds = random.uniform(0, backoff)  # noqa: S311  # no secret
+                await asyncio.wait_for(self._broken.wait(), seconds)
 
     async def _create(self) -> None:
         await self._drop()

@@ -179,7 +179,8 @@ class JetStreamLog(SqliteFile):
         """
         if self._writer.epoch:
             await self.flush()
-        self._see_live(True)  # what happens from now on is nobody's trouble
+        self._following.consumer.on_live = lambda is_live: None  # it is nobody's trouble any more
+        self._stop_timer()
         await self._publisher.close()
         await self._following.close()
         try:
@@ -257,15 +258,18 @@ class JetStreamLog(SqliteFile):
         self._following.consumer.renew()
 
     def _see_live(self, is_live: bool) -> None:
-        if self._away_timer is not None:
-            self._away_timer.cancel()
-            self._away_timer = None
+        self._stop_timer()
         if is_live:
             self._troubles.tell(CLUSTER, None)
             self._publisher.publish_again()
         else:
             loop = asyncio.get_running_loop()
             self._away_timer = loop.call_later(AWAY_SECONDS, self._tell_away, "silence")
+
+    def _stop_timer(self) -> None:
+        if self._away_timer is not None:
+            self._away_timer.cancel()
+            self._away_timer = None
 
     def _tell_away(self, detail: str) -> None:
         self._troubles.tell(CLUSTER, LogError(Problem.AWAY, self._where, detail))

@@ -1,0 +1,55 @@
+"""Where the log is: in a file of this server's own, or in a cluster that this file follows.
+
+NATS is imported only where it is used.
+"""
+
+from __future__ import annotations
+
+import sys
+from argparse import Namespace
+from importlib.util import find_spec
+
+from chat.cli.dependencies import python
+from chat.cli.i18n import _
+from chat.protocol.errors import ConfigError
+from chat.server.log.base import LogError, Problem, ServedLog
+from chat.server.log_sentences import explain_log_error
+from chat.server.records import LOCAL_KINDS
+
+
+def open_cluster_log(flags: Namespace) -> ServedLog:
+    """Return the log that `--cluster` and its companions speak of, not connected yet.
+
+    Raises `ConfigError` where a package is missing, and `LogError`.
+    """
+    _need("nats", "--cluster", "nats-py")
+    if flags.cluster_creds is not None:
+        _need("nkeys", "--cluster-creds", "nkeys")
+    from chat.server.cluster.connection import ClusterSettings
+    from chat.server.log.jetstream import JetStreamLog
+
+    settings = ClusterSettings(
+        tuple(flags.cluster.split(",")),
+        flags.replicas,
+        flags.cluster_ca,
+        flags.cluster_cert,
+        flags.cluster_key,
+        flags.cluster_creds,
+        flags.cluster_any_nats,
+    )
+    return JetStreamLog(flags.db, flags.retain, settings, LOCAL_KINDS)
+
+
+def tell_cluster(trouble: LogError | None, before: LogError | None) -> None:
+    """Say on standard error that NATS does not answer, or does so again."""
+    if trouble is not None and trouble.problem is Problem.AWAY:
+        print(explain_log_error(trouble), file=sys.stderr, flush=True)
+    elif trouble is None and before is not None and before.problem is Problem.AWAY:
+        print(_("NATS answers again."), file=sys.stderr, flush=True)
+
+
+def _need(module: str, flag: str, package: str) -> None:
+    if find_spec(module) is None:
+        text = _("{flag} needs {package}. Type: {command}")
+        command = python(f"-m pip install {package}")
+        raise ConfigError(text.format(flag=flag, package=package, command=command))

@@ -1,0 +1,146 @@
+"""Server programs that share a log: what is said at one is heard at all; how they start."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from natsd import Natsd, running_nats, stable_ports
+from support import eventually, full_client, running_program, running_server
+from test_security import make_certificates
+
+FLAGS = ("--lang", "en", "--host", "localhost", "--port", "0")
+
+
+@pytest.fixture(scope="module")
+def nats(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Natsd]:
+    """One nats-server."""
+    with running_nats(tmp_path_factory.mktemp("nats")) as server:
+        yield server
+
+
+def test_what_is_said_at_one_server_is_heard_at_the_other(nats: Natsd, tmp_path: Path) -> None:
+    """In one order, under the same ids; and read there by those who come later."""
+    one, other = tmp_path / "one.db", tmp_path / "other.db"
+    with (
+        running_server("--cluster", nats.url, db=one) as first,
+        running_server("--cluster", nats.url, db=other) as second,
+        full_client(first.address, "ana") as ana,
+        full_client(second.address, "bia") as bia,
+    ):
+        ana.wait_for_greeting()
+        bia.wait_for_greeting()
+        assert ana.epoch == bia.epoch and ana.generation == bia.generation
+        ana.say("oi", key="1")
+        heard = bia.wait_for_text("oi")
+        bia.say("tudo bem?", key="2")
+        for client in (ana, bia):
+            client.wait_for_text("tudo bem?")
+        assert ana.wait_for_text("oi") == heard and heard.user == "ana"
+        assert ana.ids == bia.ids == sorted(ana.ids)
+        second.wait_for_line("[ana]: oi")
+        with full_client(second.address, "caio") as caio:
+            caio.wait_for_text("tudo bem?")
+            assert caio.texts == ["oi", "tudo bem?"]
+
+
+def test_client_goes_on_at_another_server(nats: Natsd, tmp_path: Path) -> None:
+    """Nothing is told to be missing, and what it says again is there once."""
+    session = "ab" * 16
+    with (
+        running_server("--cluster", nats.url, db=tmp_path / "one.db") as first,
+        running_server("--cluster", nats.url, db=tmp_path / "other.db") as second,
+    ):
+        with full_client(first.address, "dina", session=session) as dina:
+            dina.say("once", key="dina-1")
+            seen = dina.wait_for_key("dina-1")
+            generation = dina.generation
+        with full_client(
+            second.address, "dina", session=session, after=seen.id, generation=generation
+        ) as dina:
+            dina.say("once", key="dina-1")
+            again = dina.wait_for_key("dina-1")
+            dina.say("new", key="dina-2")
+            dina.wait_for_key("dina-2")
+            assert again.id == seen.id
+            assert [message.user for message in dina.messages if not message.id] == []
+
+
+def test_server_waits_for_nats_and_can_be_stopped_meanwhile(tmp_path: Path) -> None:
+    """With a sentence, and without a port; when NATS comes, it serves."""
+    port = stable_ports(1)[0]
+    url = f"nats://user:secret@127.0.0.1:{port}"
+    flags = (*FLAGS, "--db", str(tmp_path / "chat.db"), "--cluster", url)
+    with running_program("server.py", *flags) as waiting:
+        waiting.wait_for_error(f"NATS at 127.0.0.1:{port} does not answer")
+        assert waiting.stop(signal.SIGTERM if sys.platform != "win32" else signal.SIGINT) == 0
+        assert waiting.lines == []
+    with running_program("server.py", *flags) as waiting:
+        waiting.wait_for_error("does not answer")
+        nats = Natsd(tmp_path / "nats", port)
+        try:
+            nats.start()
+            waiting.wait_for_line("running on port")
+            assert "secret" not in waiting.report()
+        finally:
+            nats.kill()
+
+
+def start_refused(*flags: str) -> str:
+    """Return the one sentence by which a server does not start."""
+    with running_program("server.py", *FLAGS, *flags) as server:
+        assert server.wait() == 1, server.report()
+        assert len(server.errors) == 1, server.report()
+        return server.stderr
+
+
+def test_nats_that_refuses_is_one_sentence(tmp_path: Path) -> None:
+    """The password is not in it."""
+    extra = "authorization { user: chat, password: right }"
+    with running_nats(tmp_path / "nats", extra=extra) as nats:
+        address = nats.url.partition("//")[2]
+        wrong = f"nats://chat:secret@{address}"
+        said = start_refused("--db", ":memory:", "--cluster", wrong)
+        assert address in said and "cannot be used" in said and "secret" not in said
+        with running_server("--cluster", f"nats://chat:right@{address}") as server:
+            assert server.port
+
+
+def test_tls_to_nats_takes_the_authority_that_is_given(tmp_path: Path) -> None:
+    """And shows a certificate of its own, where that is asked for."""
+    ours = make_certificates(tmp_path / "ours")
+    extra = (
+        f'tls {{ cert_file: "{ours.cert}", key_file: "{ours.key}", ca_file: "{ours.ca}",'
+        " verify: true }"
+    )
+    with running_nats(tmp_path / "nats", extra=extra) as nats:
+        url = f"tls://localhost:{nats.port}"
+        files = ("--cluster-ca", str(ours.ca), "--cluster-cert", str(ours.cert))
+        with running_server("--cluster", url, *files, "--cluster-key", str(ours.key)) as server:
+            assert server.port
+        said = start_refused("--cluster", url, "--cluster-ca", str(tmp_path / "absent.pem"))
+        assert "cannot be used" in said
+
+
+def test_server_says_that_nats_is_away_and_back(tmp_path: Path) -> None:
+    """What was said meanwhile is stored when it is back, and nobody's stream ends."""
+    with (
+        running_nats(tmp_path / "nats", sync="always") as nats,
+        running_server("--cluster", nats.url, db=tmp_path / "chat.db") as server,
+        full_client(server.address, "fabio") as fabio,
+    ):
+        fabio.say("before", key="1")
+        fabio.wait_for_key("1")
+        nats.kill()
+        server.wait_for_error("does not answer")
+        fabio.say("meanwhile", key="2")
+        fabio.ask_history(10, key="h")
+        fabio.wait_for(lambda message: message.key == "h" and len(message.batch) == 1)
+        nats.start()
+        fabio.wait_for_key("2")
+        server.wait_for_error("answers again")
+        eventually(lambda: fabio.is_open)
+        assert fabio.texts == ["before", "meanwhile"]
