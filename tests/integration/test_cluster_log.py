@@ -289,12 +289,13 @@ async def test_what_was_never_sent_is_refused_after_a_while(
     monkeypatch.setattr(publisher, "MAX_AGE_SECONDS", 0.5)
     monkeypatch.setattr(jetstream, "AWAY_SECONDS", 0.1)
     async with servers(nats, tmp_path / "a.db") as (a,):
-        await a.said("before")
+        await a.said("before", "k0")
         nats.kill()
         await eventually(lambda: Problem.AWAY in a.troubles)
-        lost = await a.said("meanwhile", "k")
-        again = await a.said("meanwhile", "k")
+        lost, again = a.say("meanwhile", "k"), a.say("meanwhile", "k")
+        await eventually(lambda: again in a.delivered)
         assert lost.is_lost and again.is_lost
+        assert (await a.said("before", "k0")).is_repeated  # which is certain as well
         assert await a.texts() == ["before"]  # it can be read all the same
         nats.start()
         await eventually(lambda: a.troubles[-1] is None)

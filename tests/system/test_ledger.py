@@ -14,6 +14,7 @@ from pathlib import Path
 
 from support import eventually, running_server, stable_port
 
+import chat_pb2
 from chat.client import Change, Session, State
 from chat.protocol.errors import ChatError
 
@@ -56,11 +57,15 @@ class Reader:
 
 
 class Sender:
-    """A session that says `NAME-0`, `NAME-1`, … as fast as it is taken, until told to stop."""
+    """A session that says `NAME-0`, `NAME-1`, … as fast as it is taken, until told to stop.
+
+    `refused`: what of it the server has said not to be stored.
+    """
 
     def __init__(self, address: str, name: str) -> None:
         self.name = name
         self.sent = 0
+        self.refused: set[str] = set()
         self.unacknowledged = 0
         self._is_stopping = threading.Event()
         self._session = Session(address, name, retry_first_connect=True)
@@ -71,13 +76,15 @@ class Sender:
             thread.start()
 
     def _listen(self) -> None:
-        for _message in self._session:
-            pass
+        for message in self._session:
+            if message.kind == chat_pb2.KIND_NOTICE and message.user == "NOT_STORED":
+                self.refused.add(message.key)
 
     def _flood(self) -> None:
         with suppress(ChatError):  # aborted, after a failure elsewhere
             while not self._is_stopping.is_set():
-                self._session.send(f"{self.name}-{self.sent}")
+                text = f"{self.name}-{self.sent}"
+                self._session.send(text, key=text)
                 self.sent += 1
         self.unacknowledged = self._session.close(CATCH_UP_SECONDS)
 
@@ -111,6 +118,7 @@ def test_nothing_acknowledged_is_lost_doubled_or_reordered_by_kills(tmp_path: Pa
     finally:
         _end(readers, senders)
     assert [sender.unacknowledged for sender in senders] == [0] * SENDERS
+    assert not any(sender.refused for sender in senders)
     for sender in senders:
         own = [text for _id, user, text in log if user == sender.name]
         assert own == [f"{sender.name}-{number}" for number in range(sender.sent)]

@@ -13,7 +13,9 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 
+from chat.server.cluster import tasks
 from chat.server.cluster.connection import (
     ApiError,
     AwayError,
@@ -106,6 +108,7 @@ class JetStreamLog(SqliteFile):
         self._away_timer: asyncio.TimerHandle | None = None
         self._answers = ""
         self.commits = self._publisher.commits
+        self._refusing: set[asyncio.Task[None]] = set()
         self.append = self._publisher.append
         self.wait_for_space = self._publisher.wait_for_space
         self.flush = self._publisher.flush
@@ -219,6 +222,22 @@ class JetStreamLog(SqliteFile):
             loop.call_later(RETRY_SECONDS, self._publisher.publish_again)
 
     def _give_back(self, entries: list[Entry]) -> None:
+        """Say of entries that were never sent that they are not stored, once that is certain."""
+        task = tasks.start(self._refuse(entries), "refuse", self._see_failure)
+        self._refusing.add(task)
+        task.add_done_callback(self._refusing.discard)
+
+    async def _refuse(self, entries: list[Entry]) -> None:
+        """What somebody says once more, since its echo was lost, is stored all the same."""
+        for entry in entries:
+            found = None
+            with suppress(LogError):  # this server's disk and NATS have both failed
+                found = (
+                    await self.find_key(entry.sender, entry.said.key) if entry.said.key else None
+                )
+            if found is not None:
+                entry.room, entry.message = found
+            entry.is_repeated, entry.is_lost = found is not None, found is None
         self._deliver([*entries, *self._publisher.note_delivered(entries)])
 
     # What comes back, from whichever server.

@@ -70,8 +70,8 @@ class Publisher:
     """Gathers what is said, and publishes it.
 
     `publish` sends a group, without an answer; `can_publish` says whether that makes sense now.
-    `give_back` gets entries that are certainly not stored, and say so. `commits`: what is counted
-    of the groups, each from its first sending until it is back.
+    `give_back` gets entries that have waited too long, and have never been sent. `commits`: what is
+    counted of the groups, each from its first sending until it is back.
     """
 
     def __init__(
@@ -264,8 +264,6 @@ class Publisher:
         old: list[Entry] = []
         while self._waiting and self._waiting[0][0] < before:
             old.append(self._waiting.popleft()[1])
-        for entry in old:
-            entry.is_lost = True
         if old:
             self.commits.note(len(old), 0.0, is_lost=True)
             self._give_back(old)
