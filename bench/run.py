@@ -259,9 +259,10 @@ def main() -> int:
     parser.add_argument("--tls", action="store_true", help="what TLS costs")
     parser.add_argument("--ages", action="store_true", help="how long reading waits")
     parser.add_argument("--check", action="store_true", help="the generator, by gRPC clients")
+    parser.add_argument("--cluster", action="store_true", help="the log in NATS; needs nats-server")
     parser.add_argument("--seconds", type=float, default=2.0, help="measured for each cell")
     parser.add_argument(
-        "--rounds", type=int, default=PAIR_ROUNDS, help="of --variants, --tls, --ages and --check"
+        "--rounds", type=int, default=PAIR_ROUNDS, help="of all but the table and --scale"
     )
     parser.add_argument("--write", action="store_true", help=f"write {BASELINE.name} and the plots")
     flags = parser.parse_args()
@@ -283,6 +284,11 @@ def main() -> int:
         return 0
     if flags.variants:
         variants(flags.rounds)
+        return 0
+    if flags.cluster:
+        from cluster_study import cluster  # which needs what the tests need
+
+        cluster(flags.rounds)
         return 0
     return bench(flags.quick, flags.seconds, flags.compare, BASELINE if flags.write else None)
 

@@ -31,6 +31,8 @@ SENDERS_EACH = 3
 READERS_EACH = 2
 LIFETIME_SECONDS = (0.2, 1.0)
 STOPPED_SECONDS = 1.5
+# How long NATS is gone: in make soak longer than anything waits to be stored.
+GONE_SECONDS = 12.0 if "CHAT_SOAK" in os.environ else 1.0
 CATCH_UP_SECONDS = 90.0
 
 
@@ -160,9 +162,10 @@ def pause_a_while(chance: random.Random) -> None:
     threading.Event().wait(chance.uniform(*LIFETIME_SECONDS))
 
 
-def restart(nats: Natsd) -> None:
-    """Kill a nats-server, and start it again."""
+def restart(nats: Natsd, after_seconds: float = 0.0) -> None:
+    """Kill a nats-server, and start it again after a while."""
     nats.kill()
+    threading.Event().wait(after_seconds)
     nats.start()
 
 
@@ -175,6 +178,7 @@ def test_kills_of_servers_and_of_nats_cost_nothing(tmp_path: Path) -> None:
         faults: list[Callable[[], None]] = [
             lambda: chat.kill(chance.randrange(SERVERS)),
             lambda: restart(nats),
+            lambda: restart(nats, GONE_SECONDS),
             lambda: chat.pause(chance.randrange(SERVERS), STOPPED_SECONDS),
         ]
         with conversation(chat):
