@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import grpc
 import pytest
 from natsd import Natsd, running_nats, stable_ports
 from support import eventually, full_client, running_program, running_server
@@ -144,3 +145,41 @@ def test_server_says_that_nats_is_away_and_back(tmp_path: Path) -> None:
         server.wait_for_error("answers again")
         eventually(lambda: fabio.is_open)
         assert fabio.texts == ["before", "meanwhile"]
+
+
+def test_clients_are_told_that_the_log_was_put_back(tmp_path: Path) -> None:
+    """Their streams end, and whoever comes back hears it, and what the log has now."""
+    session = "cd" * 16
+    with (
+        running_nats(tmp_path / "nats", sync="always") as nats,
+        running_server("--cluster", nats.url, db=tmp_path / "chat.db") as server,
+    ):
+        with full_client(server.address, "gil", session=session) as gil:
+            gil.say("kept", key="1")
+            gil.wait_for_key("1")
+            nats.stop()
+            nats.copy_store(tmp_path / "copy")
+            nats.start()
+            gil.say("forgotten", key="2")
+            seen = gil.wait_for_key("2")
+            generation = gil.generation
+            nats.kill()
+            nats.put_back(tmp_path / "copy")
+            nats.start()
+            assert gil.wait_for_end() == (grpc.StatusCode.UNAVAILABLE, "LOG_REWOUND")
+        with full_client(
+            server.address, "gil", session=session, after=seen.id, generation=generation
+        ) as gil:
+            gil.wait_for(lambda message: message.user == "LOG_REWOUND")
+            gil.say("new", key="3")
+            gil.wait_for_key("3")
+            assert gil.texts == ["kept", "new"] and gil.generation != generation
+
+
+def test_cluster_without_its_package_is_one_sentence() -> None:
+    """With the command that brings it."""
+    hidden = "import sys, runpy; sys.modules['nats'] = None; sys.argv[0] = 'server.py'"
+    run = f"{hidden}; runpy.run_path('server.py', run_name='__main__')"
+    with running_program("-c", run, *FLAGS, "--db", ":memory:", "--cluster", "nats://x") as server:
+        assert server.wait() == 1
+        assert server.stderr.startswith("--cluster needs nats-py. Type: ")
