@@ -18,7 +18,7 @@ from support import DEADLINE_SECONDS, POLL_SECONDS
 import chat_pb2
 from chat.server.cluster import connection, stream
 from chat.server.cluster.connection import ClusterSettings, Connection
-from chat.server.log import jetstream, publisher
+from chat.server.log import publisher, stream_link
 from chat.server.log.base import Entry, LogError, Missing, Problem
 from chat.server.log.files import IN_MEMORY
 from chat.server.log.jetstream import JetStreamLog
@@ -287,7 +287,7 @@ async def test_what_was_never_sent_is_refused_after_a_while(
 ) -> None:
     """It is certain that it is not stored; what may be on its way stays open until it is known."""
     monkeypatch.setattr(publisher, "MAX_AGE_SECONDS", 0.5)
-    monkeypatch.setattr(jetstream, "AWAY_SECONDS", 0.1)
+    monkeypatch.setattr(stream_link, "AWAY_SECONDS", 0.1)
     async with servers(nats, tmp_path / "a.db") as (a,):
         await a.said("before", "k0")
         nats.kill()

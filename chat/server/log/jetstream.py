@@ -16,37 +16,18 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 from chat.server.cluster import tasks
-from chat.server.cluster.connection import (
-    ApiError,
-    AwayError,
-    ClusterSettings,
-    Connection,
-    Received,
-    RefusedError,
-)
-from chat.server.cluster.stream import (
-    EXPECTED_STREAM,
-    MESSAGE_ID,
-    NAME,
-    SUBJECT,
-    Stream,
-    StreamState,
-)
+from chat.server.cluster.connection import ApiError, AwayError, ClusterSettings
 from chat.server.log.base import Deliver, Entry, LogError, OnRecord, Place, Problem, Report, ignore
 from chat.server.log.follower import Follower
 from chat.server.log.following import Following
 from chat.server.log.following_writer import Arrivals, FollowingWriter, generation_of
-from chat.server.log.groups import MAX_BYTES, PLACE_BITS, REWINDS_HEADER, OwnGroup, message_id
+from chat.server.log.groups import PLACE_BITS, OwnGroup
 from chat.server.log.log_clock import Clocks
 from chat.server.log.publisher import Publisher
 from chat.server.log.sqlite_file import SqliteFile
+from chat.server.log.stream_link import StreamLink
 from chat.server.log.troubles import Troubles
 
-# Between two attempts to find the stream, which may have no leader yet, and to publish what NATS
-# has just refused.
-RETRY_SECONDS = 0.3
-# NATS may be gone for so long before anybody is told: it was only started again.
-AWAY_SECONDS = 3.0
 CLOSE_SECONDS = 1.0
 CLUSTER, FILE = "cluster", "file"
 
@@ -78,12 +59,15 @@ class JetStreamLog(SqliteFile):
             Clocks(),
         )
         self._writer.local_kinds = local_kinds
-        self._where = settings.shown()
-        self._connection = Connection(settings)
-        self._stream = Stream(self._connection, retain_days, settings.replicas)
         self._troubles = Troubles()
         self._publisher = Publisher(
             self._publish, self._can_publish, self._give_back, self._see_failure
+        )
+        self._link = StreamLink(
+            settings,
+            retain_days,
+            lambda error: self._troubles.tell(CLUSTER, error),
+            self._publisher.publish_again,
         )
         self._follower = Follower(
             self._writer,
@@ -92,21 +76,19 @@ class JetStreamLog(SqliteFile):
             lambda error: self._troubles.tell(FILE, error),
         )
         self._following = Following(
-            self._connection,
-            self._stream,
+            self._link.connection,
+            self._link.stream,
             self._writer,
             self._follower,
             self._publisher.take_back,
             self._see_rewound,
             self._see_failure,
         )
-        self._following.consumer.on_live = self._see_live
-        self._connection.on_change = self._see_connection
+        self._following.consumer.on_live = self._link.see_live
+        self._link.connection.on_change = lambda is_there: self._following.consumer.renew()
         self._deliver: Deliver = lambda entries: None
         self._on_record: OnRecord = lambda kind, key, text: None
         self._on_rewound: Callable[[], None] = lambda: None
-        self._away_timer: asyncio.TimerHandle | None = None
-        self._answers = ""
         self.commits = self._publisher.commits
         self._refusing: set[asyncio.Task[None]] = set()
         self.append = self._publisher.append
@@ -138,27 +120,10 @@ class JetStreamLog(SqliteFile):
     async def open(self, report: Report = ignore) -> None:
         """Wait for NATS, and follow the stream up to its end. Raises `LogError`."""
         self._troubles.report = report
-        try:
-            await self._connection.open(self._tell_away)
-        except (RefusedError, OSError) as error:
-            raise LogError(Problem.REFUSED, self._where, str(error)) from error
-        if self._connection.max_payload < 2 * MAX_BYTES:
-            detail = f"max_payload {self._connection.max_payload} < {2 * MAX_BYTES}"
-            raise LogError(Problem.REFUSED, self._where, detail)
-        state = await self._find_stream()
+        state = await self._link.open()
         self._writer.begin(state.epoch, state.rewinds)
         self._publisher.start()
         await self._following.start(state)
-
-    async def _find_stream(self) -> StreamState:
-        while True:
-            try:
-                state = await self._stream.prepare()
-                self._answers, _end = await self._connection.subscribe(self._see_answer)
-                return state
-            except (AwayError, ApiError) as error:
-                self._tell_away(str(error))
-                await asyncio.sleep(RETRY_SECONDS)
 
     def listen(self, on_record: OnRecord, on_rewound: Callable[[], None]) -> None:
         """Have told what other servers bring: see `Log.listen`."""
@@ -183,13 +148,12 @@ class JetStreamLog(SqliteFile):
         if self._writer.epoch:
             await self.flush()
         self._following.consumer.on_live = lambda is_live: None  # it is nobody's trouble any more
-        self._stop_timer()
         await self._publisher.close()
         await self._following.close()
         try:
             await self._follower.close(CLOSE_SECONDS)
         finally:
-            await self._connection.close()
+            await self._link.close()
         self.abandon()
 
     # What is said here.
@@ -200,26 +164,10 @@ class JetStreamLog(SqliteFile):
         keeper.keep(kind, key, text)
 
     def _can_publish(self) -> bool:
-        return self._connection.is_connected and self._following.is_current
+        return self._link.connection.is_connected and self._following.is_current
 
     async def _publish(self, group: OwnGroup) -> None:
-        headers = {
-            MESSAGE_ID: message_id(self._publisher.instance, group.number),
-            EXPECTED_STREAM: NAME,
-        }
-        if group.rewinds:
-            headers[REWINDS_HEADER] = str(group.rewinds)
-        try:
-            await self._connection.publish(SUBJECT, group.content, self._answers, headers)
-        except AwayError as error:
-            _log.info("publishing: %s", error)
-
-    async def _see_answer(self, message: Received) -> None:
-        """JetStream's word on a group. That it is stored is known by its coming back."""
-        if b'"error"' in message.data:  # the stream is full, or has no leader
-            self._tell_away(message.data.decode(errors="replace"))
-            loop = asyncio.get_running_loop()
-            loop.call_later(RETRY_SECONDS, self._publisher.publish_again)
+        await self._link.publish(group, self._publisher.instance)
 
     def _give_back(self, entries: list[Entry]) -> None:
         """Say of entries that were never sent that they are not stored, once that is certain."""
@@ -231,10 +179,9 @@ class JetStreamLog(SqliteFile):
         """What somebody says once more, since its echo was lost, is stored all the same."""
         for entry in entries:
             found = None
-            with suppress(LogError):  # this server's disk and NATS have both failed
-                found = (
-                    await self.find_key(entry.sender, entry.said.key) if entry.said.key else None
-                )
+            if entry.said.key:
+                with suppress(LogError):  # this server's disk and NATS have both failed
+                    found = await self.find_key(entry.sender, entry.said.key)
             if found is not None:
                 entry.room, entry.message = found
             entry.is_repeated, entry.is_lost = found is not None, found is None
@@ -271,27 +218,7 @@ class JetStreamLog(SqliteFile):
             raise LogError(Problem.BEHIND, self.path, str(error)) from error
         return await super().find_places(wishes, generation, count)
 
-    # How NATS is.
-
-    def _see_connection(self, is_connected: bool) -> None:
-        self._following.consumer.renew()
-
-    def _see_live(self, is_live: bool) -> None:
-        self._stop_timer()
-        if is_live:
-            self._troubles.tell(CLUSTER, None)
-            self._publisher.publish_again()
-        else:
-            loop = asyncio.get_running_loop()
-            self._away_timer = loop.call_later(AWAY_SECONDS, self._tell_away, "silence")
-
-    def _stop_timer(self) -> None:
-        if self._away_timer is not None:
-            self._away_timer.cancel()
-            self._away_timer = None
-
-    def _tell_away(self, detail: str) -> None:
-        self._troubles.tell(CLUSTER, LogError(Problem.AWAY, self._where, detail))
+    # What goes wrong.
 
     def _see_failure(self, error: BaseException) -> None:
         """An error in this program: nothing more can be said, or heard, at this server."""
