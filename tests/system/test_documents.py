@@ -89,6 +89,7 @@ NEEDS_NO_TRY = (
     "docker run -d --name chat -p 50051:50051 -v chat:/data --read-only --tmpfs /tmp --cap-drop ALL"
     " grpc-chat",
     "docker compose -f deploy/compose.yaml up --build --detach",
+    "nats-server -c nats.conf",
     "python -m pytest tests/unit",
     "python -m examples.eco_bot localhost:50051",
 )
