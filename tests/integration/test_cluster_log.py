@@ -371,6 +371,7 @@ async def test_stream_that_was_put_back_is_followed_anew(
     """In a new generation, the same at all servers; what was there is beside the file."""
     paths = (tmp_path / "a.db", tmp_path / "b.db", tmp_path / "c.db")
     async with servers(nats, *paths) as (a, b, c):
+        a.log.keep("owner", "ana", "1")
         old = await a.said("kept")
         await eventually(lambda: len(c.delivered) == 1)
         await close(c)  # c is not there when it happens
@@ -395,6 +396,7 @@ async def test_stream_that_was_put_back_is_followed_anew(
         assert await a.missing_after(lost.message.id, generation) is Missing.REWOUND
         assert await b.missing_after(old.message.id, a.log.generation) is Missing.NOTHING
         assert not (await a.said("lost 1", "k1")).is_repeated
+        assert await a.log.records("owner") == {"ana": "1"}
         await b.has(*expected, "lost 1")
         async with servers(nats, paths[2]) as (c,):
             await c.has(*expected, "lost 1")
@@ -457,3 +459,15 @@ async def test_stream_is_made_as_it_is_meant(nats: Natsd) -> None:
     assert config["max_age"] == config["duplicate_window"] == 60 * stream.NANOSECONDS
     assert config["deny_delete"] and config["deny_purge"] and config["storage"] == "file"
     assert json.dumps(config["metadata"]).count("chat-epoch") == 1
+
+
+async def test_stream_that_cannot_be_made_says_why(nats: Natsd) -> None:
+    """As more copies than there are nodes."""
+    log = JetStreamLog(IN_MEMORY, 0, ClusterSettings((nats.url,), replicas=3))
+    said: list[str] = []
+    opening = asyncio.ensure_future(log.open(lambda trouble: said.append(str(trouble))))
+    await eventually(lambda: bool(said))
+    opening.cancel()
+    log.hurry(0)
+    await log.close()
+    assert "replicas" in said[0]

@@ -187,6 +187,15 @@ def test_kills_of_servers_and_of_nats_cost_nothing(tmp_path: Path) -> None:
                 fault()
 
 
+def lose_two(nodes: Sequence[Natsd]) -> None:
+    """Kill two of three nodes: what is left cannot store anything until they are back."""
+    for node in nodes[1:]:
+        node.kill()
+    threading.Event().wait(GONE_SECONDS)
+    for node in nodes[1:]:
+        node.start()
+
+
 def leader_of(nodes: Sequence[Natsd]) -> int:
     """Return which node leads the stream."""
 
@@ -216,3 +225,6 @@ def test_kills_of_nodes_and_leaders_of_nats_cost_nothing(tmp_path: Path) -> None
                 leader = leader_of(nodes)
                 others = [number for number in range(len(nodes)) if number != leader]
                 restart(nodes[leader if kills_leader else chance.choice(others)])
+            if "CHAT_SOAK" in os.environ:  # it takes nodes a while to find each other again
+                people.wait_for_news()
+                lose_two(nodes)

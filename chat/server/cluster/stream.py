@@ -9,7 +9,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import secrets
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -57,8 +56,13 @@ class Stream:
         except ApiError as error:
             if error.code != STREAM_NOT_FOUND:
                 raise
-        with suppress(ApiError):  # another server was faster, or the next look says what it is
+        try:
             await self._connection.api(f"STREAM.CREATE.{NAME}", self._configuration())
+        except ApiError as refusal:
+            try:
+                return await self.look()  # another server was faster
+            except ApiError:
+                raise refusal from None
         return await self.look()
 
     async def look(self) -> StreamState:

@@ -67,13 +67,11 @@ def generation_of(epoch: str, rewinds: int) -> str:
 class FollowingWriter(SqliteWriter):
     """Applies what came out of the stream. `followed`, `epoch`: as of the last transaction.
 
-    `local_kinds`: of the records that are this server's alone, and do not come from the stream.
     `begin` is called first, before the writer's thread begins, where the file is opened.
     """
 
     followed = Followed()
     epoch = ""
-    local_kinds: frozenset[str] = frozenset()
 
     def begin(self, epoch: str, rewinds: int) -> None:
         """Let the file follow the stream with this identity. Raises `LogError`."""
@@ -218,12 +216,13 @@ class FollowingWriter(SqliteWriter):
         self._next = replace(self._next, sequence=first - 1, message_id="")
 
     def _forget_all(self, rewinds: int) -> None:
-        """Empty the file of all that came from the stream, and begin to follow anew."""
+        """Empty the file of all messages, and begin to follow anew.
+
+        Records stay, but for those that the stream says more of: it has them no longer than it has
+        messages, and whose own a name is, or who is banned, must not be forgotten.
+        """
         for table in ("message", "trimmed", "publisher", "sqlite_sequence"):
             self._connection.execute(f"DELETE FROM {table}")
-        kinds = tuple(self.local_kinds)
-        others = f"kind NOT IN ({', '.join('?' * len(kinds))})"
-        self._connection.execute(f"DELETE FROM record WHERE {others}", kinds)
         self._numbers.clear()
         self._sent_at = 0
         self._next = Followed(rewinds=rewinds)

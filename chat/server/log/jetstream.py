@@ -58,7 +58,7 @@ class JetStreamLog(SqliteFile):
             retain_days,
             Clocks(),
         )
-        self._writer.local_kinds = local_kinds
+        self._local_kinds = local_kinds
         self._troubles = Troubles()
         self._publisher = Publisher(
             self._publish, self._can_publish, self._give_back, self._see_failure
@@ -160,7 +160,7 @@ class JetStreamLog(SqliteFile):
 
     def keep(self, kind: str, key: str, text: str | None) -> None:
         """Have a record kept: by all servers, or by this one alone where it is of a local kind."""
-        keeper = self._follower if kind in self._writer.local_kinds else self._publisher
+        keeper = self._follower if kind in self._local_kinds else self._publisher
         keeper.keep(kind, key, text)
 
     def _can_publish(self) -> bool:

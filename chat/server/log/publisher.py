@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 
 from chat.server.cluster import tasks
+from chat.server.cluster.bell import Bell
 from chat.server.cluster.tasks import OnFailure
 from chat.server.log.base import Entry
 from chat.server.log.group_commit import (
@@ -30,40 +31,6 @@ AGAIN_SECONDS = 2.0
 MAX_AGE_SECONDS = 10.0
 # How often it is looked for what is too old, while nothing can be published.
 LOOK_SECONDS = 0.25
-
-
-class Bell:
-    """Wakes the one task that waits for it. Rung while nobody waits, it wakes the next at once."""
-
-    def __init__(self) -> None:
-        self._is_rung = False
-        self._waiter: asyncio.Future[None] | None = None
-
-    def ring(self) -> None:
-        """Wake whoever waits."""
-        self._is_rung = True
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
-
-    async def wait(self, seconds: float | None) -> bool:
-        """Wait for so long at the most; say whether it was rung."""
-        if not self._is_rung:
-            loop = asyncio.get_running_loop()
-            waiter = self._waiter = loop.create_future()
-            timer = loop.call_later(seconds, _settle, waiter) if seconds is not None else None
-            try:
-                await waiter
-            finally:
-                self._waiter = None
-                if timer is not None:
-                    timer.cancel()
-        is_rung, self._is_rung = self._is_rung, False
-        return is_rung
-
-
-def _settle(waiter: asyncio.Future[None]) -> None:
-    if not waiter.done():
-        waiter.set_result(None)
 
 
 class Publisher:
