@@ -1,0 +1,55 @@
+"""What other servers bring about, taken over into one server's hub."""
+
+from __future__ import annotations
+
+from rooms import SESSION, Chat, FakeLog, come_true
+
+import chat_pb2
+from chat.server.log.base import Entry
+from chat.server.other_servers import OtherServers
+from chat.server.ownership import Owners
+from chat.server.records import OWNER
+
+
+async def test_what_was_said_elsewhere_is_broadcast_and_answered_to_nobody() -> None:
+    """As if it had been said here."""
+    chat = await Chat().start()
+    ana = await chat.join("ana")
+    chat.log.append(Entry("", "bia", chat_pb2.Message(user="bia", message="oi")))
+    await ana.hears(1)
+    assert ana.texts == ["oi"] and chat.shown == [("", "oi")]
+
+
+async def test_name_that_is_owned_elsewhere_is_owned_here() -> None:
+    """And no more, where that is said."""
+    chat = await Chat().start()
+    elsewhere = FakeLog()
+    Owners(elsewhere).claim("Ana", "key")
+    ((_kind, key), text) = next(iter(elsewhere.kept.items()))
+    others = OtherServers(chat.hub)
+    others.take_record(OWNER, key, text)
+    owned = chat.hub.owners.find("ana")
+    assert owned is not None and owned.owner == "key"
+    others.take_record("another kind", key, "{}")
+    others.take_record(OWNER, key, None)
+    assert chat.hub.owners.find("ana") is None
+    chat.hub.owners.check("ana", "")
+
+
+async def test_log_that_was_put_back_ends_every_stream() -> None:
+    """What was seen of it means nothing any more: who comes back reads the inbox from its start."""
+    chat = await Chat().start()
+    ana = await chat.join("ana", session=SESSION)
+    held = await chat.join("bia", session=SESSION[::-1])
+    await ana.say("um", key="1")
+    await ana.say("dois", key="2", to="bia")
+    await held.hears(2)
+    held.leave(is_lost=True)
+    chat.log.rows.clear()
+    await OtherServers(chat.hub).begin_anew()
+    error = await ana.ends()
+    assert error is not None and error.reason == "LOG_REWOUND"
+    people = chat.hub.directory.people()
+    ana.leave(is_lost=True)
+    assert {person.name: person.inbox_seen_id for person in people} == {"ana": 0, "bia": 0}
+    await come_true(lambda: not chat.hub.members)
