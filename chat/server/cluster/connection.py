@@ -53,8 +53,9 @@ class RefusedError(Exception):
 
 
 class Received(Protocol):
-    """A message of NATS: where an answer goes, what it holds, and its headers, if it has any."""
+    """A message of NATS: where it went, where an answer goes, what it holds, and its headers."""
 
+    subject: str
     reply: str
     data: bytes
     headers: dict[str, str] | None
@@ -191,10 +192,19 @@ class Connection:
 
     async def api(self, subject: str, request: object, seconds: float = 3.0) -> dict[str, Any]:
         """Return what JetStream answers. Raises `AwayError`, `ApiError`."""
+        return await self.request(API + subject, json.dumps(request).encode(), None, seconds)
+
+    async def request(
+        self,
+        subject: str,
+        content: bytes,
+        headers: dict[str, str] | None = None,
+        seconds: float = 3.0,
+    ) -> dict[str, Any]:
+        """Return JetStream's answer to a message. Raises `AwayError`, `ApiError`."""
         self._check_connected()
-        content = json.dumps(request).encode()
         try:
-            answer = await self._client.request(API + subject, content, timeout=seconds)
+            answer = await self._client.request(subject, content, timeout=seconds, headers=headers)
         except (nats.errors.Error, OSError, asyncio.TimeoutError) as error:
             raise AwayError(f"{subject}: {error}") from error
         said: dict[str, Any] = json.loads(answer.data)

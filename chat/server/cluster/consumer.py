@@ -40,6 +40,7 @@ class Delivered:
     `pending`: how many are known to come after it.
     """
 
+    subject: str
     sequence: int
     stamp: int
     pending: int
@@ -63,7 +64,9 @@ class Consumer:
         begin: Callable[[], Awaitable[int]],
         take: Callable[[Delivered], Awaitable[None]],
         on_failure: OnFailure,
+        is_last_of_each: bool = False,
     ) -> None:
+        self._is_last_of_each = is_last_of_each
         self._connection = connection
         self._stream = stream
         self._begin = begin
@@ -136,10 +139,13 @@ class Consumer:
 
         subject, self._end = await self._connection.subscribe(take)
         self._name = secrets.token_hex(8)
-        request = {"stream_name": self._stream, "config": self._configuration(subject, after)}
+        config = self._configuration(subject, after)
+        request = {"stream_name": self._stream, "config": config}
         # What comes before the answer says more than the answer.
         self.pending = 1
         place = f"CONSUMER.CREATE.{self._stream}.{self._name}"
+        if "filter_subject" in config:
+            place += ".>"
         answer = await self._connection.api(place, request)
         if not self._received:
             self.pending = int(answer["num_pending"])
@@ -147,11 +153,14 @@ class Consumer:
         self._set_live(not self._broken.is_set())
 
     def _configuration(self, subject: str, after: int) -> dict[str, Any]:
+        start: dict[str, Any]
+        start = {"deliver_policy": "by_start_sequence", "opt_start_seq": after + 1}
+        if self._is_last_of_each and not after:
+            start = {"deliver_policy": "last_per_subject", "filter_subject": ">"}
         return {
+            **start,
             "name": self._name,
             "deliver_subject": subject,
-            "deliver_policy": "by_start_sequence",
-            "opt_start_seq": after + 1,
             "ack_policy": "none",
             "max_deliver": 1,
             "replay_policy": "instant",
@@ -212,5 +221,7 @@ class Consumer:
             self.renew()
             return
         self._received = of_consumer
-        await self._take(Delivered(sequence, stamp, pending, headers, message.data))
+        await self._take(
+            Delivered(message.subject, sequence, stamp, pending, headers, message.data)
+        )
         self.pending = pending

@@ -1,0 +1,233 @@
+"""Who is called what at which server: a name is held by one person at a time, over all servers.
+
+What a name looks like (`lookalikes.looks`) is a key in a bucket each, in one order: the first of
+them says who is there. Of two who take a key at once one gets it. A name stays held until it is
+released, or the server that holds it is dead (`leases.py`). Knows no rooms' messages and no gRPC;
+everything runs in the event loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import logging
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field, replace
+
+from chat.protocol.lookalikes import looks
+from chat.protocol.names import name_key
+from chat.server.cluster import tasks
+from chat.server.cluster.bucket import Bucket, ConflictError, Value
+from chat.server.cluster.connection import ApiError, AwayError, Connection
+from chat.server.cluster.consumer import Delivered
+from chat.server.cluster.leases import Leases
+from chat.server.cluster.tasks import OnFailure
+
+BUCKET = "chat-names"
+# How long a claim may take; then NATS counts as away.
+CLAIM_SECONDS = 3.0
+# Somebody else may be faster so often in a row.
+MAX_ATTEMPTS = 5
+RETRY_SECONDS = 0.5
+SWEEP_SECONDS = 2.0
+
+_log = logging.getLogger(__name__)
+
+
+class NameTakenError(Exception):
+    """Somebody else holds the name, or one that looks like it."""
+
+
+@dataclass(frozen=True)
+class Holding:
+    """Somebody with a name. `identity`: who that is for the log; `inbox`, `rooms`: keys of rooms.
+
+    `of`: the first key of the name, where this is another one.
+    """
+
+    name: str
+    server: str
+    identity: str
+    inbox: str = ""
+    rooms: tuple[str, ...] = ()
+    of: str = ""
+
+    def to_content(self) -> bytes:
+        """Return it as the value of a key."""
+        return json.dumps(asdict(self)).encode()
+
+    @classmethod
+    def from_content(cls, content: bytes) -> Holding:
+        """Read it out of a value; raises `ValueError` where it is none."""
+        try:
+            fields = json.loads(content)
+            fields["rooms"] = tuple(fields["rooms"])
+            return cls(**fields)
+        except (KeyError, TypeError) as error:
+            raise ValueError(content) from error
+
+
+@dataclass
+class Claim:
+    """What this server holds of a name: its keys, in their order, each with its revision."""
+
+    holding: Holding
+    revisions: dict[str, int] = field(default_factory=dict)
+
+
+def keys_of(name: str) -> list[str]:
+    """Return the keys of a name, in their order: any text, as a bucket takes it."""
+    return sorted(hashlib.sha256(look.encode()).hexdigest()[:32] for look in looks(name))
+
+
+class Names:
+    """The names of all servers. `on_change`: who held a name, and who does now; None: nobody."""
+
+    def __init__(
+        self,
+        connection: Connection,
+        leases: Leases,
+        replicas: int,
+        on_failure: OnFailure,
+    ) -> None:
+        self._leases = leases
+        self._bucket = Bucket(connection, BUCKET, replicas)
+        self.consumer = self._bucket.follow(self._take, on_failure)
+        self._on_failure = on_failure
+        self._known: dict[str, Holding] = {}
+        self.on_change: Callable[[Holding | None, Holding | None], None] = lambda old, new: None
+        self._releasing: dict[str, asyncio.Task[None]] = {}
+        self._sweeper: asyncio.Task[None] | None = None
+
+    async def open(self) -> None:
+        """Begin to follow. Raises as `Bucket`."""
+        await self._bucket.prepare()
+        self.consumer.start()
+        self._sweeper = tasks.start(self._sweep_now_and_then(), "sweep-names", self._on_failure)
+
+    async def close(self) -> None:
+        """Follow no more; what is being released is given up."""
+        running = [task for task in (self._sweeper, *self._releasing.values()) if task is not None]
+        for task in running:
+            task.cancel()
+        if running:
+            await asyncio.wait(running)
+        await self.consumer.close()
+
+    # What is known of all.
+
+    def find(self, name: str) -> Holding | None:
+        """Return who is called so, as far as is known here."""
+        holding = self._known.get(keys_of(name)[0])
+        return holding if holding is not None and name_key(holding.name) == name_key(name) else None
+
+    def people(self) -> list[Holding]:
+        """Return everybody, at all servers."""
+        return [holding for holding in self._known.values() if not holding.of]
+
+    # What this server holds.
+
+    async def claim(self, holding: Holding) -> Claim:
+        """Take a name for somebody, or take it over: from the same one elsewhere, or the dead.
+
+        Raises `NameTakenError`, and `AwayError` after `CLAIM_SECONDS` at the most.
+        """
+        claim = Claim(holding)
+        try:
+            await asyncio.wait_for(self._claim(claim), CLAIM_SECONDS)
+        except BaseException as error:
+            self.release(claim)
+            if isinstance(error, (asyncio.TimeoutError, ApiError)):
+                raise AwayError(str(error)) from error
+            raise
+        return claim
+
+    async def _claim(self, claim: Claim) -> None:
+        # In one order for all: of two with keys in common, who has the first gets all of his.
+        keys = keys_of(claim.holding.name)
+        for key in keys:
+            if (releasing := self._releasing.get(key)) is not None:
+                await asyncio.wait({releasing})  # by this very server, a moment ago
+            of = "" if key == keys[0] else keys[0]
+            claim.revisions[key] = await self._take_key(key, replace(claim.holding, of=of))
+
+    async def _take_key(self, key: str, holding: Holding) -> int:
+        for _attempt in range(MAX_ATTEMPTS):
+            held = await self._bucket.get(key)
+            if held.content is not None and not self._may_take_over(held.content, holding):
+                raise NameTakenError(holding.name)
+            try:
+                return await self._bucket.put(key, holding.to_content(), held.revision)
+            except ConflictError:
+                continue  # somebody was faster: look again who
+        raise NameTakenError(holding.name)
+
+    def _may_take_over(self, content: bytes, holding: Holding) -> bool:
+        try:
+            other = Holding.from_content(content)
+        except ValueError:
+            return True  # nobody of ours
+        return other.identity == holding.identity or not self._leases.is_alive(other.server)
+
+    async def move(self, claim: Claim, rooms: tuple[str, ...]) -> None:
+        """Say where somebody is now. Raises `ConflictError`: the name was taken over."""
+        holding = replace(claim.holding, rooms=rooms)
+        key = next(iter(claim.revisions))
+        content = holding.to_content()
+        claim.revisions[key] = await self._bucket.put(key, content, claim.revisions[key])
+        claim.holding = holding
+
+    def release(self, claim: Claim) -> None:
+        """Let go of a name; done later where NATS is away, unless the name was taken over."""
+        for key, revision in claim.revisions.items():
+            task = tasks.start(self._release(key, revision), "release", self._on_failure)
+            self._releasing[key] = task
+
+    async def _release(self, key: str, revision: int) -> None:
+        is_done = False
+        while not is_done:
+            try:
+                with suppress(ConflictError):  # it is not ours any more
+                    await self._bucket.delete(key, revision)
+                is_done = True
+            except (AwayError, ApiError) as error:
+                _log.info("releasing a name: %s", error)
+                await asyncio.sleep(RETRY_SECONDS)
+        if self._releasing.get(key) is asyncio.current_task():
+            del self._releasing[key]
+
+    # What comes in.
+
+    async def _take(self, key: str, value: Value, delivered: Delivered) -> None:
+        try:
+            new = Holding.from_content(value.content) if value.content is not None else None
+        except ValueError:
+            new = None
+        self._set(key, new)
+
+    def _set(self, key: str, new: Holding | None) -> None:
+        old = self._known.pop(key, None)
+        if new is not None:
+            self._known[key] = new
+        was, now = (one if one is not None and not one.of else None for one in (old, new))
+        if was != now:
+            self.on_change(was, now)
+
+    async def _sweep_now_and_then(self) -> None:
+        while True:
+            await asyncio.sleep(SWEEP_SECONDS)
+            if self._leases.is_first():
+                with suppress(AwayError, ApiError):
+                    await self._sweep()
+
+    async def _sweep(self) -> None:
+        """Release what dead servers hold. What is known of them may be old: it is asked again."""
+        for key, holding in list(self._known.items()):
+            if self._leases.is_alive(holding.server):
+                continue
+            held = await self._bucket.get(key)
+            if held.content == holding.to_content():
+                with suppress(ConflictError):
+                    await self._bucket.delete(key, held.revision)

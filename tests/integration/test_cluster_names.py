@@ -1,0 +1,177 @@
+"""Names over several servers, on a real NATS: one holds a name, and what becomes of it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+
+import pytest
+from natsd import Natsd, running_nats
+from support import DEADLINE_SECONDS, POLL_SECONDS
+
+from chat.server.cluster import leases, names
+from chat.server.cluster.bucket import ConflictError
+from chat.server.cluster.connection import AwayError, ClusterSettings, Connection
+from chat.server.cluster.leases import Leases
+from chat.server.cluster.names import Claim, Holding, Names, NameTakenError
+
+CONTESTS = 200
+
+
+@pytest.fixture
+def nats(tmp_path: Path) -> Iterator[Natsd]:
+    """A nats-server."""
+    with running_nats(tmp_path / "nats") as server:
+        yield server
+
+
+class Server:
+    """The names as one server has them."""
+
+    def __init__(self, me: str, nats: Natsd) -> None:
+        self.me = me
+        self.failures: list[BaseException] = []
+        self.changes: list[tuple[str, str]] = []
+        self.connection = Connection(ClusterSettings((nats.url,)))
+        self.leases = Leases(self.connection, me, 1, self.failures.append)
+        self.names = Names(self.connection, self.leases, 1, self.failures.append)
+        self.names.on_change = self._note
+        self.connection.on_change = lambda is_there: self.names.consumer.renew()
+
+    def _note(self, old: Holding | None, new: Holding | None) -> None:
+        self.changes.append((old.server if old else "", new.server if new else ""))
+
+    async def open(self) -> None:
+        """Connect, and follow."""
+        await self.connection.open(lambda text: None)
+        await self.leases.open()
+        await self.names.open()
+
+    async def close(self) -> None:
+        """Be no longer there, without a word."""
+        await self.names.close()
+        await self.leases.close()
+        await self.connection.close()
+        assert self.failures == []
+
+    async def claim(self, name: str, identity: str = "", rooms: tuple[str, ...] = ()) -> Claim:
+        """Take a name."""
+        identity = identity or f"{self.me} {name}"
+        return await self.names.claim(Holding(name, self.me, identity, rooms=rooms))
+
+    async def is_refused(self, name: str) -> bool:
+        """Say whether a name is somebody else's."""
+        try:
+            claim = await self.claim(name)
+        except NameTakenError:
+            return True
+        self.names.release(claim)
+        return False
+
+    def present(self) -> dict[str, str]:
+        """Return the names, and where they are held."""
+        return {holding.name: holding.server for holding in self.names.people()}
+
+
+@asynccontextmanager
+async def servers(nats: Natsd, *who: str) -> AsyncIterator[list[Server]]:
+    """Run the names of several servers for the length of the block."""
+    async with AsyncExitStack() as stack:
+        opened = [Server(me, nats) for me in who]
+        for server in opened:
+            stack.push_async_callback(server.close)
+            await server.open()
+        yield opened
+
+
+async def come_true(predicate: Callable[[], bool]) -> None:
+    """Return when it is true; fail after the deadline."""
+
+    async def poll() -> None:
+        while not predicate():
+            await asyncio.sleep(POLL_SECONDS)
+
+    await asyncio.wait_for(poll(), DEADLINE_SECONDS)
+
+
+async def test_name_that_two_servers_take_at_once_is_one_ones(nats: Natsd) -> None:
+    """Each time, also where the names only look alike; and whoever was refused holds nothing."""
+    async with servers(nats, "a", "b") as (a, b):
+        for contest in range(CONTESTS):
+            claims = (a.claim(f"lan{contest}"), b.claim(f"Ian{contest}"))
+            done = await asyncio.gather(*claims, return_exceptions=True)
+            won = [one for one in done if isinstance(one, Claim)]
+            lost = [one for one in done if isinstance(one, NameTakenError)]
+            assert (len(won), len(lost)) == (1, 1)
+        await come_true(lambda: len(a.present()) == len(b.present()) == CONTESTS)
+        assert a.present() == b.present()
+
+
+async def test_name_is_free_when_it_is_released(nats: Natsd) -> None:
+    """At once at the server that released it, and soon at the others."""
+    async with servers(nats, "a", "b") as (a, b):
+        claim = await a.claim("Ana", rooms=("sala",))
+        assert await b.is_refused("ana") and await b.is_refused("ANA")
+        await come_true(lambda: b.names.find("ana") is not None)
+        await a.names.move(claim, ("outra",))
+        await come_true(
+            lambda: (found := b.names.find("ANA")) is not None and found.rooms == ("outra",)
+        )
+        a.names.release(claim)
+        again = await a.claim("ana", "another one")
+        a.names.release(again)
+        await come_true(lambda: b.present() == {})
+        assert not await b.is_refused("ana")
+        assert b.changes[0] == ("", "a")
+
+
+async def test_session_takes_its_name_along_to_another_server(nats: Natsd) -> None:
+    """The first hears it, and cannot release it any more."""
+    async with servers(nats, "a", "b") as (a, b):
+        old = await a.claim("ana", "session")
+        new = await b.claim("ana", "session")
+        await come_true(lambda: a.present() == {"ana": "b"})
+        assert ("a", "b") in a.changes
+        a.names.release(old)
+        with pytest.raises(ConflictError):
+            await a.names.move(old, ())
+        assert await a.is_refused("ana")
+        await b.names.move(new, ("sala",))
+
+
+async def test_names_of_a_dead_server_can_be_had(
+    nats: Natsd, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """When its lease is over; and somebody lets go of those that nobody asks for."""
+    monkeypatch.setattr(leases, "LEASE_SECONDS", 0.5)
+    monkeypatch.setattr(leases, "RENEW_SECONDS", 0.1)
+    monkeypatch.setattr(names, "SWEEP_SECONDS", 0.1)
+    async with servers(nats, "b", "c") as (b, c):
+        a = Server("a", nats)
+        await a.open()
+        await a.claim("ana")
+        await a.claim("bia")
+        await come_true(lambda: len(b.present()) == len(c.present()) == 2)
+        assert await b.is_refused("ana")
+        await a.close()
+        await come_true(lambda: b.present() == c.present() == {})
+        assert not await b.is_refused("ana")
+
+
+async def test_claim_without_nats_says_so(
+    nats: Natsd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In its time; and what was to be released is, when NATS is back."""
+    monkeypatch.setattr(names, "CLAIM_SECONDS", 0.3)
+    async with servers(nats, "a", "b") as (a, b):
+        claim = await a.claim("ana")
+        nats.kill()
+        await come_true(lambda: not a.connection.is_connected)
+        with pytest.raises(AwayError):
+            await a.claim("bia")
+        a.names.release(claim)
+        assert a.leases.is_alive("b")
+        nats.start()
+        await come_true(lambda: b.present() == {} and b.names.consumer.is_live)
