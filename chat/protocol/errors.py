@@ -125,6 +125,9 @@ REASONS = {
     "LOG_UNREADABLE": Reason(
         N_("the server cannot read its log now; connect again later"), "UNAVAILABLE"
     ),
+    "CLUSTER_AWAY": Reason(
+        N_("the servers cannot agree on names just now; connect again in a moment"), "UNAVAILABLE"
+    ),
     "LOG_LOST": Reason(
         N_("the server's log was removed while it ran; connect again in a moment"), "UNAVAILABLE"
     ),

@@ -21,7 +21,6 @@ from chat.server.directory import (
     Directory,
     Person,
     asking_person,
-    identity_of,
     new_identity,
 )
 from chat.server.encoding import Backlog, Delivery, cut
@@ -30,6 +29,7 @@ from chat.server.log.base import Entry, Log, Missing, Place
 from chat.server.mail import UNCERTAIN_SECONDS, Mail
 from chat.server.member import Member
 from chat.server.moderation import Moderation, Who, who_is
+from chat.server.neighbours import Alone, Neighbours
 from chat.server.ownership import CERTIFIED, Owners
 from chat.server.rate_limit import RateLimits
 from chat.server.records import HOLDER, Holder
@@ -56,8 +56,10 @@ class Hub:
         limits: RateLimits | None = None,
         max_per_address: int = 0,
         owns_names: bool = True,
+        neighbours: Neighbours | None = None,
     ) -> None:
         self.log = log
+        self.neighbours = neighbours or Alone()
         self.directory = Directory()
         self.owners = Owners(log, is_enforced=owns_names)
         self.bundles = Bundles(log, self.owners)
@@ -84,7 +86,8 @@ class Hub:
         for identity, text in (await self.log.records(HOLDER)).items():
             try:
                 holder = Holder.from_text(text)
-                person = self.directory.add(holder.name, identity, session=identity)
+                async with self.neighbours.reserving(holder.name, identity):
+                    person = self.directory.add(holder.name, identity, session=identity)
             except (ChatError, ValueError):  # by the rules of this version it is no name to hold
                 self.log.keep(HOLDER, identity, None)
             else:
@@ -93,6 +96,7 @@ class Hub:
                 if owned is not None and owned.owner == person.owner:
                     person.owns_name, person.inbox = True, owned.inbox
                 self._hold(person, holder.rooms, self.last_id)
+                self._note(person)
         await self.closed.load(lambda identity: self.directory.of_identity(identity) is not None)
 
     # Coming.
@@ -108,26 +112,16 @@ class Hub:
         NAME_CERTIFIED, BANNED, ROOM_INVALID, ROOM_CLOSED, LOG_UNREADABLE. The caller must
         `leave()` with the member, whatever happens to the stream.
         """
-        if self.is_stopping:
-            raise ChatError("SHUTTING_DOWN")
         room_key = name_key(check_room(request.room))
         person = self._known(request, owner)
         if person is not None:
             check_certified(person.name, certified)  # all of them have the same owner
-        has_ghost = person is not None and not person.is_lost
-        if len(self.members) - has_ghost >= self._max_clients:
-            raise ChatError("SERVER_FULL")
+        self._check_place_for(person)
         member = Member(request, self.log, self._page_budget, address, certified)
-        if request.user is not None:
-            name = check_name(request.user)
-            identity = identity_of(request.session) if request.session else ""
-            self.moderation.check_in(Who(name, owner, identity, address))
-            self.owners.check(name, owner)
-            self.directory.check_free(name, person, owner)
-            self.closed.check(room_key, asking_person(name, request.session, owner))
-            self._identify(member, person, name, request.session, owner)
-        else:
+        if request.user is None:
             self.moderation.check_in(Who(address=address))
+        else:
+            await self._come(member, request, person, owner, room_key)
         owner = member.key_owner if member.person is not None else new_identity()
         member.rate_limit = self._limits.join(owner, address)
         self.members.add(member)
@@ -139,6 +133,41 @@ class Hub:
             self.leave(member, is_lost=True)
             raise
         return member
+
+    async def _come(
+        self,
+        member: Member,
+        request: JoinRequest,
+        person: Person | None,
+        owner: str,
+        room_key: str,
+    ) -> None:
+        """Give a full member its name; it may wait for other servers. Raises as `join`."""
+        asker = asking_person(check_name(request.user or ""), request.session, owner)
+        asker.address = member.address
+        self._check_may_come(asker, person, room_key)
+        before = person.identity if person is not None else ""
+        async with self.neighbours.reserving(asker.name, asker.identity, before) as has_waited:
+            if has_waited:
+                person = self._known(request, owner)
+                self._check_place_for(person)
+                self._check_may_come(asker, person, room_key)
+            self._identify(member, person, asker)
+
+    def _check_may_come(self, asker: Person, person: Person | None, room_key: str) -> None:
+        """Raise where somebody may not have its name, or enter the room; `person`: it until now."""
+        self.moderation.check_in(who_is(asker))
+        self.owners.check(asker.name, asker.owner)
+        self.directory.check_free(asker.name, person, asker.owner)
+        self.closed.check(room_key, asker)
+
+    def _check_place_for(self, person: Person | None) -> None:
+        """Raise where nobody more is taken; somebody's own ghost makes place for him."""
+        if self.is_stopping:
+            raise ChatError("SHUTTING_DOWN")
+        has_ghost = person is not None and not person.is_lost
+        if len(self.members) - has_ghost >= self._max_clients:
+            raise ChatError("SERVER_FULL")
 
     def _known(self, request: JoinRequest, owner: str) -> Person | None:
         """Return who a client was before: by its session, or as the owner of the name.
@@ -154,11 +183,12 @@ class Hub:
                 return found
         return person
 
-    def _identify(
-        self, member: Member, person: Person | None, name: str, session: str, owner: str
-    ) -> None:
-        """Say who a full member is; its own ghost goes, unnoticed where nothing changes."""
-        identity = identity_of(session) if session else new_identity()
+    def _identify(self, member: Member, person: Person | None, asker: Person) -> None:
+        """Say who a full member is; its own ghost goes, unnoticed where nothing changes.
+
+        `asker`: as it has said who it is. `person`: who that was here until now.
+        """
+        name, identity, session = asker.name, asker.identity, asker.session
         if person is None:
             person = self.directory.add(name, identity, session)
             person.inbox_seen_id = self.last_id
@@ -178,7 +208,7 @@ class Hub:
         person.member = member
         person.unread.clear()
         member.person = person
-        self._own(person, owner)
+        self._own(person, asker.owner)
         self._open_inbox(member, person)
 
     def _replace(self, other: Person | None, person: Person) -> None:
@@ -267,7 +297,7 @@ class Hub:
         else:
             place.has_gap = place.is_behind = False
 
-    def name_plain(self, member: Member, name: str) -> None:
+    def name_plain(self, member: Member, name: str, identity: str) -> None:
         """Give a plain member its first name, and tell the others.
 
         Raises NAME_TAKEN, NAME_OWNED, NAME_CERTIFIED, BANNED.
@@ -276,13 +306,14 @@ class Hub:
         owner = CERTIFIED if member.certified else ""
         self.moderation.check_in(Who(name, owner, address=member.address))
         self.owners.check(name, owner)
-        member.person = self.directory.add(name, new_identity())
+        member.person = self.directory.add(name, identity)
         member.person.address = member.address
         self._own(member.person, owner)
         member.person.member = member
         member.rate_limit = self._limits.join(member.key_owner, member.address)
         for place in member.rooms.values():
             place.room.announce(_presence(member.person, chat_pb2.KIND_JOINED), exclude=member)
+        self._note(member.person)
 
     def rename(self, member: Member, name: str) -> None:
         """Give the member another name, and tell the others.
@@ -465,20 +496,34 @@ class Hub:
             self._forget_if_empty(place.room)
         return rooms
 
+    def hand_over(self, identity: str) -> None:
+        """End somebody here who has gone on at another server, with the name."""
+        person = self.directory.of_identity(identity)
+        if person is None:
+            return
+        if person.member is not None:
+            person.member.close(ChatError("SESSION_REPLACED"))
+            for room in self._end(person.member, is_lost=True):
+                room.announce(_presence(person, chat_pb2.KIND_LEFT))
+        self._remove(person)
+
     def _remove(self, person: Person) -> None:
         self._vanish(person)
         self._held.discard(person)
         self.closed.forget(person)
         person.member = None  # else the two would keep each other until cycles are collected
         self.directory.remove(person)
+        self.neighbours.release(person.identity)
         if person.session:
             self.log.keep(HOLDER, person.identity, None)
 
     def _note(self, person: Person) -> None:
-        """Have the log's file say who holds the name, in case this server ends."""
+        """Have other servers, and in case this one ends its file, say who holds the name."""
+        here = person.member.rooms if person.member is not None else ()
+        rooms = tuple(sorted({*here, *person.rooms}))
+        takes_private = person.member is None or person.member.is_full
+        self.neighbours.move(person.identity, rooms, person.inbox if takes_private else "")
         if person.session:
-            here = person.member.rooms if person.member is not None else ()
-            rooms = tuple(sorted({*here, *person.rooms}))
             holder = Holder(person.name, rooms, person.owner)
             self.log.keep(HOLDER, person.identity, holder.to_text())
 

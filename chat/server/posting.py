@@ -21,7 +21,7 @@ from chat.protocol.limits import (
 )
 from chat.protocol.names import COMMON_ROOM, check_name, check_room, name_key
 from chat.protocol.text import check_message
-from chat.server.directory import Person
+from chat.server.directory import Person, new_identity
 from chat.server.doors import Doors
 from chat.server.encoding import Delivery
 from chat.server.hub import Hub
@@ -29,6 +29,7 @@ from chat.server.log.base import Entry
 from chat.server.member import Member
 from chat.server.moderation import Who, who_is
 from chat.server.moderator import Moderator, Show
+from chat.server.neighbours import present
 from chat.server.ownership import Owned
 from chat.server.replay import History, readable
 from chat.server.subscription import Subscription
@@ -122,7 +123,10 @@ class Posting:
         for each in (member.name, name):  # who it was, and who it wants to be
             self._hub.moderation.check_may_speak(Who(each, address=member.address))
         if not member.name:
-            self._hub.name_plain(member, name)
+            identity = new_identity()
+            async with self._hub.neighbours.reserving(name, identity):
+                self._check_open(member)  # it may have waited
+                self._hub.name_plain(member, name, identity)
         elif name != member.name:
             await self._wait_turn(member, chat_pb2.KIND_RENAMED)
             await self._change_name(member, name)
@@ -161,6 +165,7 @@ class Posting:
         """
         is_name = len(to) <= MAX_RAW_NAME_CHARACTERS
         reader = self._hub.directory.find(to) if is_name else None
+        elsewhere = self._hub.neighbours.find(to) if is_name and reader is None else None
         owned = self._hub.owners.find(to) if is_name else None
         said.to = to[:MAX_RAW_NAME_CHARACTERS]
         if not self._is_operator(reader or owned) and await self._was_said_before_mute(
@@ -172,6 +177,11 @@ class Posting:
                 raise ChatError("USER_UNREACHABLE")
             said.to = reader.name
             await self._append(member, reader.inbox, said)
+        elif elsewhere is not None:
+            if not elsewhere.inbox:
+                raise ChatError("USER_UNREACHABLE")
+            said.to = elsewhere.name
+            await self._append(member, elsewhere.inbox, said)
         elif owned is not None:
             said.to = owned.name
             await self._leave_for(member, owned, said)
@@ -268,9 +278,12 @@ class Posting:
         if member.is_closing:
             # Its session went on in another stream meanwhile: the name is no longer its own.
             raise ChatError("SHUTTING_DOWN")
-        if member.person is not None:  # it may have been muted meanwhile
-            self._hub.moderation.check_may_speak(who_is(member.person))
-        self._hub.rename(member, name)
+        person = member.person
+        assert person is not None
+        async with self._hub.neighbours.reserving(name, person.identity):
+            self._check_open(member)
+            self._hub.moderation.check_may_speak(who_is(person))  # it may be muted by now
+            self._hub.rename(member, name)
         await self._hub.follow_name(member)
 
     # Rooms.
@@ -332,14 +345,19 @@ class Posting:
         room = self._hub.rooms.get(key)
         if room is not None:
             await self._answer(member, room.list_names())
+        if elsewhere := self._hub.neighbours.names_in(key):
+            await self._answer(member, present(key, elsewhere))
         if message.key:  # the echo is the acknowledgement, and the end of the list
             end = Message(user=member.name, kind=chat_pb2.KIND_WHO, key=message.key, room=key)
             member.queue.put_answer(Delivery([end]))
 
     async def _tell_rooms(self, member: Member, message: Message) -> None:
-        known = (room for room in self._hub.rooms.values() if not room.is_inbox)
+        counts = self._hub.neighbours.counts()
+        for room in self._hub.rooms.values():
+            if not room.is_inbox:
+                counts[room.key] = counts.get(room.key, 0) + room.people
         admits = self._hub.closed.admits
-        rooms = [(-r.people, r.key) for r in known if admits(r.key, member.person)]
+        rooms = [(-people, key) for key, people in counts.items() if admits(key, member.person)]
         kind = chat_pb2.KIND_ROOMS
         answer = [
             Message(kind=kind, room=key, message=str(-people))

@@ -19,6 +19,7 @@ from chat.server.certified_names import (
     check_certified,
     no_certified_name,
 )
+from chat.server.directory import new_identity
 from chat.server.ownership import CERTIFIED
 
 KEY = "the-public-key-of-somebody"
@@ -100,9 +101,9 @@ async def test_plain_client_has_the_certified_name_alone() -> None:
     chat = Chat()
     plain = await join(chat, None, "ana")
     with pytest.raises(ChatError) as refusal:
-        chat.hub.name_plain(plain, "bia")
+        chat.hub.name_plain(plain, "bia", new_identity())
     assert refusal.value.reason == "NAME_CERTIFIED"
-    chat.hub.name_plain(plain, "ana")
+    chat.hub.name_plain(plain, "ana", new_identity())
     assert plain.person is not None and plain.person.owner == CERTIFIED
 
 
@@ -140,7 +141,7 @@ async def test_certified_plain_client_keeps_its_name_until_it_leaves() -> None:
     """Nobody can continue its stream: a full client of the same person has to wait."""
     chat = Chat()
     plain = await join(chat, None, "ana")
-    chat.hub.name_plain(plain, "ana")
+    chat.hub.name_plain(plain, "ana", new_identity())
     assert await refusal_of(join(chat, "ana", "ana", SESSION)) == "NAME_TAKEN"
     assert not plain.is_closing
     chat.hub.leave(plain)

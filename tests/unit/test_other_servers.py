@@ -24,7 +24,7 @@ async def test_name_that_is_owned_elsewhere_is_owned_here() -> None:
     """And no more, where that is said."""
     chat = await Chat().start()
     elsewhere = FakeLog()
-    Owners(elsewhere).claim("Ana", "key")
+    Owners(elsewhere).claim("Ana", "key", "", 0)
     ((_kind, key), text) = next(iter(elsewhere.kept.items()))
     others = OtherServers(chat.hub)
     others.take_record(OWNER, key, text)
@@ -49,7 +49,7 @@ async def test_log_that_was_put_back_ends_every_stream() -> None:
     await OtherServers(chat.hub).begin_anew()
     error = await ana.ends()
     assert error is not None and error.reason == "LOG_REWOUND"
-    people = chat.hub.directory.people()
+    people = chat.hub.directory.people
     ana.leave(is_lost=True)
     assert {person.name: person.inbox_seen_id for person in people} == {"ana": 0, "bia": 0}
     await come_true(lambda: not chat.hub.members)

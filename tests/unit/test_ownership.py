@@ -11,6 +11,7 @@ from chat.protocol.errors import ChatError
 from chat.protocol.metadata import JoinRequest
 from chat.protocol.names import name_key
 from chat.server import ownership
+from chat.server.directory import new_identity
 from chat.server.hub import Hub
 from chat.server.member import Member
 from chat.server.ownership import CERTIFIED, CLAIMS, MAX_NAMES_OF_KEY, UNUSED_SECONDS, Owners
@@ -53,7 +54,7 @@ async def test_nobody_gets_an_owned_name_in_another_way() -> None:
         hub.rename(bia, "Ana")
     plain = await hub.join(JoinRequest())
     with pytest.raises(ChatError, match="belongs"):
-        hub.name_plain(plain, "ana")
+        hub.name_plain(plain, "ana", "1")
 
 
 async def test_session_of_an_owner_is_nobody_elses() -> None:
@@ -105,7 +106,7 @@ async def test_own_name_of_a_plain_client_is_taken() -> None:
     """Nobody goes on in its stream, whoever has certified both."""
     hub = await hub_on(FakeLog())
     plain = await hub.join(JoinRequest(), certified="ana")
-    hub.name_plain(plain, "ana")
+    hub.name_plain(plain, "ana", new_identity())
     await join(hub, "bia", CERTIFIED)
     with pytest.raises(ChatError) as refusal:
         await join(hub, "ana", CERTIFIED)

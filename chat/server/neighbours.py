@@ -1,0 +1,112 @@
+"""The people at other servers, as a hub sees them: who may have a name, who is where.
+
+A hub does not know whether there are other servers: `Alone` says that there are none, and
+`cluster_people.py` knows those of a cluster. Everything runs in the event loop.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import chat_pb2
+from chat.server.encoding import Delivery
+from chat.server.room import NAMES_IN_PART
+
+
+@dataclass(frozen=True)
+class Neighbour:
+    """Somebody at another server. `rooms`: keys of them.
+
+    `inbox`: the key of the room where private messages come; empty for a client that takes none.
+    """
+
+    name: str
+    identity: str
+    inbox: str
+    rooms: tuple[str, ...] = ()
+
+
+def present(room: str, names: Sequence[str]) -> Iterator[Delivery]:
+    """Yield one PRESENT for each of those who are in a room at other servers, in parts."""
+    kind = chat_pb2.KIND_PRESENT
+    for start in range(0, len(names), NAMES_IN_PART):
+        part = names[start : start + NAMES_IN_PART]
+        yield Delivery([chat_pb2.Message(user=name, kind=kind, room=room) for name in part])
+
+
+class Neighbours(Protocol):
+    """What a hub asks of those who know the other servers."""
+
+    def attach(self, hub: Any) -> None:
+        """Tell the rooms of this hub what changes elsewhere."""
+
+    async def open(self) -> None:
+        """Begin; comes before anybody joins."""
+
+    async def close(self) -> None:
+        """End."""
+
+    def reserving(
+        self, name: str, identity: str, before: str = ""
+    ) -> AbstractAsyncContextManager[bool]:
+        """Hold a name over all servers for the length of the block, in which it is taken here.
+
+        The block gets whether that has waited for other servers. The name stays held, in place of
+        the one that this `identity` had, or `before`, which was the same person; where the block
+        fails, it is let go. Raises `ChatError`: NAME_TAKEN, CLUSTER_AWAY.
+        """
+
+    def move(self, identity: str, rooms: tuple[str, ...], inbox: str) -> None:
+        """Let the others know in which rooms somebody is now, and where private messages go."""
+
+    def release(self, identity: str) -> None:
+        """Let go of the name that somebody has."""
+
+    def find(self, name: str) -> Neighbour | None:
+        """Return who is called so at another server."""
+
+    def names_in(self, room: str) -> list[str]:
+        """Return who is in a room at other servers."""
+
+    def counts(self) -> dict[str, int]:
+        """Return, for each room that has people at other servers, how many."""
+
+
+class Alone:
+    """There are no other servers."""
+
+    def attach(self, hub: Any) -> None:
+        """Tell it nothing."""
+
+    async def open(self) -> None:
+        """Begin nothing."""
+
+    async def close(self) -> None:
+        """End nothing."""
+
+    def reserving(
+        self, name: str, identity: str, before: str = ""
+    ) -> AbstractAsyncContextManager[bool]:
+        """Hold the name: nobody else could."""
+        return nullcontext(False)
+
+    def move(self, identity: str, rooms: tuple[str, ...], inbox: str) -> None:
+        """Tell nobody."""
+
+    def release(self, identity: str) -> None:
+        """Let go of nothing."""
+
+    def find(self, name: str) -> Neighbour | None:
+        """Return nobody."""
+        return None
+
+    def names_in(self, room: str) -> list[str]:
+        """Return nobody."""
+        return []
+
+    def counts(self) -> dict[str, int]:
+        """Return no room."""
+        return {}
