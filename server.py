@@ -60,10 +60,11 @@ with Importing():  # Ctrl-C ends it without a word meanwhile, and what is missin
     from chat.server.listener import Listener
     from chat.server.log.base import Entry, LogError, ServedLog
     from chat.server.log.sqlite import SqliteLog
-    from chat.server.log_homes import open_cluster_log, tell_cluster
+    from chat.server.log_homes import open_cluster, tell_cluster
     from chat.server.log_sentences import explain_log_error
     from chat.server.member import Member
     from chat.server.metrics_server import MetricsServer
+    from chat.server.neighbours import Alone, Neighbours
     from chat.server.operators import Operators
     from chat.server.other_calls import OtherCalls
     from chat.server.other_servers import OtherServers
@@ -349,9 +350,10 @@ class Server:
         has_owners = owns_names(flags.own_names, flags.tls or given is not None)
         self._operators = Operators(flags.operators, has_owners, self._reloader)
         self._trail = Trail(flags.audit) if flags.audit else None
+        self._neighbours: Neighbours = Alone()
         try:
             if flags.cluster:
-                self._log = open_cluster_log(flags)
+                self._log, self._neighbours = open_cluster(flags)
             else:
                 self._log = open_log(flags.db, flags.retain)
         except LogError as error:
@@ -373,7 +375,9 @@ class Server:
             flags.rate,
             max_per_address=per_address,
             owns_names=has_owners,
+            neighbours=self._neighbours,
         )
+        self._neighbours.attach(self._hub)
         if self._trail is not None:
             self._hub.moderation.trail = self._trail.note
         proofs = Proofs(self.certificate.fingerprints) if self.certificate and has_owners else None
@@ -465,6 +469,7 @@ class Server:
         """Wait until all of the log can be read here. Raises `ConfigError`."""
         try:
             await self._log.open(self._see_trouble)
+            await self._neighbours.open()
         except BaseException as error:
             await self._close_log()
             if isinstance(error, LogError):
@@ -487,6 +492,7 @@ class Server:
     async def _close_log(self) -> None:
         """Release the log of a server that does not come to serve anybody."""
         self._log.hurry(0)
+        await self._neighbours.close()
         with suppress(LogError):
             await self._log.close()
 
@@ -548,6 +554,7 @@ class Server:
         self._announcement.close()
         if self._trail is not None:
             self._trail.close()
+        await self._neighbours.close()
         await self._log.close()
 
 

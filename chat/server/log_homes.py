@@ -14,11 +14,14 @@ from chat.cli.i18n import _
 from chat.protocol.errors import ConfigError
 from chat.server.log.base import LogError, Problem, ServedLog
 from chat.server.log_sentences import explain_log_error
+from chat.server.neighbours import Neighbours
 from chat.server.records import LOCAL_KINDS
 
 
-def open_cluster_log(flags: Namespace) -> ServedLog:
-    """Return the log that `--cluster` and its companions speak of, not connected yet.
+def open_cluster(flags: Namespace) -> tuple[ServedLog, Neighbours]:
+    """Return the log that `--cluster` and its companions speak of, and who knows the others there.
+
+    Neither is connected yet; the log is opened first, and closed last.
 
     Raises `ConfigError` where a package is missing, and `LogError`.
     """
@@ -26,6 +29,7 @@ def open_cluster_log(flags: Namespace) -> ServedLog:
     if flags.cluster_creds is not None:
         _need("nkeys", "--cluster-creds", "nkeys")
     from chat.server.cluster.connection import ClusterSettings
+    from chat.server.cluster_people import ClusterPeople
     from chat.server.log.jetstream import JetStreamLog
 
     settings = ClusterSettings(
@@ -37,7 +41,10 @@ def open_cluster_log(flags: Namespace) -> ServedLog:
         flags.cluster_creds,
         flags.cluster_any_nats,
     )
-    return JetStreamLog(flags.db, flags.retain, settings, LOCAL_KINDS)
+    log = JetStreamLog(flags.db, flags.retain, settings, LOCAL_KINDS)
+    people = ClusterPeople(log.connection, log.instance, flags.replicas, log.fail, log.drop)
+    log.may_speak = people.may_speak
+    return log, people
 
 
 def tell_cluster(trouble: LogError | None, before: LogError | None) -> None:

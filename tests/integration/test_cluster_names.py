@@ -6,13 +6,14 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from natsd import Natsd, running_nats
 from support import DEADLINE_SECONDS, POLL_SECONDS
 
 from chat.server.cluster import leases, names
-from chat.server.cluster.bucket import ConflictError
+from chat.server.cluster.bucket import Bucket, ConflictError
 from chat.server.cluster.connection import AwayError, ClusterSettings, Connection
 from chat.server.cluster.leases import Leases
 from chat.server.cluster.names import Claim, Holding, Names, NameTakenError
@@ -38,7 +39,7 @@ class Server:
         self.leases = Leases(self.connection, me, 1, self.failures.append)
         self.names = Names(self.connection, self.leases, 1, self.failures.append)
         self.names.on_change = self._note
-        self.connection.on_change = lambda is_there: self.names.consumer.renew()
+        self.connection.listeners.append(lambda is_there: self.names.consumer.renew())
 
     def _note(self, old: Holding | None, new: Holding | None) -> None:
         self.changes.append((old.server if old else "", new.server if new else ""))
@@ -175,3 +176,22 @@ async def test_claim_without_nats_says_so(
         assert a.leases.is_alive("b")
         nats.start()
         await come_true(lambda: b.present() == {} and b.names.consumer.is_live)
+
+
+async def test_name_whose_claim_got_no_answer_is_free_again(
+    nats: Natsd, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may be held or not: whoever does not know lets go of it."""
+    put = Bucket.put
+
+    async def lose_answer(*arguments: Any) -> int:
+        await put(*arguments)
+        raise AwayError("no answer")
+
+    async with servers(nats, "a", "b") as (a, b):
+        with monkeypatch.context() as patch:
+            patch.setattr(Bucket, "put", lose_answer)
+            with pytest.raises(AwayError):
+                await a.claim("ana")
+        await come_true(lambda: ("a", "") in b.changes)
+        assert not await b.is_refused("ana")

@@ -152,7 +152,7 @@ async def test_nothing_is_published_without_a_connection(tmp_path: Path) -> None
     with running_nats(tmp_path) as nats:
         connection = Connection(ClusterSettings((nats.url,)))
         changes: list[bool] = []
-        connection.on_change = changes.append
+        connection.listeners.append(changes.append)
         await connection.open(lambda text: None)
         nats.kill()
         await come_true(lambda: changes == [False])

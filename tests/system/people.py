@@ -1,14 +1,16 @@
 """People who talk, for `test_rooms_ledger.py`: a program that can be stopped and continued.
 
-    python tests/system/people.py ADDRESS NAME…
+    python tests/system/people.py ADDRESS[,ADDRESS…] NAME…
 
-Each of them says things in rooms, enters and leaves rooms, takes other names and writes privately,
-at random, until a line comes on standard input. Then everybody enters all rooms once more, hears
-what is left, and the program writes what each one said, was told and heard, as JSON.
+Where there are several servers, they go to them in turns. Each of them says things in rooms, enters
+and leaves rooms, takes other names and writes privately, at random, until a line comes on standard
+input. Then everybody enters all rooms once more, hears what is left, and the program writes what
+each one said, was told and heard, as JSON.
 """
 
 from __future__ import annotations
 
+import itertools
 import json
 import random
 import sys
@@ -160,9 +162,10 @@ class Person:
 PEOPLE: list[Person] = []
 
 
-def main(address: str, names: list[str]) -> None:
+def main(addresses: list[str], names: list[str]) -> None:
     is_over = threading.Event()
-    PEOPLE.extend(Person(address, name, is_over) for name in names)
+    places = zip(itertools.cycle(addresses), names, strict=False)
+    PEOPLE.extend(Person(address, name, is_over) for address, name in places)
     for person in PEOPLE:
         person.start()
     sys.stdin.readline()
@@ -177,4 +180,4 @@ def main(address: str, names: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2:])
+    main(sys.argv[1].split(","), sys.argv[2:])

@@ -7,6 +7,7 @@ twice each; `make soak`, which sets CHAT_SOAK, twenty times each.
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import random
 import signal
@@ -14,13 +15,14 @@ import sqlite3
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
 import pytest
 from natsd import Natsd, running_nats, running_nats_cluster, stable_ports
-from support import RunningServer, eventually
+from support import RunningServer, eventually, running_program
 from test_ledger import Reader, Row, Sender
+from test_rooms_ledger import NAMES, REPORT_SECONDS, check
 
 from chat.server.cluster.connection import ApiError, AwayError, ClusterSettings, Connection
 from chat.server.cluster.stream import NAME
@@ -194,6 +196,34 @@ def lose_two(nodes: Sequence[Natsd]) -> None:
     threading.Event().wait(GONE_SECONDS)
     for node in nodes[1:]:
         node.start()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="programs are stopped by signals of POSIX")
+def test_rooms_names_and_inboxes_are_those_of_all_servers(tmp_path: Path) -> None:
+    """People at both servers write to each other, move about and are renamed, through kills."""
+    chance = random.Random()
+    with ExitStack() as stack:
+        nats = stack.enter_context(running_nats(tmp_path / "nats", sync="always"))
+        chat = Chat(tmp_path, [nats.url])
+        stack.callback(chat.close)
+        addresses = ",".join(chat.addresses)
+        groups = [
+            stack.enter_context(running_program("tests/system/people.py", addresses, *names))
+            for names in (NAMES[:5], NAMES[5:])
+        ]
+        for _time in range(TIMES):
+            pause_a_while(chance)
+            chat.kill(chance.randrange(SERVERS))
+            pause_a_while(chance)
+            restart(nats)
+        for group in groups:
+            group.type("enough")
+        eventually(lambda: all(group.lines for group in groups), REPORT_SECONDS)
+        reports = [one for group in groups for one in json.loads(group.lines[0])]
+        for group in groups:
+            assert group.stderr == ""
+        eventually(lambda: chat.rows(0) == chat.rows(1))
+    check(reports, chat.files[0])
 
 
 def leader_of(nodes: Sequence[Natsd]) -> int:

@@ -96,7 +96,7 @@ class ClusterSettings:
 
 
 class Connection:
-    """One connection, made again whenever it is lost. `on_change`: hears of either."""
+    """One connection, made again whenever it is lost. `listeners` hear of either."""
 
     def __init__(self, settings: ClusterSettings) -> None:
         self._settings = settings
@@ -104,7 +104,7 @@ class Connection:
         self._is_begun = False
         self._refusal: asyncio.Future[None] | None = None
         self._on_trouble: Callable[[str], None] = lambda text: None
-        self.on_change: Callable[[bool], None] = lambda is_connected: None
+        self.listeners: list[Callable[[bool], None]] = []
 
     @property
     def is_connected(self) -> bool:
@@ -136,10 +136,10 @@ class Connection:
 
     async def _connect(self) -> None:
         async def lost() -> None:
-            self.on_change(False)
+            self._tell(False)
 
         async def found() -> None:
-            self.on_change(True)
+            self._tell(True)
 
         settings = self._settings
         tls = settings.tls()
@@ -159,6 +159,10 @@ class Connection:
             max_outstanding_pings=MAX_PINGS,
             pending_size=PENDING_BYTES,
         )
+
+    def _tell(self, is_connected: bool) -> None:
+        for listener in self.listeners:
+            listener(is_connected)
 
     async def _see_error(self, error: Exception) -> None:
         text = str(error) or type(error).__name__

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections.abc import Callable
 from contextlib import suppress
 
 from chat.server.cluster import tasks
@@ -27,7 +28,10 @@ _log = logging.getLogger(__name__)
 
 
 class Leases:
-    """This server's lease, and when the others were last heard of. `me`: this server."""
+    """This server's lease, and when the others were last heard of. `me`: this server.
+
+    `on_lapse`: the lease was over before it was renewed; others may have taken what was held.
+    """
 
     def __init__(
         self, connection: Connection, me: str, replicas: int, on_failure: OnFailure
@@ -39,6 +43,7 @@ class Leases:
         self._on_failure = on_failure
         self._heard_at: dict[str, float] = {}  # monotonic seconds
         self._renewed_at = float("-inf")
+        self.on_lapse: Callable[[], None] = lambda: None
         # Since when it is known how the others are: whoever was away itself does not judge.
         self._listening_since = float("inf")
         self._task: asyncio.Task[None] | None = None
@@ -57,6 +62,10 @@ class Leases:
             self._task.cancel()
             await asyncio.wait({self._task})
         await self._consumer.close()
+
+    def renew(self) -> None:
+        """Follow the others anew: the connection is another one."""
+        self._consumer.renew()
 
     @property
     def is_held(self) -> bool:
@@ -96,4 +105,6 @@ class Leases:
     async def _renew(self) -> None:
         at = time.monotonic()
         await self._bucket.put(self.me, b"1")
+        if not self.is_held:
+            self.on_lapse()
         self._renewed_at = at

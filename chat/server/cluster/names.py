@@ -12,9 +12,11 @@ import asyncio
 import hashlib
 import json
 import logging
-from collections.abc import Callable
+import secrets
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
+from typing import Any
 
 from chat.protocol.lookalikes import looks
 from chat.protocol.names import name_key
@@ -44,7 +46,8 @@ class NameTakenError(Exception):
 class Holding:
     """Somebody with a name. `identity`: who that is for the log; `inbox`, `rooms`: keys of rooms.
 
-    `of`: the first key of the name, where this is another one.
+    `of`: the first key of the name, where this is another one. `before`: the identity that the same
+    person had until now. `attempt`: tells one claim from the next of the same person.
     """
 
     name: str
@@ -53,6 +56,8 @@ class Holding:
     inbox: str = ""
     rooms: tuple[str, ...] = ()
     of: str = ""
+    before: str = ""
+    attempt: str = ""
 
     def to_content(self) -> bytes:
         """Return it as the value of a key."""
@@ -71,10 +76,19 @@ class Holding:
 
 @dataclass
 class Claim:
-    """What this server holds of a name: its keys, in their order, each with its revision."""
+    """What this server holds of a name: its keys, in their order, each with its revision.
+
+    `doubtful`: a key, and the value that it may have been given: NATS did not answer.
+    """
 
     holding: Holding
     revisions: dict[str, int] = field(default_factory=dict)
+    doubtful: tuple[str, bytes] | None = None
+
+    def without(self, other: Claim) -> Claim:
+        """Return what is held of it, but for the keys that another claim has too."""
+        rest = {key: at for key, at in self.revisions.items() if key not in other.revisions}
+        return Claim(self.holding, rest)
 
 
 def keys_of(name: str) -> list[str]:
@@ -120,8 +134,11 @@ class Names:
 
     def find(self, name: str) -> Holding | None:
         """Return who is called so, as far as is known here."""
-        holding = self._known.get(keys_of(name)[0])
-        return holding if holding is not None and name_key(holding.name) == name_key(name) else None
+        for key in keys_of(name):
+            holding = self._known.get(key)
+            if holding is not None and name_key(holding.name) == name_key(name):
+                return self._known.get(holding.of or key)
+        return None
 
     def people(self) -> list[Holding]:
         """Return everybody, at all servers."""
@@ -134,7 +151,7 @@ class Names:
 
         Raises `NameTakenError`, and `AwayError` after `CLAIM_SECONDS` at the most.
         """
-        claim = Claim(holding)
+        claim = Claim(replace(holding, attempt=secrets.token_hex(4)))
         try:
             await asyncio.wait_for(self._claim(claim), CLAIM_SECONDS)
         except BaseException as error:
@@ -151,17 +168,21 @@ class Names:
             if (releasing := self._releasing.get(key)) is not None:
                 await asyncio.wait({releasing})  # by this very server, a moment ago
             of = "" if key == keys[0] else keys[0]
-            claim.revisions[key] = await self._take_key(key, replace(claim.holding, of=of))
+            claim.revisions[key] = await self._take_key(claim, key, of)
 
-    async def _take_key(self, key: str, holding: Holding) -> int:
+    async def _take_key(self, claim: Claim, key: str, of: str) -> int:
+        holding = replace(claim.holding, of=of)
+        content = holding.to_content()
         for _attempt in range(MAX_ATTEMPTS):
             held = await self._bucket.get(key)
             if held.content is not None and not self._may_take_over(held.content, holding):
                 raise NameTakenError(holding.name)
-            try:
-                return await self._bucket.put(key, holding.to_content(), held.revision)
-            except ConflictError:
-                continue  # somebody was faster: look again who
+            claim.doubtful = (key, content)
+            with suppress(ConflictError):  # somebody was faster: look again who
+                revision = await self._bucket.put(key, content, held.revision)
+                claim.doubtful = None
+                return revision
+            claim.doubtful = None
         raise NameTakenError(holding.name)
 
     def _may_take_over(self, content: bytes, holding: Holding) -> bool:
@@ -169,28 +190,51 @@ class Names:
             other = Holding.from_content(content)
         except ValueError:
             return True  # nobody of ours
-        return other.identity == holding.identity or not self._leases.is_alive(other.server)
+        is_same = other.identity in (holding.identity, holding.before)
+        return is_same or not self._leases.is_alive(other.server)
 
-    async def move(self, claim: Claim, rooms: tuple[str, ...]) -> None:
+    async def move(self, claim: Claim, rooms: tuple[str, ...], inbox: str = "") -> None:
         """Say where somebody is now. Raises `ConflictError`: the name was taken over."""
-        holding = replace(claim.holding, rooms=rooms)
+        holding = replace(claim.holding, rooms=rooms, inbox=inbox)
         key = next(iter(claim.revisions))
         content = holding.to_content()
         claim.revisions[key] = await self._bucket.put(key, content, claim.revisions[key])
         claim.holding = holding
 
+    async def is_ours(self, claim: Claim) -> bool:
+        """Say whether all of a claim is as this server left it. Raises as `Bucket`."""
+        return all(
+            [(await self._bucket.get(key)).revision == at for key, at in claim.revisions.items()]
+        )
+
     def release(self, claim: Claim) -> None:
         """Let go of a name; done later where NATS is away, unless the name was taken over."""
         for key, revision in claim.revisions.items():
-            task = tasks.start(self._release(key, revision), "release", self._on_failure)
-            self._releasing[key] = task
+            self._release_later(key, self._bucket.delete, revision)
+        if claim.doubtful is not None:
+            key, content = claim.doubtful
+            self._release_later(key, self._delete_if, content)
 
-    async def _release(self, key: str, revision: int) -> None:
+    def _release_later(
+        self, key: str, delete: Callable[[str, Any], Awaitable[None]], what: object
+    ) -> None:
+        task = tasks.start(self._release(key, delete, what), "release", self._on_failure)
+        self._releasing[key] = task
+
+    async def _delete_if(self, key: str, content: bytes) -> None:
+        """Take a key's value away if it is this one."""
+        held = await self._bucket.get(key)
+        if held.content == content:
+            await self._bucket.delete(key, held.revision)
+
+    async def _release(
+        self, key: str, delete: Callable[[str, Any], Awaitable[None]], what: object
+    ) -> None:
         is_done = False
         while not is_done:
             try:
                 with suppress(ConflictError):  # it is not ours any more
-                    await self._bucket.delete(key, revision)
+                    await delete(key, what)
                 is_done = True
             except (AwayError, ApiError) as error:
                 _log.info("releasing a name: %s", error)
@@ -227,7 +271,5 @@ class Names:
         for key, holding in list(self._known.items()):
             if self._leases.is_alive(holding.server):
                 continue
-            held = await self._bucket.get(key)
-            if held.content == holding.to_content():
-                with suppress(ConflictError):
-                    await self._bucket.delete(key, held.revision)
+            with suppress(ConflictError):
+                await self._delete_if(key, holding.to_content())

@@ -60,9 +60,7 @@ class JetStreamLog(SqliteFile):
         )
         self._local_kinds = local_kinds
         self._troubles = Troubles()
-        self._publisher = Publisher(
-            self._publish, self._can_publish, self._give_back, self._see_failure
-        )
+        self._publisher = Publisher(self._publish, self._can_publish, self._give_back, self.fail)
         self._link = StreamLink(
             settings,
             retain_days,
@@ -82,10 +80,13 @@ class JetStreamLog(SqliteFile):
             self._follower,
             self._publisher.take_back,
             self._see_rewound,
-            self._see_failure,
+            self.fail,
         )
         self._following.consumer.on_live = self._link.see_live
-        self._link.connection.on_change = lambda is_there: self._following.consumer.renew()
+        self.connection = self._link.connection
+        self.connection.listeners.append(lambda is_there: self._following.consumer.renew())
+        # Whether what is said here may be said: not while others may have the names of those here.
+        self.may_speak: Callable[[], bool] = lambda: True
         self._deliver: Deliver = lambda entries: None
         self._on_record: OnRecord = lambda kind, key, text: None
         self._on_rewound: Callable[[], None] = lambda: None
@@ -94,6 +95,11 @@ class JetStreamLog(SqliteFile):
         self.append = self._publisher.append
         self.wait_for_space = self._publisher.wait_for_space
         self.flush = self._publisher.flush
+
+    @property
+    def instance(self) -> str:
+        """The name of this run of this server."""
+        return self._publisher.instance
 
     @property
     def epoch(self) -> str:
@@ -164,14 +170,15 @@ class JetStreamLog(SqliteFile):
         keeper.keep(kind, key, text)
 
     def _can_publish(self) -> bool:
-        return self._link.connection.is_connected and self._following.is_current
+        is_there = self.connection.is_connected and self._following.is_current
+        return is_there and self.may_speak()
 
     async def _publish(self, group: OwnGroup) -> None:
         await self._link.publish(group, self._publisher.instance)
 
     def _give_back(self, entries: list[Entry]) -> None:
         """Say of entries that were never sent that they are not stored, once that is certain."""
-        task = tasks.start(self._refuse(entries), "refuse", self._see_failure)
+        task = tasks.start(self._refuse(entries), "refuse", self.fail)
         self._refusing.add(task)
         task.add_done_callback(self._refusing.discard)
 
@@ -220,7 +227,11 @@ class JetStreamLog(SqliteFile):
 
     # What goes wrong.
 
-    def _see_failure(self, error: BaseException) -> None:
+    def drop(self, sender: str) -> None:
+        """Have nothing stored of what waits, and somebody has said who has lost the name since."""
+        self._publisher.drop(sender)
+
+    def fail(self, error: BaseException) -> None:
         """An error in this program: nothing more can be said, or heard, at this server."""
         _log.error("the log of the cluster failed", exc_info=error)
         self._publisher.give_up()

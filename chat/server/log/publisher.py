@@ -19,7 +19,6 @@ from chat.server.log.group_commit import (
     GATHER_FACTOR,
     MAX_GATHER_SECONDS,
     MAX_WAITING,
-    NOTE_SECONDS,
 )
 from chat.server.log.groups import GroupBuilder, OwnGroup, StreamGroup, new_instance
 from chat.server.log.writer_thread import Notes
@@ -29,6 +28,8 @@ from chat.server.tally import Commits
 AGAIN_SECONDS = 2.0
 # How long what has never been published may wait for NATS; then it is certainly not stored.
 MAX_AGE_SECONDS = 10.0
+# Records that no message goes with wait no longer: other servers are to know whose a name is.
+NOTE_SECONDS = 0.05
 # How often it is looked for what is too old, while nothing can be published.
 LOOK_SECONDS = 0.25
 
@@ -111,6 +112,13 @@ class Publisher:
         self._note_timer = None
         self._has_notes_due = bool(self._notes)
         self._work.ring()
+
+    def drop(self, sender: str) -> None:
+        """Give back what a sender has said and was not published yet."""
+        dropped = [entry for _at, entry in self._waiting if entry.sender == sender]
+        self._waiting = deque(one for one in self._waiting if one[1].sender != sender)
+        if dropped:
+            self._give_back(dropped)
 
     # What is known of it.
 

@@ -1,0 +1,241 @@
+"""The people of all servers of a cluster: `neighbours.Neighbours` on the names in NATS.
+
+What changes at other servers is told to this one's rooms. Everything runs in the event loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+import chat_pb2
+from chat.protocol.errors import ChatError
+from chat.server.cluster import tasks
+from chat.server.cluster.bell import Bell
+from chat.server.cluster.bucket import ConflictError
+from chat.server.cluster.connection import ApiError, AwayError, Connection
+from chat.server.cluster.leases import Leases
+from chat.server.cluster.names import Claim, Holding, Names, NameTakenError
+from chat.server.cluster.tasks import OnFailure
+from chat.server.neighbours import Neighbour
+
+if TYPE_CHECKING:
+    from chat.server.hub import Hub
+
+RETRY_SECONDS = 0.5
+
+# The keys of rooms, and of the inbox.
+Place = tuple[tuple[str, ...], str]
+
+
+class ClusterPeople:
+    """Holds the names of this server's people for them, and knows those of the others.
+
+    `me`: this run of this server. `drop` is called with the identity of whoever has lost the name
+    while this server slept, or was cut off: nothing that still waits may be said under it.
+    """
+
+    def __init__(
+        self,
+        connection: Connection,
+        me: str,
+        replicas: int,
+        on_failure: OnFailure,
+        drop: Callable[[str], None] = lambda identity: None,
+    ) -> None:
+        self._me = me
+        self._drop = drop
+        connection.listeners.append(self._renew)
+        self._leases = Leases(connection, me, replicas, on_failure)
+        self._names = Names(connection, self._leases, replicas, on_failure)
+        self._names.on_change = self._see_change
+        self._leases.on_lapse = self._doubt
+        self._is_doubted = False  # whether what this server holds is still its own
+        self._on_failure = on_failure
+        self._claims: dict[str, Claim] = {}  # by identity
+        self._reserving: set[str] = set()  # whose claim is about to be one of them
+        self._moved: dict[str, Place] = {}  # where somebody is, not told yet
+        self._bell = Bell()
+        self._hub: Hub | None = None
+        self._task: asyncio.Task[None] | None = None
+
+    def attach(self, hub: Hub) -> None:
+        """Tell the rooms of this hub what changes elsewhere."""
+        self._hub = hub
+
+    async def open(self) -> None:
+        """Begin to hold names, when all servers' are known. Raises as `Bucket`."""
+        await self._leases.open()
+        await self._names.open()
+        self._task = tasks.start(self._tell_moves(), "people", self._on_failure)
+
+    def _renew(self, is_connected: bool) -> None:
+        """Ask anew who is where: the connection is another one."""
+        self._names.consumer.renew()
+        self._leases.renew()
+
+    async def close(self) -> None:
+        """Hold no more names than are held; those of this server are so until its lease ends."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait({self._task})
+        await self._names.close()
+        await self._leases.close()
+
+    # What the hub asks.
+
+    @asynccontextmanager
+    async def reserving(self, name: str, identity: str, before: str = "") -> AsyncIterator[None]:
+        """Hold a name: see `Neighbours`. What this server holds already needs no NATS."""
+        old = self._claims.get(identity) or self._claims.get(before)
+        if old is not None and (old.holding.name, old.holding.identity) == (name, identity):
+            yield
+            return
+        rooms, inbox = (old.holding.rooms, old.holding.inbox) if old is not None else ((), "")
+        holding = Holding(name, self._me, identity, inbox, rooms, before=before)
+        try:
+            claim = await self._names.claim(holding)
+        except NameTakenError as error:
+            raise ChatError("NAME_TAKEN") from error
+        except AwayError as error:
+            raise ChatError("CLUSTER_AWAY") from error
+        self._reserving.add(identity)
+        try:
+            yield
+        except BaseException:
+            self._give_up(claim, old)
+            raise
+        finally:
+            self._reserving.discard(identity)
+        self._claims.pop(before, None)
+        self._claims[identity] = claim
+        if old is not None:
+            self._names.release(old.without(claim))
+
+    def _give_up(self, claim: Claim, old: Claim | None) -> None:
+        """Let go of a name that was not taken after all, but for what the old one has of it."""
+        if old is not None:
+            shared = {key: claim.revisions[key] for key in claim.revisions if key in old.revisions}
+            claim = claim.without(old)
+            old.revisions.update(shared)
+            self.move(old.holding.identity, old.holding.rooms, old.holding.inbox)
+        self._names.release(claim)
+
+    def move(self, identity: str, rooms: tuple[str, ...], inbox: str) -> None:
+        """Let the others know in which rooms somebody is now, and where private messages go."""
+        if identity in self._claims or identity in self._reserving:
+            self._moved[identity] = (rooms, inbox)
+            self._bell.ring()
+
+    def release(self, identity: str) -> None:
+        """Let go of the name that somebody has."""
+        self._moved.pop(identity, None)
+        if (claim := self._claims.pop(identity, None)) is not None:
+            self._names.release(claim)
+
+    def find(self, name: str) -> Neighbour | None:
+        """Return who is called so at another server."""
+        holding = self._names.find(name)
+        if holding is None or holding.server == self._me:
+            return None
+        return Neighbour(holding.name, holding.identity, holding.inbox, holding.rooms)
+
+    def names_in(self, room: str) -> list[str]:
+        """Return who is in a room at other servers."""
+        return [one.name for one in self._elsewhere() if room in one.rooms]
+
+    def counts(self) -> dict[str, int]:
+        """Return, for each room that has people at other servers, how many."""
+        return Counter(room for one in self._elsewhere() for room in one.rooms)
+
+    def _elsewhere(self) -> list[Holding]:
+        return [one for one in self._names.people() if one.server != self._me]
+
+    # What is told, and heard.
+
+    async def _tell_moves(self) -> None:
+        """Write down where people are, one after the other: the last word of each counts."""
+        while True:
+            if self._is_doubted:
+                await self._look_again()
+                continue
+            if not self._moved:
+                await self._bell.wait(None)
+                continue
+            identity, place = next(iter(self._moved.items()))
+            try:
+                if (claim := self._claims.get(identity)) is not None:
+                    await self._names.move(claim, *place)
+            except ConflictError:
+                pass  # it is another server's by now, which is heard by `_see_change`
+            except (AwayError, ApiError):
+                await asyncio.sleep(RETRY_SECONDS)
+                continue
+            if self._moved.get(identity) == place:
+                del self._moved[identity]
+
+    def may_speak(self) -> bool:
+        """Say whether the names of those here are theirs, as far as can be known."""
+        return self._leases.is_held and not self._is_doubted
+
+    def _doubt(self) -> None:
+        self._is_doubted = bool(self._claims)
+        self._bell.ring()
+
+    async def _look_again(self) -> None:
+        """Find out which names were lost while nobody renewed the lease."""
+        try:
+            for identity, claim in list(self._claims.items()):
+                if not await self._names.is_ours(claim):
+                    await self._claim_again(identity, claim)
+            self._is_doubted = False
+        except (AwayError, ApiError):
+            await asyncio.sleep(RETRY_SECONDS)
+
+    async def _claim_again(self, identity: str, claim: Claim) -> None:
+        """Hold a name again that others have let go of, if nobody has it by now."""
+        try:
+            again = await self._names.claim(claim.holding)
+        except NameTakenError:
+            self._lose(identity)
+        else:
+            if self._claims.get(identity) is claim:
+                self._claims[identity] = again
+            else:  # it was given up meanwhile
+                self._names.release(again)
+
+    def _lose(self, identity: str) -> None:
+        """Somebody else has the name of somebody here, or the same one at another server."""
+        self._moved.pop(identity, None)
+        if (claim := self._claims.pop(identity, None)) is not None:
+            self._names.release(claim)  # what of it was not taken
+            self._drop(identity)
+            if self._hub is not None:
+                self._hub.hand_over(identity)
+
+    def _see_change(self, old: Holding | None, new: Holding | None) -> None:
+        """Somebody has come, gone, moved, or has gone on at another server."""
+        if self._hub is None:
+            return
+        if old is not None and old.server == self._me:
+            claim = self._claims.get(old.identity)
+            if claim is not None and claim.holding.name == old.name:
+                if new is None:
+                    self._doubt()  # others took this server for dead
+                elif new.server != self._me:
+                    self._lose(old.identity)
+        was = self._rooms_elsewhere(old)
+        now = self._rooms_elsewhere(new)
+        for holding, rooms, kind in (
+            (old, was - now, chat_pb2.KIND_LEFT),
+            (new, now - was, chat_pb2.KIND_JOINED),
+        ):
+            for key in rooms:
+                if holding is not None and (room := self._hub.rooms.get(key)) is not None:
+                    room.announce(chat_pb2.Message(user=holding.name, kind=kind))
+
+    def _rooms_elsewhere(self, holding: Holding | None) -> set[str]:
+        return set(holding.rooms) if holding is not None and holding.server != self._me else set()
