@@ -92,7 +92,7 @@ lock: $(DEV_READY) ## write requirements.lock anew: the newest versions that the
 	    --output-file requirements.lock requirements-dev.txt
 
 soak: $(DEV_READY) ## kill servers a hundred times under load; catch up over the slowest line
-	CHAT_SOAK=100 $(PYTHON) -m pytest -s tests/system/test_ledger.py tests/system/test_rooms_ledger.py \
+	CHAT_SOAK=100 $(PYTHON) -m pytest -s -o faulthandler_timeout=0 tests/system/test_ledger.py tests/system/test_rooms_ledger.py \
 		tests/system/test_cluster_ledger.py tests/system/test_slow_lines.py
 
 fuzz: $(DEV_READY) ## try ten thousand cases of what comes from outside; SEED=n tries the same again
