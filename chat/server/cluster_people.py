@@ -188,8 +188,9 @@ class ClusterPeople:
     async def _look_again(self) -> None:
         """Find out which names were lost while nobody renewed the lease."""
         try:
+            await self._names.refresh()
             for identity, claim in list(self._claims.items()):
-                if not await self._names.is_ours(claim):
+                if not self._names.is_held(claim) and self._claims.get(identity) is claim:
                     await self._claim_again(identity, claim)
             self._is_doubted = False
         except (AwayError, ApiError):

@@ -33,6 +33,7 @@ CLAIM_SECONDS = 3.0
 # Somebody else may be faster so often in a row.
 MAX_ATTEMPTS = 5
 RETRY_SECONDS = 0.5
+LOOK_SECONDS = 0.02
 SWEEP_SECONDS = 2.0
 
 _log = logging.getLogger(__name__)
@@ -201,11 +202,17 @@ class Names:
         claim.revisions[key] = await self._bucket.put(key, content, claim.revisions[key])
         claim.holding = holding
 
-    async def is_ours(self, claim: Claim) -> bool:
-        """Say whether all of a claim is as this server left it. Raises as `Bucket`."""
-        return all(
-            [(await self._bucket.get(key)).revision == at for key, at in claim.revisions.items()]
-        )
+    async def refresh(self) -> None:
+        """Return when all that the bucket has is known anew, whatever was missed."""
+        self.consumer.renew()
+        while not (self.consumer.is_live and self.consumer.pending == 0):
+            await asyncio.sleep(LOOK_SECONDS)
+
+    def is_held(self, claim: Claim) -> bool:
+        """Say whether all of a claim is this server's, as far as is known here."""
+        attempt = claim.holding.attempt
+        known = [self._known.get(key) for key in claim.revisions]
+        return all(one is not None and one.attempt == attempt for one in known)
 
     def release(self, claim: Claim) -> None:
         """Let go of a name; done later where NATS is away, unless the name was taken over."""
