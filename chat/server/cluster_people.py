@@ -6,8 +6,9 @@ What changes at other servers is told to this one's rooms. Everything runs in th
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from chat.server.hub import Hub
 
 RETRY_SECONDS = 0.5
+
+_log = logging.getLogger(__name__)
 
 # The keys of rooms, and of the inbox.
 Place = tuple[tuple[str, ...], str]
@@ -67,9 +70,9 @@ class ClusterPeople:
         self._hub = hub
 
     async def open(self) -> None:
-        """Begin to hold names, when all servers' are known. Raises as `Bucket`."""
-        await self._leases.open()
-        await self._names.open()
+        """Begin to hold names, when all servers' are known, however long NATS takes for that."""
+        for opening in (self._leases.open, self._names.open):
+            await _until_done(opening)
         self._task = tasks.start(self._tell_moves(), "people", self._on_failure)
 
     def _renew(self, is_connected: bool) -> None:
@@ -240,3 +243,14 @@ class ClusterPeople:
 
     def _rooms_elsewhere(self, holding: Holding | None) -> set[str]:
         return set(holding.rooms) if holding is not None and holding.server != self._me else set()
+
+
+async def _until_done(opening: Callable[[], Awaitable[None]]) -> None:
+    """Call this until NATS does what it asks: a bucket may have no leader yet."""
+    while True:
+        try:
+            await opening()
+            return
+        except (AwayError, ApiError) as error:
+            _log.info("names: %s", error)
+            await asyncio.sleep(RETRY_SECONDS)

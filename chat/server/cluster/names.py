@@ -117,10 +117,11 @@ class Names:
         self._sweeper: asyncio.Task[None] | None = None
 
     async def open(self) -> None:
-        """Begin to follow. Raises as `Bucket`."""
+        """Begin to follow, and know all there are. Raises as `Bucket`, before anything begins."""
         await self._bucket.prepare()
         self.consumer.start()
         self._sweeper = tasks.start(self._sweep_now_and_then(), "sweep-names", self._on_failure)
+        await self._catch_up()
 
     async def close(self) -> None:
         """Follow no more; what is being released is given up."""
@@ -205,6 +206,9 @@ class Names:
     async def refresh(self) -> None:
         """Return when all that the bucket has is known anew, whatever was missed."""
         self.consumer.renew()
+        await self._catch_up()
+
+    async def _catch_up(self) -> None:
         while not (self.consumer.is_live and self.consumer.pending == 0):
             await asyncio.sleep(LOOK_SECONDS)
 
