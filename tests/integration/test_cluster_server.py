@@ -183,3 +183,31 @@ def test_cluster_without_its_package_is_one_sentence() -> None:
     with running_program("-c", run, *FLAGS, "--db", ":memory:", "--cluster", "nats://x") as server:
         assert server.wait() == 1
         assert server.stderr.startswith("--cluster needs nats-py. Type: ")
+
+
+def test_without_nats_only_who_was_here_can_come_back(tmp_path: Path) -> None:
+    """A name that is new could be somebody's at another server."""
+    session = "98" * 16
+    with (
+        running_nats(tmp_path / "nats", sync="always") as nats,
+        running_server("--cluster", nats.url, db=tmp_path / "chat.db") as server,
+    ):
+        with full_client(server.address, "hugo", session=session) as hugo:
+            hugo.say("before", key="1")
+            seen = hugo.wait_for_key("1")
+            generation = hugo.generation
+            hugo.cancel()
+        nats.kill()
+        with full_client(server.address, "iris") as iris:
+            assert iris.wait_for_end() == (grpc.StatusCode.UNAVAILABLE, "CLUSTER_AWAY")
+        with full_client(
+            server.address, "hugo", session=session, after=seen.id, generation=generation
+        ) as hugo:
+            hugo.ask_who("w")
+            hugo.wait_for_key("w")
+            nats.start()
+            hugo.say("after", key="2")
+            hugo.wait_for_key("2")
+            assert hugo.texts == ["after"]
+        with full_client(server.address, "iris") as iris:
+            iris.wait_for_greeting()
