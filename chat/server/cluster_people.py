@@ -91,11 +91,11 @@ class ClusterPeople:
     # What the hub asks.
 
     @asynccontextmanager
-    async def reserving(self, name: str, identity: str, before: str = "") -> AsyncIterator[None]:
+    async def reserving(self, name: str, identity: str, before: str = "") -> AsyncIterator[bool]:
         """Hold a name: see `Neighbours`. What this server holds already needs no NATS."""
         old = self._claims.get(identity) or self._claims.get(before)
         if old is not None and (old.holding.name, old.holding.identity) == (name, identity):
-            yield
+            yield False
             return
         rooms, inbox = (old.holding.rooms, old.holding.inbox) if old is not None else ((), "")
         holding = Holding(name, self._me, identity, inbox, rooms, before=before)
@@ -107,7 +107,7 @@ class ClusterPeople:
             raise ChatError("CLUSTER_AWAY") from error
         self._reserving.add(identity)
         try:
-            yield
+            yield True
         except BaseException:
             self._give_up(claim, old)
             raise
