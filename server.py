@@ -65,6 +65,7 @@ with Importing():  # Ctrl-C ends it without a word meanwhile, and what is missin
     from chat.server.member import Member
     from chat.server.metrics_server import MetricsServer
     from chat.server.neighbours import Alone, Neighbours
+    from chat.server.notices import notice
     from chat.server.operators import Operators
     from chat.server.other_calls import OtherCalls
     from chat.server.other_servers import OtherServers
@@ -186,7 +187,7 @@ class ChatService(chat_pb2_grpc.ChatServiceServicer):
 
         The log calls it with every group, in order; then each sender gets its answer.
         """
-        for name, room, delivery in self._hub.committed(entries):
+        for name, room, delivery in self._hub.rooms.committed(entries):
             if room is not None:
                 for client, place in room.members.items():
                     client.queue.put(delivery, place)
@@ -195,7 +196,7 @@ class ChatService(chat_pb2_grpc.ChatServiceServicer):
                 asyncio.get_running_loop().call_soon(self._show, name, delivery.messages)
         for entry in entries:
             if entry.origin is not None:  # else it was said at another server
-                self._hub.answer(entry)
+                self._hub.answers.answer(entry)
 
     async def _admit(self, context: Context, address: str) -> Member:
         """Return the new member; in a full server one that has never said its name gives way."""
@@ -252,7 +253,7 @@ class ChatService(chat_pb2_grpc.ChatServiceServicer):
             self._visits.refuse_message(refusal.reason)
             _note_refusal(context, refusal.reason)
             key, until = message.key if message else key_of(raw), refusal.details.until
-            self._hub.notice(client, refusal.reason, key, until=until)
+            notice(client, refusal.reason, key, until=until)
 
     async def _send_messages(self, client: Member, context: Context) -> None:
         """Write all there is, then let the next batch gather (gRPC takes one write at a time)."""

@@ -23,6 +23,7 @@ from chat.server.log.base import (
     OVERHEAD_BYTES,
     Deliver,
     Entry,
+    Log,
     LogError,
     Missing,
     OnRecord,
@@ -33,6 +34,7 @@ from chat.server.log.base import (
 )
 from chat.server.mail import Mail
 from chat.server.member import Member
+from chat.server.ownership import Owners
 from chat.server.posting import Posting
 from chat.server.rate_limit import Rate, RateLimits
 from chat.server.records import HOLDER, Holder
@@ -223,6 +225,11 @@ class SlowInboxes(FakeLog):
         return await super().start_of_last(room, count, before)
 
 
+def _mail_of_1970(log: Log, owners: Owners) -> Mail:
+    """Return mail for a log whose messages are of that year."""
+    return Mail(log, owners, wall_clock=lambda: 0.0)
+
+
 class Chat:
     """A hub on a fake log, and readers for those who join."""
 
@@ -232,12 +239,12 @@ class Chat:
         max_clients: int = 1000,
         limits: RateLimits | None = None,
         max_per_address: int = 0,
+        make_mail: Callable[[Log, Owners], Mail] = _mail_of_1970,
     ) -> None:
         self.log = log or FakeLog()
         self.shown: list[tuple[str, str]] = []
-        self.hub = Hub(self.log, max_clients, 0, limits or UNLIMITED, max_per_address)
-        # The messages of this log are of 1970.
-        self.hub.mail = Mail(self.log, self.hub.owners, wall_clock=lambda: 0.0)
+        limits = limits or UNLIMITED
+        self.hub = Hub(self.log, max_clients, 0, limits, max_per_address, make_mail=make_mail)
         self.posting = Posting(self.hub)
         self.service = ChatService(self.hub, self._show)
 

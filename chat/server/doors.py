@@ -106,7 +106,8 @@ class Doors:
         # repeated, by a server that ended before it had noted that.
         is_for_it = not entry.is_lost and entry.message.id > closing.closed_after
         if is_for_it and closed.closing(fact.room) is closing:
-            closed.open(fact.room, self._hub.last_id if entry.is_repeated else entry.message.id - 1)
+            last_id = self._hub.rooms.last_id if entry.is_repeated else entry.message.id - 1
+            closed.open(fact.room, last_id)
 
     async def _invite(self, member: Member, person: Person, fact: Message) -> None:
         """Let somebody in, and have it told in their inbox.
@@ -155,7 +156,7 @@ class Doors:
             raise ChatError("REQUEST_INVALID")
         self._hub.closed.uninvite(fact.room, {guest.id, guest.identity})
         for inside in self._inside(fact.room, guest):
-            self._hub.turn_out(inside, fact.room)
+            self._hub.places.turn_out(inside, fact.room)
         member.queue.put_answer(Delivery([fact]))
 
     def _check_owner(self, key: str, person: Person) -> None:

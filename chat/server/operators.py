@@ -78,7 +78,7 @@ def _turn_out_former(hub: Hub) -> None:
     for identity, room_key in hub.closed.forget_visitors(is_operator):
         person = hub.directory.of_identity(identity)
         if person is not None and not hub.closed.admits(room_key, person):
-            hub.turn_out(person, room_key)
+            hub.places.turn_out(person, room_key)
 
 
 def _check_provable(can_prove: bool) -> None:

@@ -28,10 +28,10 @@ class OtherServers:
         ids means: nothing.
         """
         hub = self._hub
-        hub.last_id = await hub.log.last_id()
+        hub.rooms.last_id = await hub.log.last_id()
         await hub.owners.load()
         for room in hub.rooms.values():
-            room.last_id = hub.last_id
+            room.last_id = hub.rooms.last_id
         for member in list(hub.members):
             member.close(ChatError("LOG_REWOUND"))
             if member.inbox is not None:

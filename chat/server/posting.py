@@ -30,6 +30,7 @@ from chat.server.member import Member
 from chat.server.moderation import Who, who_is
 from chat.server.moderator import Moderator, Show
 from chat.server.neighbours import present
+from chat.server.notices import notice
 from chat.server.ownership import Owned
 from chat.server.replay import History, readable
 from chat.server.subscription import Subscription
@@ -126,7 +127,7 @@ class Posting:
             identity = new_identity()
             async with self._hub.neighbours.reserving(name, identity):
                 self._check_open(member)  # it may have waited
-                self._hub.name_plain(member, name, identity)
+                self._hub.naming.name_plain(member, name, identity)
         elif name != member.name:
             await self._wait_turn(member, chat_pb2.KIND_RENAMED)
             await self._change_name(member, name)
@@ -248,7 +249,7 @@ class Posting:
             return False
         found = await readable(self._hub.log.find_key(member.key_owner, said.key))
         if found is not None:
-            self._hub.echo_again(member, *found, said)
+            self._hub.answers.echo_again(member, *found, said)
         return found is not None
 
     async def _append(self, member: Member, room: str, accepted: Message) -> Entry:
@@ -271,7 +272,7 @@ class Posting:
         echo = Message(user=old, message=name, kind=chat_pb2.KIND_RENAMED, key=message.key)
         member.queue.put_answer(Delivery([echo]))
         if is_new and member.person.owner:
-            self._hub.notice(member, "NAME_CLAIMED", to=name)
+            notice(member, "NAME_CLAIMED", to=name)
 
     async def _change_name(self, member: Member, name: str) -> None:
         await member.wait_committed()  # what was said under the old name is heard before it changes
@@ -283,8 +284,8 @@ class Posting:
         async with self._hub.neighbours.reserving(name, person.identity):
             self._check_open(member)
             self._hub.moderation.check_may_speak(who_is(person))  # it may be muted by now
-            self._hub.rename(member, name)
-        await self._hub.follow_name(member)
+            self._hub.naming.rename(member, name)
+        await self._hub.places.follow_name(member)
 
     # Rooms.
 
@@ -298,7 +299,7 @@ class Posting:
         if len(member.rooms) >= MAX_ROOMS:
             raise ChatError("TOO_MANY_ROOMS")
         self._hub.closed.check(key, member.person)
-        place = self._hub.enter(member, key)
+        place = self._hub.places.enter(member, key)
         wish = (key, message.id if count is None else None)
         # What it has seen of a room in this very stream it has seen in this opening of the log.
         is_seen_here = key in member.left
@@ -308,13 +309,13 @@ class Posting:
             (start,) = await self._hub.closed.find_places(member.person, [wish], generation, wished)
         except ChatError:
             if not place.has_ended:
-                self._hub.exit(member, place)
+                self._hub.places.exit(member, place)
             raise
         if place.is_leaving:  # it was turned out meanwhile
             raise ChatError("ROOM_CLOSED")
         if not place.has_ended:
             _echo(member, message, key, start.start)
-            self._hub.open(member, place, start)
+            self._hub.places.open(member, place, start)
 
     async def _exit(self, member: Member, message: Message) -> None:
         if message.to:
@@ -324,7 +325,7 @@ class Posting:
         await member.wait_committed()
         if member.is_closing:
             raise ChatError("SHUTTING_DOWN")
-        self._hub.exit(member, place)
+        self._hub.places.exit(member, place)
         # The echo comes after all that was said there until now, one's own words too.
         while member.queue.owes(place) and not member.is_closing:
             await member.queue.wait_written()
@@ -389,7 +390,7 @@ class Posting:
         count = _count_in(message)
         if not count:
             raise ChatError("REQUEST_INVALID")
-        before = min(message.id or self._hub.last_id + 1, self._hub.last_id + 1)
+        before = min(message.id or self._hub.rooms.last_id + 1, self._hub.rooms.last_id + 1)
         start = await readable(self._hub.log.start_of_last(key, count, before))
         start = max(start, self._hub.closed.heard_after(key, member.person))
         member.replay.begin_history(History(key, message.key, start, before))

@@ -122,6 +122,14 @@ class Room:
     def _is_large(self) -> bool:
         return len(self.members) + len(self.absent) > MAX_PRESENCE_MEMBERS
 
+    def announce_joined(self, person: Person, exclude: Member | None = None) -> None:
+        """Announce that a person has come, to all but `exclude`, who is that."""
+        self.announce(chat_pb2.Message(user=person.name, kind=chat_pb2.KIND_JOINED), exclude)
+
+    def announce_left(self, person: Person) -> None:
+        """Announce that a person has gone."""
+        self.announce(chat_pb2.Message(user=person.name, kind=chat_pb2.KIND_LEFT))
+
     def announce(self, event: chat_pb2.Message, exclude: Member | None = None) -> None:
         """Have JOINED, LEFT or RENAMED told to every full client but `exclude`.
 

@@ -92,7 +92,7 @@ async def take_snapshot(hub: Hub, visits: Visits, max_clients: int, trouble: str
         commit_seconds=Distribution(commits.seconds.bounds(SLOT_SECONDS), commits.took_seconds),
         failed_commits=commits.failed,
         log_waiting=hub.log.waiting,
-        last_id=hub.last_id,
+        last_id=hub.rooms.last_id,
         trouble=trouble,
     )
 

@@ -25,7 +25,7 @@ from support import (
 )
 
 import chat_pb2
-from chat.server import hub
+from chat.server import absence
 from chat.server.directory import identity_of
 
 Message = chat_pb2.Message
@@ -152,7 +152,7 @@ def test_name_of_a_lost_client_is_held_for_its_session(wishes: Wishes) -> None:
 @with_session
 def test_end_of_a_held_name_is_told(wishes: Wishes, monkeypatch: pytest.MonkeyPatch) -> None:
     """LEFT to the room, NOT_READ to who wrote to it; then the name is anybody's."""
-    monkeypatch.setattr(hub, "HELD_SECONDS", SHORT_SECONDS)
+    monkeypatch.setattr(absence, "HELD_SECONDS", SHORT_SECONDS)
     with house() as server, full_client(server.address, "bia", history=0) as bia:
         with full_client(server.address, "ana", **wishes) as ana:
             bia.say("psst", to="ana", key="1")

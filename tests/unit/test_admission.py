@@ -203,7 +203,7 @@ async def test_longest_unnamed_member_gives_way_after_a_minute() -> None:
     clock.now += 59.0
     unnamed.add(second)
     assert unnamed.take_longest() is None
-    chat.hub.name_plain(named, "plínio", "1")
+    chat.hub.naming.name_plain(named, "plínio", "1")
     clock.now += 1.0
     assert unnamed.take_longest() is first
     assert unnamed.take_longest() is None

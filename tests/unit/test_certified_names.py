@@ -90,9 +90,9 @@ async def test_certified_person_keeps_the_name() -> None:
     chat = Chat()
     ana = await join(chat, "ana", "ana")
     with pytest.raises(ChatError) as refusal:
-        chat.hub.rename(ana, "bia")
+        chat.hub.naming.rename(ana, "bia")
     assert refusal.value.reason == "NAME_CERTIFIED"
-    chat.hub.rename(ana, "Ana")
+    chat.hub.naming.rename(ana, "Ana")
     assert ana.name == "Ana" and ana.person.owner == CERTIFIED
 
 
@@ -101,9 +101,9 @@ async def test_plain_client_has_the_certified_name_alone() -> None:
     chat = Chat()
     plain = await join(chat, None, "ana")
     with pytest.raises(ChatError) as refusal:
-        chat.hub.name_plain(plain, "bia", new_identity())
+        chat.hub.naming.name_plain(plain, "bia", new_identity())
     assert refusal.value.reason == "NAME_CERTIFIED"
-    chat.hub.name_plain(plain, "ana", new_identity())
+    chat.hub.naming.name_plain(plain, "ana", new_identity())
     assert plain.person is not None and plain.person.owner == CERTIFIED
 
 
@@ -141,7 +141,7 @@ async def test_certified_plain_client_keeps_its_name_until_it_leaves() -> None:
     """Nobody can continue its stream: a full client of the same person has to wait."""
     chat = Chat()
     plain = await join(chat, None, "ana")
-    chat.hub.name_plain(plain, "ana", new_identity())
+    chat.hub.naming.name_plain(plain, "ana", new_identity())
     assert await refusal_of(join(chat, "ana", "ana", SESSION)) == "NAME_TAKEN"
     assert not plain.is_closing
     chat.hub.leave(plain)

@@ -1039,9 +1039,9 @@ async def test_invitation_that_waited_is_for_the_same_closing() -> None:
     """Not into the room of whoever has closed it since."""
     chat, ana, may_look, inviting = await slow_invitation()
     rui = await come(chat, "rui", room="")
-    chat.hub.closed.open(ROOM, chat.hub.last_id)  # by ana, from another machine
+    chat.hub.closed.open(ROOM, chat.hub.rooms.last_id)  # by ana, from another machine
     await enter(rui)
-    chat.hub.exit(ana.member, ana.member.rooms[ROOM])
+    chat.hub.places.exit(ana.member, ana.member.rooms[ROOM])
     await close(rui)
     may_look.set()
     assert await refusal_of(inviting) == "NOT_ROOM_OWNER"
@@ -1088,7 +1088,7 @@ async def test_closing_that_waited_is_refused_where_another_was_first() -> None:
     ana = await come(chat, "ana")
     bia = await come(chat, "bia")
     await wish(ana, chat_pb2.KIND_ENTERED, room="outra")
-    chat.hub.exit(ana.member, ana.member.rooms[ROOM])
+    chat.hub.places.exit(ana.member, ana.member.rooms[ROOM])
     closing = asyncio.create_task(close(bia))
     await quiet()
     await enter(ana)

@@ -12,7 +12,7 @@ from support import DEADLINE_SECONDS
 import chat_pb2
 from chat.protocol.errors import ChatError
 from chat.protocol.metadata import JoinRequest
-from chat.server import hub
+from chat.server import absence
 from chat.server.directory import identity_of
 from chat.server.log.base import LogError, Place, Problem
 from chat.server.records import HOLDER, Holder
@@ -435,7 +435,7 @@ async def test_departure_is_told_when_the_time_to_come_back_is_over(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """In every room that it was in; then the name is free, and all is forgotten."""
-    monkeypatch.setattr(hub, "HELD_SECONDS", 0.01)
+    monkeypatch.setattr(absence, "HELD_SECONDS", 0.01)
     chat = await Chat().start()
     bia = await chat.join("bia")
     carla = await chat.join("carla", room="sala")
@@ -475,7 +475,7 @@ async def test_client_that_knows_rooms_is_expected_in_those_it_was_in(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """It enters them one by one; where it does not, the others are told in the end."""
-    monkeypatch.setattr(hub, "HELD_SECONDS", 0.02)
+    monkeypatch.setattr(absence, "HELD_SECONDS", 0.02)
     chat = await Chat().start()
     here = await chat.join("bia", room="here")
     there = await chat.join("carla", room="there")

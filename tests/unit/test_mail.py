@@ -13,9 +13,11 @@ import chat_pb2
 from chat.protocol.errors import ChatError
 from chat.protocol.limits import MAX_WAITING_MESSAGES
 from chat.protocol.metadata import JoinRequest
-from chat.server import hub, mail
+from chat.server import absence, mail
 from chat.server.closed_rooms import PUBLIC_KEY_CHARACTERS
+from chat.server.log.base import Log
 from chat.server.mail import ARRIVAL_SECONDS, MAX_EARLIER, UNCERTAIN_SECONDS, WAIT_SECONDS, Mail
+from chat.server.ownership import Owners
 from chat.server.shares import MAX_FROM_ONE
 
 ANA, BIA, OTHER = "key-of-ana", "key-of-bia", "key-of-another"
@@ -37,9 +39,11 @@ class Place(Chat):
     """A chat where names are owned, on clocks that are set by hand."""
 
     def __init__(self, log: FakeLog) -> None:
-        super().__init__(log)
         self.clock, self.wall_clock = Clock(), Clock()
-        self.hub.mail = Mail(log, self.hub.owners, self.clock, self.wall_clock)
+        super().__init__(log, make_mail=self._make_mail)
+
+    def _make_mail(self, log: Log, owners: Owners) -> Mail:
+        return Mail(log, owners, self.clock, self.wall_clock)
 
     async def come(
         self, user: str, owner: str, session: str = SESSION, inbox: int | None = 0, **wishes: Any
@@ -487,7 +491,7 @@ async def test_nobody_is_told_that_an_owner_has_not_read_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Since it waits, also when the name is held no longer."""
-    monkeypatch.setattr(hub, "HELD_SECONDS", 0.01)
+    monkeypatch.setattr(absence, "HELD_SECONDS", 0.01)
     place = await place_on(FakeLog())
     ana, bia = await place.come("ana", ANA), await place.come("bia", BIA, HERE)
     await ana.say("um", to="bia")

@@ -26,6 +26,7 @@ from chat.protocol.details import MAX_SECONDS
 from chat.protocol.errors import ChatError
 from chat.server.directory import identity_of
 from chat.server.moderator import LEAVING_AT_ONCE, MAX_NAMED
+from chat.server.notices import notice
 from chat.server.ownership import MAX_NAMES_OF_KEY
 from chat.server.records import HOLDER, Holder
 
@@ -391,7 +392,7 @@ async def test_mute_until_the_end_of_time_is_told_to_whom_it_meets() -> None:
     message.sent_at.seconds, message.sent_at.nanos = MAX_SECONDS, 999_999_999
     await ana.post(message)
     refusal = await refused(bia, Message(message="oi"))
-    chat.hub.notice(bia.member, refusal.reason, until=refusal.details.until)
+    notice(bia.member, refusal.reason, until=refusal.details.until)
     await quiet()
     assert bia.messages[-1].sent_at.ToDatetime().year == 9999
 

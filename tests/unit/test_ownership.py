@@ -51,10 +51,10 @@ async def test_nobody_gets_an_owned_name_in_another_way() -> None:
     hub.leave(await join(hub, "ana", ANA))
     bia = await join(hub, "bia", "", OTHER_SESSION)
     with pytest.raises(ChatError, match="belongs"):
-        hub.rename(bia, "Ana")
+        hub.naming.rename(bia, "Ana")
     plain = await hub.join(JoinRequest())
     with pytest.raises(ChatError, match="belongs"):
-        hub.name_plain(plain, "ana", "1")
+        hub.naming.name_plain(plain, "ana", "1")
 
 
 async def test_session_of_an_owner_is_nobody_elses() -> None:
@@ -106,7 +106,7 @@ async def test_own_name_of_a_plain_client_is_taken() -> None:
     """Nobody goes on in its stream, whoever has certified both."""
     hub = await hub_on(FakeLog())
     plain = await hub.join(JoinRequest(), certified="ana")
-    hub.name_plain(plain, "ana", new_identity())
+    hub.naming.name_plain(plain, "ana", new_identity())
     await join(hub, "bia", CERTIFIED)
     with pytest.raises(ChatError) as refusal:
         await join(hub, "ana", CERTIFIED)
@@ -118,7 +118,7 @@ async def test_renamed_owner_owns_the_new_name_too() -> None:
     log = FakeLog()
     hub = await hub_on(log)
     ana = await join(hub, "ana", ANA)
-    hub.rename(ana, "anna")
+    hub.naming.rename(ana, "anna")
     assert hub.owners.find("anna") and hub.owners.find("ana")
     hub.leave(ana, is_lost=True)
     hub = await hub_on(log)
@@ -214,7 +214,7 @@ async def test_key_counts_under_a_name_that_is_nobodys_own() -> None:
     ana = await join(hub, "ana", ANA)
     for number in range(1, MAX_NAMES_OF_KEY):
         hub.owners.claim(f"n{number}", ANA, "", 0)
-    hub.rename(ana, "bruna")
+    hub.naming.rename(ana, "bruna")
     assert ana.person is not None and not ana.person.owns_name
     with pytest.raises(ChatError) as refusal:
         await join(hub, "bruna", ANA, OTHER_SESSION)
@@ -225,7 +225,7 @@ async def test_key_counts_under_a_name_that_is_nobodys_own() -> None:
     hub.leave(ana, is_lost=True)
     hub = await hub_on(log)
     ana = await join(hub, "bruna", ANA)
-    hub.rename(ana, "ana")
+    hub.naming.rename(ana, "ana")
     assert ana.person is not None and ana.person.owns_name
 
 

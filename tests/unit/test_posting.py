@@ -10,7 +10,7 @@ from rooms import SESSION, Chat, FakeLog, Message, Reader, bounded, come_true, q
 
 import chat_pb2
 from chat.protocol.metadata import JoinRequest
-from chat.server import hub, posting, replay, send_queue
+from chat.server import absence, posting, replay, send_queue
 from chat.server.rate_limit import Rate, RateLimits
 
 # Renames and WHO.
@@ -202,7 +202,7 @@ async def test_sender_is_told_when_nobody_came_back_for_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """NOT_READ, with the key; for what was said while the line was dead as well."""
-    monkeypatch.setattr(hub, "HELD_SECONDS", 0.01)
+    monkeypatch.setattr(absence, "HELD_SECONDS", 0.01)
     chat = await Chat().start()
     (ana,) = await chat.full("ana")
     bia = await chat.join("bia", session=SESSION, inbox=0)

@@ -156,7 +156,7 @@ async def test_long_list_of_names_is_encoded_once_while_it_stays_the_same() -> N
     room = chat.hub.rooms[""]
     first, again = list(room.list_names()), list(room.list_names())
     assert [one is two for one, two in zip(first, again, strict=True)] == [True, True, False]
-    chat.hub.rename(members[150], "novo")
+    chat.hub.naming.rename(members[150], "novo")
     changed = list(room.list_names())
     assert changed[0] is first[0] and changed[1] is not first[1]
     names = [message.user for part in changed for message in part.messages]

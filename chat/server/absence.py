@@ -1,0 +1,105 @@
+"""Those whose connection was lost: their names are held, and others still see them.
+
+Knows no streams. Everything runs in the event loop.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+
+from chat.protocol.errors import ChatError
+from chat.protocol.limits import HELD_SECONDS, MAX_ROOMS
+from chat.server.directory import Person
+from chat.server.held_names import HeldNames
+from chat.server.log.base import Log
+from chat.server.mail import UNCERTAIN_SECONDS
+from chat.server.notices import notice
+from chat.server.people import People
+from chat.server.records import HOLDER, Holder
+from chat.server.rooms import Rooms
+
+
+class Absence:
+    """Everybody who is expected back, from the loss of the connection to the end of that time."""
+
+    def __init__(self, people: People, rooms: Rooms, held: HeldNames) -> None:
+        self._people = people
+        self._rooms = rooms
+        self._held = held
+
+    async def restore(self, log: Log) -> None:
+        """Hold the names that the run of this server before has noted; before anybody joins."""
+        for identity, text in (await log.records(HOLDER)).items():
+            try:
+                holder = Holder.from_text(text)
+                async with self._people.neighbours.reserving(holder.name, identity):
+                    person = self._people.directory.add(holder.name, identity, session=identity)
+            except (ChatError, ValueError):  # by the rules of this version it is no name to hold
+                log.keep(HOLDER, identity, None)
+            else:
+                self._people.restore(person, holder.owner)
+                self.hold(person, holder.rooms, self._rooms.last_id)
+                self._people.note(person)
+
+    def hold(self, person: Person, rooms: Iterable[str], inbox_seen_id: int) -> None:
+        """Let the others still see a person in `rooms`, and keep the name for a return."""
+        person.member = None
+        person.inbox_seen_id = inbox_seen_id
+        person.forget_read(time.monotonic() - UNCERTAIN_SECONDS)
+        if len(person.rooms.union(rooms)) > MAX_ROOMS:
+            self.vanish(person)  # from where it was expected before, and has not come
+        for key in rooms:
+            person.rooms.add(key)
+            self._rooms.of(key).absent[person] = None
+        self.expect(person)
+        self._held.add(person)
+        self._free_names(person.address)
+
+    def end(self, person: Person) -> None:
+        """Somebody is back: the name need not be held."""
+        self._held.discard(person)
+
+    def expect(self, person: Person) -> None:
+        """Give somebody the time from now on to come back, to each of the rooms."""
+        person.expire_in(HELD_SECONDS, self.expire)
+
+    def _free_names(self, address: str) -> None:
+        """Where more names are held than there are places for them, give up the oldest."""
+        while (person := self._held.surplus(address)) is not None:
+            self.expire(person)
+
+    def expire(self, person: Person) -> None:
+        """The time to come back is over: tell the rooms, and who wrote in vain."""
+        self.vanish(person)
+        if not person.is_lost:
+            self._people.note(person)
+            return
+        self.tell_unread(person)
+        self.remove(person)
+
+    def tell_unread(self, person: Person) -> None:
+        """Tell those who wrote to somebody who has not come back for it."""
+        for identity, key, _when in person.unread:
+            sender = self._people.directory.of_identity(identity)
+            if sender is not None and sender.member is not None:
+                notice(sender.member, "NOT_READ", key, is_answer=False)
+
+    def vanish(self, person: Person) -> None:
+        """Tell the rooms where a person is still seen, but no longer expected, that it has left."""
+        for key in sorted(person.rooms):
+            self.vanish_from(person, key)
+
+    def vanish_from(self, person: Person, room_key: str) -> None:
+        """Tell one of those rooms."""
+        person.rooms.discard(room_key)
+        room = self._rooms[room_key]
+        del room.absent[person]
+        room.announce_left(person)
+        self._rooms.forget_if_empty(room)
+
+    def remove(self, person: Person) -> None:
+        """Forget somebody, whose name is free from now on."""
+        self.vanish(person)
+        self._held.discard(person)
+        self._people.remove(person)

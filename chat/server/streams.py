@@ -1,0 +1,77 @@
+"""The streams that are open at one server: how many there may be, and how each ends.
+
+Everything runs in the event loop.
+"""
+
+from __future__ import annotations
+
+from chat.protocol.errors import ChatError
+from chat.server.absence import Absence
+from chat.server.directory import Person
+from chat.server.mail import Mail
+from chat.server.member import Member
+from chat.server.people import People
+from chat.server.rate_limit import RateLimits
+from chat.server.room import Room
+from chat.server.rooms import Rooms
+
+
+class Streams:
+    """Every member, for as long as its stream. `max_clients`: how many there may be."""
+
+    def __init__(
+        self,
+        max_clients: int,
+        limits: RateLimits,
+        rooms: Rooms,
+        people: People,
+        absence: Absence,
+        mail: Mail,
+    ) -> None:
+        self.members: set[Member] = set()
+        self._max_clients = max_clients
+        self._limits = limits
+        self._rooms = rooms
+        self._people = people
+        self._absence = absence
+        self._mail = mail
+
+    def check_place_for(self, person: Person | None) -> None:
+        """Raise SERVER_FULL; but somebody's own ghost makes place for him."""
+        has_ghost = person is not None and not person.is_lost
+        if len(self.members) - has_ghost >= self._max_clients:
+            raise ChatError("SERVER_FULL")
+
+    def limit(self, member: Member, owner: str) -> None:
+        """Have a member speak, ask and read no faster than `owner` may, or the address."""
+        member.rate_limit = self._limits.join(owner, member.address)
+
+    def end(self, member: Member, is_lost: bool) -> list[Room]:
+        """Take a member out of everything; return the rooms that it was in."""
+        self._mail.end(member, is_lost)
+        self.members.remove(member)
+        self._limits.leave(member.rate_limit)
+        member.close()
+        member.replay.close()
+        rooms = [place.room for place in member.rooms.values()]
+        for place in member.places():
+            place.has_ended = True
+            del place.room.members[member]
+            self._rooms.forget_if_empty(place.room)
+        return rooms
+
+    def lose(self, member: Member) -> None:
+        """End a member's stream, and hold its name."""
+        person = member.person
+        assert person is not None and member.inbox is not None
+        rooms = [room.key for room in self.end(member, is_lost=True)]
+        self._absence.hold(person, rooms, member.inbox.seen_id)
+        self._people.note(person)
+
+    def replace(self, person: Person) -> None:
+        """End somebody here who has gone on in another session, or at another server."""
+        if person.member is not None:
+            person.member.close(ChatError("SESSION_REPLACED"))
+            for room in self.end(person.member, is_lost=True):
+                room.announce_left(person)
+        self._absence.remove(person)
