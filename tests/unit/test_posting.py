@@ -10,7 +10,7 @@ from rooms import SESSION, Chat, FakeLog, Message, Reader, bounded, come_true, q
 
 import chat_pb2
 from chat.protocol.metadata import JoinRequest
-from chat.server import absence, posting, replay, send_queue
+from chat.server import absence, appending, replay, send_queue
 from chat.server.rate_limit import Rate, RateLimits
 
 # Renames and WHO.
@@ -341,7 +341,7 @@ async def test_blank_message_of_a_plain_client_is_ignored(text: str) -> None:
 
 async def test_one_who_has_much_uncommitted_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     """Else whoever sends all it can fills the log's queue, and everybody waits behind it."""
-    monkeypatch.setattr(posting, "MAX_UNCOMMITTED", 2)
+    monkeypatch.setattr(appending, "MAX_UNCOMMITTED", 2)
     log = FakeLog(is_automatic=False)
     chat = await Chat(log).start()
     ana, bia = await chat.full("ana", "bia")
