@@ -17,8 +17,8 @@ import grpc
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-import server
 from chat.server import runtime
+from chat.server.assembly import SERVICE
 from chat.server.log.migrations import SCHEMA
 from chat.server.log.sqlite_writer import INSERT
 from server import EOF, Context
@@ -54,7 +54,7 @@ async def serve(name: str) -> None:
     grpc_server = grpc.aio.server(options=[("grpc.so_reuseport", 0)])
     behaviour = echo if name == "echo" else FanOut().chat
     handler: Any = grpc.stream_stream_rpc_method_handler(behaviour)
-    service = grpc.method_handlers_generic_handler(server.SERVICE, {"Chat": handler})
+    service = grpc.method_handlers_generic_handler(SERVICE, {"Chat": handler})
     grpc_server.add_generic_rpc_handlers((service,))
     port = grpc_server.add_insecure_port("[::]:0")
     await grpc_server.start()

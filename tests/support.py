@@ -632,7 +632,7 @@ def server_here(*flags: str, db: str | Path = ":memory:", **parts: Any) -> Itera
 
 
 async def _make_server(module: Any, settings: Any, parts: Mapping[str, Any]) -> Any:
-    return module.Server(settings, **parts)
+    return module.Server(settings, module.ChatService, **parts)
 
 
 @contextmanager

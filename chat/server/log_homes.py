@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 from argparse import Namespace
+from collections.abc import Callable
 from importlib.util import find_spec
 
 from chat.cli.dependencies import python
@@ -14,11 +15,26 @@ from chat.cli.i18n import _
 from chat.protocol.errors import ConfigError
 from chat.server.log.base import LogError, Problem, ServedLog
 from chat.server.log_sentences import explain_log_error
-from chat.server.neighbours import Neighbours
+from chat.server.neighbours import Alone, Neighbours
 from chat.server.records import LOCAL_KINDS
 
 
-def open_cluster(flags: Namespace) -> tuple[ServedLog, Neighbours]:
+def open_home(
+    flags: Namespace, open_alone: Callable[[str, float], ServedLog]
+) -> tuple[ServedLog, Neighbours]:
+    """Return the log that the flags speak of, and who knows the other servers on it, if any.
+
+    `open_alone(path, retain_days)` opens one of this server's own. Raises `ConfigError`.
+    """
+    try:
+        if flags.cluster:
+            return _open_cluster(flags)
+        return open_alone(flags.db, flags.retain), Alone()
+    except LogError as error:
+        raise ConfigError(explain_log_error(error)) from error
+
+
+def _open_cluster(flags: Namespace) -> tuple[ServedLog, Neighbours]:
     """Return the log that `--cluster` and its companions speak of, and who knows the others there.
 
     Neither is connected yet; the log is opened first, and closed last.

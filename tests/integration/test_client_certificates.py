@@ -26,6 +26,7 @@ from support import (
 import chat_pb2
 import server as server_program
 from chat.protocol.errors import UsageError
+from chat.server.assembly import Server
 from chat.server.settings import read_flags
 
 NAMES = (grpc.StatusCode.PERMISSION_DENIED, "NAME_CERTIFIED")
@@ -187,4 +188,4 @@ def test_authorities_that_cannot_be_used_are_a_sentence(
     else:
         doors.file.write_bytes(content)
     with pytest.raises(UsageError, match=words):
-        server_program.Server(read_flags(["--lang", "en", *flags]))
+        Server(read_flags(["--lang", "en", *flags]), server_program.ChatService)

@@ -37,6 +37,7 @@ from chat.client.known_servers import Damaged, KnownServers
 from chat.client.settings import read_flags as read_client_flags
 from chat.client.settings import session_options
 from chat.protocol.errors import ChatError, ConfigError
+from chat.server.assembly import Server
 from chat.server.log.base import LogError
 from chat.server.settings import read_flags as read_server_flags
 from chat.server.tokens import read_tokens
@@ -167,7 +168,7 @@ def test_any_certificate(tmp_path: Path, data: st.DataObject) -> None:
 async def _start_and_stop(*flags: str) -> None:
     settings = read_server_flags(["--host", "localhost", "--port", "0", *flags])
     try:
-        server = server_program.Server(settings)
+        server = Server(settings, server_program.ChatService)
         port = await server.start()
     except ConfigError as refusal:
         assert str(refusal)

@@ -44,7 +44,7 @@ from support import (
 import chat_pb2
 import server as server_module
 from chat.protocol.errors import REASONS, ConfigError
-from chat.server import runtime
+from chat.server import assembly, runtime
 from chat.server.log.sqlite import SqliteLog
 
 Message = chat_pb2.Message
@@ -651,7 +651,7 @@ def test_stopping_server_tells_everybody() -> None:
 
 def test_stopping_server_gives_its_readers_their_time(monkeypatch: pytest.MonkeyPatch) -> None:
     """They get what they are owed, and the status, even where gRPC itself would not wait."""
-    monkeypatch.setattr(server_module, "STOP_SECONDS", 0.0)
+    monkeypatch.setattr(assembly, "STOP_SECONDS", 0.0)
     words = 100
     with (
         server_here("--rate", "0", "--quiet") as server,

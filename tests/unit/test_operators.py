@@ -11,13 +11,14 @@ from rooms import Chat, FakeLog, Message, Reader, come_true, quiet, refusal_of
 import chat_pb2
 from chat.protocol.errors import UsageError
 from chat.protocol.metadata import JoinRequest
+from chat.server.assembly import Server
 from chat.server.closed_rooms import own_id
 from chat.server.directory import Person
 from chat.server.hub import Hub
 from chat.server.operators import Operators, read_operators
 from chat.server.reload import Reloader
 from chat.server.settings import read_flags
-from server import Server
+from server import ChatService
 
 
 @pytest.fixture
@@ -80,7 +81,7 @@ def test_names_must_be_provable(file: Path) -> None:
     with pytest.raises(UsageError, match="Add --tls"):
         Operators(str(file), can_prove=False, reloader=Reloader())
     with pytest.raises(UsageError, match="Add --tls"):
-        Server(read_flags(["--operators", str(file), "--db", ":memory:"]))
+        Server(read_flags(["--operators", str(file), "--db", ":memory:"]), ChatService)
 
 
 async def test_file_is_read_again(file: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from argparse import Namespace
 from collections.abc import Coroutine, Iterator
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -23,12 +22,12 @@ class FakeServer:
     """Starts and stops, and notes of what and how it was made."""
 
     made: list[FakeServer] = []
-    certificate = None
+    fingerprint = ""
     client_flags = ""
     unguarded_names = 0
     has_bare_token = False
 
-    def __init__(self, flags: Namespace, *show: Any) -> None:
+    def __init__(self, flags: Namespace, make_service: object, *show: Any) -> None:
         self.show = show
         self.is_running = False
         FakeServer.made.append(self)
@@ -164,7 +163,7 @@ async def test_server_says_that_names_are_anybodys(
         unguarded_names = 2
 
     if has_tls:
-        monkeypatch.setattr(Open, "certificate", SimpleNamespace(fingerprint="0" * 64))
+        monkeypatch.setattr(Open, "fingerprint", "0" * 64)
 
     monkeypatch.setattr(server, "Server", Open)
     console: Any = Console()
