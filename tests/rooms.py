@@ -193,6 +193,9 @@ class FakeLog:
         if text is not None:
             self.kept[kind, key] = text
 
+    def tell(self, text: str) -> None:
+        pass
+
     @property
     def held(self) -> dict[str, Holder]:
         """Who holds a name, by identity."""

@@ -19,7 +19,7 @@ import chat_pb2
 from chat.server.cluster import connection, stream
 from chat.server.cluster.connection import ClusterSettings, Connection
 from chat.server.log import publisher, stream_link
-from chat.server.log.base import Entry, LogError, Missing, Problem
+from chat.server.log.base import TOLD, Entry, LogError, Missing, Problem
 from chat.server.log.files import IN_MEMORY
 from chat.server.log.jetstream import JetStreamLog
 from chat.server.log.sqlite import SqliteLog
@@ -201,6 +201,28 @@ async def test_records_are_kept_by_all_but_those_of_one_servers_streams(
         assert await a.log.records("owner") == await b.log.records("owner") == {"bia": "2"}
         await eventually_async(lambda: a.log.records("holder"), {"session": "a's own"})
         assert await b.log.records("holder") == {}
+
+
+async def test_what_is_told_is_heard_once_elsewhere_and_kept_nowhere(
+    nats: Natsd, tmp_path: Path
+) -> None:
+    """In its place among the records; neither by who tells it, nor by who comes later."""
+    paths = (tmp_path / "a.db", tmp_path / "b.db", tmp_path / "c.db")
+    async with servers(nats, *paths) as (a, b, c):
+        await close(c)
+        a.log.keep("ban", "bia", "1")
+        a.log.tell("banned")
+        a.log.keep("ban", "bia", "2")  # in place of the first: after what is told
+        await a.said("oi")
+        await eventually(lambda: len(b.delivered) == 1)
+        told = [(kind, text) for kind, _key, text in b.records]
+        assert told == [(TOLD, "banned"), ("ban", "2")]
+        assert a.records == [("ban", "bia", "2")]
+        assert await b.log.records(TOLD) == await a.log.records(TOLD) == {}
+        async with servers(nats, paths[2], IN_MEMORY) as later:
+            for server in later:
+                await server.has("oi")
+                assert server.records == [("ban", "bia", "2")]
 
 
 async def test_record_that_is_older_than_ones_own_is_not_heard(nats: Natsd, tmp_path: Path) -> None:

@@ -130,6 +130,8 @@ Deliver = Callable[[Sequence[Entry]], None]
 Report = Callable[["LogError | None"], None]
 
 
+# The kind of what another server tells (`Log.tell`), which is heard like a record and kept nowhere.
+TOLD = "told"
 # Called in the event loop with a record that was kept: its kind, its key, its text or None.
 OnRecord = Callable[[str, str, "str | None"], None]
 
@@ -170,8 +172,9 @@ class Log(Protocol):
 
         `on_record`: each record, in the order of the log, before the messages of its group; this
         server's own are among them, unless it has kept a newer one meanwhile, so that all end up
-        with the same. `on_rewound`: the log was put back to an older copy, all of which is here
-        again; the ids and records that are known mean nothing any more. Comes before `start`.
+        with the same; and what the others tell (`tell`). `on_rewound`: the log was put back to an
+        older copy, all of which is here again; the ids and records that are known mean nothing any
+        more. Comes before `start`.
         """
 
     def start(self, deliver: Deliver, report: Report = ignore) -> None:
@@ -239,6 +242,13 @@ class Log(Protocol):
         All servers that share the log keep it, but for the kinds that each has for itself
         (`records.LOCAL_KINDS`). Never blocks. Written with the next group of messages; alone only
         if none comes in a second.
+        """
+
+    def tell(self, text: str) -> None:
+        """Have a text told once to each of the other servers that share the log, if there are any.
+
+        In its place among the records that are kept here. A server that is not there then is not
+        told; one that was only cut off is told later. Never blocks.
         """
 
     async def close(self) -> None:

@@ -11,7 +11,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
-from chat.server.log.base import Entry, LogError, Problem
+from chat.server.log.base import TOLD, Entry, LogError, Problem
 from chat.server.log.groups import PLACE_BITS, StreamGroup
 from chat.server.log.log_clock import DAY
 from chat.server.log.maintenance import copy_beside
@@ -44,7 +44,8 @@ class Arrivals(Group):
     Before them, where `restart` is given, all that came from the stream is set aside: the stream
     was put back, for that many times now. `floor`: where the stream no longer holds all that comes
     after what was followed, the first sequence that it does hold. Afterwards `entries` are those
-    that are to be delivered, `own` this server's among them; `records`: what was kept, in order.
+    that are to be delivered, `own` this server's among them; `records`: what was kept or told, in
+    their order.
     """
 
     arrived: list[StreamGroup] = field(default_factory=list)
@@ -135,7 +136,8 @@ class FollowingWriter(SqliteWriter):
         repeats: set[int] = set()
         for some in portions(items):
             self._insert_items(some, repeats)
-        self._write_notes({(kind, key): text for kind, key, text in records})
+        kept = {(kind, key): text for kind, key, text in records if kind != TOLD}
+        self._write_notes(kept)
         self._write_notes(group.notes)
         self._write_followed()
         group.records, group.own = records, own

@@ -3,8 +3,9 @@
 A group is a `Message` of the contract, whose `batch` has a part for each entry and each record. An
 entry's has its room in `room`, its sender in `user`, and the message itself alone in `batch`. A
 record's has no `batch`: its kind in `user`, its key in `key`, its text in `message`, and 1 in `id`
-where it is kept, 0 where it is kept no more. Who publishes, and the number of the group among that
-server's, are its id in JetStream: `INSTANCE-NUMBER`. Knows neither NATS nor SQLite.
+where it is kept, 0 where it is kept no more; of the kind `base.TOLD` it is kept nowhere. Who
+publishes, and the number of the group among that server's, are its id in JetStream:
+`INSTANCE-NUMBER`. Knows neither NATS nor SQLite.
 """
 
 from __future__ import annotations

@@ -14,10 +14,21 @@ import asyncio
 import logging
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from itertools import count
 
 from chat.server.cluster import tasks
 from chat.server.cluster.connection import ApiError, AwayError, ClusterSettings
-from chat.server.log.base import Deliver, Entry, LogError, OnRecord, Place, Problem, Report, ignore
+from chat.server.log.base import (
+    TOLD,
+    Deliver,
+    Entry,
+    LogError,
+    OnRecord,
+    Place,
+    Problem,
+    Report,
+    ignore,
+)
 from chat.server.log.follower import Follower
 from chat.server.log.following import Following
 from chat.server.log.following_writer import Arrivals, FollowingWriter, generation_of
@@ -90,6 +101,7 @@ class JetStreamLog(SqliteFile):
         self._deliver: Deliver = lambda entries: None
         self._on_record: OnRecord = lambda kind, key, text: None
         self._on_rewound: Callable[[], None] = lambda: None
+        self._told = count()
         self.commits = self._publisher.commits
         self._refusing: set[asyncio.Task[None]] = set()
         self.append = self._publisher.append
@@ -169,6 +181,10 @@ class JetStreamLog(SqliteFile):
         keeper = self._follower if kind in self._local_kinds else self._publisher
         keeper.keep(kind, key, text)
 
+    def tell(self, text: str) -> None:
+        """Have all servers but this one told something."""
+        self._publisher.keep(TOLD, f"{self.instance} {next(self._told)}", text)
+
     def _can_publish(self) -> bool:
         is_there = self.connection.is_connected and self._following.is_current
         return is_there and self.may_speak()
@@ -197,11 +213,13 @@ class JetStreamLog(SqliteFile):
     # What comes back, from whichever server.
 
     def _deliver_arrivals(self, arrivals: Arrivals) -> None:
-        for kind, key, text in arrivals.records:
-            if not self._publisher.has_newer(kind, key):
-                self._on_record(kind, key, text)
         # While it is followed anew, what has been delivered comes again.
         is_news = self._following.has_caught_up.is_set()
+        for kind, key, text in arrivals.records:
+            is_told = kind == TOLD
+            is_heard = is_news and not key.startswith(self.instance)
+            if is_heard if is_told else not self._publisher.has_newer(kind, key):
+                self._on_record(kind, key, text)
         joined = self._publisher.note_delivered(arrivals.own)
         entries = [*(arrivals.entries if is_news else arrivals.own), *joined]
         if arrivals.own:

@@ -93,7 +93,8 @@ class Publisher:
         self._work.ring()
 
     def keep(self, kind: str, key: str, text: str | None) -> None:
-        """Have a record kept by all servers; a later one under the same key replaces it."""
+        """Have a record kept by all servers; a later one under the same key takes its place."""
+        self._notes.pop((kind, key), None)  # what was kept between the two comes before the later
         self._notes[kind, key] = text
         if self._note_timer is None:
             self._note_timer = self._loop.call_later(NOTE_SECONDS, self._send_notes)

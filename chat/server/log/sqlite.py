@@ -68,6 +68,9 @@ class SqliteLog(SqliteFile):
     def listen(self, on_record: OnRecord, on_rewound: Callable[[], None]) -> None:
         """Do nothing: there are no other servers, and nobody puts back a file that is open."""
 
+    def tell(self, text: str) -> None:
+        """Do nothing: there are no other servers."""
+
     def start(self, deliver: Deliver, report: Report = ignore) -> None:
         """Begin to commit; `deliver` and `report` are called in the running event loop."""
         self._writer.start(deliver, report)
