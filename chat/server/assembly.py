@@ -116,7 +116,7 @@ class Server:
         self._listener = Listener(self._make_grpc_server, address, self._encryption.credentials)
         self._supervisor = Supervisor()
         self._trouble: LogError | None = None
-        self._other_servers = OtherServers(self._hub)
+        self._other_servers = OtherServers(self._hub, show)
         self._log.listen(self._other_servers.take_record, self._see_rewound)
 
     def _make_interceptors(
@@ -182,7 +182,7 @@ class Server:
         try:
             await self._others.set_serving(True)
             self._log.start(self._service.broadcast, self._see_trouble)
-            await self._hub.start()
+            await self._other_servers.read(self._hub.start)
         except LogError as error:
             self._metrics.close()
             await self._listener.stop(0)

@@ -22,6 +22,7 @@ from chat.protocol.lookalikes import looks
 from chat.protocol.names import name_key
 from chat.server.address import Network, network_of
 from chat.server.directory import Person
+from chat.server.done_wishes import DoneWishes
 from chat.server.log.base import Log
 from chat.server.ownership import CERTIFIED, Owners
 from chat.server.records import BAN, MUTE
@@ -123,13 +124,29 @@ class Sanctions:
         self._prefixes: set[tuple[int, int]] = set()  # of networks: version and length in bits
 
     async def load(self) -> None:
-        """Read what is kept; before anybody joins."""
-        for key, text in (await self._log.records(self._kind)).items():
+        """Read what is kept, in place of what was known."""
+        records = await self._log.records(self._kind)
+        for key in set(self._by_key) - set(records):
+            self._forget(key)
+        for key, text in records.items():
             try:
-                self._note(Sanction.from_text(text))
+                self.take(key, text)
             except ValueError:
                 self._log.keep(self._kind, key, None)
         self._forget_ended()
+
+    def take(self, key: str, text: str | None) -> Sanction | None:
+        """Note what the record under `key` says; return what holds by it, and did not before.
+
+        Raises `ValueError` where it is no record.
+        """
+        sanction = Sanction.from_text(text) if text is not None else None
+        if sanction == self._by_key.get(key):
+            return None
+        self._forget(key)
+        if sanction is not None:
+            self._note(sanction)
+        return sanction
 
     @property
     def is_empty(self) -> bool:
@@ -144,6 +161,11 @@ class Sanctions:
         found = {key for mark in self._marks_of(who) for key in self._keys_of.get(mark, ())}
         in_force = [s for s in map(self._by_key.__getitem__, found) if not _is_over(s, now)]
         return max(in_force, key=lambda s: (s.until is None, s.until or 0.0), default=None)
+
+    def holds(self, sanction: Sanction) -> bool:
+        """Say whether this very one is in force."""
+        is_known = self._by_key.get(sanction.key) == sanction
+        return is_known and not _is_over(sanction, self._clock())
 
     def add(self, sanction: Sanction) -> None:
         """Let it hold from now on, in place of an earlier one. Raises TOO_MANY_IN_FORCE."""
@@ -203,8 +225,8 @@ def _is_over(sanction: Sanction, now: float) -> bool:
 class Moderation:
     """The bans, the mutes, and the operators: `operators` are the keys of their names.
 
-    `owners`: whose own those are. `trail`: called with each thing that an operator did, or that
-    somebody tried.
+    `owners`: whose own those are. `done`: what operators have wished. `trail`: called with
+    each thing that an operator did, or that somebody tried.
     """
 
     def __init__(self, log: Log, owners: Owners, clock: Callable[[], float] = time.time) -> None:
@@ -212,11 +234,12 @@ class Moderation:
         self.clock = clock
         self.bans = Sanctions(log, BAN, clock)
         self.mutes = Sanctions(log, MUTE, clock)
+        self.done = DoneWishes()
         self.operators: frozenset[str] = frozenset()
         self.trail: Callable[[dict[str, Any]], None] = lambda record: None
 
     async def load(self) -> None:
-        """Read what is kept; before anybody joins."""
+        """Read what is kept, in place of what was known."""
         await self.bans.load()
         await self.mutes.load()
 

@@ -1,15 +1,13 @@
 """What operators do: remove, ban and mute people, end that, and say something to all rooms.
 
-Each wish is judged, done at once, told to the rooms of whom it is about, echoed to the operator
-with its key, and noted in the trail, where refused ones are too. `posting.py` hands over what they
-wish; everything runs in the event loop.
+Each wish is judged, done at once, told to the rooms of whom it is about at all servers, echoed to
+the operator with its key, and noted in the trail, where refused ones are too. `posting.py` hands
+over what they wish; everything runs in the event loop.
 """
 
 from __future__ import annotations
 
-import asyncio
 import logging
-from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Any
@@ -18,7 +16,7 @@ import chat_pb2
 from chat.cli.display import one_line
 from chat.cli.facts import name_sign
 from chat.cli.i18n import N_, _
-from chat.protocol.details import MAX_SECONDS, Details, to_text
+from chat.protocol.details import MAX_SECONDS, to_text
 from chat.protocol.errors import ChatError
 from chat.protocol.kinds import ANNOUNCEMENT
 from chat.protocol.limits import (
@@ -27,19 +25,18 @@ from chat.protocol.limits import (
     MAX_WORDS_CHARACTERS,
 )
 from chat.protocol.names import check_name, name_key
-from chat.server.address import LOOPBACK, Network, is_within
+from chat.server.address import LOOPBACK, Network
+from chat.server.banning import Banning
 from chat.server.directory import Person
+from chat.server.done_wishes import DoneWish
 from chat.server.encoding import Delivery
+from chat.server.expulsion import Expulsion
+from chat.server.facts import Fact, Facts, end_of, error_of, rooms_of
 from chat.server.hub import Hub
 from chat.server.member import Member
 from chat.server.moderation import Sanction, Sanctions, network_in, who_is
+from chat.server.neighbours import Neighbour
 
-# Wishes whose keys are remembered: one that is sent again, over a lost connection, is done once.
-MAX_REMEMBERED = 1000
-# Of those whom one ban meets, so many are named to their rooms; the others are only seen to leave.
-MAX_NAMED = 20
-# People who leave in one turn of the loop: each may have to be told to many.
-LEAVING_AT_ONCE = 10
 DONE = {
     chat_pb2.KIND_REMOVED: "removed",
     chat_pb2.KIND_BANNED: "banned",
@@ -71,7 +68,9 @@ class Moderator:
         self._hub = hub
         self._moderation = hub.moderation
         self._show = show
-        self._done: OrderedDict[tuple[str, str], Delivery] = OrderedDict()
+        self._facts = Facts(hub)
+        self._banning = Banning(hub)
+        self._expulsion = Expulsion(hub)
         self._of_kind: dict[int, Callable[[Member, Message], Done]] = {
             chat_pb2.KIND_REMOVED: self._remove,
             chat_pb2.KIND_BANNED: self._ban,
@@ -81,50 +80,21 @@ class Moderator:
 
     async def do(self, member: Member, wish: Message) -> None:
         """Do what an operator wishes, once for each key; raises the refusal."""
-        place = (member.key_owner, wish.key)
-        if wish.key and place in self._done:
-            member.queue.put_answer(self._done[place])
+        done = self._moderation.done
+        echo = done.find(member.key_owner, wish.key)
+        if echo is not None:
+            member.queue.put_answer(Delivery([echo]))
             return
         fact, leaving = self._judge(member, wish)
         echo = Message()
         echo.CopyFrom(fact)
         echo.key = wish.key
-        answer = Delivery([echo])
-        if wish.key:
-            self._remember(place, answer)
-        member.queue.put_answer(answer)
-        self._expel(leaving, _error_of(fact))  # when the fact is told: nobody hears of it later
+        done.note(DoneWish(member.key_owner, echo))
+        member.queue.put_answer(Delivery([echo]))
+        self._hub.log.tell(DoneWish(member.key_owner, echo).to_text())
+        # When the fact is told: nobody hears of it later.
+        self._expulsion.expel(leaving, error_of(fact))
         self._show("", [fact])
-
-    def _expel(self, people: Sequence[Person], error: ChatError) -> None:
-        """End their streams at once; have them leave bit by bit, so that nobody else waits."""
-        for person in people:
-            if person.member is not None:
-                person.member.close(error)
-        self._have_leave(people, error)
-
-    def _have_leave(self, people: Sequence[Person], error: ChatError) -> None:
-        for person in people[:LEAVING_AT_ONCE]:
-            self._hub.expel(person, error)
-        if len(people) > LEAVING_AT_ONCE:
-            later = people[LEAVING_AT_ONCE:]
-            asyncio.get_running_loop().call_soon(self._have_rest_leave, later, error)
-
-    def _have_rest_leave(self, people: Sequence[Person], error: ChatError) -> None:
-        """Go on with those who have neither left meanwhile nor come back from elsewhere."""
-        self._have_leave([p for p in people if self._is_here(p) and self._is_out(p)], error)
-
-    def _is_here(self, person: Person) -> bool:
-        return self._hub.directory.of_identity(person.identity) is person
-
-    def _is_out(self, person: Person) -> bool:
-        """Say whether a person's stream was ended, or lost."""
-        return person.member is None or person.member.is_closing
-
-    def _remember(self, place: tuple[str, str], answer: Delivery) -> None:
-        self._done[place] = answer
-        if len(self._done) > MAX_REMEMBERED:
-            self._done.popitem(last=False)
 
     def _judge(self, member: Member, wish: Message) -> Done:
         """Do it but for who leaves; have it noted, also where it is refused."""
@@ -151,13 +121,25 @@ class Moderator:
     # What they wish.
 
     def _remove(self, member: Member, wish: Message) -> Done:
-        person = self._hub.directory.find(_name_in(wish))
-        if person is None:
+        name, words = _name_in(wish), _words(wish)
+        person = self._hub.directory.find(name)
+        fact = Message(user=member.name, message=words, kind=wish.kind)
+        if person is not None:
+            self._check_unprotected([person])
+            fact.to = person.name
+            self._tell(fact, rooms_of(person), exclude=(member, person.member))
+            return fact, [person]
+        neighbour = self._hub.neighbours.find(name)
+        if neighbour is None:
             raise ChatError("USER_UNKNOWN")
-        self._check_unprotected([person])
-        fact = Message(user=member.name, to=person.name, message=_words(wish), kind=wish.kind)
-        self._tell(fact, _rooms_of(person), exclude=(member, person.member))
-        return fact, [person]
+        self._check_name_unprotected(neighbour.name)
+        fact.to = neighbour.name
+        self._tell_of(neighbour, fact, member)
+        return fact, []
+
+    def _tell_of(self, neighbour: Neighbour, fact: Message, member: Member) -> None:
+        """Tell the rooms of somebody at another server, who leaves there by the fact."""
+        self._facts.tell(Fact(fact, neighbour.rooms, neighbour.identity), exclude=(member,))
 
     def _ban(self, member: Member, wish: Message) -> Done:
         network = network_in(_name_in(wish))  # which nobody is called
@@ -165,39 +147,41 @@ class Moderator:
             return self._ban_network(member, wish, network)
         sanction = self._aim(wish)
         fact = self._put(self._moderation.bans, sanction, member, wish)
-        hit = [] if _is_end(fact) else self._hit_by(sanction)
-        self._tell_of_each(hit, fact, member)
-        if not hit:  # nobody of that name is here: those hear it who hear the operator
+        hit = [] if _is_end(fact) else self._banning.met_by(sanction)
+        self._banning.tell_of_each(hit, fact, member)
+        neighbour = self._hub.neighbours.find(sanction.name)
+        if neighbour is not None and not _is_end(fact):
+            self._tell_of(neighbour, fact, member)
+        elif not hit:  # nobody of that name is here: those hear it who hear the operator
             self._tell(fact, member.rooms, exclude=(member,))
         return fact, hit
 
     def _ban_network(self, member: Member, wish: Message, network: Network) -> Done:
-        people = self._hub.directory.people
-        within = {a for a in {person.address for person in people} if is_within(network, a)}
-        hit = [person for person in people if person.address in within]
+        hit = self._banning.within(network)
         if not self._ends(wish):
             self._check_unprotected(hit)
         sanction = Sanction("", network=str(network))
         fact = self._put(self._moderation.bans, sanction, member, wish)
         if _is_end(fact):
             return fact, []
-        self._tell_of_each(hit, fact, member)
-        for stranger in [m for m in self._hub.members if m.person is None]:
-            if is_within(network, stranger.address):
-                stranger.close(_error_of(fact))
-                self._hub.leave(stranger)
+        self._banning.tell_of_each(hit, fact, member)
+        self._banning.end_strangers(network, fact)
         return fact, hit
 
     def _mute(self, member: Member, wish: Message) -> Done:
         sanction = self._aim(wish)
         fact = self._put(self._moderation.mutes, sanction, member, wish)
         person = self._hub.directory.find(sanction.name)
-        rooms = _rooms_of(person) if person is not None else member.rooms
+        neighbour = self._hub.neighbours.find(sanction.name)
+        if person is not None:
+            rooms: Iterable[str] = rooms_of(person)
+        else:
+            rooms = neighbour.rooms if neighbour is not None else member.rooms
         self._tell(fact, rooms, exclude=(member,))
         return fact, []
 
     def _announce(self, member: Member, wish: Message) -> Done:
-        """Say something to everybody on the server, but for those who know two fields only."""
+        """Say something to everybody on all servers, but for those who know two fields only."""
         text = one_line(wish.message)
         if not text:
             raise ChatError("MESSAGE_INVALID")
@@ -205,10 +189,7 @@ class Moderator:
             raise ChatError("WORDS_TOO_LONG")
         notice = Message(user=ANNOUNCEMENT, message=text, to=member.name, kind=wish.kind)
         notice.sent_at.FromSeconds(int(self._moderation.clock()))
-        delivery = Delivery([notice])
-        for other in self._hub.members:
-            if other.is_full and other is not member:
-                other.queue.put_event(delivery)
+        self._facts.tell(Fact(notice, None), exclude=(member,))
         return notice, []
 
     # Whom it is about.
@@ -225,8 +206,11 @@ class Moderator:
         name = check_name(name)
         if name_key(name) in self._moderation.operators and not self._ends(wish):
             raise ChatError("OPERATOR_PROTECTED")
-        owned = self._hub.owners.find(name)
-        return Sanction(name, owned.owner if owned is not None else "")
+        owned, neighbour = self._hub.owners.find(name), self._hub.neighbours.find(name)
+        owner = owned.owner if owned is not None else ""
+        if neighbour is not None:
+            return Sanction(neighbour.name, owner, neighbour.identity)
+        return Sanction(name, owner)
 
     def _ends(self, wish: Message) -> bool:
         """Say whether a wish ends something: also what holds for somebody who is an operator now.
@@ -240,17 +224,11 @@ class Moderator:
         if any(map(self._is_operator, people)):
             raise ChatError("OPERATOR_PROTECTED")
 
-    def _hit_by(self, sanction: Sanction) -> list[Person]:
-        """Return who is here, or expected back, for whom a ban of a name holds; no operators."""
-        directory, bans = self._hub.directory, self._moderation.bans
-        known = {
-            person
-            for person in directory.people
-            if person.identity == sanction.identity
-            or (person.owner and person.owner == sanction.owner)
-        }
-        found = known | directory.similar(sanction.name)
-        return [p for p in found if not self._is_operator(p) and bans.find(who_is(p)) is not None]
+    def _check_name_unprotected(self, name: str) -> None:
+        """Raise OPERATOR_PROTECTED for who has an operator's name elsewhere, where it is owned."""
+        owned = self._hub.owners.find(name)
+        if owned is not None and self._moderation.is_operator(name, owned.owner):
+            raise ChatError("OPERATOR_PROTECTED")
 
     # Doing it, and telling.
 
@@ -273,29 +251,8 @@ class Moderator:
             fact.sent_at.CopyFrom(wish.sent_at)
         return fact
 
-    def _tell_of_each(self, people: Sequence[Person], fact: Message, operator: Member) -> None:
-        """Tell those who stay in the rooms of each whom it meets of a fact, by that one's name.
-
-        Of very many only the first are told so: the network is nobody else's to know.
-        """
-        leaving = [operator, *(person.member for person in people)]
-        for person in people[:MAX_NAMED]:
-            told = Message()
-            told.CopyFrom(fact)
-            told.to = person.name
-            self._tell(told, _rooms_of(person), exclude=leaving)
-
     def _tell(self, fact: Message, rooms: Iterable[str], exclude: Sequence[Member | None]) -> None:
-        """Tell a fact to the full members of some rooms, each once."""
-        told = set(exclude)
-        for key in rooms:
-            in_room = Message(room=key)
-            in_room.MergeFrom(fact)
-            delivery = Delivery([in_room])
-            for other in self._hub.rooms[key].members:
-                if other.is_full and other not in told:
-                    told.add(other)
-                    other.queue.put_event(delivery)
+        self._facts.tell(Fact(fact, tuple(rooms)), exclude)
 
 
 def _record(hub: Hub, member: Member, wish: Message) -> dict[str, Any]:
@@ -339,21 +296,8 @@ def _until(wish: Message) -> float | None:
     sent_at = wish.sent_at
     if not (0 <= sent_at.seconds <= MAX_SECONDS and 0 <= sent_at.nanos < 1_000_000_000):
         raise ChatError("REQUEST_INVALID")
-    return min(sent_at.seconds + sent_at.nanos / 1e9, float(MAX_SECONDS))  # a float rounds up
+    return end_of(wish)
 
 
 def _is_end(fact: Message) -> bool:
     return fact.HasField("sent_at") and fact.sent_at.seconds == 0
-
-
-def _error_of(fact: Message) -> ChatError:
-    """Return what those are told who leave by a fact."""
-    if fact.kind == chat_pb2.KIND_REMOVED:
-        return ChatError("REMOVED", Details(by=fact.user, words=fact.message))
-    return ChatError("BANNED", Details(_until(fact), fact.user, fact.message, has_end=True))
-
-
-def _rooms_of(person: Person) -> list[str]:
-    """Return the rooms where others see a person."""
-    here = person.member.rooms if person.member is not None else ()
-    return sorted({*here, *person.rooms})

@@ -5,8 +5,13 @@ Knows no storage; `Log.records` reads all of one kind, `Log.keep` writes one.
 
 from __future__ import annotations
 
+import base64
 import json
 from dataclasses import asdict, dataclass
+
+from google.protobuf.message import DecodeError
+
+import chat_pb2
 
 # The kinds.
 HOLDER = "holder"
@@ -47,3 +52,18 @@ class Holder:
             return cls(**fields)
         except (KeyError, TypeError) as error:
             raise ValueError(text) from error
+
+
+def packed(message: chat_pb2.Message) -> str:
+    """Return a message as a part of what is kept, or told to other servers."""
+    return base64.b64encode(message.SerializeToString()).decode()
+
+
+def unpacked(text: object) -> chat_pb2.Message:
+    """Return the message that was packed; raises `ValueError` where there is none."""
+    if not isinstance(text, str):
+        raise ValueError(text)
+    try:
+        return chat_pb2.Message.FromString(base64.b64decode(text, validate=True))
+    except DecodeError as error:
+        raise ValueError(text) from error

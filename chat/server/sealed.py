@@ -41,14 +41,25 @@ class Bundles:
         self._by_name: dict[str, bytes] = {}
 
     async def load(self) -> None:
-        """Read what was published; after the owners, before anybody joins."""
-        for key, text in (await self._log.records(BUNDLE)).items():
-            with suppress(ChatError, ValueError):  # by the rules of this version it is none
-                self._by_name[key] = split_bundle(base64.b64decode(text)).raw
+        """Read what was published, in place of what was known; after the owners."""
+        records = await self._log.records(BUNDLE)
+        self._by_name.clear()
+        for key, text in records.items():
+            with suppress(ValueError):  # by the rules of this version it is none
+                self.take(key, text)
             # Where names are nobody's own for now, what was published stays for later.
             if self.find(key) is None and not self._owners.ignored:
                 self._by_name.pop(key, None)
                 self._log.keep(BUNDLE, key, None)
+
+    def take(self, key: str, text: str | None) -> None:
+        """Note what a record says of the name under `key`; raises `ValueError` where it is none."""
+        self._by_name.pop(key, None)
+        if text is not None:
+            try:
+                self._by_name[key] = split_bundle(base64.b64decode(text)).raw
+            except ChatError as error:
+                raise ValueError(text) from error
 
     def find(self, name: str) -> Bundle | None:
         """Return what the present owner of a name has published, None for nothing."""

@@ -24,8 +24,9 @@ from rooms import FakeLog, Message, Reader, SlowInboxes, quiet, refusal_of
 import chat_pb2
 from chat.protocol.details import MAX_SECONDS
 from chat.protocol.errors import ChatError
+from chat.server.banning import MAX_NAMED
 from chat.server.directory import identity_of
-from chat.server.moderator import LEAVING_AT_ONCE, MAX_NAMED
+from chat.server.expulsion import LEAVING_AT_ONCE
 from chat.server.notices import notice
 from chat.server.ownership import MAX_NAMES_OF_KEY
 from chat.server.records import HOLDER, Holder

@@ -27,6 +27,9 @@ async def test_name_that_is_owned_elsewhere_is_owned_here() -> None:
     Owners(elsewhere).claim("Ana", "key", "", 0)
     ((_kind, key), text) = next(iter(elsewhere.kept.items()))
     others = OtherServers(chat.hub)
+    others.take_record(OWNER, key, text)  # it is read with all the others
+    assert chat.hub.owners.find("ana") is None
+    await others.read(chat.hub.owners.load)
     others.take_record(OWNER, key, text)
     owned = chat.hub.owners.find("ana")
     assert owned is not None and owned.owner == "key"
