@@ -15,6 +15,7 @@ from chat.protocol.metadata import JoinRequest
 from chat.protocol.names import name_key
 from chat.server.hub import Hub
 from chat.server.interceptors import SharedBytes
+from chat.server.neighbours import Neighbours
 from chat.server.posting import Posting
 from server import ChatService
 
@@ -38,8 +39,10 @@ class Clock:
 class Moderated(Chat):
     """A chat whose operators are `names`; `trail`: what was noted."""
 
-    def __init__(self, log: FakeLog | None = None, *names: str) -> None:
-        super().__init__(log)
+    def __init__(
+        self, log: FakeLog | None = None, *names: str, neighbours: Neighbours | None = None
+    ) -> None:
+        super().__init__(log, neighbours=neighbours)
         self.posting = Posting(self.hub, self._show)
         self.trail: list[dict[str, object]] = []
         self.hub.moderation.operators = frozenset(map(name_key, names or ("ana",)))

@@ -51,6 +51,8 @@ class Journal:
 class SharedLog(FakeLog):
     """One server's part of a journal: the same messages and records as the others have."""
 
+    is_shared = True
+
     def __init__(self, journal: Journal) -> None:
         super().__init__()
         self._journal = journal
@@ -112,6 +114,9 @@ class Nearby(Alone):
         found = (p for p in self._people() if name_key(p.name) == name_key(name))
         return next(map(_neighbour, found), None)
 
+    def has(self, identity: str) -> bool:
+        return any(person.identity == identity for person in self._people())
+
     def names_in(self, room: str) -> list[str]:
         return [person.name for person in self._people() if room in _neighbour(person).rooms]
 
@@ -136,9 +141,8 @@ class Server(Moderated):
     """One of several servers that are one chat; their operator is `ana`."""
 
     def __init__(self, log: SharedLog) -> None:
-        super().__init__(log)
         self.nearby = Nearby()
-        self.hub.neighbours = self.nearby
+        super().__init__(log, neighbours=self.nearby)
         self.told: list[Message] = []  # what operators of the others did, as the console has it
         self.others = OtherServers(self.hub, self._show_told)
         log.listen(self.others.take_record, lambda: None)

@@ -34,6 +34,7 @@ from chat.server.log.base import (
 )
 from chat.server.mail import Mail
 from chat.server.member import Member
+from chat.server.neighbours import Neighbours
 from chat.server.ownership import Owners
 from chat.server.posting import Posting
 from chat.server.rate_limit import Rate, RateLimits
@@ -59,6 +60,7 @@ class FakeLog:
 
     epoch = "fake"
     generation = "first"
+    is_shared = False
 
     def __init__(self, is_automatic: bool = True) -> None:
         self.is_automatic = is_automatic
@@ -243,11 +245,19 @@ class Chat:
         limits: RateLimits | None = None,
         max_per_address: int = 0,
         make_mail: Callable[[Log, Owners], Mail] = _mail_of_1970,
+        neighbours: Neighbours | None = None,
     ) -> None:
         self.log = log or FakeLog()
         self.shown: list[tuple[str, str]] = []
-        limits = limits or UNLIMITED
-        self.hub = Hub(self.log, max_clients, 0, limits, max_per_address, make_mail=make_mail)
+        self.hub = Hub(
+            self.log,
+            max_clients,
+            0,
+            limits or UNLIMITED,
+            max_per_address,
+            neighbours=neighbours,
+            make_mail=make_mail,
+        )
         self.posting = Posting(self.hub)
         self.service = ChatService(self.hub, self._show)
 

@@ -2,7 +2,9 @@
 
 What is said in a closed room is for its guests alone, for ever: when it is open again, the others
 hear what came after that. So a name that is free again tells nothing of what was said under it.
-Knows no streams; what members wish is in `doors.py`. Everything runs in the event loop.
+Knows no streams; what members wish is in `doors.py`. Where several servers share the log, each
+does what its own members wish, and takes over what the others keep: guests have records of their
+own (`guest_lists.py`), which are kept before that of the room. Everything runs in the event loop.
 """
 
 from __future__ import annotations
@@ -18,7 +20,8 @@ from collections.abc import (
     Mapping,
     Sequence,
 )
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 import chat_pb2
 from chat.protocol.errors import ChatError
@@ -26,34 +29,48 @@ from chat.protocol.limits import MAX_CLOSED_ROOMS, MAX_GUESTS, UNUSED_ROOM_SECON
 from chat.protocol.names import name_key
 from chat.server.directory import Person
 from chat.server.encoding import Delivery
+from chat.server.guest_lists import Access, GuestLists
 from chat.server.log.base import Entry, Log, Missing, Place
-from chat.server.records import ROOM
+from chat.server.records import ROOM, USED_ROOM
 from chat.server.replay import readable
-from chat.server.room import INBOX_MARK, Room
+from chat.server.room import Room
 
 # That a room was used is written once a day: the limit is months.
 USE_SECONDS = 86_400.0
 # A public key (Ed25519, base64url) says by itself whose it is; a certificate's name goes with it.
 PUBLIC_KEY_CHARACTERS = 43
+# Where earlier versions kept the guests.
+EARLIER_FIELDS = ("guests", "visitors")
 
 
 @dataclass
 class ClosedRoom:
     """A room that is closed, or was: then what was said there meanwhile still has its guests.
 
-    `owner`, and the keys of `guests`: as `own_id` has them. `guests`: after which id each may hear.
-    `open_after`: likewise for all the others, while it is open. `closed_after`: the newest log
-    message when it was closed. `used_at`: when somebody was there, within a day, in seconds since
-    1970. `visitors`: which of the guests were not invited, but came in as operators.
+    `owner`: as `own_id` has it. `open_after`: after which id all who are no guests may hear, while
+    it is open. `closed_after`: the newest log message when it was closed. `used_at`: when somebody
+    was there, within a day, in seconds since 1970.
     """
 
     owner: str
-    guests: dict[str, int]
     open_after: int
     closed_after: int
     used_at: float
     is_closed: bool = True
-    visitors: list[str] = field(default_factory=list)
+
+    @classmethod
+    def from_text(cls, text: str) -> ClosedRoom:
+        """Read it out of a record; raises `ValueError` where it is none."""
+        try:
+            fields = json.loads(text)
+            return cls(**{key: fields[key] for key in fields if key not in EARLIER_FIELDS})
+        except TypeError as error:
+            raise ValueError(text) from error
+
+    def is_of_closing(self, other: ClosedRoom) -> bool:
+        """Say whether both are closed, by one and the same wish."""
+        by = (self.owner, self.closed_after)
+        return self.is_closed and other.is_closed and by == (other.owner, other.closed_after)
 
 
 class ClosedRooms:
@@ -61,7 +78,8 @@ class ClosedRooms:
 
     `last_id`: returns the newest log message that was broadcast. `inhabited`: the keys of the rooms
     where somebody is, or expected back. `clock`: seconds since 1970. `is_operator`: who may enter
-    and open any room; nobody, until somebody says so.
+    and open any room; nobody, until somebody says so. `is_elsewhere`: whether somebody at another
+    server has this identity. `has_elsewhere`: whether anybody there is in this room.
     """
 
     def __init__(
@@ -76,25 +94,93 @@ class ClosedRooms:
         self._inhabited = inhabited
         self._clock = clock
         self._rooms: dict[str, ClosedRoom] = {}
-        self._of_session: dict[str, set[str]] = {}  # rooms whose guest an identity is
+        self._guests = GuestLists(log)
         self.is_operator: Callable[[Person], bool] = lambda person: False
+        self.is_elsewhere: Callable[[str], bool] = lambda identity: False
+        self.has_elsewhere: Callable[[str], bool] = lambda key: False
 
     async def load(self, is_held: Callable[[str], bool]) -> None:
-        """Read what is kept; `is_held`: whether somebody with an identity is expected back.
+        """Read what is kept, in place of what was known.
 
-        Of a room that is open the log may no longer have what was said while it was closed: then
-        there is nothing to keep.
+        `is_held`: whether somebody with an identity is expected back here. Where servers share the
+        log, all stays that is kept: others may have what this one has no more.
         """
-        for key, text in (await self._log.records(ROOM)).items():
-            room = ClosedRoom(**json.loads(text))
-            if not room.is_closed and not await self._log.read(key, 0, 1, room.open_after + 1):
-                self._log.keep(ROOM, key, None)
-                continue
-            self._rooms[key] = room
-            for guest in filter(_is_identity, list(room.guests)):
-                self._of_session.setdefault(guest, set()).add(key)
+        rooms, used = await self._log.records(ROOM), await self._log.records(USED_ROOM)
+        await self._guests.load()
+        self._rooms.clear()
+        for key, text in rooms.items():
+            self._load(key, text, used.get(key))
+        if not self._log.is_shared:
+            await self._forget_past()
+            for guest in self._guests.sessions():
                 if not is_held(guest):
                     self._forget(guest)
+
+    async def _forget_past(self) -> None:
+        """Forget rooms that are open, where the log has nothing of what was said before that."""
+        for key, room in list(self._rooms.items()):
+            if not room.is_closed and not await self._log.read(key, 0, 1, room.open_after + 1):
+                self._drop(key)
+
+    def _load(self, key: str, text: str, used: str | None) -> None:
+        try:
+            self.take(key, text)
+            self.take_use(key, used)
+            self._take_earlier_guests(key, json.loads(text))
+        except ValueError:  # by the rules of this version it is no record
+            self._log.keep(ROOM, key, None)
+
+    def _take_earlier_guests(self, key: str, fields: dict[str, Any]) -> None:
+        """Give the guests whom an earlier version kept with the room records of their own."""
+        guests, visitors = fields.get("guests"), fields.get("visitors", ())
+        if isinstance(guests, dict):
+            for guest, after in guests.items():
+                self._guests.add(key, guest, Access(after, guest in visitors))
+            self._keep(key)
+
+    def _drop(self, key: str) -> None:
+        self._guests.replace(key, {})
+        del self._rooms[key]
+        self._log.keep(ROOM, key, None)
+        self._log.keep(USED_ROOM, key, None)
+
+    # What other servers keep.
+
+    def take(self, key: str, text: str | None) -> bool:
+        """Note what a record says of a room; say whether it has been closed by that.
+
+        Raises `ValueError` where it is none.
+        """
+        if text is None:
+            self._rooms.pop(key, None)
+            return False
+        new, known = ClosedRoom.from_text(text), self._rooms.get(key)
+        if known is not None and known.is_of_closing(new):  # whoever waits has it by its identity
+            known.open_after, known.used_at = new.open_after, max(known.used_at, new.used_at)
+            return False
+        self._rooms[key] = new
+        return new.is_closed
+
+    def take_guest(self, key: str, text: str | None) -> str:
+        """Note what a record says of a guest; return the room's key.
+
+        Raises `ValueError` where it is none.
+        """
+        return self._guests.take(key, text)
+
+    def take_use(self, key: str, text: str | None) -> None:
+        """Note when a room was used at another server; raises `ValueError` where it is none."""
+        room = self._rooms.get(key)
+        if room is not None and text is not None:
+            room.used_at = max(room.used_at, float(text))
+
+    def take_in(self, key: str, inside: Iterable[Person]) -> None:
+        """Let those be guests who were inside here when a room was closed at another server."""
+        room = self._rooms[key]
+        for person in inside:
+            if not self.admits(key, person) and len(self._guests.of(key)) < MAX_GUESTS:
+                guest = own_id(person) if person.owns_name else person.identity
+                self._guests.add(key, guest, Access(room.open_after))
 
     # Who may enter, and hear what.
 
@@ -104,7 +190,7 @@ class ClosedRooms:
         if room is None or not room.is_closed:
             return False
         is_unused = self._clock() - room.used_at > UNUSED_ROOM_SECONDS
-        if is_unused and key not in self._inhabited:
+        if is_unused and key not in self._inhabited and not self.has_elsewhere(key):
             self.open(key, self._last_id())
         return room.is_closed
 
@@ -121,8 +207,7 @@ class ClosedRooms:
 
     def is_guest(self, key: str, person: Person) -> bool:
         """Say whether somebody was invited, or inside when the room was closed."""
-        room = self._rooms.get(key)
-        return room is not None and not room.guests.keys().isdisjoint(_ids_of(person))
+        return not self._guests.of(key).keys().isdisjoint(_ids_of(person))
 
     def closing(self, key: str) -> ClosedRoom | None:
         """Return a closed room as it is, another one each time it is closed; None: it is open."""
@@ -134,11 +219,14 @@ class ClosedRooms:
 
     def heard_after(self, key: str, person: Person | None) -> int:
         """Return after which id somebody may hear what was said in a room; 0: all of it."""
+        return self._heard_after(key, _ids_of(person) if person is not None else ())
+
+    def _heard_after(self, key: str, ids: Iterable[str]) -> int:
         room = self._rooms.get(key)
         if room is None:
             return 0
-        ids = _ids_of(person) if person is not None else ()
-        if found := [room.guests[guest] for guest in ids if guest in room.guests]:
+        guests = self._guests.of(key)
+        if found := [guests[guest].after for guest in ids if guest in guests]:
             return min(found)
         return self._last_id() if room.is_closed else room.open_after
 
@@ -181,13 +269,12 @@ class ClosedRooms:
         """
         if person is None:
             return
-        if not room.has_others(person):
+        if not (room.has_others(person) or self.has_elsewhere(room.key)):
             room.founder = own_id(person)
         if self.is_closed(room.key):
             if not self.is_guest(room.key, person):
-                self._add_guest(room.key, person.identity, self._last_id())
-                self._rooms[room.key].visitors.append(person.identity)
-                self._keep(room.key)
+                access = Access(self._last_id(), is_visitor=True)
+                self._guests.add(room.key, person.identity, access)
             self.note_use(room.key)
 
     def note_use(self, key: str) -> None:
@@ -195,27 +282,33 @@ class ClosedRooms:
         room = self._rooms.get(key)
         if room is not None and self._clock() - room.used_at > USE_SECONDS:
             room.used_at = self._clock()
-            self._keep(key)
+            self._log.keep(USED_ROOM, key, str(room.used_at))
 
-    def close(self, key: str, owner: Person, inside: Collection[Person]) -> None:
+    def close(
+        self,
+        key: str,
+        owner: Person,
+        inside: Collection[Person],
+        elsewhere: Collection[str] = (),
+    ) -> None:
         """Close a room, whose guests are those who are inside.
 
-        Raises TOO_MANY_CLOSED, TOO_MANY_GUESTS.
+        `elsewhere`: those at other servers, as `own_id` has them. Raises TOO_MANY_CLOSED,
+        TOO_MANY_GUESTS.
         """
         owner_id = own_id(owner)
         before = self._rooms.get(key)
         own = sum(room.owner == owner_id for room in self._rooms.values() if room is not before)
         if own >= MAX_CLOSED_ROOMS:
             raise ChatError("TOO_MANY_CLOSED")
-        if len(inside) > MAX_GUESTS:
+        if len(inside) + len(elsewhere) > MAX_GUESTS:
             raise ChatError("TOO_MANY_GUESTS")
-        after = {own_id(person): self.heard_after(key, person) for person in inside}
-        if before is not None:
-            self._drop_guests(key, before)
+        after = {guest: self._heard_after(key, [guest]) for guest in elsewhere}
+        after |= {own_id(person): self.heard_after(key, person) for person in inside}
         open_after = before.open_after if before is not None else 0
-        self._rooms[key] = ClosedRoom(owner_id, {}, open_after, self._last_id(), self._clock())
-        for guest, heard_after in after.items():
-            self._add_guest(key, guest, heard_after)
+        # The guests come first: so nobody is ever found inside who is not known as one yet.
+        self._guests.replace(key, {guest: Access(heard) for guest, heard in after.items()})
+        self._rooms[key] = ClosedRoom(owner_id, open_after, self._last_id(), self._clock())
         self._keep(key)
 
     def open(self, key: str, after: int) -> None:
@@ -231,62 +324,45 @@ class ClosedRooms:
 
         `guest`: as `own_id` has it. Raises TOO_MANY_GUESTS.
         """
-        room = self._rooms[key]
-        if guest in room.guests:
+        guests = self._guests.of(key)
+        if guest in guests:
             return False
-        if len(room.guests) >= MAX_GUESTS:
+        if len(guests) >= MAX_GUESTS:
             raise ChatError("TOO_MANY_GUESTS")
-        self._add_guest(key, guest, room.open_after)
-        self._keep(key)
+        self._guests.add(key, guest, Access(self._rooms[key].open_after))
         return True
 
     def uninvite(self, key: str, guests: Collection[str]) -> None:
         """Let guests of a closed room into it no more, if they were any."""
-        for guest in guests:
-            self._drop_guest(key, guest)
-            self._of_session.get(guest, set()).discard(key)
-        self._keep(key)
+        self._guests.drop(key, guests)
 
     def forget_visitors(self, is_operator: Callable[[str], bool]) -> list[tuple[str, str]]:
         """Let into closed rooms no more who came in as an operator, and is none now.
 
-        `is_operator`: of an identity. Return each, and the room's key.
+        `is_operator`: of an identity. Return each, and the room's key. Who is at another server is
+        left to that.
         """
         gone = [
             (visitor, key)
-            for key, room in self._rooms.items()
-            for visitor in room.visitors
-            if not is_operator(visitor)
+            for visitor, key in self._guests.visitors()
+            if not (is_operator(visitor) or self.is_elsewhere(visitor))
         ]
         for visitor, key in gone:
             self.uninvite(key, {visitor})
         return gone
 
     def forget(self, person: Person) -> None:
-        """Note that a session is over: whoever comes with it again was not invited."""
+        """Note that a session is over: whoever comes with it again was not invited.
+
+        Unless it has gone on at another server.
+        """
         self._forget(person.identity)
 
     def _forget(self, identity: str) -> None:
-        for key in self._of_session.pop(identity, ()):
-            self._drop_guest(key, identity)
-            self._keep(key)
-
-    def _add_guest(self, key: str, guest: str, heard_after: int) -> None:
-        self._rooms[key].guests[guest] = heard_after
-        if _is_identity(guest):
-            self._of_session.setdefault(guest, set()).add(key)
-
-    def _drop_guest(self, key: str, guest: str) -> None:
-        room = self._rooms[key]
-        room.guests.pop(guest, None)
-        if guest in room.visitors:
-            room.visitors.remove(guest)
-
-    def _drop_guests(self, key: str, room: ClosedRoom) -> None:
-        for guest in filter(_is_identity, room.guests):
-            self._of_session[guest].discard(key)
-            if not self._of_session[guest]:
-                del self._of_session[guest]
+        rooms = self._guests.rooms_of(identity)
+        if rooms and not self.is_elsewhere(identity):
+            for key in rooms:
+                self._guests.drop(key, {identity})
 
     def _keep(self, key: str) -> None:
         self._log.keep(ROOM, key, json.dumps(asdict(self._rooms[key])))
@@ -322,7 +398,3 @@ def owner_id(name: str, owner: str) -> str:
 def _ids_of(person: Person) -> Iterable[str]:
     """Return everything by which a person may have been invited."""
     return {own_id(person), person.identity}
-
-
-def _is_identity(guest: str) -> bool:
-    return guest.startswith(INBOX_MARK)

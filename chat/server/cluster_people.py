@@ -146,6 +146,10 @@ class ClusterPeople:
             return None
         return Neighbour(holding.name, holding.identity, holding.inbox, holding.rooms)
 
+    def has(self, identity: str) -> bool:
+        """Say whether somebody at another server has this identity."""
+        return any(one.identity == identity for one in self._elsewhere())
+
     def names_in(self, room: str) -> list[str]:
         """Return who is in a room at other servers."""
         return [one.name for one in self._elsewhere() if room in one.rooms]

@@ -19,6 +19,7 @@ from chat.server.hub import Hub
 from chat.server.log.base import Entry
 from chat.server.member import Member
 from chat.server.moderation import who_is
+from chat.server.neighbours import Neighbour
 
 Message = chat_pb2.Message
 # Has a message appended to a room, and returns what became of it, later.
@@ -28,13 +29,17 @@ WasSaid = Callable[[Member, Message], Awaitable[bool]]
 
 
 class Guest(NamedTuple):
-    """Somebody whom a name means: `id` as `own_id` has it, where to write to, and the session."""
+    """Somebody whom a name means: `id` as `own_id` has it, where to write to, and the session.
+
+    `rooms`: the keys of those where they are at another server.
+    """
 
     name: str
     id: str
     inbox: str
     identity: str = ""
     is_here: bool = False
+    rooms: tuple[str, ...] = ()
 
 
 class Doors:
@@ -71,7 +76,8 @@ class Doors:
         _check_still_here(member)
         self._check_may_close(member, person, fact.room)  # another may have closed it meanwhile
         if not self._hub.closed.is_closed(fact.room):
-            self._hub.closed.close(fact.room, person, self._hub.rooms[fact.room].persons())
+            inside = self._hub.rooms[fact.room].persons()
+            self._hub.closed.close(fact.room, person, inside, self._ids_elsewhere(fact.room))
         await self._append(member, fact.room, fact)
 
     def _check_may_close(self, member: Member, person: Person, key: str) -> None:
@@ -87,8 +93,20 @@ class Doors:
         if self._hub.closed.is_closed(key):
             return self._hub.closed.is_owner(key, person)
         room = self._hub.rooms[key]
-        is_first = room.founder == own_id(person) or not room.has_others(person)
+        has_others = room.has_others(person) or self._hub.closed.has_elsewhere(key)
+        is_first = room.founder == own_id(person) or not has_others
         return bool(key) and person.owns_name and is_first
+
+    def _ids_elsewhere(self, key: str) -> list[str]:
+        """Return who is in a room at other servers, as `own_id` has them."""
+        find = self._hub.neighbours.find
+        found = (find(name) for name in self._hub.neighbours.names_in(key))
+        return [self._id_of(neighbour) for neighbour in found if neighbour is not None]
+
+    def _id_of(self, neighbour: Neighbour) -> str:
+        """Return who somebody at another server is, who has an owned name only as its owner."""
+        owned = self._hub.owners.find(neighbour.name)
+        return neighbour.identity if owned is None else owner_id(owned.name, owned.owner)
 
     async def _open(self, member: Member, person: Person, fact: Message) -> None:
         """Open a room when that is in the log: all that was said before is for its guests."""
@@ -124,7 +142,8 @@ class Doors:
             _check_still_here(member)
             self._check_may_invite(fact.room, person, closing)
             is_new = closed.invite(fact.room, guest.id)
-            if self._inside(fact.room, guest) or not (is_new or guest.is_here):
+            is_inside = fact.room in guest.rooms or bool(self._inside(fact.room, guest))
+            if is_inside or not (is_new or guest.is_here):
                 await self._answer(member, fact)
                 return
             fact.message = fact.room  # since its row says that it is in the inbox
@@ -148,7 +167,7 @@ class Doors:
         return nullcontext() if owned is None else self._hub.mail.room_for(owned, member)
 
     async def _turn_out(self, member: Member, person: Person, fact: Message) -> None:
-        """Take an invitation back; who is inside has to leave."""
+        """Take an invitation back; who is inside has to leave, at whichever server."""
         self._check_owner(fact.room, person)
         guest = self._find_guest(fact.to)
         fact.to = guest.name
@@ -171,6 +190,9 @@ class Doors:
         """
         is_name = 0 < len(name) <= MAX_RAW_NAME_CHARACTERS
         present = self._hub.directory.find(name) if is_name else None
+        neighbour = self._hub.neighbours.find(name) if is_name and present is None else None
+        if neighbour is not None:
+            return self._guest_elsewhere(neighbour)
         owned = self._hub.owners.find(name) if is_name else None
         if owned is not None and (present is None or present.owner != owned.owner):
             return Guest(owned.name, owner_id(owned.name, owned.owner), owned.inbox)
@@ -180,6 +202,13 @@ class Doors:
             raise ChatError("USER_UNREACHABLE")
         is_here = present.member is not None
         return Guest(present.name, own_id(present), present.inbox, present.identity, is_here)
+
+    def _guest_elsewhere(self, neighbour: Neighbour) -> Guest:
+        """Return somebody at another server; raises USER_UNREACHABLE as `_find_guest`."""
+        if not neighbour.inbox:
+            raise ChatError("USER_UNREACHABLE")
+        guest, rooms = self._id_of(neighbour), neighbour.rooms
+        return Guest(neighbour.name, guest, neighbour.inbox, neighbour.identity, True, rooms)
 
     def _inside(self, key: str, guest: Guest) -> list[Person]:
         """Return the guest if it is in a room, or expected back there."""

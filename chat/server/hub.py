@@ -67,6 +67,8 @@ class Hub:
         self.moderation = Moderation(log, self.owners)
         self.closed = ClosedRooms(log, lambda: self.rooms.last_id, self.rooms)
         self.closed.is_operator = lambda who: self.moderation.is_operator(who.name, who.owner)
+        self.closed.is_elsewhere = self.neighbours.has
+        self.closed.has_elsewhere = lambda key: bool(self.neighbours.names_in(key))
         self.rooms.on_empty = self.closed.note_use
         self.people = People(log, self.owners, self.neighbours, self.closed, self.rooms)
         self.directory = self.people.directory
@@ -90,6 +92,10 @@ class Hub:
         await self.bundles.load()
         await self.moderation.load()
         await self.absence.restore(self.log)
+        await self.load_closed()
+
+    async def load_closed(self) -> None:
+        """Read which rooms are closed, and who their guests are."""
         await self.closed.load(lambda identity: self.directory.of_identity(identity) is not None)
 
     # Coming.

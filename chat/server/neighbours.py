@@ -68,6 +68,9 @@ class Neighbours(Protocol):
     def find(self, name: str) -> Neighbour | None:
         """Return who is called so at another server."""
 
+    def has(self, identity: str) -> bool:
+        """Say whether somebody at another server has this identity."""
+
     def names_in(self, room: str) -> list[str]:
         """Return who is in a room at other servers."""
 
@@ -102,6 +105,10 @@ class Alone:
     def find(self, name: str) -> Neighbour | None:
         """Return nobody."""
         return None
+
+    def has(self, identity: str) -> bool:
+        """Say that nobody has."""
+        return False
 
     def names_in(self, room: str) -> list[str]:
         """Return nobody."""

@@ -18,7 +18,8 @@ from chat.server.hub import Hub
 from chat.server.log.base import TOLD
 from chat.server.moderation import Sanction
 from chat.server.moderator import Show
-from chat.server.records import BAN, BUNDLE, MUTE, OWNER
+from chat.server.other_rooms import OtherRooms
+from chat.server.records import BAN, BUNDLE, GUEST, MUTE, OWNER, ROOM, USED_ROOM
 
 # Takes what is kept under a key, or no more.
 Take = Callable[[str, "str | None"], None]
@@ -40,6 +41,7 @@ class OtherServers:
         self._banning = Banning(hub)
         self._reading = asyncio.Lock()
         self._has_read = False
+        rooms = OtherRooms(hub)
         # What has come while it is read; it may be newer, or older, than what is read.
         self._meanwhile: list[tuple[str, str, str | None]] | None = None
         self._takes: dict[str, Take] = {
@@ -47,6 +49,9 @@ class OtherServers:
             BAN: self._take_ban,
             MUTE: self._take_mute,
             BUNDLE: hub.bundles.take,
+            ROOM: rooms.take_room,
+            GUEST: rooms.take_guest,
+            USED_ROOM: rooms.take_use,
             TOLD: self._take_told,
         }
 
@@ -125,3 +130,4 @@ class OtherServers:
         await self._hub.owners.load()
         await self._hub.bundles.load()
         await self._hub.moderation.load()
+        await self._hub.load_closed()

@@ -17,6 +17,10 @@ import chat_pb2
 HOLDER = "holder"
 OWNER = "owner"
 ROOM = "room"
+# A guest of a room that is closed, or was; its key: the room's, a line feed, the guest.
+GUEST = "guest"
+# When a room that is closed, or was, was last used, where that is later than its own record says.
+USED_ROOM = "used room"
 # A name, by its key, that `--free` wants to be free: the server takes note of it, and removes it.
 FREED = "freed"
 # The public keys of an owned name, by its key, and what its owner signed of them; base64.

@@ -148,6 +148,7 @@ class Log(Protocol):
     """
 
     commits: Commits  # what became of the groups so far
+    is_shared: bool  # with other servers, whether or not any is there
 
     @property
     def epoch(self) -> str:

@@ -52,6 +52,8 @@ class JetStreamLog(SqliteFile):
     that are this server's alone.
     """
 
+    is_shared = True
+
     def __init__(
         self,
         path: str,

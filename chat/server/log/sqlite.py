@@ -24,6 +24,8 @@ class SqliteLog(SqliteFile):
     the machine's, but in tests.
     """
 
+    is_shared = False
+
     def __init__(
         self,
         path: str,
