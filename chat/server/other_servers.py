@@ -41,6 +41,7 @@ class OtherServers:
         self._banning = Banning(hub)
         self._reading = asyncio.Lock()
         self._has_read = False
+        hub.owners.on_freed = self._disown
         rooms = OtherRooms(hub)
         # What has come while it is read; it may be newer, or older, than what is read.
         self._meanwhile: list[tuple[str, str, str | None]] | None = None
@@ -81,6 +82,14 @@ class OtherServers:
 
     def _take_owner(self, key: str, text: str | None) -> None:
         self._hub.owners.take(key, text)
+        self._disown(key)
+
+    def _disown(self, key: str) -> None:
+        """Let whoever is here under a name have it no longer as its owner, who is none by now."""
+        person = self._hub.directory.find(key)
+        if person is not None and person.owns_name:
+            owned = self._hub.owners.find(person.name)
+            person.owns_name = owned is not None and owned.owner == person.owner
 
     def _take_ban(self, key: str, text: str | None) -> None:
         ban = self._hub.moderation.bans.take(key, text)

@@ -92,6 +92,8 @@ class Owners:
         self._names_of: Counter[str] = Counter()  # by owner
         self._read_by: dict[str, str] = {}  # the key of the name, by the identity in `seen_by`
         self._claims = RatesOfAddresses(CLAIMS)
+        # Called with the key of a name that `--free` has freed.
+        self.on_freed: Callable[[str], None] = lambda key: None
         self.ignored = 0  # names that are somebody's own, where that is not enforced
 
     async def load(self) -> None:
@@ -114,6 +116,7 @@ class Owners:
         for key in await self._log.records(FREED) if self.is_enforced else ():
             self.free(key)
             self._log.keep(FREED, key, None)
+            self.on_freed(key)
 
     async def watch_freed(self) -> None:
         """Look, for as long as the server runs, for names that are to be freed."""

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from rooms import SESSION, Chat, FakeLog, come_true
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from moderated import KEY_OF_ANA, KEY_OF_BIA
+from neighbourhood import servers
+from rooms import SESSION, Chat, FakeLog, come_true, quiet, refusal_of
 
 import chat_pb2
+from chat.protocol.sealing import check_bundle, key_pair, make_bundle
 from chat.server.log.base import Entry
 from chat.server.other_servers import OtherServers
 from chat.server.ownership import Owners
-from chat.server.records import OWNER
+from chat.server.records import BUNDLE, FREED, OWNER
+from chat.server.sealed import owner_of
 
 
 async def test_what_was_said_elsewhere_is_broadcast_and_answered_to_nobody() -> None:
@@ -37,6 +42,46 @@ async def test_name_that_is_owned_elsewhere_is_owned_here() -> None:
     others.take_record(OWNER, key, None)
     assert chat.hub.owners.find("ana") is None
     chat.hub.owners.check("ana", "")
+
+
+async def test_name_that_is_freed_is_nobodys_at_all_servers() -> None:
+    """Whoever is there under it has it on, but no longer as the owner; the next one may own it."""
+    _journal, (one, other) = await servers()
+    bia = await other.come("bia", KEY_OF_BIA, "b" * 32, room="sala")
+    await quiet()
+    assert await refusal_of(one.come("bia", KEY_OF_ANA, "a" * 32)) == "NAME_OWNED"
+    one.log.keep(FREED, "bia", "{}")
+    await one.hub.owners.take_freed()
+    await quiet()
+    closing = chat_pb2.Message(kind=chat_pb2.KIND_CLOSED, room="sala", key="c")
+    assert await refusal_of(bia.post(closing)) == "NOT_ROOM_OWNER"
+    await bia.say("still here")
+    bia.leave()
+    ana = await one.come("bia", KEY_OF_ANA, "a" * 32)
+    await quiet()
+    assert await refusal_of(other.come("bia", KEY_OF_BIA, "b" * 32)) == "NAME_OWNED"
+    one.log.keep(FREED, "bia", "{}")
+    await one.hub.owners.take_freed()
+    person = ana.member.person
+    assert person is not None and not person.owns_name
+
+
+async def test_key_that_is_published_elsewhere_is_handed_out_here() -> None:
+    """And read again with all the rest."""
+    _journal, (one, other) = await servers()
+    keys = key_pair(Ed25519PrivateKey.generate())
+    bundle = check_bundle(make_bundle(keys, "bia"), "bia")
+    await one.come("bia", owner_of(bundle), "b" * 32)
+    one.hub.bundles.publish("bia", bundle)
+    await quiet()
+    assert other.hub.bundles.find("bia") == bundle
+    await other.others.begin_anew()
+    assert other.hub.bundles.find("bia") == bundle
+    one.log.keep(BUNDLE, "bia", None)
+    await quiet()
+    assert other.hub.bundles.find("bia") is None
+    other.others.take_record(BUNDLE, "bia", "nonsense")
+    assert other.hub.bundles.find("bia") is None
 
 
 async def test_log_that_was_put_back_ends_every_stream() -> None:
