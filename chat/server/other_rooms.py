@@ -49,4 +49,4 @@ class OtherRooms:
                 self._hub.closed.take_in(key, room.persons())
             for person in room.persons():
                 if not self._hub.closed.admits(key, person):
-                    self._hub.turn_out(person, key)
+                    self._hub.places.turn_out(person, key)
