@@ -37,6 +37,7 @@ from chat.server.other_calls import OtherCalls
 from chat.server.other_servers import OtherServers
 from chat.server.proofs import Proofs
 from chat.server.reload import Reloader
+from chat.server.shared_port import SharedPort, check_flags
 from chat.server.snapshot import Snapshot, take_snapshot
 from chat.server.standard_services import StandardServices
 from chat.server.supervisor import ServerFailure, Supervisor
@@ -84,7 +85,9 @@ class Server:
         show: Show = lambda room, messages: None,
         open_log: Callable[[str, float], ServedLog] = SqliteLog,
     ) -> None:
+        check_flags(flags)
         self._flags = flags
+        self._shared_port = SharedPort(flags.host, flags.port)
         self._visits = Visits(event_lines.tell)
         self._announcement = Announcement(flags.announce, lambda: len(self._hub.directory))
         self._metrics = MetricsServer(flags.metrics_port, self._take_snapshot)
@@ -150,7 +153,8 @@ class Server:
 
     def _make_grpc_server(self) -> grpc.aio.Server:
         """Return a server of gRPC with all services, each call through the interceptors."""
-        server = make_server(server_options(self._flags.max_clients), self._interceptors)
+        options = server_options(self._flags.max_clients, self._flags.share_port)
+        server = make_server(options, self._interceptors)
         register: Any = chat_pb2_grpc.add_ChatServiceServicer_to_server  # generated, without types
         register(self._service, server)
         self._others.add_to(server)
@@ -185,6 +189,7 @@ class Server:
             await self._other_servers.read(self._hub.start)
         except LogError as error:
             self._metrics.close()
+            self._shared_port.close()
             await self._listener.stop(0)
             await self._close_log()
             raise ConfigError(explain_log_error(error)) from error
@@ -218,14 +223,20 @@ class Server:
         """Take the port, which is returned, and that of the metrics. Raises `ConfigError`."""
         try:
             self._metrics.open()
+            if self._flags.share_port:
+                self._shared_port.claim(self._log.epoch)
             return await self._listener.open()
         except (ConfigError, RuntimeError) as error:
             self._metrics.close()
+            self._shared_port.close()
             await self._close_log()
             if isinstance(error, ConfigError):
                 raise
-            text = runtime.explain_bind_error(self._flags.host, self._flags.port)
-            raise ConfigError(text) from error
+            raise ConfigError(self._explain_bind_error(self._flags.port)) from error
+
+    def _explain_bind_error(self, port: int) -> str:
+        flags = self._flags
+        return runtime.explain_bind_error(flags.host, port, is_shared=flags.share_port)
 
     async def _close_log(self) -> None:
         """Release the log of a server that does not come to serve anybody."""
@@ -250,8 +261,7 @@ class Server:
     async def _watch_port(self, port: int) -> None:
         """Wait for the port to be lost for good: nobody could join any more."""
         await self._listener.wait_failed()
-        text = runtime.explain_bind_error(self._flags.host, port)
-        self._supervisor.fail(ServerFailure(text))
+        self._supervisor.fail(ServerFailure(self._explain_bind_error(port)))
 
     @property
     def unguarded_names(self) -> int:
@@ -289,6 +299,7 @@ class Server:
         await self._service.drain()
         await self._supervisor.stop()
         await self._listener.stop(STOP_SECONDS)
+        self._shared_port.close()
         self._announcement.close()
         if self._trail is not None:
             self._trail.close()

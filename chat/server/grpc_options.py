@@ -18,8 +18,6 @@ MIN_CONNECTIONS = 200
 MIN_PENDING_CALLS = 1000
 
 OPTIONS: list[tuple[str, Any]] = [
-    # Else a second server takes the same port in silence, and the chat is two.
-    ("grpc.so_reuseport", 0),
     # gRPC refuses more by itself, and unpacks no more of what is packed.
     ("grpc.max_receive_message_length", limits.MAX_RECEIVE_BYTES),
     ("grpc.max_metadata_size", limits.MAX_METADATA_BYTES),
@@ -38,12 +36,17 @@ OPTIONS: list[tuple[str, Any]] = [
 ]
 
 
-def server_options(max_clients: int) -> list[tuple[str, Any]]:
-    """Return the settings of a server that is to have so many clients."""
+def server_options(max_clients: int, shares_port: bool = False) -> list[tuple[str, Any]]:
+    """Return the settings of a server that is to have so many clients.
+
+    `shares_port`: other servers may listen on its port too.
+    """
     connections = max(max_clients + SPARE_CONNECTIONS, MIN_CONNECTIONS)
     pending = max(max_clients + SPARE_CONNECTIONS, MIN_PENDING_CALLS)
     return [
         *OPTIONS,
+        # Else a second server takes the same port in silence, and the chat is two.
+        ("grpc.so_reuseport", int(shares_port)),
         ("grpc.max_allowed_incoming_connections", connections),
         # Of more calls that wait to be accepted gRPC cancels some, at random, and all from twice as
         # many on (github.com/grpc/grpc/pull/34782; by itself from 1,000 and 3,000 on). Everybody

@@ -34,11 +34,16 @@ _log = logging.getLogger(__name__)
 
 
 def explain_bind_error(
-    host: str, port: int, port_flag: str = "--port", host_flag: str = "--host"
+    host: str,
+    port: int,
+    port_flag: str = "--port",
+    host_flag: str = "--host",
+    is_shared: bool = False,
 ) -> str:
     """Say why the server cannot listen there; gRPC itself only says that it cannot.
 
-    `port_flag`, `host_flag`: where another port, or address, is to be given.
+    `port_flag`, `host_flag`: where another port, or address, is to be given. `is_shared`: the port
+    was to be shared with other servers.
     """
     plain_host = host.strip("[]")
     family = socket.AF_INET6 if ":" in plain_host else socket.AF_INET
@@ -48,7 +53,12 @@ def explain_bind_error(
         reason = errno.EADDRINUSE  # it is free by now, or taken on IPv4 alone
     except OSError as error:
         reason = error.errno or 0
-    if reason == errno.EADDRINUSE:
+    if reason == errno.EADDRINUSE and is_shared:
+        text = _(
+            "Port {port} is in use by a program that does not share it with this server: one of"
+            " another cluster or user, or one without --share-port. Stop it, or choose {port_flag}."
+        )
+    elif reason == errno.EADDRINUSE:
         text = _("Port {port} is in use by another program. Stop it, or choose {port_flag}.")
     elif reason == errno.EACCES:
         text = _("Port {port} is kept for the system. Choose one above 1023 with {port_flag}.")

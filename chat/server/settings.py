@@ -92,6 +92,12 @@ def read_flags(arguments: Sequence[str]) -> Namespace:
         type=_nats_urls,
         help=_("NATS servers (nats://HOST:4222[,…]): share the log with all servers there"),
     )
+    add(
+        "--share-port",
+        action="store_true",
+        default=False,
+        help=_("let other servers of the cluster on this machine listen on the same port (Linux)"),
+    )
     replicas = flags.between(1, MAX_REPLICAS)
     add("--replicas", type=replicas, default=1, help=_("copies of the cluster's log in NATS"))
     add("--cluster-ca", help=_("authority that NATS's certificate must be from (PEM)"))
