@@ -51,8 +51,6 @@ INSTRUCTIONS = {
     *("FROM", "RUN", "COPY", "ENV", "USER", "WORKDIR", "VOLUME"),
     *("EXPOSE", "STOPSIGNAL", "HEALTHCHECK", "ENTRYPOINT"),
 }
-# What many servers need, which is not in every server.
-CLUSTER_VARIABLES = {"CHAT_CLUSTER", "CHAT_REPLICAS"}
 
 
 def find(program: str) -> str:
@@ -90,11 +88,12 @@ def known_variables() -> set[str]:
 # systemd.
 
 
-@pytest.fixture
-def unit(tmp_path: Path) -> Path:
-    """The unit, with a program that is here."""
-    path = tmp_path / "grpc-chat.service"
-    path.write_text(text_of(path.name).replace("/opt/grpc-chat/bin/chat-server", sys.executable))
+@pytest.fixture(params=["grpc-chat.service", "grpc-chat@.service"])
+def unit(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    """One of the units, with a program that is here; of the template an instance."""
+    path = tmp_path / request.param.replace("@", "@1")
+    text = text_of(request.param).replace("/opt/grpc-chat/bin/chat-server", sys.executable)
+    path.write_text(text, encoding="utf-8")
     return path
 
 
@@ -117,6 +116,22 @@ def test_unit_starts_the_server_with_flags_that_there_are() -> None:
     flags = read_flags(command.split())
     assert flags.db == "/var/lib/grpc-chat/chat.db" and flags.quiet
     assert "StateDirectory=grpc-chat\n" in text_of("grpc-chat.service")
+
+
+def test_template_is_the_unit_for_servers_that_share_a_port() -> None:
+    """Each with a log and metrics of its own, as one user: another one's port is not shared."""
+    text = text_of("grpc-chat@.service")
+    (command,) = re.findall(r"^ExecStart=\S+ (.*)$", text, re.MULTILINE)
+    flags = read_flags(command.replace("%i", "1").split())
+    assert flags.db == "/var/lib/grpc-chat/chat-1.db" and flags.share_port
+    assert flags.metrics_port == ("127.0.0.1", 9101)
+
+    def settings(text: str) -> set[str]:
+        return {line for line in text.splitlines() if line and line[0] != "#"}
+
+    changed = settings(text) ^ settings(text_of("grpc-chat.service"))
+    assert {line.partition("=")[0] for line in changed} == {"Description", "ExecStart", "User"}
+    assert "User=grpc-chat" in changed
 
 
 # Containers.
@@ -199,7 +214,7 @@ def test_compose_file_is_three_servers_on_three_nodes() -> None:
     assert len(chats) == len(nodes) == 3 and len(services) == 6
     for chat in chats.values():
         variables = chat["environment"]
-        assert set(variables) - CLUSTER_VARIABLES <= known_variables()
+        assert set(variables) <= known_variables()
         assert variables["CHAT_CLUSTER"] == ",".join(f"nats://{name}:4222" for name in nodes)
         assert set(chat["depends_on"]) == set(nodes)
     ports = [str(port) for chat in chats.values() for port in chat["ports"]]
@@ -359,6 +374,7 @@ def test_examples_of_files_are_whole() -> None:
         "envoy.yaml",
         "grafana-dashboard.json",
         "grpc-chat.service",
+        "grpc-chat@.service",
         "healthy.py",
         "nats.conf",
         "nginx.conf",
