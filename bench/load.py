@@ -16,7 +16,7 @@ import select
 import ssl
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 
 from http2 import Wire, grpc_message, tls_context
@@ -55,6 +55,9 @@ class Plan:
     pace_seconds: float = 0.1
     senders: int = 0  # how many share `in_flight`; 0: as many as there can be
     join_rate: float = 0.0  # clients a second; 0: as fast as they come in
+    more_pids: Sequence[int] = ()  # more servers behind the port; their CPU is counted with it
+    beside_pid: int = 0  # a program that the server needs, whose CPU is told apart
+    rooms: int = 1  # the clients are spread over; of more than one only with batches
     rounds: int = 0  # instead of load: messages to all, one after the other, then all leave
 
 
@@ -69,6 +72,7 @@ class Report:
     missing: int = 0  # messages that some client did not get, in the end
     is_steady: bool = True  # what was in flight at first had been answered before the measuring
     server_cpu_seconds: float = 0.0
+    beside_cpu_seconds: float = 0.0
     generator_cpu_seconds: float = 0.0
     p50_ms: float = 0.0
     p99_ms: float = 0.0
@@ -95,6 +99,11 @@ def cpu_seconds(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
+def servers_cpu_seconds(plan: Plan) -> float:
+    """Return the CPU time of all servers behind the plan's port."""
+    return sum(map(cpu_seconds, (plan.pid, *plan.more_pids)))
+
+
 def rss_kb(pid: int) -> int:
     """Return the resident memory of a process."""
     with open(f"/proc/{pid}/statm", encoding="ascii") as statm:
@@ -114,6 +123,9 @@ class Client:
         metadata: dict[str, bytes] = {}
         if plan.is_batch:
             metadata = {"chat-user-bin": name, "chat-batch": b"1", "chat-history": b"0"}
+        self.room = number % plan.rooms
+        if plan.rooms > 1:
+            metadata["chat-room-bin"] = b"r%d" % self.room
         self.wire = Wire(plan.port, plan.path, metadata, tls)
         self.heard = 0
         self.sent = 0
@@ -232,7 +244,8 @@ class Crowd:
             if time.monotonic() > deadline:
                 deaf = sum(not client.has_heard for client in self.clients)
                 raise ServerLost(f"{deaf} of {len(self.clients)} clients hear nothing")
-            self.clients[0].call_roll()
+            for client in self.clients[: self.plan.rooms]:
+                client.call_roll()
             with contextlib.suppress(ServerLost):
                 self.serve_until(
                     lambda: all(client.has_heard for client in self.clients), ROLL_SECONDS, "heard"
@@ -245,12 +258,16 @@ class Crowd:
         """Let everything that was sent arrive; return how many messages some client lacks."""
         for client in self.clients:
             client.window = 0
-        sent = sum(client.sent for client in self.clients)
+        sent = [0] * self.plan.rooms
+        for client in self.clients:
+            sent[client.room] += client.sent
         with contextlib.suppress(ServerLost):
             self.serve_until(
-                lambda: all(client.heard >= sent for client in self.clients), DRAIN_SECONDS, "all"
+                lambda: all(client.heard >= sent[client.room] for client in self.clients),
+                DRAIN_SECONDS,
+                "all",
             )
-        return sum(abs(sent - client.heard) for client in self.clients)
+        return sum(abs(sent[client.room] - client.heard) for client in self.clients)
 
     def leave(self) -> None:
         """Close every connection, as fast as that goes."""
@@ -280,10 +297,12 @@ def measure(crowd: Crowd, report: Report) -> None:
         client.times = []
     heard = sum(client.heard for client in crowd.clients)
     sent = sum(client.sent for client in crowd.clients)
-    started, server, own = time.monotonic(), cpu_seconds(plan.pid), time.process_time()
+    started, server, own = time.monotonic(), servers_cpu_seconds(plan), time.process_time()
+    beside = cpu_seconds(plan.beside_pid) if plan.beside_pid else 0.0
     crowd.serve_for(plan.seconds)
     report.seconds = time.monotonic() - started
-    report.server_cpu_seconds = cpu_seconds(plan.pid) - server
+    report.server_cpu_seconds = servers_cpu_seconds(plan) - server
+    report.beside_cpu_seconds = cpu_seconds(plan.beside_pid) - beside if plan.beside_pid else 0.0
     report.generator_cpu_seconds = time.process_time() - own
     report.deliveries = sum(client.heard for client in crowd.clients) - heard
     report.sent = sum(client.sent for client in crowd.clients) - sent
@@ -321,7 +340,7 @@ def say_to_all(crowd: Crowd, report: Report) -> None:
     for _number in range(crowd.plan.rounds):
         wait_until_calm(crowd.plan.pid, crowd)
         before = sum(client.heard for client in crowd.clients)
-        started, server = time.monotonic(), cpu_seconds(crowd.plan.pid)
+        started, server = time.monotonic(), servers_cpu_seconds(crowd.plan)
         crowd.clients[len(crowd.clients) // 2].speak()
         target = before + len(crowd.clients)
         while sum(client.heard for client in crowd.clients) < target:
@@ -330,7 +349,7 @@ def say_to_all(crowd: Crowd, report: Report) -> None:
             if time.monotonic() - started > JOIN_SECONDS:
                 raise ServerLost("a message did not reach everybody")
         report.round_ms.append((time.monotonic() - started) * 1e3)
-        report.round_cpu_ms.append((cpu_seconds(crowd.plan.pid) - server) * 1e3)
+        report.round_cpu_ms.append((servers_cpu_seconds(crowd.plan) - server) * 1e3)
 
 
 def wait_until_calm(pid: int, crowd: Crowd | None = None) -> None:
@@ -353,23 +372,23 @@ def carry_out(plan: Plan) -> Report:
     report = Report(rss_before_kb=rss_kb(plan.pid))
     crowd = Crowd(plan)
     try:
-        started, server = time.monotonic(), cpu_seconds(plan.pid)
+        started, server = time.monotonic(), servers_cpu_seconds(plan)
         crowd.join()
         crowd.call_roll()
         report.join_seconds = time.monotonic() - started
-        report.join_cpu_seconds = cpu_seconds(plan.pid) - server
+        report.join_cpu_seconds = servers_cpu_seconds(plan) - server
         report.clients = len(crowd.clients)
         if plan.rounds:
             say_to_all(crowd, report)
             report.rss_kb = rss_kb(plan.pid)
         else:
             measure(crowd, report)
-        started, server = time.monotonic(), cpu_seconds(plan.pid)
+        started, server = time.monotonic(), servers_cpu_seconds(plan)
         crowd.leave()
         if plan.rounds:
             wait_until_calm(plan.pid)
             report.calm_seconds = time.monotonic() - started - 5 * POLL_SECONDS
-            report.calm_cpu_seconds = cpu_seconds(plan.pid) - server
+            report.calm_cpu_seconds = servers_cpu_seconds(plan) - server
             report.rss_after_kb = rss_kb(plan.pid)
     except (ServerLost, OSError) as error:
         report.error = str(error) or type(error).__name__

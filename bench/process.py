@@ -12,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -24,6 +24,7 @@ START_SECONDS = 30.0
 PORT = re.compile(r"(\d+)\.\.\.\s*$")
 _cores = sorted(os.sched_getaffinity(0))
 SERVER_CORE, GENERATOR_CORE = _cores[-1], _cores[0]
+ALL_CORES = frozenset(_cores)
 
 
 def on_one_core() -> bool:
@@ -47,8 +48,8 @@ def peer(name: str) -> list[str]:
     return ["bench/peers.py", name]
 
 
-def _pin(core: int) -> None:
-    os.sched_setaffinity(0, {core})
+def _pin(cores: Set[int]) -> None:
+    os.sched_setaffinity(0, cores)
 
 
 def _environment(extra: Mapping[str, str]) -> dict[str, str]:
@@ -58,7 +59,11 @@ def _environment(extra: Mapping[str, str]) -> dict[str, str]:
 
 
 @contextmanager
-def running(command: Sequence[str], environment: Mapping[str, str] | None = None) -> Iterator[Plan]:
+def running(
+    command: Sequence[str],
+    environment: Mapping[str, str] | None = None,
+    cores: Set[int] = frozenset({SERVER_CORE}),
+) -> Iterator[Plan]:
     """Run a server; yield a plan with its port and process id. Killed at the end."""
     with tempfile.TemporaryFile("w+") as output:
         process = subprocess.Popen(
@@ -66,7 +71,7 @@ def running(command: Sequence[str], environment: Mapping[str, str] | None = None
             stdout=output,
             cwd=ROOT,
             env=_environment(environment or {}),
-            preexec_fn=lambda: _pin(SERVER_CORE),
+            preexec_fn=lambda: _pin(cores),
         )
         try:
             yield Plan(port=_port(process, output.fileno()), pid=process.pid, clients=0)
@@ -103,5 +108,5 @@ def _output(core: int, *arguments: str) -> bytes:
         stdout=subprocess.PIPE,
         cwd=ROOT,
         check=True,
-        preexec_fn=lambda: _pin(core),
+        preexec_fn=lambda: _pin({core}),
     ).stdout

@@ -7,6 +7,8 @@ python bench/run.py --scale      10,000 clients
 python bench/run.py --variants   what uvloop, the scheduling class and the delays bring
 python bench/run.py --tls        what TLS costs the server
 python bench/run.py --ages       how long what is said waits until it is read
+python bench/run.py --cluster    the log in NATS against the embedded one; several servers on a port
+python bench/run.py --units      what one thing costs each, as docs/scale.md reckons with it
 python bench/run.py --check      the load generator, held against real gRPC clients
 """
 
@@ -260,11 +262,12 @@ def main() -> int:
     parser.add_argument("--ages", action="store_true", help="how long reading waits")
     parser.add_argument("--check", action="store_true", help="the generator, by gRPC clients")
     parser.add_argument("--cluster", action="store_true", help="the log in NATS; needs nats-server")
+    parser.add_argument("--units", action="store_true", help="what one thing costs; nats-server")
     parser.add_argument("--seconds", type=float, default=2.0, help="measured for each cell")
     parser.add_argument(
         "--rounds", type=int, default=PAIR_ROUNDS, help="of all but the table and --scale"
     )
-    parser.add_argument("--write", action="store_true", help=f"write {BASELINE.name} and the plots")
+    parser.add_argument("--write", action="store_true", help="write the figures, and the plots")
     flags = parser.parse_args()
     if process.on_one_core():
         print("only one core: server and generator disturb each other", file=sys.stderr)
@@ -289,6 +292,11 @@ def main() -> int:
         from cluster_study import cluster  # which needs what the tests need
 
         cluster(flags.rounds)
+        return 0
+    if flags.units:
+        from units_study import UNITS, units  # which does too
+
+        units(flags.rounds, UNITS if flags.write else None)
         return 0
     return bench(flags.quick, flags.seconds, flags.compare, BASELINE if flags.write else None)
 

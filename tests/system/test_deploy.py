@@ -91,8 +91,9 @@ def known_variables() -> set[str]:
 @pytest.fixture(params=["grpc-chat.service", "grpc-chat@.service"])
 def unit(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     """One of the units, with a program that is here; of the template an instance."""
-    path = tmp_path / request.param.replace("@", "@1")
-    text = text_of(request.param).replace("/opt/grpc-chat/bin/chat-server", sys.executable)
+    name: str = request.param
+    path = tmp_path / name.replace("@", "@1")
+    text = text_of(name).replace("/opt/grpc-chat/bin/chat-server", sys.executable)
     path.write_text(text, encoding="utf-8")
     return path
 
