@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import threading
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -95,6 +96,36 @@ class Ignored:
             return
         with suppress(OSError):
             secret_files.replace(self._path, json.dumps(list(names.values())).encode("ascii"))
+
+
+class SharedIgnored(Ignored):
+    """The names that are ignored on any of several servers, which are one chat: see `Ignored`."""
+
+    def __init__(self, addresses: Sequence[str], folder: Path | None = None) -> None:
+        super().__init__()
+        self._each = [Ignored(address, folder) for address in addresses]
+
+    @property
+    def names(self) -> list[str]:
+        """The names, as they are shown, sorted."""
+        names = {name_key(name): name for each in self._each for name in each.names}
+        return sorted(names.values(), key=str.casefold)
+
+    def __contains__(self, name: str) -> bool:
+        return any(name in each for each in self._each)
+
+    def toggle(self, name: str) -> bool:
+        """Ignore a name, or no longer; say whether it is ignored now."""
+        is_ignored = name not in self
+        for each in self._each:
+            if (name in each) != is_ignored:
+                each.toggle(name)
+        return is_ignored
+
+    def rename(self, old: str, new: str) -> None:
+        """Whoever is ignored is called otherwise now, and is so still."""
+        for each in self._each:
+            each.rename(old, new)
 
 
 def _is_name(name: object) -> bool:

@@ -12,8 +12,10 @@ from __future__ import annotations
 import json
 import threading
 from collections import OrderedDict
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import Protocol
 
 from chat.cli import secret_files
 from chat.cli.i18n import _
@@ -31,6 +33,24 @@ MAX_STRANGERS = 200
 KEY_BYTES = 32
 # More than the largest that is ever written.
 MAX_FILE_BYTES = 1 << 20
+
+
+class KnownKeys(Protocol):
+    """The public keys (Ed25519) of the names in one chat. In any thread."""
+
+    def find(self, name: str) -> bytes | None: ...
+    def find_or_add(self, name: str, key: bytes) -> bytes: ...
+    def find_or_meet(self, name: str, key: bytes) -> bytes: ...
+    def replace(self, name: str, key: bytes | None) -> None: ...
+
+
+def pins_of(addresses: Sequence[str], folder: Path | None = None) -> KnownKeys:
+    """Return the keys of the names in a chat with these servers, kept for each of the servers.
+
+    Whoever names one more, or one less, the next time trusts nobody anew. Raises as `Pins` does.
+    """
+    pins = [Pins(address, folder) for address in addresses]
+    return pins[0] if len(pins) == 1 else SharedPins(pins)
 
 
 class Pins:
@@ -131,6 +151,36 @@ class Pins:
         content = json.dumps({"server": self._address, "keys": keys}, indent=1)
         with suppress(OSError):
             secret_files.replace(self._path, content.encode("ascii"))
+
+
+class SharedPins:
+    """The keys of the names on each of several servers, which are one chat: see `Pins`.
+
+    Where two of them have had different keys for a name, the first one that is named counts.
+    """
+
+    def __init__(self, pins: Sequence[Pins]) -> None:
+        self._pins = pins
+
+    def find(self, name: str) -> bytes | None:
+        """Return the key that a name is known to have."""
+        return next(filter(None, (pins.find(name) for pins in self._pins)), None)
+
+    def find_or_add(self, name: str, key: bytes) -> bytes:
+        """Return the key that a name is known to have, `key` at first use; it is kept for good."""
+        known = self.find(name) or key
+        for pins in self._pins:
+            pins.find_or_add(name, known)
+        return known
+
+    def find_or_meet(self, name: str, key: bytes) -> bytes:
+        """Return the key that a name is known to have, `key` at first use, for this run."""
+        return self.find(name) or self._pins[0].find_or_meet(name, key)
+
+    def replace(self, name: str, key: bytes | None) -> None:
+        """Note that the user takes this for the name's key; None: that it has none."""
+        for pins in self._pins:
+            pins.replace(name, key)
 
 
 def _keys_in(raw: bytes) -> dict[str, bytes]:

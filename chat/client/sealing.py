@@ -16,7 +16,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from chat.client.pins import Pins
+from chat.client.pins import KnownKeys
 from chat.protocol.errors import ChatError
 from chat.protocol.names import check_name, name_key
 from chat.protocol.sealing import (
@@ -68,13 +68,13 @@ class Offer:
 class Sealing:
     """One person's keys, and what is known of other people's.
 
-    `signing_key`: proves that the user's name is their own. `pins`: of that server.
+    `signing_key`: proves that the user's name is their own. `pins`: of that chat.
 
     `_lock` guards every attribute: the generator of a stream seals, the receive thread opens, the
     main thread asks and accepts. `pins` has a lock of its own.
     """
 
-    def __init__(self, signing_key: Ed25519PrivateKey, pins: Pins) -> None:
+    def __init__(self, signing_key: Ed25519PrivateKey, pins: KnownKeys) -> None:
         self._keys = key_pair(signing_key)
         self._pins = pins
         self._lock = threading.Lock()

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from chat.client.ignored import MAX_IGNORED, Ignored
+from chat.client.ignored import MAX_IGNORED, Ignored, SharedIgnored
 
 SERVER, OTHER = "localhost:50051", "localhost:50052"
 
@@ -79,3 +79,15 @@ def test_without_a_folder_it_holds_for_the_run(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     for ignored in (Ignored(), Ignored(SERVER, None), Ignored(SERVER, tmp_path / "file")):
         assert ignored.toggle("bia") and "bia" in ignored
+
+
+def test_servers_of_one_chat_share_who_is_ignored(tmp_path: Path) -> None:
+    """Whoever is ignored on one of them is, and is forgiven on all of them."""
+    Ignored(OTHER, tmp_path).toggle("bia")
+    both = SharedIgnored((SERVER, OTHER), tmp_path)
+    assert "bia" in both and both.names == ["bia"]
+    assert not both.toggle("bia") and both.names == []
+    assert both.toggle("rui")
+    assert Ignored(SERVER, tmp_path).names == Ignored(OTHER, tmp_path).names == ["rui"]
+    both.rename("rui", "ruy")
+    assert both.names == ["ruy"] and "rui" not in both

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from chat.client import pins as pins_module
-from chat.client.pins import Pins
+from chat.client.pins import Pins, pins_of
 from chat.protocol.errors import ChatError, ConfigError
 
 ADDRESS = "localhost:50051"
@@ -154,3 +154,25 @@ def test_without_a_folder_keys_are_known_for_now(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     pins = Pins(ADDRESS, tmp_path / "file")
     assert pins.find_or_add("bia", KEY) == KEY and pins.find("bia") == KEY
+
+
+def test_servers_of_one_chat_share_what_is_known(tmp_path: Path) -> None:
+    """Who names another one as well the next time trusts nobody anew, and so on each alone."""
+    Pins("a:1", tmp_path).find_or_add("bia", KEY)
+    both = pins_of(["b:1", "a:1"], tmp_path)
+    assert both.find("bia") == KEY and both.find_or_add("bia", OTHER) == KEY
+    assert both.find_or_meet("bia", OTHER) == KEY
+    assert Pins("b:1", tmp_path).find("bia") == KEY
+    both.replace("bia", OTHER)
+    assert Pins("a:1", tmp_path).find("bia") == Pins("b:1", tmp_path).find("bia") == OTHER
+    assert both.find_or_meet("rui", KEY) == KEY and both.find("rui") == KEY
+    assert pins_of(["a:1", "b:1"], tmp_path).find("rui") is None
+
+
+def test_first_server_counts_where_two_disagree(tmp_path: Path) -> None:
+    """They were not one chat before; nothing else is taken for the key, whoever hands it out."""
+    Pins("a:1", tmp_path).find_or_add("bia", KEY)
+    Pins("b:1", tmp_path).find_or_add("bia", OTHER)
+    both = pins_of(["a:1", "b:1"], tmp_path)
+    assert both.find_or_add("bia", OTHER) == KEY
+    assert Pins("b:1", tmp_path).find("bia") == OTHER
