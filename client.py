@@ -1,4 +1,4 @@
-"""The chat client for the console. Run it: `python client.py [HOST[:PORT]]`.
+"""The chat client for the console. Run it: `python client.py [HOST[:PORT][,HOST[:PORT]]…]`.
 
 One stream to the server, `stub.Chat`: what is typed goes up by the input generator
 `request_messages`, what is said comes down in a thread of its own, `receive_messages`. What is
@@ -22,6 +22,7 @@ os.environ.setdefault("GRPC_DNS_RESOLVER", "native")
 from chat.cli.startup import Importing
 
 # Where the server is. To talk to one on another machine, put its IP here: "192.168.1.10:50051".
+# Of several servers that are one chat (docs/operating.md) write all, with commas between them.
 SERVER_ADDRESS = "localhost:50051"
 
 with Importing():  # Ctrl-C ends it without a word meanwhile, and what is missing with a sentence
@@ -31,14 +32,14 @@ with Importing():  # Ctrl-C ends it without a word meanwhile, and what is missin
     from typing import Any
 
     from chat.cli.i18n import _
-    from chat.client.address import parse_address
+    from chat.client.address import chat_name, parse_addresses
     from chat.client.app import App, enter
     from chat.client.choosing import choose_server
     from chat.client.connection import Metadata
-    from chat.client.downgrade import check_clear
     from chat.client.ending import EXIT_OK, EXIT_REFUSED, sentence
+    from chat.client.first_look import check_servers
     from chat.client.identity import Identity, state_folder
-    from chat.client.ignored import Ignored
+    from chat.client.ignored import SharedIgnored
     from chat.client.outbox import Requests
     from chat.client.questions import confirming
     from chat.client.session import Session
@@ -77,21 +78,23 @@ def open_stream(stub: Any, requests: Requests, metadata: Metadata) -> Any:
     return stub.Chat(request_messages(requests), metadata=metadata)
 
 
-def join(name: str, terminal: Terminal, address: str, bell: str, options: dict[str, Any]) -> App:
+def join(
+    name: str, terminal: Terminal, addresses: Sequence[str], bell: str, options: dict[str, Any]
+) -> App:
     """Connect as `name`, with a thread that receives; raises the refusal if there is one.
 
-    `options`: what `session_options` says.
+    `addresses`: of the servers, one or several. `options`: what `session_options` says.
     """
-    identity = Identity(address, check_name(name))
+    identity = Identity(chat_name(addresses), check_name(name))
     session = Session(
-        address,
+        ",".join(addresses),
         name,
         open_stream=open_stream,
         session_id=identity.session,
         place=identity.place,
         **options,
     )
-    app = App(session, terminal, bell, identity, Ignored(address, state_folder()))
+    app = App(session, terminal, bell, identity, SharedIgnored(addresses, state_folder()))
     receive_thread = threading.Thread(
         target=receive_messages, args=(session, app), name="receive", daemon=True
     )
@@ -125,23 +128,22 @@ def talk(arguments: Sequence[str]) -> int:
         return code
     try:
         check_streams(settings.listen)
-        address = parse_address(settings.address)
+        addresses = parse_addresses(settings.address)
         if settings.forget_certificate:
-            PlainTerminal().show_notice(forget(address))  # no part of a conversation: no time
+            for address in addresses:
+                PlainTerminal().show_notice(forget(address))  # no part of a conversation: no time
             return EXIT_OK
         options = session_options(settings)
     except (ChatError, ConfigError) as error:
         terminal.show_error(sentence(error))
         return EXIT_USAGE
     try:
-        if (trust := options["credentials"]) is not None:
-            trust.establish(address, confirming(terminal))
-        else:
-            check_clear(address, confirming(terminal), terminal.show_error)
+        trust = options["credentials"]
+        check_servers(addresses, trust, confirming(terminal), terminal.show_error)
         app = enter(
             name_of(settings, trust),
             terminal,
-            lambda name: join(name, terminal, address, settings.bell, options),
+            lambda name: join(name, terminal, addresses, settings.bell, options),
         )
         return EXIT_OK if app is None else app.run()
     except (ChatError, ConfigError) as refusal:

@@ -401,8 +401,15 @@ class App:
             render.room_title(room),
             *(f"{render.room_sign(other)} {unread}" for other, unread in self._rooms.unread),
             _n("{} person", "{} people", people).format(people) if people else "",
+            self._server_title(),
         ]
         return [part for part in parts if part]
+
+    def _server_title(self) -> str:
+        """Return where one is, of several servers; empty where that is no question."""
+        status = self._present_status
+        is_there = len(self._session.addresses) > 1 and status.is_known and not status.is_lost
+        return status.address if is_there else ""
 
     def waiting(self) -> list[str]:
         """Return what was said and is not acknowledged yet, in order."""

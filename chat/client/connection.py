@@ -6,9 +6,11 @@ With `session.py` the only place of the client's wing that knows gRPC.
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from enum import Enum, auto
 from typing import Any
 from urllib.parse import quote
 
@@ -37,7 +39,10 @@ LOOKAHEAD_BYTES = 16 << 10
 # Twice the largest batch that any version of the contract has allowed.
 MAX_ANSWER_BYTES = 1 << 20
 
-OPTIONS = [
+# How long gRPC may take to connect, in milliseconds.
+CONNECT_MS = "grpc.min_reconnect_backoff_ms"
+
+OPTIONS: list[tuple[str, Any]] = [
     ("grpc.keepalive_time_ms", KEEPALIVE_TIME_MS),
     ("grpc.keepalive_timeout_ms", KEEPALIVE_TIMEOUT_MS),
     ("grpc.http2.ping_timeout_ms", PING_TIMEOUT_MS),
@@ -51,7 +56,7 @@ OPTIONS = [
     # How long one attempt may take: names, and then TCP, TLS and HTTP/2, each of which crosses a
     # slow network several times. Together they end when `SILENT_SECONDS` and `ANSWER_SECONDS` do.
     ("grpc.dns_ares_query_timeout", 6_000),
-    ("grpc.min_reconnect_backoff_ms", 8_500),
+    (CONNECT_MS, 8_500),
     # It is held in memory whole, unpacked.
     ("grpc.max_receive_message_length", MAX_ANSWER_BYTES),
     # A fresh channel must not inherit the waiting time of the last one.
@@ -103,13 +108,21 @@ def open_stream(stub: Any, requests: Requests, metadata: Metadata) -> Any:
 class Way:
     """What one stream trusts on its way to the server.
 
-    `credentials`: None in clear. `options`: of the channel, beside `OPTIONS`. `fingerprint`: the
+    `credentials`: None in clear. `options`: of the channel, over `OPTIONS`. `fingerprint`: the
     SHA-256 of the server's certificate, in hex digits; empty where it is not known.
     """
 
     credentials: grpc.ChannelCredentials | None = None
     options: tuple[tuple[str, Any], ...] = ()
     fingerprint: str = ""
+
+
+class Answer(Enum):
+    """Who is at the other end of a stream that says nothing."""
+
+    NOBODY = auto()
+    SOMEBODY = auto()  # who knows no health check: a plain server, say
+    CHAT = auto()  # or what has a health check like one: it is about to speak
 
 
 class Stream:
@@ -119,8 +132,8 @@ class Stream:
         self.call = call
         self._channel = channel
 
-    def is_answered(self) -> bool:
-        """Ask whether anybody is at the other end; from any thread, for `ANSWER_SECONDS` at most.
+    def ask(self) -> Answer:
+        """Find out who is at the other end; from any thread, for `ANSWER_SECONDS` at most.
 
         The stream itself does not tell an address that swallows all from a plain server, which says
         nothing before somebody has spoken.
@@ -129,10 +142,10 @@ class Stream:
         try:
             check(b"", timeout=ANSWER_SECONDS, wait_for_ready=True)
         except grpc.RpcError as error:
-            return error.code() not in NO_ANSWER
+            return Answer.NOBODY if error.code() in NO_ANSWER else Answer.SOMEBODY
         except ValueError:  # the channel was closed before it began
-            return False
-        return True
+            return Answer.NOBODY
+        return Answer.CHAT
 
 
 class Connection:
@@ -151,20 +164,28 @@ class Connection:
         self._credentials = credentials
         self._open_stream = open_stream
 
-    def prepare(self, is_cancelled: IsCancelled = lambda: False) -> Way:
+    def prepare(
+        self, is_cancelled: IsCancelled = lambda: False, seconds: float | None = None
+    ) -> Way:
         """Return the way that the next stream is to take: whom it trusts. Raises as `Trust.check`.
 
-        May block, some seconds at most, less when `is_cancelled()` comes true.
+        `seconds`: how long it may take to reach the server; None: as long as a slow line needs. May
+        block, for so long at most, less when `is_cancelled()` comes true.
         """
+        options: tuple[tuple[str, Any], ...] = ()
+        if seconds is not None:
+            options = ((CONNECT_MS, round(seconds * 1000)),)
+            is_cancelled = _or_late(is_cancelled, seconds)
         if not isinstance(self._credentials, Trust):
-            return Way(self._credentials)
+            return Way(self._credentials, options)
         trusted = self._credentials.check(self.address, is_cancelled)
         own = trusted.own
         credentials = grpc.ssl_channel_credentials(
             trusted.roots, own.key if own else None, own.chain if own else None
         )
-        name = (("grpc.ssl_target_name_override", trusted.name),) if trusted.name else ()
-        return Way(credentials, name, trusted.fingerprint)
+        if trusted.name:
+            options += (("grpc.ssl_target_name_override", trusted.name),)
+        return Way(credentials, options, trusted.fingerprint)
 
     def explain(self, error: Any, is_cancelled: IsCancelled = lambda: False) -> ConfigError:
         """Return why nobody could be talked to; looks there once more. Blocks as `prepare` does."""
@@ -172,12 +193,13 @@ class Connection:
             return explain_failure(self.address, error, self._credentials, is_cancelled)
         return Unreachable(explain_unreachable(self.address, error))
 
-    def check_trust(self, error: Any, is_cancelled: IsCancelled = lambda: False) -> None:
-        """Raise `ConfigError` if a stream failed since the server has another certificate now."""
-        if isinstance(self._credentials, Trust):
-            untrusted = explain_untrusted(self.address, error, self._credentials, is_cancelled)
-            if untrusted is not None:
-                raise untrusted
+    def explain_untrusted(
+        self, error: Any, is_cancelled: IsCancelled = lambda: False
+    ) -> ConfigError | None:
+        """Return what to say if a stream failed since the server has another certificate now."""
+        if not isinstance(self._credentials, Trust):
+            return None
+        return explain_untrusted(self.address, error, self._credentials, is_cancelled)
 
     @contextmanager
     def stream(self, way: Way, requests: Requests, metadata: Metadata) -> Iterator[Stream]:
@@ -191,10 +213,17 @@ class Connection:
                 call.cancel()
 
     def _channel(self, way: Way) -> grpc.Channel:
-        target, options = target_of(self.address), [*OPTIONS, *way.options]
+        target = target_of(self.address)
+        options = list({**dict(OPTIONS), **dict(way.options)}.items())
         if way.credentials is not None:
             return grpc.secure_channel(target, way.credentials, options)
         return grpc.insecure_channel(target, options)
+
+
+def _or_late(is_cancelled: IsCancelled, seconds: float) -> IsCancelled:
+    """Call it off as well after so many seconds from now."""
+    deadline = time.monotonic() + seconds
+    return lambda: is_cancelled() or time.monotonic() >= deadline
 
 
 def target_of(address: str) -> str:

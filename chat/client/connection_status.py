@@ -18,7 +18,7 @@ class ConnectionStatus:
 
     `is_lost`: there is no connection; `has_lost_name`: since somebody else has the name, from
     `name_lost_at` on (monotonic seconds). `is_plain`: the last server that said what it is was a
-    plain one; `is_known`: there was one.
+    plain one; `is_known`: there was one. `address`: of the server in question, where it is said.
     """
 
     def __init__(self, state: State | None = None, before: ConnectionStatus | None = None) -> None:
@@ -29,20 +29,26 @@ class ConnectionStatus:
         self._until = now + RESUMED_SECONDS
         was_lost = before is not None and before.is_lost
         had_lost_name = before is not None and before.has_lost_name
-        goes_on = change in (Change.RETRYING, Change.SILENT)
+        goes_on = change in (Change.RETRYING, Change.SILENT, Change.PASSED_OVER)
         is_name_lost = change in (Change.NAME_TAKEN, Change.NAME_OWNED)
+        is_met = change in (Change.CONNECTED, Change.RESUMED, Change.PLAIN)
+        self.is_known: bool = is_met or (before is not None and before.is_known)
+        # The first of several servers could not be used: nothing is lost by that.
+        self._is_search: bool = not self.is_known and (
+            change is Change.PASSED_OVER
+            or (change is Change.RETRYING and before is not None and before._is_search)
+        )
         self.is_lost: bool = is_name_lost or (
-            change in (Change.LOST, Change.RETRYING)
+            (change in (Change.LOST, Change.RETRYING) and not self._is_search)
             or was_lost
-            and change in (Change.NEW_LOG, Change.SILENT)
+            and change in (Change.NEW_LOG, Change.SILENT, Change.PASSED_OVER)
         )
         self.has_lost_name: bool = is_name_lost or (goes_on and had_lost_name)
         self.name_lost_at: float = (
             before.name_lost_at if before is not None and had_lost_name else now
         )
         self._is_return = was_lost and change in (Change.RESUMED, Change.PLAIN)
-        is_met = change in (Change.CONNECTED, Change.RESUMED, Change.PLAIN)
-        self.is_known: bool = is_met or (before is not None and before.is_known)
+        self.address: str = state.address if state else ""
         was_plain = before is not None and before.is_plain
         self.is_plain: bool = change is Change.PLAIN if is_met else was_plain
 
@@ -55,7 +61,7 @@ class ConnectionStatus:
     @property
     def text(self) -> str:
         """What the status line says."""
-        if self._change is None:
+        if self._change is None or self._is_search:
             return _("connecting")
         if self._change is Change.SILENT:
             return _("no answer yet")

@@ -429,16 +429,34 @@ class Incoming:
             )
             self._terminal.show_notice(text)
         elif change is Change.LOST and not before.is_lost:
-            self._terminal.show_notice(_("* Connection lost: {cause}").format(cause=state.cause))
+            self._tell_lost(state)
+        elif change is Change.PASSED_OVER:
+            text = _("* {address} is passed over: {cause}")
+            self._terminal.show_notice(text.format(address=state.address, cause=state.cause))
+        elif change is Change.CONNECTED and self._has_choice:
+            text = _("* Connected to {address}.")
+            self._terminal.show_notice(text.format(address=state.address))
         elif change is Change.NAME_TAKEN and before.is_known and not before.has_lost_name:
             self._tell_name_taken()
         elif change is Change.RESUMED and before.is_lost:
-            self._terminal.show_notice(_("* Reconnected."))
+            text = _("* Reconnected, to {address}.") if self._has_choice else _("* Reconnected.")
+            self._terminal.show_notice(text.format(address=state.address))
         elif change is Change.NEW_LOG:
             self.pages.forget_shown()
             text = _("* The server started a new log; messages sent meanwhile may be missing")
             gap = self._gap(self._seen_at.get(name_key(self._rooms.current)))
             self._terminal.show_notice(f"{text} ({gap})")
+
+    @property
+    def _has_choice(self) -> bool:
+        """Whether it is worth saying at which of several servers one is."""
+        return len(self._session.addresses) > 1
+
+    def _tell_lost(self, state: State) -> None:
+        text = _("* Connection lost: {cause}")
+        if self._has_choice:
+            text = _("* Connection to {address} lost: {cause}")
+        self._terminal.show_notice(text.format(address=state.address, cause=state.cause))
 
     def _tell_plain(self, before: ConnectionStatus) -> None:
         """Say what is missing, once; after a loss, that the server is back."""

@@ -13,11 +13,11 @@ from dataclasses import replace
 from typing import Any
 
 from chat.cli.i18n import _
-from chat.client.backoff import Backoff
 from chat.client.connection import (
-    Connection,
+    Answer,
     Stream,
     StreamError,
+    Way,
     details_of,
     reason_of,
     server_time_of,
@@ -27,9 +27,10 @@ from chat.client.outbox import Outbox, Peer
 from chat.client.proving import Prover
 from chat.client.sanitize import unpacked
 from chat.client.sealing import Sealing
+from chat.client.servers import OWN_REASONS, OtherChat, Refusal, Servers
 from chat.client.state import Change, State
 from chat.client.unreachable import Unreachable
-from chat.protocol.errors import ChatError, explain, is_final
+from chat.protocol.errors import ChatError, ConfigError, explain, is_final
 from chat.protocol.kinds import SAID
 from chat.protocol.metadata import Greeting, JoinRequest
 from chat.protocol.names import name_key
@@ -65,8 +66,9 @@ SILENT_SECONDS = 5.0
 class Receiver:
     """Opens a stream, and another one when it is lost, until the outbox is done.
 
-    `request`: who joins. `prover`: proves that the name is its own; None: nobody does. `sealing`:
-    opens what is sealed. `retry_first_connect`, `on_state`: as `Session` has them.
+    `servers`: where; each stream goes to the one that is present in it then. `request`: who joins.
+    `prover`: proves that the name is its own; None: nobody does. `sealing`: opens what is sealed.
+    `retry_first_connect`, `on_state`: as `Session` has them.
 
     `_lock` guards `_name`, `_own_names` (that and all earlier ones, as they are compared), `_call`
     and `_failure` (of a thread beside the one that iterates).
@@ -77,7 +79,7 @@ class Receiver:
 
     def __init__(
         self,
-        connection: Connection,
+        servers: Servers,
         request: JoinRequest,
         outbox: Outbox,
         cursor: Cursor,
@@ -88,7 +90,7 @@ class Receiver:
         sealing: Sealing | None = None,
     ) -> None:
         self._sealing = sealing
-        self._connection = connection
+        self._servers = servers
         self._request = request
         self._outbox = outbox
         outbox.on_stall = lambda: self._tell(self._tell_stall)
@@ -150,59 +152,79 @@ class Receiver:
 
     def messages(self) -> Iterator[Message]:
         """Yield what one stream after the other brings; raises a refusal. Blocks."""
-        backoff = Backoff()
         while not self._outbox.is_done:
-            change = yield from self._listen(backoff)
+            change = yield from self._listen()
             if change is not None and not self._outbox.is_done:
                 self._on_state(change)
-                self._wait_after(change, backoff)
+                self._wait_after(change)
         self._check_failure()
 
-    def _wait_after(self, change: State, backoff: Backoff) -> None:
+    def _state(self, change: Change, **details: Any) -> State:
+        return State(change, address=self._servers.present.address, **details)
+
+    def _wait_after(self, change: State) -> None:
         """Block until it is time for another attempt: where the name is owned, for another one."""
         seconds = None
         if change.change is not Change.NAME_OWNED:
-            seconds = backoff.next()
-            self._on_state(State(Change.RETRYING, seconds=seconds))
+            is_same = change.change is Change.NAME_TAKEN  # as it is at each of the servers
+            seconds = self._servers.try_again() if is_same else self._servers.go_on()
+            self._on_state(self._state(Change.RETRYING, seconds=seconds))
         self._outbox.wait_until_done(seconds, self._has_new_name)
         self._has_new_name.clear()
 
-    def _listen(self, backoff: Backoff) -> Generator[Message, None, State | None]:
+    def _listen(self) -> Generator[Message, None, State | None]:
         """Yield what one stream brings; return how it was lost, None to go on at once."""
+        server = self._servers.present
         try:
-            with self._stream() as stream:
-                if not self._greet(self._first_word(stream)):
+            way = server.prepare(self._is_aborted, self._servers.patience_seconds)
+        except Unreachable as error:
+            return self._meet_nobody(error)
+        except ConfigError as error:
+            return self._pass_over(error, is_final=True)
+        try:
+            with self._stream(way) as stream:
+                greeting = self._first_word(stream)
+                is_other = self._servers.is_other_chat(greeting.epoch)
+                if is_other and greeting.epoch:
+                    return self._pass_over(OtherChat(server.address), is_final=True)
+                if not is_other and not self._greet(greeting):
                     return None
-                if self._outbox.peer is Peer.FULL:
-                    backoff.reset()
                 for message in stream.call:
-                    backoff.reset()
+                    if is_other:  # a plain server, since it says something
+                        return self._pass_over(OtherChat(server.address), is_final=True)
+                    self._servers.note_answer()
                     yield from self._meet_plain()
                     yield from filter(self._is_news, unpacked(message))
                     yield from self._give_up_unsealable()
-                return State(Change.LOST, cause=_("the server ended the stream"))
+                return self._state(Change.LOST, cause=_("the server ended the stream"))
         except StreamError as error:
             if (notice := self._give_up_room(error)) is not None:
                 yield notice
                 return None
             return self._judge(error)
-        except Unreachable:
-            if self._outbox.is_aborted:
-                return None
-            if self._is_first_attempt:
-                raise
-            return State(Change.LOST, cause=_cause(""))
+
+    def _meet_nobody(self, error: Unreachable) -> State | None:
+        if self._outbox.is_aborted:
+            return None
+        if self._is_first_attempt:
+            return self._pass_over(error, is_final=False)
+        return self._state(Change.LOST, cause=_cause(""))
+
+    def _pass_over(self, refusal: Refusal, *, is_final: bool) -> State:
+        """Leave this server for another one, for good if `is_final`; raises as `Servers.fail`."""
+        self._servers.fail(refusal, is_final=is_final, is_awaited=self._is_first_attempt)
+        return self._state(Change.PASSED_OVER, cause=str(refusal))
 
     @contextmanager
-    def _stream(self) -> Iterator[Stream]:
+    def _stream(self, way: Way) -> Iterator[Stream]:
         """Open a stream for the length of the block."""
-        way = self._connection.prepare(self._is_aborted)
         first = self._entries()
         self._is_new_log = False
         if self._sealing is not None:
             self._sealing.begin_stream(self.name)
         metadata = self._join_request(way.fingerprint).to_metadata()
-        with self._connection.stream(way, self._outbox.begin_stream(first), metadata) as stream:
+        connection = self._servers.present
+        with connection.stream(way, self._outbox.begin_stream(first), metadata) as stream:
             with self._lock:
                 self._call = stream.call
             # An abort while it was being opened found no call to cancel.
@@ -240,20 +262,22 @@ class Receiver:
     def _first_word(self, stream: Stream) -> Greeting:
         """Return what the server says first; if it says nothing for long, that is looked into."""
         has_spoken = threading.Event()
-        timer = _after(SILENT_SECONDS, lambda: self._meet_silence(stream, has_spoken))
+        # One that may be of another chat is to get nothing before it has said so.
+        is_awaited = self._servers.is_other_chat("")
+        timer = _after(SILENT_SECONDS, lambda: self._meet_silence(stream, has_spoken, is_awaited))
         try:
             return Greeting.from_metadata(stream.call.initial_metadata() or ())
         finally:
             has_spoken.set()
             timer.cancel()
 
-    def _meet_silence(self, stream: Stream, has_spoken: threading.Event) -> None:
+    def _meet_silence(self, stream: Stream, has_spoken: threading.Event, is_awaited: bool) -> None:
         """Look into a silence, in a thread of its own: the one that iterates waits for its end."""
-        self._tell(lambda: self._look_into_silence(stream, has_spoken))
+        self._tell(lambda: self._look_into_silence(stream, has_spoken, is_awaited))
 
     def _tell_stall(self) -> None:
         if self._outbox.peer is Peer.FULL:
-            self._on_state(State(Change.WAITING_FOR_KEY))
+            self._on_state(self._state(Change.WAITING_FOR_KEY))
 
     def _tell(self, tell: Callable[[], None]) -> None:
         """Tell something in another thread than the one that iterates.
@@ -267,15 +291,20 @@ class Receiver:
                 self._failure = error
             self.abort()
 
-    def _look_into_silence(self, stream: Stream, has_spoken: threading.Event) -> None:
-        """Tell of a server that says nothing; end the attempt where there is none."""
-        is_answered = stream.is_answered()
+    def _look_into_silence(
+        self, stream: Stream, has_spoken: threading.Event, is_awaited: bool
+    ) -> None:
+        """Tell of a server that says nothing; end the attempt where there is none.
+
+        `is_awaited`: nothing is said to it before it has spoken, so that it must be one that does.
+        """
+        answer = stream.ask()
         if has_spoken.is_set() or self._outbox.is_done:
             return
-        if not is_answered:
+        if answer is Answer.NOBODY or (is_awaited and answer is not Answer.CHAT):
             stream.call.cancel()
-        elif self._outbox.meet_silence():
-            self._on_state(State(Change.SILENT))
+        elif is_awaited or self._outbox.meet_silence():
+            self._on_state(self._state(Change.SILENT))
 
     def _check_failure(self) -> None:
         with self._lock:
@@ -288,15 +317,16 @@ class Receiver:
         if not greeting.epoch:
             self._outbox.meet_silence()
             return True  # a plain server, or a refusal: what comes next will tell
+        self._servers.meet(greeting.epoch)
         if not self._cursor.meet_log(greeting):
             self._is_new_log = True
-            self._on_state(State(Change.NEW_LOG))
+            self._on_state(self._state(Change.NEW_LOG))
             if not greeting.generation:
                 return False
         self._outbox.meet_full()
         if self._prover is not None:
             self._prover.note_taken()
-        self._on_state(State(Change.RESUMED if self._was_connected else Change.CONNECTED))
+        self._on_state(self._state(Change.RESUMED if self._was_connected else Change.CONNECTED))
         self._was_connected = True
         return True
 
@@ -308,7 +338,8 @@ class Receiver:
         refused = self._outbox.meet_plain()
         if refused is None:
             return
-        self._on_state(State(Change.PLAIN))
+        self._servers.stay()
+        self._on_state(self._state(Change.PLAIN))
         self._was_connected = True
         for message in refused:
             yield _own_notice("PLAIN_SERVER", message.key)
@@ -447,13 +478,25 @@ class Receiver:
             return None
         if reason in LOST_NAMES and self._may_have_another(reason):
             self._retry_first_connect = True  # somebody is there
-            return State(LOST_NAMES[reason], cause=explain(reason, ""))
-        if is_final(reason) or (self._is_first_attempt and reason):
-            raise ChatError(reason, details_of(error))
+            return self._state(LOST_NAMES[reason], cause=explain(reason, ""))
+        refusal, is_lasting = self._refusal(error, reason)
+        if refusal is None:
+            return self._state(Change.LOST, cause=_cause(reason))
+        if is_final(reason) and reason not in OWN_REASONS:
+            raise refusal
+        return self._pass_over(refusal, is_final=is_lasting)
+
+    def _refusal(self, error: Any, reason: str) -> tuple[Refusal | None, bool]:
+        """Return why the server cannot be used, and whether another attempt would end so too.
+
+        None where it is but lost.
+        """
+        if reason and (is_final(reason) or self._is_first_attempt):
+            return ChatError(reason, details_of(error)), is_final(reason)
         if self._is_first_attempt:
-            raise self._connection.explain(error, self._is_aborted)
-        self._connection.check_trust(error, self._is_aborted)
-        return State(Change.LOST, cause=_cause(reason))
+            found = self._servers.present.explain(error, self._is_aborted)
+            return found, not isinstance(found, Unreachable)
+        return self._servers.present.explain_untrusted(error, self._is_aborted), True
 
     def _may_have_another(self, reason: str) -> bool:
         """Say whether the session goes on, with this name or, where that is owned, another one."""

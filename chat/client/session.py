@@ -27,13 +27,15 @@ from typing import TYPE_CHECKING
 import grpc
 
 from chat.cli.credentials import check_token_stays_safe
+from chat.client.address import parse_addresses
 from chat.client.connection import Connection, OpenStream, open_stream
 from chat.client.cursor import Cursor, Place
 from chat.client.outbox import Outbox, Peer
-from chat.client.pins import Pins
+from chat.client.pins import pins_of
 from chat.client.proving import Prover
 from chat.client.receiver import PLAIN_FAREWELL_SECONDS, Receiver
 from chat.client.sealing import Sealing
+from chat.client.servers import Servers
 from chat.client.state import State
 from chat.client.trust import Trust
 from chat.protocol.errors import ChatError
@@ -67,27 +69,30 @@ DEFAULT_CLOSE_SECONDS = 10.0
 class Session:
     """One person's chat, over as many streams as it takes.
 
-    `address`: `HOST:PORT`. `name`: 1 to 32 characters. `rooms`: the first ones, empty for the
-    common one; those of `place` come with it. `history`: how many of the last messages come first
-    in a room that was never seen (0 to 1000). `token`: what the server asks for. `credentials`: for
-    TLS, a `Trust` or gRPC's own. `retry_first_connect`: keep trying although the first attempt
-    failed. `on_state`: called with each `State`, by the thread that iterates (SILENT and
-    WAITING_FOR_KEY: by another one). `open_stream`: how a stream is opened, see
-    `connection.open_stream`. `session_id`: 32 hex digits, who this is, whatever it is called; made
-    up if empty. `place`: how far an earlier session had seen. `key`: by which the name is one's
-    own, on a server with TLS where `credentials` is a `Trust` (`keys.user_key`). What is private is
-    sealed by it, wherever the other one has a key too; `sealing`: what does so, where other
-    people's keys are not to be kept in the user's state folder.
+    `address`: `HOST[:PORT]`, with commas between those of several servers that share a log: who
+    loses one goes on at another, with everything. `name`: 1 to 32 characters. `rooms`: the first
+    ones, empty for the common one; those of `place` come with it. `history`: how many of the last
+    messages come first in a room that was never seen (0 to 1000). `token`: what the server asks
+    for. `credentials`: for TLS, a `Trust` or gRPC's own. `retry_first_connect`: keep trying
+    although the first attempt failed. `on_state`: called with each `State`, by the thread that
+    iterates (SILENT and WAITING_FOR_KEY: by another one). `open_stream`: how a stream is opened,
+    see `connection.open_stream`. `session_id`: 32 hex digits, who this is, whatever it is called;
+    made up if empty. `place`: how far an earlier session had seen. `key`: by which the name is
+    one's own, on a server with TLS where `credentials` is a `Trust` (`keys.user_key`). What is
+    private is sealed by it, wherever the other one has a key too; `sealing`: what does so, where
+    other people's keys are not to be kept in the user's state folder.
 
     Iterating yields every `chat_pb2.Message`, with the `room` that it belongs to: one's own echoes,
     presence, notices and answers included, each log message once and in order within its room. What
     came sealed is opened (`message`, empty where it cannot be), and `sealed` is not empty. It
     blocks, ends after `close()`, and raises `ChatError` when the server refuses for good
-    (`reason`), `ConfigError` when no server is there, and whatever `on_state` or `open_stream`
-    raised, in whichever thread: the session is over by that, and whoever sends learns it (CLOSED).
+    (`reason`), `ConfigError` when no server is there, or for what is no address, and whatever
+    `on_state` or `open_stream` raised, in whichever thread: the session is over by that, and
+    whoever sends learns it (CLOSED).
 
     `_changed` guards `_iterating` and `_has_ended`; outbox, cursor and receiver have locks of their
-    own. `on_state` may be replaced before the iteration begins.
+    own. `on_state` may be replaced before the iteration begins. `addresses`, with their ports, does
+    not change.
     """
 
     def __init__(
@@ -107,16 +112,18 @@ class Session:
         key: Ed25519PrivateKey | None = None,
         sealing: Sealing | None = None,
     ) -> None:
-        check_token_stays_safe(address.rpartition(":")[0], token, credentials is not None)
+        self.addresses = parse_addresses(address)
+        for each in self.addresses:
+            check_token_stays_safe(each.rpartition(":")[0], token, credentials is not None)
         self.id = session_id or secrets.token_hex(16)  # by which the server knows it again
         self.on_state = on_state
         if sealing is None and key is not None:
-            sealing = Sealing(key, Pins(address))
+            sealing = Sealing(key, pins_of(self.addresses))
         self.sealing = sealing
         self._outbox = Outbox(sealing)
         self._cursor = Cursor([check_room(room) for room in rooms], history, place)
         self._receiver = Receiver(
-            Connection(address, credentials, open_stream),
+            Servers([Connection(each, credentials, open_stream) for each in self.addresses]),
             JoinRequest(check_name(name), session=self.id, wants_batches=True, token=token),
             self._outbox,
             self._cursor,

@@ -47,7 +47,7 @@ def read_flags(arguments: Sequence[str], server_address: str) -> Namespace:
         type=flags.text,
         default=server_address,
         metavar="ADDRESS",
-        help=_("HOST[:PORT] of the server"),
+        help=_("HOST[:PORT] of the server; with commas, of several that are one chat"),
     )
     add(
         "--discover",
@@ -88,7 +88,13 @@ def read_flags(arguments: Sequence[str], server_address: str) -> Namespace:
         help=_("only show what comes in; standard input is not read"),
     )
     add("--tls", action="store_true", default=False, help=_("encrypt the connection"))
-    add("--fingerprint", help=_("SHA-256 of the server's certificate: trust that one alone"))
+    add(
+        "--fingerprint",
+        action=EachTime,
+        help=_(
+            "SHA-256 of the server's certificate: trust that one alone; several times for several"
+        ),
+    )
     add("--tls-ca", help=_("authorities (PEM) that the server's certificate may be signed by"))
     add("--tls-cert", help=_("certificate of your own (PEM), for a server that asks for one"))
     add("--tls-key", help=_("private key of your certificate (PEM)"))

@@ -17,14 +17,19 @@ class Change(Enum):
     NAME_TAKEN = auto()  # somebody else has the name by now; another attempt comes, see RETRYING
     NAME_OWNED = auto()  # it is somebody else's for good: no attempt comes before `take_name`
     RETRYING = auto()  # in `seconds`
+    PASSED_OVER = auto()  # this one of several servers cannot be used (`cause`): the next is tried
     RESUMED = auto()  # everything missed is coming now
     NEW_LOG = auto()  # the server began another log: what was said meanwhile may be missing
 
 
 @dataclass(frozen=True)
 class State:
-    """A change of the connection: `seconds` to the next attempt, `cause` of the loss."""
+    """A change of the connection: `seconds` to the next attempt, `cause` of the loss.
+
+    `address`: of the server in question, in RETRYING of the one that is tried next.
+    """
 
     change: Change
     seconds: float = 0.0
     cause: str = ""
+    address: str = ""

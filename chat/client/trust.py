@@ -65,10 +65,11 @@ class UnknownServer(ConfigError):
 class Trust:
     """Whom a session trusts; give it to `Session` as its `credentials`.
 
-    `authorities`: certificates (PEM), one of which must have signed the server's. Without them:
-    the certificate with this `fingerprint` (in any spelling), else the one that is remembered for
-    the address, else one that the authorities of this machine vouch for. `own`: paths of the
-    client's own certificate and its key (PEM). `flags`: those that have turned TLS on, for the
+    `authorities`: certificates (PEM), one of which must have signed the server's. Without them: a
+    certificate with this `fingerprint` (in any spelling; one of several, with commas between them),
+    else the one that is remembered for the address, else one that the authorities of this machine
+    vouch for, else one that another server has shown that was trusted in this run. `own`: paths of
+    the client's own certificate and its key (PEM). `flags`: those that have turned TLS on, for the
     sentence on a server that has none. Raises `UsageError`.
 
     One session at a time; in whichever thread.
@@ -86,8 +87,8 @@ class Trust:
         if fingerprint and authorities is not None:
             raise UsageError(_("--fingerprint and --tls-ca exclude each other: give one of them."))
         self._authorities = authorities
-        self._fingerprint = parsed(fingerprint)
-        if fingerprint and not self._fingerprint:
+        self._fingerprints = frozenset(map(parsed, fingerprint.split(",") if fingerprint else ()))
+        if "" in self._fingerprints:
             raise UsageError(
                 _("--fingerprint takes a SHA-256: 64 hex digits, as the server printed them.")
             )
@@ -95,8 +96,8 @@ class Trust:
         self.own = read_pair(*own) if own else None
         self._known = known or KnownServers()
         self._flags = flags
-        self._pinned: bytes | None = None  # trusted in this run (DER)
-        self._was_vouched_for = False  # in this run: nothing less will do from then on
+        self._pinned: dict[str, bytes] = {}  # trusted in this run (DER), by address
+        self._vouched_for: set[str] = set()  # in this run: nothing less will do from then on
 
     def check(self, address: str, is_cancelled: IsCancelled = lambda: False) -> Trusted:
         """Return what the next stream to `HOST:PORT` trusts. May block, some seconds at most.
@@ -107,12 +108,18 @@ class Trust:
         if self._authorities is not None:
             seen = self._look(address, anybody(), is_cancelled)
             return self._trusted(self._authorities, "", seen)
-        pinned = self._pinned or self._remembered(address)
-        if pinned is None and not self._fingerprint:
-            return self._vouched_for(address, is_cancelled)
+        pinned = self._pinned.get(address) or self._remembered(address)
+        if pinned is None and not self._fingerprints:
+            try:
+                return self._look_for_authority(address, is_cancelled)
+            except UnknownServer as unknown:
+                if unknown.certificate not in self._pinned.values():
+                    raise
+                pinned = unknown.certificate
+                self._known.remember(address, pinned)
         if pinned is None:
             pinned = self._with_fingerprint(address, is_cancelled)
-        self._pinned = pinned
+        self._pinned[address] = pinned
         return self._trusted(_pem(pinned), _name_in(pinned, address), pinned)
 
     def establish(self, address: str, confirm: Callable[[str], bool] | None) -> None:
@@ -131,22 +138,27 @@ class Trust:
             if not confirm(_question(address, unknown.certificate)):
                 text = _("The certificate was not trusted. Nothing was sent.")
                 raise ConfigError(text) from None
-            self._pinned = unknown.certificate
+            self._pinned[address] = unknown.certificate
             self._known.remember(address, unknown.certificate)
+
+    def knows(self, address: str) -> bool:
+        """Say whether anything is remembered of a server; does not block."""
+        return self._known.knows(address)
 
     def explain_mismatch(self, address: str, is_cancelled: IsCancelled) -> ConfigError | None:
         """Say what a server shows that did not have the certificate which was trusted.
 
         None where it cannot be seen, or is the trusted one after all.
         """
-        if self._pinned is None:
+        if address not in self._pinned:
             return None
         try:
             seen = self._see(address, anybody(), is_cancelled, seconds=DIAGNOSIS_SECONDS)
         except Unreachable:
             return None
         certificate = seen.certificate
-        return None if certificate == self._pinned else _changed(address, certificate)
+        is_trusted = certificate == self._pinned[address]
+        return None if is_trusted else _changed(address, certificate)
 
     def is_refused(self, address: str, is_cancelled: IsCancelled) -> bool:
         """Say whether the server hangs up on the client's own certificate, or for want of one."""
@@ -168,16 +180,16 @@ class Trust:
             raise ConfigError(
                 text.format(address=address, command=forget_command(address))
             ) from None
-        is_other = self._fingerprint and found and fingerprint(found) != self._fingerprint
+        is_other = found and self._fingerprints and fingerprint(found) not in self._fingerprints
         return None if is_other else found
 
     def _with_fingerprint(self, address: str, is_cancelled: IsCancelled) -> bytes:
-        """Return the server's certificate, if it has the given fingerprint; remember it."""
+        """Return the server's certificate, if it has a given fingerprint; remember it."""
         seen = self._look(address, anybody(), is_cancelled)
-        if fingerprint(seen) != self._fingerprint:
+        if fingerprint(seen) not in self._fingerprints:
             text = _(
-                "The certificate of {address} has a different fingerprint from the one in"
-                " --fingerprint:\n{fingerprint}\nAsk the server's owner which one is right;"
+                "The certificate of {address} has a different fingerprint from what --fingerprint"
+                " says:\n{fingerprint}\nAsk the server's owner which one is right;"
                 " somebody may be listening in between."
             )
             shown = in_rows(fingerprint(seen))
@@ -185,16 +197,16 @@ class Trust:
         self._known.remember(address, seen)
         return seen
 
-    def _vouched_for(self, address: str, is_cancelled: IsCancelled) -> Trusted:
+    def _look_for_authority(self, address: str, is_cancelled: IsCancelled) -> Trusted:
         """Return the server's certificate if this machine's authorities vouch for it."""
         try:
             seen = self._look(address, ssl.create_default_context(), is_cancelled)
         except ssl.SSLCertVerificationError:
             seen = self._look(address, anybody(), is_cancelled)
-            if self._was_vouched_for:
+            if address in self._vouched_for:
                 raise _vouched_for_no_more(address, seen) from None
             raise UnknownServer(address, seen) from None
-        self._was_vouched_for = True
+        self._vouched_for.add(address)
         return self._trusted(_pem(seen), "", seen)
 
     def _look(

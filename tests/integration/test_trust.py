@@ -219,7 +219,8 @@ def test_authorities_of_the_machine_are_trusted(
         assert known.find(running.address) is None
     other = make_pair("other.example", [x509.DNSName("other.example")], issuer=authority)
     cert, key = other.write(tmp_path / "server")
-    with server_here("--tls-cert", cert, "--tls-key", key) as running:
+    port = str(running.port)
+    with server_here("--tls-cert", cert, "--tls-key", key, "--port", port) as running:
         assert "is not known here" in sentence_from(running.address, Trust(known=known))
         with pytest.raises(ConfigError, match="No authority vouches any more"):
             trust.establish(running.address, lambda question: True)

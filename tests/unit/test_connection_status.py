@@ -42,6 +42,16 @@ WAITING = State(Change.RETRYING, seconds=60.0)
         ((Change.NAME_TAKEN, WAITING), "name taken, trying again in 60 s", True),
         ((Change.NAME_OWNED,), "choose another name", True),
         ((Change.NAME_TAKEN, WAITING, Change.LOST, WAITING), "reconnecting in 60 s", True),
+        ((Change.PASSED_OVER,), "connecting", False),
+        ((Change.PASSED_OVER, WAITING), "connecting", False),
+        ((Change.PASSED_OVER, WAITING, Change.CONNECTED), "connected", False),
+        ((Change.PASSED_OVER, WAITING, Change.SILENT), "no answer yet", False),
+        ((Change.CONNECTED, Change.LOST, WAITING, Change.PASSED_OVER), "reconnecting", True),
+        (
+            (Change.CONNECTED, Change.LOST, Change.PASSED_OVER, WAITING),
+            "reconnecting in 60 s",
+            True,
+        ),
     ],
 )
 def test_each_change_has_its_text(

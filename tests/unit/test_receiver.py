@@ -436,13 +436,13 @@ def test_first_word_that_comes_while_it_is_waited_for_is_not_cut_off(
     asked, is_spoken = threading.Event(), threading.Event()
     before = set(threading.enumerate())
 
-    def is_answered(stream: connection.Stream) -> bool:
+    def ask(stream: connection.Stream) -> connection.Answer:
         asked.set()
         assert is_spoken.wait(DEADLINE_SECONDS)
-        return False
+        return connection.Answer.NOBODY
 
     monkeypatch.setattr(receiver, "SILENT_SECONDS", 0.01)
-    monkeypatch.setattr(connection.Stream, "is_answered", is_answered)
+    monkeypatch.setattr(connection.Stream, "ask", ask)
     call = FakeCall(
         is_spoken.set,
         lambda: leftover_threads(before),
@@ -502,7 +502,9 @@ def test_first_refusal_is_raised_with_its_reason() -> None:
     assert refusal.value.reason == "SERVER_FULL"
     session, states = session_over(FakeCall(end=full))
     texts(session)
-    assert states[0] == State(Change.LOST, cause="the server is full; try again later")
+    assert states[0] == State(
+        Change.LOST, cause="the server is full; try again later", address=ADDRESS
+    )
 
 
 def test_loss_to_a_stopping_server_asks_nothing_of_the_user() -> None:
@@ -510,7 +512,7 @@ def test_loss_to_a_stopping_server_asks_nothing_of_the_user() -> None:
     trailing = [("chat-reason", "SHUTTING_DOWN")]
     session, states = session_over(FakeCall(end=FakeError(trailing=trailing)))
     texts(session)
-    assert states[0] == State(Change.LOST, cause="the server is shutting down")
+    assert states[0] == State(Change.LOST, cause="the server is shutting down", address=ADDRESS)
 
 
 def test_first_loss_is_a_sentence() -> None:
