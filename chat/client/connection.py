@@ -5,6 +5,7 @@ With `session.py` the only place of the client's wing that knows gRPC.
 
 from __future__ import annotations
 
+import json
 import re
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -18,6 +19,7 @@ import grpc
 from google.protobuf.message import DecodeError
 
 import chat_pb2_grpc
+from chat.cli.credentials import is_loopback
 from chat.cli.display import isolated, one_line, shown_name
 from chat.client.diagnosis import explain_failure, explain_untrusted
 from chat.client.outbox import Requests
@@ -65,6 +67,15 @@ OPTIONS: list[tuple[str, Any]] = [
     ("grpc.enable_http_proxy", 0),
 ]
 
+# Of the machines behind a name each stream goes to any, not all to the first (gRFC A62): the
+# clients of one that was killed spread over the rest. One that is dead is gone past at once, or
+# after 250 ms (RFC 8305).
+IN_TURN = {
+    "grpc.service_config": json.dumps(
+        {"loadBalancingConfig": [{"pick_first": {"shuffleAddressList": True}}]}
+    )
+}
+
 # Statuses of servers that give no reason, and what they mean to us.
 REASON_OF_STATUS = {
     grpc.StatusCode.UNIMPLEMENTED: "NOT_A_CHAT",
@@ -109,12 +120,14 @@ class Way:
     """What one stream trusts on its way to the server.
 
     `credentials`: None in clear. `options`: of the channel, over `OPTIONS`. `fingerprint`: the
-    SHA-256 of the server's certificate, in hex digits; empty where it is not known.
+    SHA-256 of the server's certificate, in hex digits; empty where it is not known. `peer`: the
+    machine where that was seen (`HOST:PORT`), among those behind the name; empty: any of them.
     """
 
     credentials: grpc.ChannelCredentials | None = None
     options: tuple[tuple[str, Any], ...] = ()
     fingerprint: str = ""
+    peer: str = ""
 
 
 class Answer(Enum):
@@ -185,7 +198,7 @@ class Connection:
         )
         if trusted.name:
             options += (("grpc.ssl_target_name_override", trusted.name),)
-        return Way(credentials, options, trusted.fingerprint)
+        return Way(credentials, options, trusted.fingerprint, trusted.peer)
 
     def explain(self, error: Any, is_cancelled: IsCancelled = lambda: False) -> ConfigError:
         """Return why nobody could be talked to; looks there once more. Blocks as `prepare` does."""
@@ -213,8 +226,10 @@ class Connection:
                 call.cancel()
 
     def _channel(self, way: Way) -> grpc.Channel:
-        target = target_of(self.address)
-        options = list({**dict(OPTIONS), **dict(way.options)}.items())
+        target = target_of(way.peer or self.address)
+        host = self.address.rpartition(":")[0]
+        choice = {} if is_loopback(host) else IN_TURN
+        options = list({**dict(OPTIONS), **choice, **dict(way.options)}.items())
         if way.credentials is not None:
             return grpc.secure_channel(target, way.credentials, options)
         return grpc.insecure_channel(target, options)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import errno
 import os
+import random
 import selectors
 import socket
 import ssl
@@ -17,6 +18,8 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
+
+from chat.cli.credentials import is_loopback
 
 # As long as one attempt of gRPC's to connect may take (`connection.OPTIONS`).
 LOOK_SECONDS = 8.5
@@ -36,11 +39,13 @@ class Look:
     """What was seen: the server's certificate (DER), and whether it hung up right after that.
 
     `is_refused`: so does gRPC where it asks for a certificate of the client's own and gets none, or
-    one that it does not trust. Only known where an answer was waited for.
+    one that it does not trust. Only known where an answer was waited for. `peer`: which of the
+    addresses of the name it was, as `HOST:PORT`.
     """
 
     certificate: bytes
     is_refused: bool = False
+    peer: str = ""
 
 
 def look(
@@ -67,9 +72,25 @@ def look(
             connection, server_hostname=name, do_handshake_on_connect=False
         ) as secure,
     ):
+        connected_to = secure.getpeername()
         _finish(secure, secure.do_handshake, patience)
         certificate = secure.getpeercert(binary_form=True) or b""
-        return Look(certificate, wants_answer and _hangs_up(secure, patience))
+        peer = _spelled(connected_to)
+        return Look(certificate, wants_answer and _hangs_up(secure, patience), peer)
+
+
+def _spelled(address: Any) -> str:
+    """Return an address of a socket as `HOST:PORT`; one of IPv6 has its zone in it already."""
+    host, port = address[:2]
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def in_turn(addresses: list[Any], host: str) -> list[Any]:
+    """Return the addresses of a name in random order: several machines may be behind it.
+
+    Those of this machine stay as they are.
+    """
+    return addresses if is_loopback(host) else random.sample(addresses, len(addresses))
 
 
 def anybody() -> ssl.SSLContext:
@@ -98,9 +119,10 @@ class _Patience:
 def _connected(host: str, port: int, patience: _Patience) -> Iterator[socket.socket]:
     """Connect to whichever address of `host` answers first, for the length of the block."""
     found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    addresses = in_turn([(entry[0], entry[4]) for entry in found], host)
     with selectors.DefaultSelector() as selector, ExitStack() as stack:
         stack.callback(_close_all, selector)
-        winner = _race([(entry[0], entry[4]) for entry in found], selector, patience)
+        winner = _race(addresses, selector, patience)
         selector.unregister(winner)
         with winner:
             yield winner

@@ -39,13 +39,16 @@ class Trusted:
 
     `roots`: certificates (PEM), one of which the server's is, or is signed by. `name`: what it must
     be called; empty for the host of the address. `fingerprint`: of the server's own certificate, in
-    hex digits. `own`: the client's certificate, if it has one.
+    hex digits. `own`: the client's certificate, if it has one. `peer`: where that was seen just now
+    (`HOST:PORT`); empty: it is known from before. Of several machines behind one name each may have
+    a certificate of its own.
     """
 
     roots: bytes
     name: str
     fingerprint: str
     own: CertificatePair | None = None
+    peer: str = ""
 
 
 class UnknownServer(ConfigError):
@@ -106,8 +109,8 @@ class Trust:
         `Unreachable` where there is none.
         """
         if self._authorities is not None:
-            seen = self._look(address, anybody(), is_cancelled)
-            return self._trusted(self._authorities, "", seen)
+            seen = self._see(address, anybody(), is_cancelled)
+            return self._seen(address, self._authorities, seen)
         pinned = self._pinned.get(address) or self._remembered(address)
         if pinned is None and not self._fingerprints:
             try:
@@ -185,7 +188,7 @@ class Trust:
 
     def _with_fingerprint(self, address: str, is_cancelled: IsCancelled) -> bytes:
         """Return the server's certificate, if it has a given fingerprint; remember it."""
-        seen = self._look(address, anybody(), is_cancelled)
+        seen = self._see(address, anybody(), is_cancelled).certificate
         if fingerprint(seen) not in self._fingerprints:
             text = _(
                 "The certificate of {address} has a different fingerprint from what --fingerprint"
@@ -200,24 +203,19 @@ class Trust:
     def _look_for_authority(self, address: str, is_cancelled: IsCancelled) -> Trusted:
         """Return the server's certificate if this machine's authorities vouch for it."""
         try:
-            seen = self._look(address, ssl.create_default_context(), is_cancelled)
+            seen = self._see(address, ssl.create_default_context(), is_cancelled)
         except ssl.SSLCertVerificationError:
-            seen = self._look(address, anybody(), is_cancelled)
+            seen = self._see(address, anybody(), is_cancelled)
             if address in self._vouched_for:
-                raise _vouched_for_no_more(address, seen) from None
-            raise UnknownServer(address, seen) from None
+                raise _vouched_for_no_more(address, seen.certificate) from None
+            raise UnknownServer(address, seen.certificate) from None
         self._vouched_for.add(address)
-        return self._trusted(_pem(seen), "", seen)
-
-    def _look(
-        self, address: str, context: ssl.SSLContext, is_cancelled: IsCancelled = lambda: False
-    ) -> bytes:
-        """Return the certificate that the server shows; raises `Unreachable`, or what fails it."""
-        return self._see(address, context, is_cancelled).certificate
+        return self._seen(address, _pem(seen.certificate), seen)
 
     def _see(
         self, address: str, context: ssl.SSLContext, is_cancelled: IsCancelled, **options: Any
     ) -> Look:
+        """Look at a server as `see` does, with the client's own certificate, if it has one."""
         if self._own_files is not None:
             with suppress(OSError):  # they were readable, and hold what gRPC has got by now
                 context.load_cert_chain(*self._own_files, password="")
@@ -225,6 +223,11 @@ class Trust:
 
     def _trusted(self, roots: bytes, name: str, certificate: bytes) -> Trusted:
         return Trusted(roots, name, fingerprint(certificate), self.own)
+
+    def _seen(self, address: str, roots: bytes, seen: Look) -> Trusted:
+        """Return what trusts the very machine that was seen, by the name in the address."""
+        name = address.rpartition(":")[0].strip("[]")
+        return Trusted(roots, name, fingerprint(seen.certificate), self.own, seen.peer)
 
 
 def see(

@@ -15,7 +15,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from support import IS_CI, Program, RunningServer
+from support import IS_CI, ROOT, Program, RunningServer
 
 IS_ROOT_ON_LINUX = sys.platform == "linux" and os.geteuid() == 0
 PORT = 4000  # nobody else is there
@@ -58,6 +58,12 @@ class Machine:
     def server(self, host: str, db: Path) -> RunningServer:
         flags = ("--host", host, "--port", str(PORT), "--db", str(db))
         return RunningServer([*self._inside, "server.py", *flags])
+
+    def run(self, code: str) -> list[str]:
+        """Run a program in Python there; what it prints."""
+        command = [*self._inside, "-c", code]
+        done = subprocess.run(command, check=True, capture_output=True, text=True, cwd=ROOT)
+        return done.stdout.split()
 
     def client(self, host: str, name: str) -> Program:
         return Program([*self._inside, "client.py", f"{host}:{PORT}", "--name", name])
@@ -117,3 +123,44 @@ def test_name_that_is_unknown_for_a_while_and_leads_elsewhere_then_is_found_agai
             assert ana.wait() == 0
     assert [line.partition("]: ")[2] for line in ana.lines] == ["before", "meanwhile"]
     assert len(ana.errors) == 2
+
+
+# Prints the log that each of twenty sessions finds.
+WHOSE_LOGS = f"""
+from chat.client import Session
+for number in range(20):
+    with Session("all:{PORT}", f"ana{{number}}") as session:
+        session.send("oi")
+        next(iter(session))
+        print(session.place.epoch)
+"""
+
+
+def test_clients_spread_over_the_machines_behind_a_name(machine: Machine, tmp_path: Path) -> None:
+    """Not all go to the first one; one that is dead costs nobody anything."""
+    machine.name_is("all", "127.0.0.1", "127.0.0.2", "127.0.0.3")
+    with (
+        closing(machine.server("127.0.0.1", tmp_path / "1.db")),
+        closing(machine.server("127.0.0.3", tmp_path / "3.db")),
+    ):
+        found = machine.run(WHOSE_LOGS)
+        assert len(found) == 20 and len(set(found)) == 2
+
+
+def test_machine_that_is_killed_is_left_for_another_one_of_its_name(
+    machine: Machine, tmp_path: Path
+) -> None:
+    """With everything, since that has the same log."""
+    machine.name_is("both", "127.0.0.1", "127.0.0.2")
+    first = machine.server("127.0.0.1", tmp_path / "chat.db")
+    with closing(first), closing(machine.client("both", "ana")) as ana:
+        ana.type("before")
+        ana.wait_for_line("[ana]: before")
+        first.process.kill()
+        ana.wait_for_error("* Connection lost: the server does not answer")
+        ana.type("meanwhile")
+        with closing(machine.server("127.0.0.2", tmp_path / "chat.db")):
+            ana.wait_for_error("* Reconnected.")
+            ana.wait_for_line("[ana]: meanwhile")
+            ana.end_input()
+            assert ana.wait() == 0
