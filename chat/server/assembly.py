@@ -189,8 +189,8 @@ class Server:
             await self._other_servers.read(self._hub.start)
         except LogError as error:
             self._metrics.close()
-            self._shared_port.close()
             await self._listener.stop(0)
+            self._shared_port.close()
             await self._close_log()
             raise ConfigError(explain_log_error(error)) from error
         self._operators.appoint(self._hub)
