@@ -27,6 +27,10 @@ endif
 # Nothing is compiled in advance: what is used is compiled when it is used.
 PIP_INSTALL := $(VENV_BIN)/python -m pip install --disable-pip-version-check --no-compile
 
+# So that has to be kept: many containers set this, and each start of a program would take twice the
+# time.
+unexport PYTHONDONTWRITEBYTECODE
+
 SEED := $(shell date +%s)
 FUZZ_TESTS := tests/integration/test_properties.py tests/integration/test_fuzz_files.py \
     tests/integration/test_hostile_server.py tests/system/test_fuzz_server.py \
