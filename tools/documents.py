@@ -11,13 +11,15 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 import demo  # noqa: E402
+import scale  # noqa: E402
+from scale import table  # noqa: E402
 
 from chat.cli import i18n  # noqa: E402
 from chat.client import commands  # noqa: E402
@@ -34,6 +36,7 @@ DOCUMENTS = (
     "docs/security.md",
     "docs/protocol.md",
     "docs/design.md",
+    "docs/scale.md",
     "docs/development.md",
 )
 PART = re.compile(r"(<!-- made by tools/documents.py: (.+?) -->\n).*?(<!-- end -->)", re.DOTALL)
@@ -60,13 +63,6 @@ def output_of(*arguments: str) -> str:
     if result.returncode != 0:
         raise RuntimeError(f"{arguments} failed: {result.stdout}{result.stderr}")
     return result.stdout
-
-
-def table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
-    """Return a Markdown table."""
-    titles = list(head)
-    lines = [titles, ["---"] * len(titles), *rows]
-    return "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
 
 
 def code(text: str) -> str:
@@ -103,6 +99,9 @@ PARTS: dict[str, Callable[[], str]] = {
     "commands": commands.markdown,
     "refusals": refusals,
     "the bot": bot,
+    "what things cost": lambda: scale.measured(scale.Units.read()),
+    "populations": lambda: scale.populations(scale.Units.read()),
+    "limits of one stream": lambda: scale.limits(scale.Units.read()),
 }
 
 

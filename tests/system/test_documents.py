@@ -84,6 +84,8 @@ NEEDS_NO_TRY = (
     "sudo /opt/grpc-chat/bin/pip install .",
     "sudo cp deploy/grpc-chat.service /etc/systemd/system/",
     "sudo systemctl enable --now grpc-chat",
+    "sudo cp deploy/grpc-chat@.service /etc/systemd/system/",
+    "sudo systemctl enable --now grpc-chat@1 grpc-chat@2 grpc-chat@3",
     "journalctl -u grpc-chat",
     "docker build -f deploy/Containerfile -t grpc-chat .",
     "docker run -d --name chat -p 50051:50051 -v chat:/data --read-only --tmpfs /tmp --cap-drop ALL"
