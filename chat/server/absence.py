@@ -5,6 +5,7 @@ Knows no streams. Everything runs in the event loop.
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Iterable
 
@@ -19,6 +20,9 @@ from chat.server.people import People
 from chat.server.records import HOLDER, Holder
 from chat.server.rooms import Rooms
 
+# Names that are claimed at once when a server starts again: each costs a round trip to NATS.
+RESTORED_AT_ONCE = 64
+
 
 class Absence:
     """Everybody who is expected back, from the loss of the connection to the end of that time."""
@@ -30,17 +34,32 @@ class Absence:
 
     async def restore(self, log: Log) -> None:
         """Hold the names that the run of this server before has noted; before anybody joins."""
-        for identity, text in (await log.records(HOLDER)).items():
-            try:
-                holder = Holder.from_text(text)
-                async with self._people.neighbours.reserving(holder.name, identity):
-                    person = self._people.directory.add(holder.name, identity, session=identity)
-            except (ChatError, ValueError):  # by the rules of this version it is no name to hold
-                log.keep(HOLDER, identity, None)
-            else:
-                self._people.restore(person, holder.owner)
+        records = await log.records(HOLDER)
+        turns = asyncio.Semaphore(RESTORED_AT_ONCE)
+
+        async def restore(identity: str, text: str) -> tuple[Person, Holder] | None:
+            async with turns:
+                return await self._restore_one(log, identity, text)
+
+        restored = await asyncio.gather(*(restore(*record) for record in records.items()))
+        for person, holder in filter(None, restored):  # in the order in which they were lost
+            if self._people.directory.of_identity(person.identity) is person:
                 self.hold(person, holder.rooms, self._rooms.last_id)
                 self._people.note(person)
+
+    async def _restore_one(
+        self, log: Log, identity: str, text: str
+    ) -> tuple[Person, Holder] | None:
+        """Give a name back to whom it was held for, unless that one is elsewhere by now."""
+        try:
+            holder = Holder.from_text(text)
+            async with self._people.neighbours.restoring(holder.name, identity, holder.run):
+                person = self._people.directory.add(holder.name, identity, session=identity)
+        except (ChatError, ValueError):  # by the rules of this version it is no name to hold
+            log.keep(HOLDER, identity, None)
+            return None
+        self._people.restore(person, holder.owner)
+        return person, holder
 
     def hold(self, person: Person, rooms: Iterable[str], inbox_seen_id: int) -> None:
         """Let the others still see a person in `rooms`, and keep the name for a return."""

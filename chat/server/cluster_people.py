@@ -21,7 +21,7 @@ from chat.server.cluster.connection import ApiError, AwayError, Connection
 from chat.server.cluster.leases import Leases
 from chat.server.cluster.names import Claim, Holding, Names, NameTakenError
 from chat.server.cluster.tasks import OnFailure
-from chat.server.neighbours import Neighbour
+from chat.server.neighbours import Neighbour, Whereabouts
 
 if TYPE_CHECKING:
     from chat.server.hub import Hub
@@ -29,9 +29,6 @@ if TYPE_CHECKING:
 RETRY_SECONDS = 0.5
 
 _log = logging.getLogger(__name__)
-
-# The keys of rooms, and of the inbox.
-Place = tuple[tuple[str, ...], str]
 
 
 class ClusterPeople:
@@ -49,7 +46,7 @@ class ClusterPeople:
         on_failure: OnFailure,
         drop: Callable[[str], None] = lambda identity: None,
     ) -> None:
-        self._me = me
+        self.run = me
         self._drop = drop
         connection.listeners.append(self._renew)
         self._leases = Leases(connection, me, replicas, on_failure)
@@ -60,7 +57,7 @@ class ClusterPeople:
         self._on_failure = on_failure
         self._claims: dict[str, Claim] = {}  # by identity
         self._reserving: set[str] = set()  # whose claim is about to be one of them
-        self._moved: dict[str, Place] = {}  # where somebody is, not told yet
+        self._moved: dict[str, Whereabouts] = {}  # where somebody is, not told yet
         self._bell = Bell()
         self._hub: Hub | None = None
         self._task: asyncio.Task[None] | None = None
@@ -91,32 +88,52 @@ class ClusterPeople:
     # What the hub asks.
 
     @asynccontextmanager
-    async def reserving(self, name: str, identity: str, before: str = "") -> AsyncIterator[bool]:
+    async def reserving(
+        self, name: str, identity: str, before: str = "", owner: str = ""
+    ) -> AsyncIterator[bool]:
         """Hold a name: see `Neighbours`. What this server holds already needs no NATS."""
         old = self._claims.get(identity) or self._claims.get(before)
         if old is not None and (old.holding.name, old.holding.identity) == (name, identity):
             yield False
             return
         rooms, inbox = (old.holding.rooms, old.holding.inbox) if old is not None else ((), "")
-        holding = Holding(name, self._me, identity, inbox, rooms, before=before)
+        holding = Holding(name, self.run, identity, inbox, rooms, before=before, owner=owner)
+        claim = await self._claim(holding)
+        async with self._taking(claim, old):
+            yield True
+        self._claims.pop(before, None)
+        self._claims[identity] = claim
+        if old is not None:
+            self._names.release(old.without(claim))
+
+    @asynccontextmanager
+    async def restoring(self, name: str, identity: str, run: str) -> AsyncIterator[None]:
+        """Hold a name as an earlier run of this server did: see `Neighbours`."""
+        claim = await self._claim(Holding(name, self.run, identity), (run, self.run))
+        async with self._taking(claim, None):
+            yield
+        self._claims[identity] = claim
+
+    async def _claim(self, holding: Holding, giving_way: tuple[str, ...] | None = None) -> Claim:
         try:
-            claim = await self._names.claim(holding)
+            return await self._names.claim(holding, giving_way)
         except NameTakenError as error:
             raise ChatError("NAME_TAKEN") from error
         except AwayError as error:
             raise ChatError("CLUSTER_AWAY") from error
+
+    @asynccontextmanager
+    async def _taking(self, claim: Claim, old: Claim | None) -> AsyncIterator[None]:
+        """Let go of what was claimed where the block fails; `old`: what the same one had before."""
+        identity = claim.holding.identity
         self._reserving.add(identity)
         try:
-            yield True
+            yield
         except BaseException:
             self._give_up(claim, old)
             raise
         finally:
             self._reserving.discard(identity)
-        self._claims.pop(before, None)
-        self._claims[identity] = claim
-        if old is not None:
-            self._names.release(old.without(claim))
 
     def _give_up(self, claim: Claim, old: Claim | None) -> None:
         """Let go of a name that was not taken after all, but for what the old one has of it."""
@@ -124,13 +141,15 @@ class ClusterPeople:
             shared = {key: claim.revisions[key] for key in claim.revisions if key in old.revisions}
             claim = claim.without(old)
             old.revisions.update(shared)
-            self.move(old.holding.identity, old.holding.rooms, old.holding.inbox)
+            held = old.holding
+            place = Whereabouts(held.rooms, held.inbox, held.owner, held.is_here)
+            self.move(held.identity, place)
         self._names.release(claim)
 
-    def move(self, identity: str, rooms: tuple[str, ...], inbox: str) -> None:
-        """Let the others know in which rooms somebody is now, and where private messages go."""
+    def move(self, identity: str, place: Whereabouts) -> None:
+        """Let the others know where somebody is now."""
         if identity in self._claims or identity in self._reserving:
-            self._moved[identity] = (rooms, inbox)
+            self._moved[identity] = place
             self._bell.ring()
 
     def release(self, identity: str) -> None:
@@ -142,9 +161,16 @@ class ClusterPeople:
     def find(self, name: str) -> Neighbour | None:
         """Return who is called so at another server."""
         holding = self._names.find(name)
-        if holding is None or holding.server == self._me:
+        if holding is None or holding.server == self.run:
             return None
-        return Neighbour(holding.name, holding.identity, holding.inbox, holding.rooms)
+        return Neighbour(
+            holding.name,
+            holding.identity,
+            holding.inbox,
+            holding.rooms,
+            holding.owner,
+            holding.is_here,
+        )
 
     def has(self, identity: str) -> bool:
         """Say whether somebody at another server has this identity."""
@@ -159,7 +185,7 @@ class ClusterPeople:
         return Counter(room for one in self._elsewhere() for room in one.rooms)
 
     def _elsewhere(self) -> list[Holding]:
-        return [one for one in self._names.people() if one.server != self._me]
+        return [one for one in self._names.people() if one.server != self.run]
 
     # What is told, and heard.
 
@@ -175,7 +201,7 @@ class ClusterPeople:
             identity, place = next(iter(self._moved.items()))
             try:
                 if (claim := self._claims.get(identity)) is not None:
-                    await self._names.move(claim, *place)
+                    await self._names.move(claim, **vars(place))
             except ConflictError:
                 pass  # it is another server's by now, which is heard by `_see_change`
             except (AwayError, ApiError):
@@ -206,7 +232,7 @@ class ClusterPeople:
     async def _claim_again(self, identity: str, claim: Claim) -> None:
         """Hold a name again that others have let go of, if nobody has it by now."""
         try:
-            again = await self._names.claim(claim.holding)
+            again = await self._names.claim(claim.holding, giving_way=(self.run,))
         except NameTakenError:
             self._lose(identity)
         else:
@@ -228,12 +254,12 @@ class ClusterPeople:
         """Somebody has come, gone, moved, or has gone on at another server."""
         if self._hub is None:
             return
-        if old is not None and old.server == self._me:
+        if old is not None and old.server == self.run:
             claim = self._claims.get(old.identity)
             if claim is not None and claim.holding.name == old.name:
                 if new is None:
                     self._doubt()  # others took this server for dead
-                elif new.server != self._me:
+                elif new.server != self.run:
                     self._lose(old.identity)
         was = self._rooms_elsewhere(old)
         now = self._rooms_elsewhere(new)
@@ -246,7 +272,7 @@ class ClusterPeople:
                     room.announce(chat_pb2.Message(user=holding.name, kind=kind))
 
     def _rooms_elsewhere(self, holding: Holding | None) -> set[str]:
-        return set(holding.rooms) if holding is not None and holding.server != self._me else set()
+        return set(holding.rooms) if holding is not None and holding.server != self.run else set()
 
 
 async def _until_done(opening: Callable[[], Awaitable[None]]) -> None:

@@ -145,7 +145,10 @@ class Hub:
         asker.address = member.address
         self._check_may_come(asker, person, room_key)
         before = person.identity if person is not None else ""
-        async with self.neighbours.reserving(asker.name, asker.identity, before) as has_waited:
+        owns = self.people.owner_of(asker.name, owner)
+        async with self.neighbours.reserving(
+            asker.name, asker.identity, before, owns
+        ) as has_waited:
             if has_waited:
                 person = self.people.known(request, owner)
                 self._check_place_for(person)

@@ -17,16 +17,30 @@ from chat.server.room import NAMES_IN_PART
 
 
 @dataclass(frozen=True)
+class Whereabouts:
+    """Where somebody is: as `Neighbour` has it."""
+
+    rooms: tuple[str, ...] = ()
+    inbox: str = ""
+    owner: str = ""
+    is_here: bool = True
+
+
+@dataclass(frozen=True)
 class Neighbour:
     """Somebody at another server. `rooms`: keys of them.
 
     `inbox`: the key of the room where private messages come; empty for a client that takes none.
+    `owner`: whose own the name is; empty: nobody's. `is_here`: it has a stream, which it had lost
+    else.
     """
 
     name: str
     identity: str
     inbox: str
     rooms: tuple[str, ...] = ()
+    owner: str = ""
+    is_here: bool = True
 
 
 def present(room: str, names: Sequence[str]) -> Iterator[Delivery]:
@@ -38,7 +52,13 @@ def present(room: str, names: Sequence[str]) -> Iterator[Delivery]:
 
 
 class Neighbours(Protocol):
-    """What a hub asks of those who know the other servers."""
+    """What a hub asks of those who know the other servers.
+
+    `run`: the name of this run of this server among them; empty where there are none.
+    """
+
+    @property
+    def run(self) -> str: ...
 
     def attach(self, hub: Any) -> None:
         """Tell the rooms of this hub what changes elsewhere."""
@@ -50,17 +70,24 @@ class Neighbours(Protocol):
         """End."""
 
     def reserving(
-        self, name: str, identity: str, before: str = ""
+        self, name: str, identity: str, before: str = "", owner: str = ""
     ) -> AbstractAsyncContextManager[bool]:
         """Hold a name over all servers for the length of the block, in which it is taken here.
 
         The block gets whether that has waited for other servers. The name stays held, in place of
         the one that this `identity` had, or `before`, which was the same person; where the block
-        fails, it is let go. Raises `ChatError`: NAME_TAKEN, CLUSTER_AWAY.
+        fails, it is let go. `owner`: whose own the name is, who may go on here in another session.
+        Raises `ChatError`: NAME_TAKEN, CLUSTER_AWAY.
         """
 
-    def move(self, identity: str, rooms: tuple[str, ...], inbox: str) -> None:
-        """Let the others know in which rooms somebody is now, and where private messages go."""
+    def restoring(self, name: str, identity: str, run: str) -> AbstractAsyncContextManager[None]:
+        """Hold a name that an earlier `run` of this server held, for the length of the block.
+
+        As `reserving`, but nobody gives way for that who has gone on at another server.
+        """
+
+    def move(self, identity: str, place: Whereabouts) -> None:
+        """Let the others know where somebody is now."""
 
     def release(self, identity: str) -> None:
         """Let go of the name that somebody has."""
@@ -81,6 +108,8 @@ class Neighbours(Protocol):
 class Alone:
     """There are no other servers."""
 
+    run = ""
+
     def attach(self, hub: Any) -> None:
         """Tell it nothing."""
 
@@ -91,12 +120,16 @@ class Alone:
         """End nothing."""
 
     def reserving(
-        self, name: str, identity: str, before: str = ""
+        self, name: str, identity: str, before: str = "", owner: str = ""
     ) -> AbstractAsyncContextManager[bool]:
         """Hold the name: nobody else could."""
         return nullcontext(False)
 
-    def move(self, identity: str, rooms: tuple[str, ...], inbox: str) -> None:
+    def restoring(self, name: str, identity: str, run: str) -> AbstractAsyncContextManager[None]:
+        """Hold the name: nobody else could."""
+        return nullcontext()
+
+    def move(self, identity: str, place: Whereabouts) -> None:
         """Tell nobody."""
 
     def release(self, identity: str) -> None:

@@ -11,7 +11,7 @@ from chat.protocol.metadata import JoinRequest
 from chat.server.closed_rooms import ClosedRooms
 from chat.server.directory import Directory, Person
 from chat.server.log.base import Log
-from chat.server.neighbours import Neighbours
+from chat.server.neighbours import Neighbours, Whereabouts
 from chat.server.ownership import Owners
 from chat.server.records import HOLDER, Holder
 from chat.server.rooms import Rooms
@@ -44,6 +44,11 @@ class People:
                 return found
         return person
 
+    def owner_of(self, name: str, owner: str) -> str:
+        """Return `owner` where the name is that one's own already; else empty."""
+        owned = self.owners.find(name)
+        return owner if owned is not None and owned.owner == owner else ""
+
     def adopt(self, person: Person, identity: str, session: str) -> None:
         """Let the person be another session: its owner has come with that one."""
         self._log.keep(HOLDER, person.identity, None)
@@ -68,10 +73,13 @@ class People:
         """Have other servers, and in case this one ends its file, say who holds the name."""
         here = person.member.rooms if person.member is not None else ()
         rooms = tuple(sorted({*here, *person.rooms}))
-        takes_private = person.member is None or person.member.is_full
-        self.neighbours.move(person.identity, rooms, person.inbox if takes_private else "")
+        is_full = person.member is None or person.member.is_full
+        inbox = person.inbox if is_full else ""
+        owner = person.owner if is_full and person.owns_name else ""
+        place = Whereabouts(rooms, inbox, owner, is_here=not person.is_lost)
+        self.neighbours.move(person.identity, place)
         if person.session:
-            holder = Holder(person.name, rooms, person.owner)
+            holder = Holder(person.name, rooms, person.owner, self.neighbours.run)
             self._log.keep(HOLDER, person.identity, holder.to_text())
 
     def remove(self, person: Person) -> None:

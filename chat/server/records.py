@@ -36,12 +36,13 @@ LOCAL_KINDS = frozenset({HOLDER, FREED})
 class Holder:
     """Who holds a name, over a restart of the server; its key is the session's identity.
 
-    `owner`: as in `Person`.
+    `owner`: as in `Person`. `run`: the run of the server that noted it, as in `Neighbours`.
     """
 
     name: str
     rooms: tuple[str, ...] = ()
     owner: str = ""
+    run: str = ""
 
     def to_text(self) -> str:
         """Return it as a record."""

@@ -116,7 +116,7 @@ async def test_name_is_free_when_it_is_released(nats: Natsd) -> None:
         claim = await a.claim("Ana", rooms=("sala",))
         assert await b.is_refused("ana") and await b.is_refused("ANA")
         await come_true(lambda: b.names.find("ana") is not None)
-        await a.names.move(claim, ("outra",))
+        await a.names.move(claim, rooms=("outra",))
         await come_true(
             lambda: (found := b.names.find("ANA")) is not None and found.rooms == ("outra",)
         )
@@ -137,9 +137,31 @@ async def test_session_takes_its_name_along_to_another_server(nats: Natsd) -> No
         assert ("a", "b") in a.changes
         a.names.release(old)
         with pytest.raises(ConflictError):
-            await a.names.move(old, ())
+            await a.names.move(old, rooms=())
         assert await a.is_refused("ana")
-        await b.names.move(new, ("sala",))
+        await b.names.move(new, rooms=("sala",))
+
+
+async def test_owner_takes_the_name_over_in_another_session(nats: Natsd) -> None:
+    """All keys of it; nobody else does, nor the owner a name that only looks like it."""
+    async with servers(nats, "a", "b") as (a, b):
+        held = await a.names.claim(Holding("lIl", "a", "one"))
+        await a.names.move(held, owner="key")
+        for name, owner in (("lIl", ""), ("lIl", "other key"), ("IlI", "key")):
+            with pytest.raises(NameTakenError):
+                await b.names.claim(Holding(name, "b", "two", owner=owner))
+        await b.names.claim(Holding("lIl", "b", "two", owner="key"))
+        await come_true(lambda: a.present() == {"lIl": "b"})
+
+
+async def test_name_that_is_restored_takes_nothing_from_another_server(nats: Natsd) -> None:
+    """From the run before it does, although the lease of that one is not over."""
+    async with servers(nats, "a", "b") as (a, b):
+        await a.claim("ana", "session")
+        again = Holding("ana", "again", "session")
+        with pytest.raises(NameTakenError):
+            await b.names.claim(again, giving_way=("another run",))
+        await b.names.claim(again, giving_way=("a",))
 
 
 async def test_names_of_a_dead_server_can_be_had(

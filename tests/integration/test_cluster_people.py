@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import signal
+import sqlite3
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import grpc
@@ -188,3 +190,46 @@ def test_server_that_slept_says_nothing_under_a_name_that_was_lost(tmp_path: Pat
             caio.wait_for_text("I am ana now")
             assert "stale" not in caio.texts and bia.is_open
             is_there(caio, "bia")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="programs are killed by signals of POSIX")
+def test_server_that_starts_again_takes_nobody_back(tmp_path: Path) -> None:
+    """Who has gone on at another one meanwhile stays there; the others are held, as before."""
+    with (
+        running_nats(tmp_path / "nats") as nats,
+        running_server("--cluster", nats.url, db=tmp_path / "other.db") as other,
+        full_client(other.address, "caio") as caio,
+    ):
+        caio.wait_for_greeting()
+        with (
+            running_server("--cluster", nats.url, db=tmp_path / "one.db") as one,
+            full_client(one.address, "ana", session=SESSION) as ana,
+            full_client(one.address, "bia", session=SESSION[::-1]) as bia,
+        ):
+            for client, name in ((ana, "ana"), (bia, "bia")):
+                client.wait_for_greeting()
+                client.say(f"from {name}", key="1")
+                client.wait_for_key("1")
+            eventually(lambda: set(names_noted(tmp_path / "one.db")) == {"ana", "bia"})
+            one.send_signal(signal.SIGKILL)
+            ana.wait_for_end()
+        with full_client(other.address, "ana", session=SESSION) as moved:
+            moved.wait_for_greeting()
+            with running_server("--cluster", nats.url, db=tmp_path / "one.db") as again:
+                with full_client(again.address, "dina") as dina:
+                    is_there(dina, "ana")
+                    is_there(dina, "bia")
+                moved.say("still here", key="2")
+                caio.wait_for_text("still here")
+                assert moved.is_open
+                with full_client(other.address, "bia") as another:
+                    assert another.wait_for_end()[1] == "NAME_TAKEN"
+                with full_client(again.address, "bia", session=SESSION[::-1]) as back:
+                    back.wait_for_greeting()
+
+
+def names_noted(db: Path) -> list[str]:
+    """Return whose names a server would hold if it started again."""
+    with closing(sqlite3.connect(db)) as connection:
+        rows = connection.execute("SELECT text FROM record WHERE kind = 'holder'").fetchall()
+    return [json.loads(text)["name"] for (text,) in rows]

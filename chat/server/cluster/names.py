@@ -13,7 +13,7 @@ import hashlib
 import json
 import logging
 import secrets
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
@@ -48,7 +48,8 @@ class Holding:
     """Somebody with a name. `identity`: who that is for the log; `inbox`, `rooms`: keys of rooms.
 
     `of`: the first key of the name, where this is another one. `before`: the identity that the same
-    person had until now. `attempt`: tells one claim from the next of the same person.
+    person had until now. `attempt`: tells one claim from the next of the same person. `owner`:
+    whose own the name is; empty: nobody's. `is_here`: it has a stream, which was lost else.
     """
 
     name: str
@@ -59,6 +60,8 @@ class Holding:
     of: str = ""
     before: str = ""
     attempt: str = ""
+    owner: str = ""
+    is_here: bool = True
 
     def to_content(self) -> bytes:
         """Return it as the value of a key."""
@@ -95,6 +98,20 @@ class Claim:
 def keys_of(name: str) -> list[str]:
     """Return the keys of a name, in their order: any text, as a bucket takes it."""
     return sorted(hashlib.sha256(look.encode()).hexdigest()[:32] for look in looks(name))
+
+
+def _holding_in(content: bytes | None) -> Holding | None:
+    """Return who holds a key with this value; None: nobody of ours."""
+    try:
+        return Holding.from_content(content) if content is not None else None
+    except ValueError:
+        return None
+
+
+def _is_owners(held: Holding, wanted: Holding) -> bool:
+    """Say whether a name is held by its owner, who wants it in another session."""
+    is_name = name_key(held.name) == name_key(wanted.name)
+    return is_name and bool(held.owner) and held.owner == wanted.owner
 
 
 class Names:
@@ -148,14 +165,15 @@ class Names:
 
     # What this server holds.
 
-    async def claim(self, holding: Holding) -> Claim:
+    async def claim(self, holding: Holding, giving_way: Collection[str] | None = None) -> Claim:
         """Take a name for somebody, or take it over: from the same one elsewhere, or the dead.
 
-        Raises `NameTakenError`, and `AwayError` after `CLAIM_SECONDS` at the most.
+        `giving_way`: the only servers that the same one may be at for that; None: any. Raises
+        `NameTakenError`, and `AwayError` after `CLAIM_SECONDS` at the most.
         """
         claim = Claim(replace(holding, attempt=secrets.token_hex(4)))
         try:
-            await asyncio.wait_for(self._claim(claim), CLAIM_SECONDS)
+            await asyncio.wait_for(self._claim(claim, giving_way), CLAIM_SECONDS)
         except BaseException as error:
             self.release(claim)
             if isinstance(error, (asyncio.TimeoutError, ApiError)):
@@ -163,22 +181,35 @@ class Names:
             raise
         return claim
 
-    async def _claim(self, claim: Claim) -> None:
+    async def _claim(self, claim: Claim, giving_way: Collection[str] | None) -> None:
         # In one order for all: of two with keys in common, who has the first gets all of his.
         keys = keys_of(claim.holding.name)
+        same = {claim.holding.identity, claim.holding.before}
         for key in keys:
             if (releasing := self._releasing.get(key)) is not None:
                 await asyncio.wait({releasing})  # by this very server, a moment ago
             of = "" if key == keys[0] else keys[0]
-            claim.revisions[key] = await self._take_key(claim, key, of)
+            claim.revisions[key] = await self._take_key(claim, key, of, same, giving_way)
 
-    async def _take_key(self, claim: Claim, key: str, of: str) -> int:
+    async def _take_key(
+        self,
+        claim: Claim,
+        key: str,
+        of: str,
+        same: set[str],
+        giving_way: Collection[str] | None,
+    ) -> int:
+        """Take one key of a name; return its revision. `same`: identities of the same person."""
         holding = replace(claim.holding, of=of)
         content = holding.to_content()
         for _attempt in range(MAX_ATTEMPTS):
             held = await self._bucket.get(key)
-            if held.content is not None and not self._may_take_over(held.content, holding):
-                raise NameTakenError(holding.name)
+            other = _holding_in(held.content)
+            if other is not None and self._leases.is_alive(other.server):
+                is_same = other.identity in same or _is_owners(other, holding)
+                if not is_same or (giving_way is not None and other.server not in giving_way):
+                    raise NameTakenError(holding.name)
+                same.add(other.identity)  # the other keys of the name do not say whose own it is
             claim.doubtful = (key, content)
             with suppress(ConflictError):  # somebody was faster: look again who
                 revision = await self._bucket.put(key, content, held.revision)
@@ -187,17 +218,12 @@ class Names:
             claim.doubtful = None
         raise NameTakenError(holding.name)
 
-    def _may_take_over(self, content: bytes, holding: Holding) -> bool:
-        try:
-            other = Holding.from_content(content)
-        except ValueError:
-            return True  # nobody of ours
-        is_same = other.identity in (holding.identity, holding.before)
-        return is_same or not self._leases.is_alive(other.server)
+    async def move(self, claim: Claim, **place: Any) -> None:
+        """Say where somebody is now, in fields of `Holding`.
 
-    async def move(self, claim: Claim, rooms: tuple[str, ...], inbox: str = "") -> None:
-        """Say where somebody is now. Raises `ConflictError`: the name was taken over."""
-        holding = replace(claim.holding, rooms=rooms, inbox=inbox)
+        Raises `ConflictError`: the name was taken over.
+        """
+        holding = replace(claim.holding, **place)
         key = next(iter(claim.revisions))
         content = holding.to_content()
         claim.revisions[key] = await self._bucket.put(key, content, claim.revisions[key])
@@ -256,11 +282,7 @@ class Names:
     # What comes in.
 
     async def _take(self, key: str, value: Value, delivered: Delivered) -> None:
-        try:
-            new = Holding.from_content(value.content) if value.content is not None else None
-        except ValueError:
-            new = None
-        self._set(key, new)
+        self._set(key, _holding_in(value.content))
 
     def _set(self, key: str, new: Holding | None) -> None:
         old = self._known.pop(key, None)
