@@ -157,8 +157,7 @@ class ChatService(chat_pb2_grpc.ChatServiceServicer):
                 # After the send tasks, who are awake by now.
                 asyncio.get_running_loop().call_soon(self._show, name, delivery.messages)
         for entry in entries:
-            if entry.origin is not None:  # else it was said at another server
-                self._hub.answers.answer(entry)
+            self._hub.answers.take(entry)
 
     async def _admit(self, context: Context, address: str) -> Member:
         """Return the new member; in a full server one that has never said its name gives way."""

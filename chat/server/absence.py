@@ -15,10 +15,10 @@ from chat.server.directory import Person
 from chat.server.held_names import HeldNames
 from chat.server.log.base import Log
 from chat.server.mail import UNCERTAIN_SECONDS
-from chat.server.notices import notice
 from chat.server.people import People
 from chat.server.records import HOLDER, Holder
 from chat.server.rooms import Rooms
+from chat.server.unread import Unread
 
 # Names that are claimed at once when a server starts again: each costs a round trip to NATS.
 RESTORED_AT_ONCE = 64
@@ -27,10 +27,11 @@ RESTORED_AT_ONCE = 64
 class Absence:
     """Everybody who is expected back, from the loss of the connection to the end of that time."""
 
-    def __init__(self, people: People, rooms: Rooms, held: HeldNames) -> None:
+    def __init__(self, people: People, rooms: Rooms, held: HeldNames, unread: Unread) -> None:
         self._people = people
         self._rooms = rooms
         self._held = held
+        self._unread = unread
 
     async def restore(self, log: Log) -> None:
         """Hold the names that the run of this server before has noted; before anybody joins."""
@@ -94,15 +95,8 @@ class Absence:
         if not person.is_lost:
             self._people.note(person)
             return
-        self.tell_unread(person)
+        self._unread.tell(person)
         self.remove(person)
-
-    def tell_unread(self, person: Person) -> None:
-        """Tell those who wrote to somebody who has not come back for it."""
-        for identity, key, _when in person.unread:
-            sender = self._people.directory.of_identity(identity)
-            if sender is not None and sender.member is not None:
-                notice(sender.member, "NOT_READ", key, is_answer=False)
 
     def vanish(self, person: Person) -> None:
         """Tell the rooms where a person is still seen, but no longer expected, that it has left."""

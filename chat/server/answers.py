@@ -29,7 +29,25 @@ class Answers:
         self._closed = closed
         self._mail = mail
 
-    def answer(self, entry: Entry) -> None:
+    def take(self, entry: Entry) -> None:
+        """Note what the log has, whoever said it, and answer its sender if that one is here."""
+        if is_inbox(entry.room) and not (entry.is_lost or entry.is_repeated):
+            self._note_private(entry)
+        if entry.origin is not None:
+            self._answer(entry)
+
+    def _note_private(self, entry: Entry) -> None:
+        """Note that somebody who is here, or expected back, has got a private message."""
+        inbox = self._rooms.get(entry.room)
+        for owner in inbox.members if inbox is not None else ():
+            self._mail.note_soon(owner)
+        if reader := self._people.directory.of_identity(entry.room):
+            now = time.monotonic()
+            if not reader.is_lost:
+                reader.forget_read(now - UNCERTAIN_SECONDS)
+            reader.unread.append((_sender_of(entry), entry.message.key, now))
+
+    def _answer(self, entry: Entry) -> None:
         """Tell the sender what became of its message, where the broadcast itself does not."""
         member: Member = entry.origin
         if entry.is_lost:
@@ -50,17 +68,18 @@ class Answers:
         assert member.person is not None
         if entry.room != member.person.inbox:
             member.queue.put_answer(Delivery([entry.message]).without_ids())
-        inbox, to = self._rooms.get(entry.room), entry.message.to
-        for owner in inbox.members if inbox is not None else ():
-            self._mail.note_soon(owner)
-        if (inbox is None or not inbox.members) and self._people.owners.has_inbox(to, entry.room):
+        to = entry.message.to
+        if self._people.owners.has_inbox(to, entry.room) and not self._is_read(entry):
             self._mail.note_left(member, to, entry.message.id)
             notice(member, "AWAY", to=to)
-        if reader := self._people.directory.of_identity(entry.room):
-            now = time.monotonic()
-            if not reader.is_lost:
-                reader.forget_read(now - UNCERTAIN_SECONDS)
-            reader.unread.append((member.person.identity, entry.message.key, now))
+
+    def _is_read(self, entry: Entry) -> bool:
+        """Say whether somebody has a stream, here or elsewhere, by which a private message goes."""
+        inbox = self._rooms.get(entry.room)
+        if inbox is not None and inbox.members:
+            return True
+        reader = self._people.neighbours.find(entry.message.to)
+        return reader is not None and reader.is_here and reader.inbox == entry.room
 
     def echo_again(
         self, member: Member, room: str, message: chat_pb2.Message, said: chat_pb2.Message
@@ -88,3 +107,11 @@ class Answers:
             member.queue.put_answer(echo.without_ids())
         elif message.id <= place.seen_id:
             member.queue.put_answer(echo)
+
+
+def _sender_of(entry: Entry) -> str:
+    """Return who has said something: the identity; of one without a session elsewhere the name."""
+    member: Member | None = entry.origin
+    if member is not None and member.person is not None:
+        return member.person.identity
+    return entry.sender

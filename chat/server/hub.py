@@ -34,6 +34,7 @@ from chat.server.replay import PageBudget
 from chat.server.rooms import Rooms
 from chat.server.sealed import Bundles
 from chat.server.streams import Streams
+from chat.server.unread import Unread
 
 
 class Hub:
@@ -73,7 +74,8 @@ class Hub:
         self.people = People(log, self.owners, self.neighbours, self.closed, self.rooms)
         self.directory = self.people.directory
         held = HeldNames(max_clients, places_of_address(max_clients, max_per_address))
-        self.absence = Absence(self.people, self.rooms, held)
+        self.unread = Unread(log, self.directory)
+        self.absence = Absence(self.people, self.rooms, held, self.unread)
         limits = limits or RateLimits(rate)
         self.streams = Streams(
             max_clients, limits, self.rooms, self.people, self.absence, self.mail
@@ -197,7 +199,7 @@ class Hub:
             room.announce_left(person)
         if is_lost:  # without a session nobody can come back for it
             person.forget_read(time.monotonic() - UNCERTAIN_SECONDS)
-            self.absence.tell_unread(person)
+            self.unread.tell(person)
         self.absence.remove(person)
 
     def expel(self, person: Person, error: ChatError) -> None:

@@ -20,6 +20,7 @@ from chat.server.moderation import Sanction
 from chat.server.moderator import Show
 from chat.server.other_rooms import OtherRooms
 from chat.server.records import BAN, BUNDLE, GUEST, MUTE, OWNER, ROOM, USED_ROOM
+from chat.server.unread import NOT_READ
 
 # Takes what is kept under a key, or no more.
 Take = Callable[[str, "str | None"], None]
@@ -104,7 +105,7 @@ class OtherServers:
         self._hub.moderation.mutes.take(key, text)
 
     def _take_told(self, key: str, text: str | None) -> None:
-        """Tell what an operator did, or note a wish of one that was done."""
+        """Tell what an operator did, note a wish of one that was done, or what nobody has read."""
         fields = json.loads(text or "")
         if not isinstance(fields, dict):
             raise ValueError(text)
@@ -112,6 +113,8 @@ class OtherServers:
             done = DoneWish.from_fields(fields)
             self._hub.moderation.done.note(done)
             self._show("", [done.fact])
+        elif NOT_READ in fields:
+            self._hub.unread.hear(fields[NOT_READ])
         else:
             self._facts.hear(Fact.from_fields(fields))
 

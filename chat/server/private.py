@@ -48,7 +48,7 @@ class PrivateMessages:
                 raise ChatError("USER_UNREACHABLE")
             said.to = reader.name
             await self._appender.append(member, reader.inbox, said)
-        elif elsewhere is not None:
+        elif elsewhere is not None and (elsewhere.is_here or not elsewhere.owner):
             if not elsewhere.inbox:
                 raise ChatError("USER_UNREACHABLE")
             said.to = elsewhere.name

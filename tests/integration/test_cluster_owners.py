@@ -9,8 +9,11 @@ import grpc
 import pytest
 from certificates import make_pair
 from natsd import running_nats
-from support import eventually, server_here
+from support import Client, eventually, server_here
+from test_cluster_people import is_there
 from test_owned_names import ANA, BIA, NAME_OWNED, OTHER_SESSION, Door
+
+import chat_pb2
 
 Doors = tuple[Door, Door]
 THIRD_SESSION = "c" * 32
@@ -54,3 +57,33 @@ def test_owner_comes_with_another_session_at_another_server(doors: Doors) -> Non
             with one.own(ANA, "ana1", THIRD_SESSION) as again:
                 assert after.wait_for_end() == (grpc.StatusCode.ABORTED, "SESSION_REPLACED")
                 assert again.is_open
+
+
+def reasons(client: Client) -> list[str]:
+    """Return the notices that a client has got."""
+    return [m.user for m in client.of_kind(chat_pb2.KIND_NOTICE)]
+
+
+def test_reader_at_another_server_is_not_away(doors: Doors) -> None:
+    """Nor does what is written to it count as left for it; when it is gone, it is away."""
+    one, other = doors
+    with one.own(BIA, "bia2", OTHER_SESSION) as bia:
+        with other.own(ANA, "ana2") as ana:
+            is_there(bia, "ana2")
+            bia.say("and now", key="last", to="ana2")
+            bia.wait_for_key("last")
+            ana.wait_for_text("and now")
+            bia.ask_who("w")
+            bia.wait_for(lambda m: m.kind == chat_pb2.KIND_WHO)
+            assert "AWAY" not in reasons(bia)
+        keys = iter(range(10_000))
+
+        def is_away() -> bool:
+            key = f"away {next(keys)}"
+            bia.say("for later", key=key, to="ana2")
+            bia.wait_for_key(key)
+            bia.ask_who(key)
+            bia.wait_for(lambda m: m.kind == chat_pb2.KIND_WHO and m.key == key)
+            return "AWAY" in reasons(bia)
+
+        eventually(is_away)

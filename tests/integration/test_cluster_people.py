@@ -141,6 +141,19 @@ def test_session_goes_on_at_the_other_server_with_its_name_and_inbox(servers: Se
                 assert iris.wait_for_text("para você").to == "iris4"
 
 
+def test_sender_at_the_other_server_hears_that_nobody_read_it(servers: Servers) -> None:
+    """Of what was written to somebody who is lost there, and whose name is given up."""
+    one, other = servers
+    with full_client(one.address, "joao5") as joao:
+        with full_client(other.address, "kim5") as kim:  # without a session nobody can come back
+            is_there(joao, "kim5")
+            joao.say("lost", key="p", to="kim5")
+            joao.wait_for_key("p")
+            kim.wait_for_text("lost")
+            kim.cancel()
+        assert joao.wait_for(lambda m: m.user == "NOT_READ").key == "p"
+
+
 SLEEPER = """
 import sys
 from chat.server.cluster import leases, names
