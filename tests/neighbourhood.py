@@ -121,7 +121,9 @@ class Nearby(Alone):
         return [person.name for person in self._people() if room in _neighbour(person).rooms]
 
     @asynccontextmanager
-    async def reserving(self, name: str, identity: str, before: str = "") -> AsyncIterator[bool]:
+    async def reserving(
+        self, name: str, identity: str, before: str = "", owner: str = ""
+    ) -> AsyncIterator[bool]:
         there = self.find(name)
         if there is not None and there.identity not in (identity, before):
             raise ChatError("NAME_TAKEN")

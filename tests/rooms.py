@@ -61,6 +61,7 @@ class FakeLog:
     epoch = "fake"
     generation = "first"
     is_shared = False
+    rewinds = 0
 
     def __init__(self, is_automatic: bool = True) -> None:
         self.is_automatic = is_automatic

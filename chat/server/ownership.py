@@ -48,7 +48,8 @@ class Owned:
     `owner`: the public key, base64url. `used_at`: when it was last used, seconds since 1970.
     `inbox_seen_id`: the last private message that has certainly reached the owner, whatever came
     before it too. `seen_by`: the identity of the stream whose own cursor may be ahead of that;
-    empty: none.
+    empty: none. `rewinds`: how often the log had been put back when that was; since then, what was
+    seen means nothing.
     """
 
     name: str
@@ -56,6 +57,7 @@ class Owned:
     used_at: float
     inbox_seen_id: int = 0
     seen_by: str = ""
+    rewinds: int = 0
 
     @property
     def inbox(self) -> str:
@@ -64,6 +66,13 @@ class Owned:
         Another owner of the name has another one.
         """
         return inbox_of(f"{name_key(self.name)}\n{self.owner}")
+
+    def to_text(self) -> str:
+        """Return it as a record, which earlier versions read too where nothing was put back."""
+        fields = asdict(self)
+        if not self.rewinds:
+            del fields["rewinds"]
+        return json.dumps(fields)
 
     @classmethod
     def from_text(cls, text: str) -> Owned:
@@ -135,7 +144,12 @@ class Owners:
         known = self._by_name.get(key)
         if known is not None and (owned is None or owned.owner != known.owner):
             self._drop(key)
+            known = None
         if owned is not None:
+            if known is not None and known.rewinds == owned.rewinds:
+                # Another server may have written before it knew how far this one had noted.
+                seen_id = max(known.inbox_seen_id, owned.inbox_seen_id)
+                owned = replace(owned, inbox_seen_id=seen_id)
             self._note(owned)
 
     def find(self, name: str) -> Owned | None:
@@ -146,9 +160,17 @@ class Owners:
         """Return the owned name under `key`, unless it is unused for so long that it is free."""
         owned = self._by_name.get(key)
         if owned is None or key in self.kept or self._clock() - owned.used_at <= UNUSED_SECONDS:
-            return owned
+            return self._since_put_back(owned)
         self.free(key)
         return None
+
+    def _since_put_back(self, owned: Owned | None) -> Owned | None:
+        """Return what is known, but for what was seen in a log that was put back since."""
+        if owned is None or owned.rewinds == self._log.rewinds:
+            return owned
+        owned = replace(owned, inbox_seen_id=0, seen_by="", rewinds=self._log.rewinds)
+        self._note(owned)
+        return owned
 
     def check(self, name: str, owner: str) -> None:
         """Raise NAME_OWNED if it is, or looks like, a name of somebody else than `owner`."""
@@ -180,7 +202,8 @@ class Owners:
         if owned is None:
             if not self._may_claim(owner, address):
                 return None
-            owned = Owned(name, owner, self._clock(), last_id)
+            rewinds = self._log.rewinds
+            owned = Owned(name, owner, self._clock(), last_id, rewinds=rewinds)
         return self._keep(replace(owned, name=name, used_at=self._clock()))
 
     def _may_claim(self, owner: str, address: str) -> bool:
@@ -197,7 +220,7 @@ class Owners:
         `seen_by`: None for the same as before. A session has one cursor: where it counts for this
         name, it does for no other any more.
         """
-        now = self._by_name.get(name_key(owned.name))
+        now = self._since_put_back(self._by_name.get(name_key(owned.name)))
         if now is None or now.owner != owned.owner:
             return
         seen_id = max(now.inbox_seen_id, inbox_seen_id)
@@ -225,7 +248,7 @@ class Owners:
 
     def _keep(self, owned: Owned) -> Owned:
         self._note(owned)
-        self._log.keep(OWNER, name_key(owned.name), json.dumps(asdict(owned)))
+        self._log.keep(OWNER, name_key(owned.name), owned.to_text())
         return owned
 
     def _note(self, owned: Owned) -> None:

@@ -45,8 +45,11 @@ class Holder:
     run: str = ""
 
     def to_text(self) -> str:
-        """Return it as a record."""
-        return json.dumps(asdict(self))
+        """Return it as a record, which earlier versions read too where one server is alone."""
+        fields = asdict(self)
+        if not self.run:
+            del fields["run"]
+        return json.dumps(fields)
 
     @classmethod
     def from_text(cls, text: str) -> Holder:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 from rooms import SESSION, FakeLog, come_true
@@ -14,7 +15,7 @@ from chat.server import ownership
 from chat.server.directory import new_identity
 from chat.server.hub import Hub
 from chat.server.member import Member
-from chat.server.ownership import CERTIFIED, CLAIMS, MAX_NAMES_OF_KEY, UNUSED_SECONDS, Owners
+from chat.server.ownership import CERTIFIED, CLAIMS, MAX_NAMES_OF_KEY, UNUSED_SECONDS, Owned, Owners
 from chat.server.records import FREED, OWNER
 
 ANA, BIA = "key-of-ana", "key-of-bia"
@@ -303,3 +304,34 @@ def test_operators_name_is_kept_however_unused() -> None:
     assert owners.find("ana") is not None
     owners.kept = frozenset()
     assert owners.find("ana") is None
+
+
+async def test_what_was_seen_of_a_log_that_was_put_back_means_nothing() -> None:
+    """Its ids come again: what waits there would be skipped. It is noted anew from there on."""
+    log = FakeLog()
+    owners = Owners(log)
+    owned = owners.claim("ana", "key", "", 0)
+    assert owned is not None
+    owners.note_seen(owned, 5000, "session")
+    log.rewinds = 1
+    found = owners.find("ana")
+    assert found is not None and (found.inbox_seen_id, found.seen_by) == (0, "")
+    owners.note_seen(found, 40)
+    again = Owners(log)
+    await again.load()
+    found = again.find("ana")
+    assert found is not None and found.inbox_seen_id == 40
+
+
+async def test_record_of_another_server_takes_no_one_back() -> None:
+    """It may have been written before that one knew how far the owner has read here."""
+    owners = Owners(FakeLog())
+    owned = owners.claim("ana", "key", "", 0)
+    assert owned is not None
+    owners.note_seen(owned, 5000)
+    owners.take("ana", replace(owned, inbox_seen_id=10).to_text())
+    found = owners.find("ana")
+    assert found is not None and found.inbox_seen_id == 5000
+    owners.take("ana", Owned("ana", "other key", owned.used_at, 10).to_text())
+    found = owners.find("ana")
+    assert found is not None and found.inbox_seen_id == 10

@@ -159,6 +159,13 @@ class Log(Protocol):
         """The identity of this opening of it; where servers share it, the same at all of them."""
 
     @property
+    def rewinds(self) -> int:
+        """How often it was put back to an older copy, which is known only where servers share it.
+
+        Ids that were seen before mean nothing.
+        """
+
+    @property
     def waiting(self) -> int:
         """How many messages wait to be committed."""
 

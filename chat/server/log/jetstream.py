@@ -126,6 +126,11 @@ class JetStreamLog(SqliteFile):
         return generation_of(self._writer.epoch, self._writer.followed.rewinds)
 
     @property
+    def rewinds(self) -> int:
+        """How often the stream was put back, as far as this server has followed it."""
+        return self._writer.followed.rewinds
+
+    @property
     def waiting(self) -> int:
         """How many messages wait to be stored, or to be known as such."""
         return self._publisher.waiting

@@ -104,6 +104,11 @@ class SqliteFile:
         return self._epoch
 
     @property
+    def rewinds(self) -> int:
+        """Never: what is kept with an older copy of the file is as old."""
+        return 0
+
+    @property
     def generation(self) -> str:
         """The identity of this opening of it."""
         return self._generation
