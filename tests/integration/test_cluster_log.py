@@ -17,6 +17,7 @@ from support import DEADLINE_SECONDS, POLL_SECONDS
 
 import chat_pb2
 from chat.server.cluster import connection, stream
+from chat.server.cluster.bucket import Bucket
 from chat.server.cluster.connection import ClusterSettings, Connection
 from chat.server.log import publisher, stream_link
 from chat.server.log.base import TOLD, Entry, LogError, Missing, Problem
@@ -493,3 +494,36 @@ async def test_stream_that_cannot_be_made_says_why(nats: Natsd) -> None:
     log.hurry(0)
     await log.close()
     assert "replicas" in said[0]
+
+
+async def test_records_outlive_what_the_stream_keeps(nats: Natsd, tmp_path: Path) -> None:
+    """For a new server, and for one that was away: what was kept, and what was kept no more."""
+    retain = 2 / 86400
+    away = tmp_path / "away.db"
+    async with servers(nats, tmp_path / "a.db", retain_days=retain) as (a,):
+        a.log.keep("owner", "ana", "old")
+        a.log.keep("owner", "bia", "gone soon")
+        await a.said("first")
+        async with servers(nats, away, retain_days=retain) as (b,):
+            assert await b.log.records("owner") == {"ana": "old", "bia": "gone soon"}
+            b.log.keep("holder", "x", "its own")
+        a.log.keep("owner", "bia", None)
+        await a.said("second")
+        looking = stream.Stream(a.log.connection, retain, 1)
+
+        async def is_trimmed() -> bool:
+            state = await looking.look()
+            return state.first > state.last
+
+        await eventually_async(is_trimmed, True)
+        copies = Bucket(a.log.connection, "chat-records", 1)
+
+        async def is_copied() -> bool:
+            head = json.loads((await copies.get("head")).content or b"null")
+            return head is not None and head["sequence"] >= (await looking.look()).last
+
+        await eventually_async(is_copied, True)
+        async with servers(nats, IN_MEMORY, away, retain_days=retain) as (new, back):
+            assert await new.log.records("owner") == {"ana": "old"}
+            assert await back.log.records("owner") == {"ana": "old"}
+            assert await back.log.records("holder") == {"x": "its own"}

@@ -47,6 +47,7 @@ class Follower:
         self._waiting: list[StreamGroup] = []
         self._waiting_bytes = 0
         self._floor = 0
+        self._copied: Notes | None = None
         self._restart: int | None = None
         self._notes: Notes = {}
         self._note_timer: asyncio.TimerHandle | None = None
@@ -74,16 +75,20 @@ class Follower:
         while self._waiting_bytes > MAX_WAITING_BYTES:
             await self._progress.wait()
 
-    def skip_to(self, first: int) -> None:
-        """Note that the stream no longer has what comes before this sequence."""
-        self._floor = first
+    def skip_to(self, first: int, records: Notes | None = None) -> None:
+        """Note that the stream no longer has what comes before this sequence.
+
+        `records`: all that were kept by then, in place of those that are in the file; None: it is
+        not known.
+        """
+        self._floor, self._copied = first, records
         self._wake_writer()
 
     def restart(self, rewinds: int) -> None:
         """Forget all that came from the stream, and what of it still waits to be written."""
         self._waiting.clear()
         self._waiting_bytes = 0
-        self._floor = 0
+        self._floor, self._copied = 0, None
         self._restart = rewinds
         self._wake_writer()
 
@@ -140,7 +145,8 @@ class Follower:
         arrived, self._waiting = self._waiting[:MAX_GROUPS], self._waiting[MAX_GROUPS:]
         notes, self._notes = self._notes, {}
         group = Arrivals([], notes, arrived=arrived, floor=self._floor, restart=self._restart)
-        self._floor, self._restart = 0, None
+        group.copied = self._copied
+        self._floor, self._copied, self._restart = 0, None, None
         if group.is_empty:  # which the thread would not give back
             self._is_busy = False
             self._wake()

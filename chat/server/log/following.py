@@ -7,7 +7,7 @@ back, and knows when this server has caught up. Everything runs in the event loo
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from chat.server.cluster import tasks
 from chat.server.cluster.connection import Connection
@@ -18,7 +18,9 @@ from chat.server.log.base import LogError, Problem
 from chat.server.log.follower import Follower
 from chat.server.log.following_writer import FollowingWriter
 from chat.server.log.groups import REWINDS_HEADER, OwnGroup, StreamGroup, parse_message_id
+from chat.server.log.record_copies import RecordCopy
 from chat.server.log.stream_check import StreamCheck, Taken
+from chat.server.log.writer_thread import Notes
 
 # How often it is looked whether all has been followed, while it has not.
 LOOK_SECONDS = 0.02
@@ -43,8 +45,10 @@ class Following:
         follower: Follower,
         take_back: Callable[[StreamGroup], OwnGroup | None],
         on_rewound: Callable[[int, bool], None],
+        load_copy: Callable[[], Awaitable[RecordCopy | None]],
         on_failure: OnFailure,
     ) -> None:
+        self._load_copy = load_copy
         self._stream = stream
         self._writer = writer
         self._follower = follower
@@ -110,9 +114,19 @@ class Following:
         if state.rewinds < rewinds:  # as where an older copy of it is in its place
             await self._stream.note_rewinds(rewinds)
         if state.first > self._taken.sequence + 1:
-            self._follower.skip_to(state.first)
+            self._follower.skip_to(state.first, await self._records_before(was_put_back))
             self._taken = Taken(state.first - 1)
         return self._taken.sequence
+
+    async def _records_before(self, was_put_back: bool) -> Notes | None:
+        """Return all records, as they were before the first group of the stream, if that is known.
+
+        Not from a copy that this server's file is ahead of, or that may be of another past.
+        """
+        if was_put_back:
+            return None
+        copy = await self._load_copy()
+        return copy.records if copy is not None and copy.sequence > self._taken.sequence else None
 
     def _restart(self, state: StreamState) -> None:
         """Forget all that came from the stream, and follow it from its beginning."""

@@ -18,7 +18,7 @@ from chat.server.log.maintenance import copy_beside
 from chat.server.log.migrations import FOLLOWING, is_following, keep_opening
 from chat.server.log.rows import ALL_ROOMS, NEWEST_ID, message_of, stamp
 from chat.server.log.sqlite_writer import COLUMNS, SqliteWriter, inserts, portions, values_of
-from chat.server.log.writer_thread import Group
+from chat.server.log.writer_thread import Group, Notes
 
 INSERTS = inserts(f"id, {COLUMNS}")
 # A server that publishes a group again does so at once; runs of servers this old are over.
@@ -43,7 +43,8 @@ class Arrivals(Group):
 
     Before them, where `restart` is given, all that came from the stream is set aside: the stream
     was put back, for that many times now. `floor`: where the stream no longer holds all that comes
-    after what was followed, the first sequence that it does hold. Afterwards `entries` are those
+    after what was followed, the first sequence that it does hold, and `copied` the
+    records that were kept by then, where that is known. Afterwards `entries` are those
     that are to be delivered, `own` this server's among them; `records`: what was kept or told, in
     their order.
     """
@@ -51,6 +52,7 @@ class Arrivals(Group):
     arrived: list[StreamGroup] = field(default_factory=list)
     restart: int | None = None
     floor: int = 0
+    copied: Notes | None = None
     own: list[Entry] = field(default_factory=list)
     records: list[tuple[str, str, str | None]] = field(default_factory=list)
 
@@ -68,10 +70,12 @@ def generation_of(epoch: str, rewinds: int) -> str:
 class FollowingWriter(SqliteWriter):
     """Applies what came out of the stream. `followed`, `epoch`: as of the last transaction.
 
-    `begin` is called first, before the writer's thread begins, where the file is opened.
+    `local_kinds`: of the records that are this server's alone. `begin` is called first, before the
+    writer's thread begins, where the file is opened.
     """
 
     followed = Followed()
+    local_kinds: frozenset[str] = frozenset()
     epoch = ""
 
     def begin(self, epoch: str, rewinds: int) -> None:
@@ -129,7 +133,7 @@ class FollowingWriter(SqliteWriter):
         if group.floor:
             self._write_floor(group.floor)
         items: list[Item] = []
-        records: list[tuple[str, str, str | None]] = []
+        records = self._changes_to(group.copied) if group.copied is not None else []
         own: list[Entry] = []
         for one in group.arrived:
             self._take(one, items, records, own)
@@ -143,6 +147,14 @@ class FollowingWriter(SqliteWriter):
         group.records, group.own = records, own
         dropped = repeats.difference(map(id, own))
         group.entries = [entry for _id, _at, entry in items if id(entry) not in dropped]
+
+    def _changes_to(self, copied: Notes) -> list[tuple[str, str, str | None]]:
+        """Return what is to be kept, or no more, for these to be all shared records."""
+        rows = self._connection.execute("SELECT kind, key, text FROM record").fetchall()
+        known = {(kind, key): text for kind, key, text in rows if kind not in self.local_kinds}
+        gone = known.keys() - copied.keys()
+        new = [(*where, text) for where, text in copied.items() if known.get(where) != text]
+        return [*((kind, key, None) for kind, key in gone), *new]
 
     def _take(
         self,

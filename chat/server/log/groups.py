@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import logging
 import secrets
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from google.protobuf.message import DecodeError
@@ -77,12 +78,21 @@ class StreamGroup:
             _log.error("message %d of the stream is no group of messages", self.sequence)
             return [], {}
         entries = [Entry(part.room, part.user, part.batch[0]) for part in parts if part.batch]
-        notes: Notes = {
-            (part.user, part.key): part.message if part.id else None
-            for part in parts
-            if not part.batch
-        }
-        return entries[:MAX_ENTRIES], notes
+        return entries[:MAX_ENTRIES], _notes_of(parts)
+
+
+def notes_in(content: bytes) -> Notes:
+    """Return the records in a group's bytes; none, where these are nothing of ours."""
+    try:
+        return _notes_of(chat_pb2.Message.FromString(content).batch)
+    except DecodeError:
+        return {}
+
+
+def _notes_of(parts: Iterable[chat_pb2.Message]) -> Notes:
+    return {
+        (part.user, part.key): part.message if part.id else None for part in parts if not part.batch
+    }
 
 
 class GroupBuilder:

@@ -35,6 +35,7 @@ from chat.server.log.following_writer import Arrivals, FollowingWriter, generati
 from chat.server.log.groups import PLACE_BITS, OwnGroup
 from chat.server.log.log_clock import Clocks
 from chat.server.log.publisher import Publisher
+from chat.server.log.record_copies import RecordCopies, RecordCopy
 from chat.server.log.sqlite_file import SqliteFile
 from chat.server.log.stream_link import StreamLink
 from chat.server.log.troubles import Troubles
@@ -86,6 +87,10 @@ class JetStreamLog(SqliteFile):
             self._deliver_arrivals,
             lambda error: self._troubles.tell(FILE, error),
         )
+        self._copies = RecordCopies(
+            self._link.connection, settings.replicas, retain_days, self._copy_records, self.fail
+        )
+        self._writer.local_kinds = local_kinds
         self._following = Following(
             self._link.connection,
             self._link.stream,
@@ -93,6 +98,7 @@ class JetStreamLog(SqliteFile):
             self._follower,
             self._publisher.take_back,
             self._see_rewound,
+            self._copies.load,
             self.fail,
         )
         self._following.consumer.on_live = self._link.see_live
@@ -149,6 +155,7 @@ class JetStreamLog(SqliteFile):
         self._writer.begin(state.epoch, state.rewinds)
         self._publisher.start()
         await self._following.start(state)
+        self._copies.start()
 
     def listen(self, on_record: OnRecord, on_rewound: Callable[[], None]) -> None:
         """Have told what other servers bring: see `Log.listen`."""
@@ -173,6 +180,7 @@ class JetStreamLog(SqliteFile):
         if self._writer.epoch:
             await self.flush()
         self._following.consumer.on_live = lambda is_live: None  # it is nobody's trouble any more
+        await self._copies.close()
         await self._publisher.close()
         await self._following.close()
         try:
@@ -187,6 +195,13 @@ class JetStreamLog(SqliteFile):
         """Have a record kept: by all servers, or by this one alone where it is of a local kind."""
         keeper = self._follower if kind in self._local_kinds else self._publisher
         keeper.keep(kind, key, text)
+
+    async def _copy_records(self) -> RecordCopy:
+        """Return what all servers keep. What is newer than its sequence may be among it."""
+        sequence = self._writer.followed.sequence
+        rows = await self._look_up(self._reader.all_records)
+        kept = {(kind, key): text for kind, key, text in rows if kind not in self._local_kinds}
+        return RecordCopy(sequence, dict(kept))
 
     def tell(self, text: str) -> None:
         """Have all servers but this one told something."""

@@ -64,6 +64,10 @@ class SqliteReader:
         """Return the texts of one kind that are kept beside the messages, by their keys."""
         return dict(self._fetch("SELECT key, text FROM record WHERE kind = ?", (kind,)))
 
+    def all_records(self) -> list[tuple[str, str, str]]:
+        """Return the kind, the key and the text of all that is kept beside the messages."""
+        return self._fetch("SELECT kind, key, text FROM record", ())
+
     def start_of_last(self, room: str, count: int, before: int) -> int:
         """Return the id after which the last `count` messages of a room begin."""
         query = "SELECT id FROM message WHERE room = ? AND id < ? ORDER BY id DESC LIMIT 1 OFFSET ?"
