@@ -21,6 +21,7 @@ from chat.server.hub import Hub
 from chat.server.log.base import (
     MAX_PAGE_BYTES,
     OVERHEAD_BYTES,
+    ClusterState,
     Deliver,
     Entry,
     Log,
@@ -62,6 +63,7 @@ class FakeLog:
     generation = "first"
     is_shared = False
     rewinds = 0
+    cluster: ClusterState | None = None
 
     def __init__(self, is_automatic: bool = True) -> None:
         self.is_automatic = is_automatic

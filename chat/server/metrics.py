@@ -56,6 +56,7 @@ class _Chat:
         yield from _calls(self.snapshot)
         yield from _traffic(self.snapshot)
         yield from _log(self.snapshot)
+        yield from _cluster(self.snapshot)
 
 
 def _people(now: Snapshot) -> Iterator[Metric]:
@@ -111,6 +112,14 @@ def _log(now: Snapshot) -> Iterator[Metric]:
     if now.trouble:
         trouble.add_metric([now.trouble], 1)
     yield trouble
+
+
+def _cluster(now: Snapshot) -> Iterator[Metric]:
+    if (cluster := now.cluster) is not None:
+        text = "Groups of messages in the stream that this server has not written yet."
+        yield GaugeMetricFamily("chat_cluster_lag_groups", text, cluster.lag_groups)
+        text = "1: NATS answers, and the stream is followed."
+        yield GaugeMetricFamily("chat_cluster_followed", text, cluster.is_followed)
 
 
 def _by_reason(name: str, text: str, counts: Mapping[str, int]) -> Metric:

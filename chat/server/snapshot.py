@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from chat.server.hub import Hub
+from chat.server.log.base import ClusterState
 from chat.server.member import Member
 from chat.server.tally import SLOT_SECONDS, Commits, Histogram, Traffic
 from chat.server.visits import Visits
@@ -62,6 +63,7 @@ class Snapshot:
     log_waiting: int
     last_id: int
     trouble: str
+    cluster: ClusterState | None = None
 
 
 async def take_snapshot(hub: Hub, visits: Visits, max_clients: int, trouble: str) -> Snapshot:
@@ -94,6 +96,7 @@ async def take_snapshot(hub: Hub, visits: Visits, max_clients: int, trouble: str
         log_waiting=hub.log.waiting,
         last_id=hub.rooms.last_id,
         trouble=trouble,
+        cluster=hub.log.cluster,
     )
 
 

@@ -20,7 +20,7 @@ from chat.server.cluster import connection, stream
 from chat.server.cluster.bucket import Bucket
 from chat.server.cluster.connection import ClusterSettings, Connection
 from chat.server.log import publisher, stream_link
-from chat.server.log.base import TOLD, Entry, LogError, Missing, Problem
+from chat.server.log.base import TOLD, ClusterState, Entry, LogError, Missing, Problem
 from chat.server.log.files import IN_MEMORY
 from chat.server.log.jetstream import JetStreamLog
 from chat.server.log.sqlite import SqliteLog
@@ -155,6 +155,7 @@ async def close(server: Server) -> None:
 async def test_all_servers_have_the_same_in_the_same_order(nats: Natsd, tmp_path: Path) -> None:
     """With the same ids and times, whoever said it; a new server gets all of it."""
     async with servers(nats, tmp_path / "a.db", tmp_path / "b.db") as (a, b):
+        assert a.log.cluster == ClusterState(0, is_followed=True)
         for number in range(300):
             a.say(f"a{number}")
             b.say(f"b{number}", user="bia")

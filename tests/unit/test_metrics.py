@@ -17,6 +17,7 @@ from support import ROOT
 from chat import __version__
 from chat.protocol.errors import REASONS
 from chat.server import snapshot
+from chat.server.log.base import ClusterState
 from chat.server.metrics import Page
 from chat.server.snapshot import Snapshot, take_snapshot
 from chat.server.visits import LEFT, LOST, OTHER, Visits
@@ -71,6 +72,15 @@ async def test_page_tells_who_is_here_and_what_waits() -> None:
     assert found[f"chat_build_info {__version__}"] == 1
 
 
+async def test_page_tells_how_far_a_server_of_a_cluster_is() -> None:
+    """And nothing of that where there is no cluster."""
+    chat = await Chat().start()
+    assert not [name for name in samples(await snapshot_of(chat, Visits())) if "cluster" in name]
+    chat.log.cluster = ClusterState(3, is_followed=True)
+    found = samples(await snapshot_of(chat, Visits()))
+    assert (found["chat_cluster_lag_groups"], found["chat_cluster_followed"]) == (3, 1)
+
+
 async def test_numbers_of_many_clients_are_taken_in_parts() -> None:
     """Others have their turns meanwhile; nothing is left out, or counted twice."""
     chat = await Chat().start()
@@ -123,6 +133,7 @@ async def test_page_counts_what_was_refused_by_reason() -> None:
 async def full_page(accept: str = "") -> tuple[str, str]:
     """Return the page of a server in trouble, to which everything has happened, and its type."""
     chat = await Chat().start()
+    chat.log.cluster = ClusterState(0, is_followed=True)
     (ana,) = await chat.full("ana")
     visits = Visits()
     for reason in [*REASONS, LEFT, LOST, OTHER]:

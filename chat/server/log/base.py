@@ -140,6 +140,18 @@ def ignore(error: LogError | None) -> None:
     """Be told of the log's trouble by somebody else: each message that is lost says so."""
 
 
+@dataclass(frozen=True)
+class ClusterState:
+    """How far a server is with a log that several share.
+
+    `lag_groups`: so many groups are known to be in the stream, and not in this server's file yet.
+    `is_followed`: NATS answers, and what others say comes in by itself.
+    """
+
+    lag_groups: int
+    is_followed: bool
+
+
 class Log(Protocol):
     """An ordered, durable list of messages, shared by all rooms; ids grow, with gaps allowed.
 
@@ -164,6 +176,10 @@ class Log(Protocol):
 
         Ids that were seen before mean nothing.
         """
+
+    @property
+    def cluster(self) -> ClusterState | None:
+        """How far this server is with what others have said; None where there are no others."""
 
     @property
     def waiting(self) -> int:

@@ -63,6 +63,11 @@ class Follower:
         self._thread.start(self._take_back, self._report, self._see_end)
 
     @property
+    def waiting_groups(self) -> int:
+        """How many groups have come and are not handed to the thread that writes."""
+        return len(self._waiting)
+
+    @property
     def is_idle(self) -> bool:
         """Whether all that was taken is in the file, and delivered."""
         return not (self._is_busy or self._waiting or self._restart is not None)

@@ -20,6 +20,7 @@ from chat.server.cluster import tasks
 from chat.server.cluster.connection import ApiError, AwayError, ClusterSettings
 from chat.server.log.base import (
     TOLD,
+    ClusterState,
     Deliver,
     Entry,
     LogError,
@@ -135,6 +136,12 @@ class JetStreamLog(SqliteFile):
     def rewinds(self) -> int:
         """How often the stream was put back, as far as this server has followed it."""
         return self._writer.followed.rewinds
+
+    @property
+    def cluster(self) -> ClusterState:
+        """How far this server is with what others have said."""
+        groups = self._following.consumer.pending + self._follower.waiting_groups
+        return ClusterState(groups, self._following.is_current)
 
     @property
     def waiting(self) -> int:

@@ -15,7 +15,7 @@ from contextlib import ExitStack, closing, nullcontext
 from typing import TypeVar
 
 import chat_pb2
-from chat.server.log.base import MAX_PAGE_BYTES, Place
+from chat.server.log.base import MAX_PAGE_BYTES, ClusterState, Place
 from chat.server.log.checking import Check
 from chat.server.log.checkpoints import Checkpoints
 from chat.server.log.connections import (
@@ -107,6 +107,11 @@ class SqliteFile:
     def rewinds(self) -> int:
         """Never: what is kept with an older copy of the file is as old."""
         return 0
+
+    @property
+    def cluster(self) -> ClusterState | None:
+        """Nothing: there are no other servers."""
+        return None
 
     @property
     def generation(self) -> str:
