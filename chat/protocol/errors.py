@@ -128,6 +128,10 @@ REASONS = {
     "CLUSTER_AWAY": Reason(
         N_("the servers cannot agree on names just now; connect again in a moment"), "UNAVAILABLE"
     ),
+    "SERVERS_AWAY": Reason(
+        N_("nothing can be said just now: the servers have lost touch, and go on by themselves")
+    ),
+    "SERVERS_BACK": Reason(N_("the servers are in touch again")),
     "LOG_LOST": Reason(
         N_("the server's log was removed while it ran; connect again in a moment"), "UNAVAILABLE"
     ),

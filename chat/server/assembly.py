@@ -274,7 +274,8 @@ class Server:
 
     def _see_trouble(self, trouble: LogError | None) -> None:
         """The log can be written no more, or again: say so to whoever watches over the server."""
-        tell_cluster(trouble, self._trouble)
+        if reason := tell_cluster(trouble, self._trouble):
+            self._hub.tell_all(reason)
         self._trouble = trouble
         self._supervisor.run(self._others.set_serving(trouble is None), "health")
         if trouble is not None and trouble.problem.is_final:

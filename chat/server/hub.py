@@ -216,6 +216,11 @@ class Hub:
         if person is not None:
             self.streams.replace(person)
 
+    def tell_all(self, reason: str) -> None:
+        """Tell everybody here something about the server."""
+        for member in self.members:
+            notice(member, reason, is_answer=False)
+
     async def stop(self, reason: str = "SHUTTING_DOWN") -> None:
         """Accept nothing more, and return when all that was accepted is committed and queued.
 

@@ -63,12 +63,19 @@ def _open_cluster(flags: Namespace) -> tuple[ServedLog, Neighbours]:
     return log, people
 
 
-def tell_cluster(trouble: LogError | None, before: LogError | None) -> None:
-    """Say on standard error that NATS does not answer, or does so again."""
+def tell_cluster(trouble: LogError | None, before: LogError | None) -> str:
+    """Say on standard error that NATS does not answer, or does so again.
+
+    Return the reason of the NOTICE for the people here; empty: they need not know, or know already.
+    """
+    was_away = before is not None and before.problem is Problem.AWAY
     if trouble is not None and trouble.problem is Problem.AWAY:
         print(explain_log_error(trouble), file=sys.stderr, flush=True)
-    elif trouble is None and before is not None and before.problem is Problem.AWAY:
+        return "" if was_away else "SERVERS_AWAY"
+    if trouble is None and was_away:
         print(_("NATS answers again."), file=sys.stderr, flush=True)
+        return "SERVERS_BACK"
+    return ""
 
 
 def _need(module: str, flag: str, package: str) -> None:

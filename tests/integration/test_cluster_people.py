@@ -154,6 +154,22 @@ def test_sender_at_the_other_server_hears_that_nobody_read_it(servers: Servers) 
         assert joao.wait_for(lambda m: m.user == "NOT_READ").key == "p"
 
 
+def test_people_are_told_that_nothing_can_be_said_and_when_it_can(tmp_path: Path) -> None:
+    """Their streams stay, and what they say meanwhile is said when NATS is back."""
+    with (
+        running_nats(tmp_path / "nats") as nats,
+        running_server("--cluster", nats.url, db=tmp_path / "one.db") as one,
+        full_client(one.address, "ana") as ana,
+    ):
+        ana.wait_for_greeting()
+        nats.kill()
+        ana.wait_for(lambda m: m.user == "SERVERS_AWAY")
+        nats.start()
+        ana.wait_for(lambda m: m.user == "SERVERS_BACK")
+        ana.say("here again", key="1")
+        ana.wait_for_text("here again")
+
+
 SLEEPER = """
 import sys
 from chat.server.cluster import leases, names
