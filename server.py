@@ -295,7 +295,7 @@ async def serve(flags: Namespace, console: ConsoleLog, shutdown: Shutdown) -> No
         shutdown.begin()
         return
     runtime.tune_gc()
-    console.print(*welcome.sentences(server, flags, port))
+    console.begin(*welcome.sentences(server, flags, port))
     failure = await first_of(shutdown.requested.wait(), server.wait_for_failure())
     console.print(_("The server is stopping..."))
     try:

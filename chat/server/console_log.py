@@ -36,17 +36,28 @@ Line = str | tuple[str, chat_pb2.Message]
 class ConsoleLog:
     """Lines on standard output, written by a thread of their own.
 
+    Nothing is shown before `begin`: other servers of a cluster may be heard before this one
+    listens, and programs read its port from the first line.
+
     Bounded: when standard output takes nothing (a stopped pager, say), what does not fit is counted
     and left out. The chat never waits for it. `_changed` guards every attribute.
     """
 
     def __init__(self) -> None:
         self._lines: list[Line] = []
+        self._has_begun = False
         self._left_out = 0
         self._is_closing = False
         self._changed = threading.Condition()
         self._thread = threading.Thread(target=self._run, name="console-log", daemon=True)
         self._thread.start()
+
+    def begin(self, *lines: str) -> None:
+        """Show these lines first, however many wait; then what has been said until now."""
+        with self._changed:
+            self._lines[:0] = lines
+            self._has_begun = True
+            self._changed.notify()
 
     def show(self, room: str, messages: Sequence[chat_pb2.Message]) -> None:
         """Show `[user]: message`, the room before it if it has a name; what is done as `*does*`."""
@@ -58,7 +69,7 @@ class ConsoleLog:
 
     def _put(self, lines: Sequence[Line]) -> None:
         with self._changed:
-            taken = lines[: MAX_LINES - len(self._lines)]
+            taken = lines[: max(0, MAX_LINES - len(self._lines))]
             self._lines += taken
             self._left_out += len(lines) - len(taken)
             self._changed.notify()
@@ -82,7 +93,9 @@ class ConsoleLog:
     def _next_lines(self) -> list[Line]:
         """Wait for lines, and return all there are by now; none: the end."""
         with self._changed:
-            self._changed.wait_for(lambda: self._lines or self._is_closing)
+            self._changed.wait_for(lambda: self._is_closing or (self._has_begun and self._lines))
+            if not self._has_begun:
+                return []
             lines, self._lines = self._lines, []
             if self._left_out:
                 count, self._left_out = self._left_out, 0

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import signal
 import sys
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from uuid import uuid4
 
 import grpc
 import pytest
 from natsd import Natsd, running_nats, stable_ports
-from support import eventually, full_client, running_program, running_server
+from support import Client, eventually, full_client, running_program, running_server
 from test_security import make_certificates
 
 FLAGS = ("--lang", "en", "--host", "localhost", "--port", "0")
@@ -46,6 +49,29 @@ def test_what_is_said_at_one_server_is_heard_at_the_other(nats: Natsd, tmp_path:
         with full_client(second.address, "caio") as caio:
             caio.wait_for_text("tudo bem?")
             assert caio.texts == ["oi", "tudo bem?"]
+
+
+def test_first_line_is_the_port_whatever_is_said_meanwhile(nats: Natsd) -> None:
+    """A server hears the others before it listens; what they say is shown after that."""
+    is_over = threading.Event()
+
+    def flood(client: Client) -> None:
+        while not is_over.wait(0.001):
+            client.say("oi", key=uuid4().hex)
+
+    with (
+        running_server("--rate", "0", "--quiet", "--cluster", nats.url) as first,
+        full_client(first.address, "eva") as eva,
+        ThreadPoolExecutor(1) as pool,
+    ):
+        flooding = pool.submit(flood, eva)
+        try:
+            with running_server("--cluster", nats.url) as second:
+                second.wait_for_line("[eva]: oi")
+                assert "running on port" in second.lines[0]
+        finally:
+            is_over.set()
+        flooding.result()
 
 
 def test_client_goes_on_at_another_server(nats: Natsd, tmp_path: Path) -> None:

@@ -48,9 +48,16 @@ def pipe(monkeypatch: pytest.MonkeyPatch) -> Pipe:
     return made
 
 
+def begun() -> ConsoleLog:
+    """A console of a server that listens."""
+    console = ConsoleLog()
+    console.begin()
+    return console
+
+
 def test_room_is_named_and_later_lines_are_indented(pipe: Pipe) -> None:
     """The common room has no name; nobody can write a line that looks like another's."""
-    console = ConsoleLog()
+    console = begun()
     console.show(
         "", [Message(user="ana", message="oi"), Message(user="bia", message="a\n[ana]: b")]
     )
@@ -64,7 +71,7 @@ def test_rows_of_a_terminal_are_broken_and_indented(
 ) -> None:
     """Where the terminal did it, what stands after the padding would begin a row."""
     monkeypatch.setattr(console_log, "columns_of", lambda stream: 40)
-    console = ConsoleLog()
+    console = begun()
     padded = "a" + " " * 32 + "[ana]: b"
     console.show("", [Message(user="bia", message=padded), Message(user="bia", message="a\tb")])
     console.show("sala", [Message(user="ana", message="waves", kind=KIND_ACTION)])
@@ -80,7 +87,7 @@ def test_rows_of_a_terminal_are_broken_and_indented(
 def test_what_does_not_fit_is_counted(pipe: Pipe, monkeypatch: pytest.MonkeyPatch) -> None:
     """While nobody reads, so many lines are kept and no more."""
     monkeypatch.setattr(console_log, "MAX_LINES", 3)
-    console = ConsoleLog()
+    console = begun()
     pipe.gate.clear()
     console.print("first")
     assert pipe.is_writing.wait(DEADLINE_SECONDS)
@@ -92,6 +99,29 @@ def test_what_does_not_fit_is_counted(pipe: Pipe, monkeypatch: pytest.MonkeyPatc
     assert pipe.text == "first\n1\n2\n3\n(3 lines left out)\n"
 
 
+def test_first_lines_come_before_what_was_heard_already(
+    pipe: Pipe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All of them, however much that was; what came before them still counts as waiting."""
+    monkeypatch.setattr(console_log, "MAX_LINES", 2)
+    console = ConsoleLog()
+    console.show("", [Message(user="ana", message=text) for text in "123"])
+    pipe.gate.clear()
+    console.begin("port 1", "port 2")
+    console.show("", [Message(user="ana", message="4")])
+    pipe.gate.set()
+    console.close()
+    assert pipe.text.splitlines()[:4] == ["port 1", "port 2", "[ana]: 1", "[ana]: 2"]
+
+
+def test_server_that_does_not_come_to_listen_shows_nothing(pipe: Pipe) -> None:
+    """Whatever it has heard of other servers meanwhile."""
+    console = ConsoleLog()
+    console.show("", [Message(user="ana", message="oi")])
+    console.close()
+    assert pipe.text == ""
+
+
 def test_pipe_that_takes_a_part_is_given_the_rest(
     pipe: Pipe, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -100,7 +130,7 @@ def test_pipe_that_takes_a_part_is_given_the_rest(
     pauses: list[float] = []
     monkeypatch.setattr(time, "sleep", pauses.append)
     pipe.take = lambda data: answers.pop(0) if answers else len(data)
-    console = ConsoleLog()
+    console = begun()
     console.print("abcdef")
     console.close()
     assert pipe.text == "abcdef\n"
@@ -118,7 +148,7 @@ def test_pipe_that_is_gone_is_left_alone(pipe: Pipe, error: Exception) -> None:
         raise error
 
     pipe.take = fail
-    console = ConsoleLog()
+    console = begun()
     console.print("one")
     assert pipe.is_writing.wait(DEADLINE_SECONDS)
     console.print("two")
@@ -128,7 +158,7 @@ def test_pipe_that_is_gone_is_left_alone(pipe: Pipe, error: Exception) -> None:
 
 def test_what_happens_to_a_room_is_nobody_s_word(pipe: Pipe) -> None:
     """It begins with a star behind the room's name, as no message does."""
-    console = ConsoleLog()
+    console = begun()
     kinds = (KIND_CLOSED, KIND_INVITED, KIND_OPENED)
     console.show("sala", [Message(kind=kind, user="ana", to="bia") for kind in kinds])
     console.close()
