@@ -55,7 +55,7 @@ client: $(READY) ## run a client of the server on this machine
 
 test: $(DEV_READY) ## run the tests, four to six minutes
 	@echo "Running the tests: four to six minutes. ($(PYTHON) -m pytest tests/unit: seconds.)"
-	@$(PYTHON) -m pytest -n 2 --dist loadfile
+	@$(PYTHON) -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 test-all: $(DEV_READY) ## run the tests on each Python from 3.10 on that is here
 	@$(PYTHON) -m nox
