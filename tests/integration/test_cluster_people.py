@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import signal
 import sqlite3
@@ -9,15 +10,19 @@ import sys
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import Any
 
 import grpc
 import pytest
+from crowd import Crowd, crowd, reason, within
 from natsd import running_nats
 from support import Client, RunningServer, eventually, full_client, plain_client, running_server
 
 import chat_pb2
 
 SESSION = "ef" * 16
+CONTESTS = 200
+CONTESTS_AT_ONCE = 20  # streams of those who won stay open: there are four connections
 Servers = tuple[RunningServer, RunningServer]
 
 
@@ -76,6 +81,29 @@ def test_name_that_is_taken_at_one_server_is_taken_at_the_other(servers: Servers
                 return bia.wait_for_key(key).kind == chat_pb2.KIND_RENAMED
 
             eventually(is_renamed)
+
+
+async def test_name_that_is_taken_at_both_servers_at_once_is_one_ones(servers: Servers) -> None:
+    """Each time."""
+    one, other = servers
+
+    async def contest(here: Crowd, there: Crowd, name: str) -> list[bool]:
+        calls = (here.open(name, history=0), there.open(name, history=0))
+        return sorted(await asyncio.gather(*map(is_admitted, calls)))
+
+    async with crowd(one.address, 4) as here, crowd(other.address, 4) as there:
+        for first in range(0, CONTESTS, CONTESTS_AT_ONCE):
+            names = [f"zoe{first + number}" for number in range(CONTESTS_AT_ONCE)]
+            done = await within(asyncio.gather(*(contest(here, there, name) for name in names)))
+            assert done == [[False, True]] * CONTESTS_AT_ONCE
+
+
+async def is_admitted(call: Any) -> bool:
+    """Say whether somebody is let in, or else refused because the name is taken."""
+    if "chat-epoch" in dict(await call.initial_metadata()):
+        return True
+    assert await reason(call) == "NAME_TAKEN"
+    return False
 
 
 def test_who_is_where_is_known_at_both(servers: Servers) -> None:
