@@ -1,7 +1,8 @@
-"""The ledger over several servers: nothing is lost, doubled or reordered by what is killed.
+"""The ledger over three servers: what is killed costs nobody anything.
 
-Servers and NATS are killed, servers are stopped and continued, NATS nodes and leaders are killed,
-twice each; `make soak`, which sets CHAT_SOAK, twenty times each.
+Three hundred people, twenty of whom talk, in rooms and privately, are at three servers, which have
+their log in one nats-server, or in three that are one. Servers and NATS are killed, twice each;
+`make soak`, which sets CHAT_SOAK, twenty times each.
 """
 
 from __future__ import annotations
@@ -14,64 +15,89 @@ import signal
 import sqlite3
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
 import pytest
 from natsd import Natsd, running_nats, running_nats_cluster, stable_ports
-from support import RunningServer, eventually, running_program
-from test_ledger import Reader, Row, Sender
-from test_rooms_ledger import NAMES, REPORT_SECONDS, check
+from support import Program, RunningServer, eventually, running_program
+from test_rooms_ledger import Report, check
 
 from chat.server.cluster.connection import ApiError, AwayError, ClusterSettings, Connection
 from chat.server.cluster.stream import NAME
 
+pytestmark = pytest.mark.skipif(
+    sys.platform == "win32", reason="programs are stopped by signals of POSIX"
+)
+IS_SOAK = "CHAT_SOAK" in os.environ
 TIMES = min(20, int(os.environ.get("CHAT_SOAK", "2")))
-SERVERS = 2
-SENDERS_EACH = 3
-READERS_EACH = 2
-LIFETIME_SECONDS = (0.2, 1.0)
-STOPPED_SECONDS = 1.5
+SERVERS = 3
+NAMES = [f"p{number}." for number in range(300)]
+# In one program three hundred sessions, with all their threads, would have no time to talk.
+PROGRAMS = 5
+TALKERS_EACH = 4
+PAUSE_SECONDS = "0.4"  # of one who talks, at most
+# Between two faults.
+LIFETIME_SECONDS = (0.0, 1.0)
+# In make soak longer than others take a server for alive, and longer than clients wait for it.
+STOPPED_SECONDS = 15.0 if IS_SOAK else 1.5
 # How long NATS is gone: in make soak longer than anything waits to be stored.
-GONE_SECONDS = 12.0 if "CHAT_SOAK" in os.environ else 1.0
-CATCH_UP_SECONDS = 90.0
+GONE_SECONDS = 12.0 if IS_SOAK else 1.0
+NEWS_SECONDS = 120.0
+REPORT_SECONDS = 240.0
+
+WHOLE_LOG = "SELECT id, room, user, addressee, message, key, sent_at FROM message ORDER BY id"
+
+Fault = Callable[[], None]
 
 
 class Chat:
-    """Servers that share a log, each on a port and a file of its own, over kills and starts."""
+    """Servers that share a log, each on a port and a file of its own, over kills and starts.
+
+    `outages`: the address of each server that was killed or stopped, when that was, and when it was
+    there again.
+    """
 
     def __init__(self, folder: Path, urls: Sequence[str], replicas: int = 1) -> None:
         self.files = [folder / f"chat-{number}.db" for number in range(SERVERS)]
-        self.addresses: list[str] = []
+        self.addresses = [f"localhost:{port}" for port in stable_ports(SERVERS)]
+        self.outages: list[tuple[str, float, float]] = []
         self._commands = []
-        for port, file in zip(stable_ports(SERVERS), self.files, strict=True):
-            command = [sys.executable, "server.py", "--host", "localhost", "--port", str(port)]
+        for address, file in zip(self.addresses, self.files, strict=True):
+            port = address.partition(":")[2]
+            command = [sys.executable, "server.py", "--host", "localhost", "--port", port]
             command += ["--db", str(file), "--rate", "0", "--quiet"]
             command += ["--cluster", ",".join(urls), "--replicas", str(replicas)]
             self._commands.append(command)
-            self.addresses.append(f"localhost:{port}")
-        self._running: list[RunningServer] = []
-        for command in self._commands:
-            self._running.append(RunningServer(command))
+        with ThreadPoolExecutor(SERVERS) as pool:
+            self._running = list(pool.map(RunningServer, self._commands))
 
-    def kill(self, number: int) -> None:
-        """Kill one server, and start it again."""
+    def kill(self, number: int, until: Fault) -> None:
+        """Kill one server, and start it again when `until` returns."""
+        killed_at = time.monotonic()
         self._running[number].close()
+        until()
         self._running[number] = RunningServer(self._commands[number])
+        self._note_outage(number, killed_at)
 
     def pause(self, number: int, seconds: float) -> None:
         """Stop one server for a while, as a machine that sleeps does."""
-        process = self._running[number].process
-        os.kill(process.pid, signal.SIGSTOP)
+        stopped_at = time.monotonic()
+        self._running[number].send_signal(signal.SIGSTOP)
         threading.Event().wait(seconds)
-        os.kill(process.pid, signal.SIGCONT)
+        self._running[number].send_signal(signal.SIGCONT)
+        self._note_outage(number, stopped_at)
 
-    def rows(self, number: int) -> list[Row]:
+    def _note_outage(self, number: int, since: float) -> None:
+        self.outages.append((self.addresses[number], since, time.monotonic()))
+
+    def log(self, number: int) -> list[tuple[object, ...]]:
         """Return the log as one server's file has it."""
         with closing(sqlite3.connect(self.files[number])) as connection:
-            query = "SELECT id, user, message FROM message ORDER BY id"
-            return connection.execute(query).fetchall()
+            return connection.execute(WHOLE_LOG).fetchall()
 
     def close(self) -> None:
         """Kill all of them."""
@@ -80,88 +106,78 @@ class Chat:
 
 
 class People:
-    """Senders and readers at every server, and what they make of it in the end."""
+    """Everybody, in some programs: each is at one of the servers, and goes on at another."""
 
-    def __init__(self, chat: Chat) -> None:
+    def __init__(self, chat: Chat, programs: Sequence[Program]) -> None:
         self._chat = chat
-        places = list(enumerate(chat.addresses))
-        self.readers = [
-            Reader(address, f"reader-{place}-{number}")
-            for place, address in places
-            for number in range(READERS_EACH)
-        ]
-        eventually(lambda: all(reader.is_there.is_set() for reader in self.readers))
-        self.senders = [
-            Sender(address, f"sender-{place}-{number}")
-            for place, address in places
-            for number in range(SENDERS_EACH)
-        ]
+        self._programs = programs
+        self._answers()
+
+    def _answers(self, seconds: float = NEWS_SECONDS) -> list[str]:
+        """Return the next line of each program, which is taken away there."""
+        eventually(lambda: all(p.lines or not p.is_running for p in self._programs), seconds)
+        assert all(program.lines for program in self._programs), self._errors()
+        return [program.lines.pop(0) for program in self._programs]
+
+    def _errors(self) -> list[str]:
+        return [program.stderr for program in self._programs]
+
+    def _tell(self, word: str) -> None:
+        for program in self._programs:
+            program.type(word)
 
     def wait_for_news(self) -> None:
-        """Return when something that is said from now on has been heard by everybody."""
-        heard = [len(reader.rows) for reader in self.readers]
-        eventually(
-            lambda: all(
-                len(reader.rows) > before + SENDERS_EACH * SERVERS
-                for reader, before in zip(self.readers, heard, strict=True)
-            ),
-            CATCH_UP_SECONDS,
-        )
+        """Return when each talker has been confirmed something new."""
+        self._tell("news")
+        self._answers()
 
     def check(self) -> None:
         """Let everybody finish; what was acknowledged, stored and heard must agree."""
-        eventually(lambda: all(sender.sent for sender in self.senders), CATCH_UP_SECONDS)
-        for sender in self.senders:
-            sender.stop()
-        for sender in self.senders:
-            sender.join()
-        said = sum(sender.sent - len(sender.refused) for sender in self.senders)
+        self._tell("enough")
+        reports: list[Report] = [
+            one for line in self._answers(REPORT_SECONDS) for one in json.loads(line)
+        ]
+        assert [program.wait() for program in self._programs] == [0] * PROGRAMS
+        assert self._errors() == [""] * PROGRAMS
         logs = range(SERVERS)
-        eventually(
-            lambda: all(len(self._chat.rows(number)) >= said for number in logs),
-            CATCH_UP_SECONDS,
-            lambda: [said, *(len(self._chat.rows(number)) for number in logs)],
-        )
-        log = self._chat.rows(0)
-        assert all(self._chat.rows(number) == log for number in logs)
-        assert [sender.unacknowledged for sender in self.senders] == [0] * len(self.senders)
-        for sender in self.senders:
-            own = [text for _id, user, text in log if user == sender.name]
-            sent = [f"{sender.name}-{number}" for number in range(sender.sent)]
-            assert own == [text for text in sent if text not in sender.refused]
-        eventually(lambda: all(len(r.rows) >= len(log) for r in self.readers), CATCH_UP_SECONDS)
-        assert all(reader.rows == log for reader in self.readers)
-        refused = sum(len(sender.refused) for sender in self.senders)
-        print(f"{len(log)} messages, {refused} refused: 0 lost, 0 doubled, 0 reordered")
+        eventually(lambda: all(self._chat.log(0) == self._chat.log(number) for number in logs))
+        in_words = check(reports, self._chat.files[0])
+        resumed = [self._check_stays(report) for report in reports]
+        print(f"{in_words}; {len(self._chat.outages)} outages, {sum(resumed)} times resumed")
 
-    def close(self) -> None:
-        """End everybody, whatever they wait for."""
-        for sender in self.senders:
-            sender.stop()
-            sender.abort()
-        for reader in self.readers:
-            reader.close()
-        for sender in self.senders:
-            sender.join()
+    def _check_stays(self, report: Report) -> int:
+        """Return how often somebody lost a server: never one that was there all the time."""
+        for address, came_at, lost_at in report["stays"]:
+            assert any(
+                address == lost and came_at < until and since < lost_at
+                for lost, since, until in self._chat.outages
+            ), (report["name"], address)
+        return len(report["stays"])
 
 
 @contextmanager
 def conversation(chat: Chat) -> Iterator[People]:
     """Have people talk at all servers for the length of the block; then hold all to the ledger."""
-    try:
-        people = People(chat)
-        try:
-            yield people
-            people.check()
-        finally:
-            people.close()
-    finally:
-        chat.close()
+    with ExitStack() as stack:
+        stack.callback(chat.close)
+        arguments = (",".join(chat.addresses), str(TALKERS_EACH), PAUSE_SECONDS)
+        programs = [
+            stack.enter_context(
+                running_program("tests/system/people.py", *arguments, *NAMES[first::PROGRAMS])
+            )
+            for first in range(PROGRAMS)
+        ]
+        people = People(chat, programs)
+        yield people
+        people.check()
 
 
-def pause_a_while(chance: random.Random) -> None:
-    """Let them talk."""
-    threading.Event().wait(chance.uniform(*LIFETIME_SECONDS))
+def inflict(faults: Sequence[Fault], people: People, chance: random.Random) -> None:
+    """Let each fault happen so often, in any order; go on when everybody is served again."""
+    for fault in chance.sample([*faults] * TIMES, k=len(faults) * TIMES):
+        threading.Event().wait(chance.uniform(*LIFETIME_SECONDS))
+        fault()
+        people.wait_for_news()
 
 
 def restart(nats: Natsd, after_seconds: float = 0.0) -> None:
@@ -171,24 +187,6 @@ def restart(nats: Natsd, after_seconds: float = 0.0) -> None:
     nats.start()
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="programs are stopped by signals of POSIX")
-def test_kills_of_servers_and_of_nats_cost_nothing(tmp_path: Path) -> None:
-    """And of servers that are stopped and continued: under flood, at random moments."""
-    chance = random.Random()
-    with running_nats(tmp_path / "nats", sync="always") as nats:
-        chat = Chat(tmp_path, [nats.url])
-        faults: list[Callable[[], None]] = [
-            lambda: chat.kill(chance.randrange(SERVERS)),
-            lambda: restart(nats),
-            lambda: restart(nats, GONE_SECONDS),
-            lambda: chat.pause(chance.randrange(SERVERS), STOPPED_SECONDS),
-        ]
-        with conversation(chat):
-            for fault in chance.sample(faults * TIMES, k=len(faults) * TIMES):
-                pause_a_while(chance)
-                fault()
-
-
 def lose_two(nodes: Sequence[Natsd]) -> None:
     """Kill two of three nodes: what is left cannot store anything until they are back."""
     for node in nodes[1:]:
@@ -196,34 +194,6 @@ def lose_two(nodes: Sequence[Natsd]) -> None:
     threading.Event().wait(GONE_SECONDS)
     for node in nodes[1:]:
         node.start()
-
-
-@pytest.mark.skipif(sys.platform == "win32", reason="programs are stopped by signals of POSIX")
-def test_rooms_names_and_inboxes_are_those_of_all_servers(tmp_path: Path) -> None:
-    """People at both servers write to each other, move about and are renamed, through kills."""
-    chance = random.Random()
-    with ExitStack() as stack:
-        nats = stack.enter_context(running_nats(tmp_path / "nats", sync="always"))
-        chat = Chat(tmp_path, [nats.url])
-        stack.callback(chat.close)
-        addresses = ",".join(chat.addresses)
-        groups = [
-            stack.enter_context(running_program("tests/system/people.py", addresses, *names))
-            for names in (NAMES[:5], NAMES[5:])
-        ]
-        for _time in range(TIMES):
-            pause_a_while(chance)
-            chat.kill(chance.randrange(SERVERS))
-            pause_a_while(chance)
-            restart(nats)
-        for group in groups:
-            group.type("enough")
-        eventually(lambda: all(group.lines for group in groups), REPORT_SECONDS)
-        reports = [one for group in groups for one in json.loads(group.lines[0])]
-        for group in groups:
-            assert group.stderr == ""
-        eventually(lambda: chat.rows(0) == chat.rows(1))
-    check(reports, chat.files[0])
 
 
 def leader_of(nodes: Sequence[Natsd]) -> int:
@@ -240,21 +210,42 @@ def leader_of(nodes: Sequence[Natsd]) -> int:
         finally:
             await connection.close()
 
-    name = eventually(lambda: asyncio.run(ask()), CATCH_UP_SECONDS)
+    name = eventually(lambda: asyncio.run(ask()), NEWS_SECONDS)
     return [f"n{node.port}" for node in nodes].index(name)
 
 
-def test_kills_of_nodes_and_leaders_of_nats_cost_nothing(tmp_path: Path) -> None:
+def test_kills_of_servers_and_of_nats_cost_nothing(tmp_path: Path) -> None:
+    """And of servers that are stopped and continued, and of NATS that is gone for a while."""
+    chance = random.Random()
+    with running_nats(tmp_path / "nats", sync="always") as nats:
+        chat = Chat(tmp_path, [nats.url])
+        with conversation(chat) as people:
+            faults: list[Fault] = [
+                lambda: chat.kill(chance.randrange(SERVERS), people.wait_for_news),
+                lambda: restart(nats, chance.choice([0.0, GONE_SECONDS])),
+                lambda: chat.pause(chance.randrange(SERVERS), STOPPED_SECONDS),
+            ]
+            inflict(faults, people, chance)
+
+
+def test_kills_of_servers_and_of_nodes_of_nats_cost_nothing(tmp_path: Path) -> None:
     """Three copies: one node less at a time, the leader or another."""
     chance = random.Random()
     with running_nats_cluster(tmp_path / "nats") as nodes:
         chat = Chat(tmp_path, [node.url for node in nodes], replicas=len(nodes))
+
+        def kill_node(is_leader: bool) -> None:
+            leader = leader_of(nodes)
+            others = [number for number in range(len(nodes)) if number != leader]
+            restart(nodes[leader if is_leader else chance.choice(others)])
+
         with conversation(chat) as people:
-            for kills_leader in chance.sample([True, False] * TIMES, k=2 * TIMES):
-                people.wait_for_news()
-                leader = leader_of(nodes)
-                others = [number for number in range(len(nodes)) if number != leader]
-                restart(nodes[leader if kills_leader else chance.choice(others)])
-            if "CHAT_SOAK" in os.environ:  # it takes nodes a while to find each other again
-                people.wait_for_news()
+            faults: list[Fault] = [
+                lambda: chat.kill(chance.randrange(SERVERS), people.wait_for_news),
+                lambda: kill_node(is_leader=True),
+                lambda: kill_node(is_leader=False),
+            ]
+            inflict(faults, people, chance)
+            if IS_SOAK:  # it takes nodes a while to find each other again
                 lose_two(nodes)
+                people.wait_for_news()

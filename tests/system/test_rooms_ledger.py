@@ -12,6 +12,7 @@ import os
 import random
 import signal
 import sqlite3
+import string
 import sys
 import threading
 from collections import Counter
@@ -30,7 +31,11 @@ STOPPED_SECONDS = 0.2
 REPORT_SECONDS = 150.0
 NAMES = [f"{letter}." for letter in "abcdefghij"]
 
+PAUSE_SECONDS = "0.02"  # between two things that one does, at most
+
 Report = dict[str, Any]
+# Of the log: id, room or inbox, whom it was for, text, key.
+Row = tuple[int, str, str, str, str]
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="programs are stopped by signals of POSIX")
@@ -42,7 +47,9 @@ def test_every_message_is_heard_once_in_order_where_it_was_said_by_all_who_were_
     with ExitStack() as stack:
         groups = [
             stack.enter_context(
-                running_program("tests/system/people.py", f"localhost:{port}", *names)
+                running_program(
+                    "tests/system/people.py", f"localhost:{port}", "5", PAUSE_SECONDS, *names
+                )
             )
             for names in (NAMES[:5], NAMES[5:])
         ]
@@ -54,11 +61,11 @@ def test_every_message_is_heard_once_in_order_where_it_was_said_by_all_who_were_
         with running_server("--rate", "0", "--quiet", db=db, port=port):
             for group in groups:
                 group.type("enough")
-            eventually(lambda: all(group.lines for group in groups), REPORT_SECONDS)
-        reports: list[Report] = [one for group in groups for one in json.loads(group.lines[0])]
+            eventually(lambda: all(len(group.lines) == 2 for group in groups), REPORT_SECONDS)
+        reports: list[Report] = [one for group in groups for one in json.loads(group.lines[1])]
         for group in groups:
             assert group.stderr == ""
-    check(reports, db)
+    print(f"{KILLS} kills, {check(reports, db)}")
 
 
 def disturb(server: RunningServer, people: list[int], chance: random.Random) -> None:
@@ -72,29 +79,45 @@ def disturb(server: RunningServer, people: list[int], chance: random.Random) -> 
     pause.wait(chance.uniform(*LIFETIME_SECONDS))
 
 
-def check(reports: list[Report], db: Path) -> None:
-    """Hold the log against what each one was told and heard."""
+def check(reports: list[Report], db: Path) -> str:
+    """Hold the log against what each one was told and heard; return what there was, in words."""
     with closing(sqlite3.connect(db)) as connection:
         query = "SELECT id, room, addressee, message, key FROM message ORDER BY id"
-        rows = connection.execute(query).fetchall()
+        rows: list[Row] = connection.execute(query).fetchall()
     stored = Counter(key for _id, _room, _to, _text, key in rows)
     places = {key: (room, to) for _id, room, to, _text, key in rows}
+    inboxes = {report["name"]: identity_of(report["id"]) for report in reports}
+    assert {r["name"]: r["error"] for r in reports if r["error"]} == {}
     assert max(stored.values()) == 1
     total = 0
     for report in reports:
-        assert report["error"] == "" and report["pending"] == [], report["name"]
+        assert report["pending"] == [], report["name"]
         for key in set(report["acknowledged"]):
             meant, _text = report["sent"][key]
             room, to = places[key]
             assert (f"@{to}" if to else room) == meant, (report["name"], key, room, to)
+            assert not to or room == inboxes[to.rstrip(string.digits)], (key, room, to)
             total += 1
         answered = {*report["acknowledged"], *(key for key, _reason in report["refused"])}
         assert set(report["sent"]) <= answered
+        refused = [one for one in report["refused"] if one[0] in stored and one[1] != "NOT_READ"]
+        assert refused == [], "told that it is not stored, which it is"
         check_heard(report, rows)
-    print(f"{KILLS} kills, {total} acknowledged, {len(rows)} stored: each heard once, in its place")
+    check_order(reports, rows)
+    return f"{total} acknowledged, {len(rows)} stored: each heard once, in order, in its place"
 
 
-def check_heard(report: Report, rows: list[tuple[int, str, str, str, str]]) -> None:
+def check_order(reports: list[Report], rows: list[Row]) -> None:
+    """What one has said in a place stands there in the order in which it was said."""
+    said = {key: number for report in reports for number, key in enumerate(report["sent"])}
+    last: dict[tuple[str, str], int] = {}
+    for _id, room, _to, _text, key in rows:
+        place = (room, key.partition("|")[0])
+        assert said[key] > last.get(place, -1), (key, room)
+        last[place] = said[key]
+
+
+def check_heard(report: Report, rows: list[Row]) -> None:
     """Every room from where it was first heard, and the whole inbox: once, in order, all of it."""
     identity = identity_of(report["id"])
     for place, start in [*report["starts"].items(), ("inbox", 0)]:

@@ -96,8 +96,11 @@ def is_said_to_all(people: Mapping[str, Program], text: str) -> None:
     for program in people.values():
         program.type(text)
     lines = {f"[{name}]: {text}" for name in people}
-    for program in people.values():
-        eventually(lambda seen=program: lines <= {*said(seen)}, CUT_OFF_SECONDS, program.report)
+    eventually(
+        lambda: all(lines <= {*said(program)} for program in people.values()),
+        CUT_OFF_SECONDS,
+        lambda: [program.report() for program in people.values()],
+    )
 
 
 def test_pulled_cable_costs_nothing(network: Network, tmp_path: Path) -> None:
