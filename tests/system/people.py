@@ -33,7 +33,7 @@ from chat_pb2 import KIND_ENTERED, KIND_NOTICE, KIND_UNSPECIFIED, Message
 ROOMS = ("", "sala", "cozinha", "varanda", "porão")
 SETTLE_SECONDS = 60.0
 # Between two of the acts of those who do not talk, all of them together.
-STROLL_SECONDS = 0.1
+STROLL_SECONDS = 1.0
 # So long nothing must have come for all to be there.
 QUIET_SECONDS = 1.5
 FAREWELL_SECONDS = 20.0
