@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from natsd import Natsd, running_nats
+from natsd import Natsd, running_nats, running_nats_cluster
 from support import DEADLINE_SECONDS, POLL_SECONDS
 
 import chat_pb2
@@ -39,8 +39,10 @@ def nats(tmp_path: Path) -> Iterator[Natsd]:
 class Server:
     """The log of one server, what it has delivered, and what it was told."""
 
-    def __init__(self, path: Path | str, nats: Natsd, retain_days: float = 0) -> None:
-        settings = ClusterSettings((nats.url,))
+    def __init__(
+        self, path: Path | str, nats: Natsd, retain_days: float = 0, replicas: int = 1
+    ) -> None:
+        settings = ClusterSettings((nats.url,), replicas)
         self.log = JetStreamLog(str(path), retain_days, settings, frozenset({"holder"}))
         self.delivered: list[Entry] = []
         self.records: list[Record] = []
@@ -171,6 +173,17 @@ async def test_all_servers_have_the_same_in_the_same_order(nats: Natsd, tmp_path
         async with servers(nats, IN_MEMORY) as (c,):
             assert await c.rows() == rows and c.delivered == []
             assert (c.log.epoch, c.log.generation) == (a.log.epoch, a.log.generation)
+
+
+async def test_three_nodes_that_are_well_are_no_trouble(tmp_path: Path) -> None:
+    """A group that is sent twice in a row is refused, there, as one that is being stored."""
+    with running_nats_cluster(tmp_path / "nats", sync="always") as nodes:
+        async with servers(nodes[0], IN_MEMORY, replicas=3) as (a,):
+            for text in ("one", "two", "three"):
+                assert not (await a.said(text)).is_lost
+            a.log.keep("room", "kitchen", "closed")
+            await eventually(lambda: ("room", "kitchen", "closed") in a.records)
+            assert [trouble for trouble in a.troubles if trouble is not None] == []
 
 
 async def test_key_is_appended_once_whichever_server_it_is_said_at(

@@ -68,6 +68,20 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(publisher, "NOTE_SECONDS", 0.01)
 
 
+async def test_news_of_an_earlier_group_sends_no_later_one_twice(stream: Stream) -> None:
+    """Nothing is under way when it comes: it is about what is stored already."""
+    stream.say("one")
+    await come_true(lambda: len(stream.published) == 1)
+    stream.store(1)
+    await quiet()
+    stream.publisher.publish_again()
+    assert not stream.publisher.has_sent
+    stream.say("two")
+    await come_true(lambda: len(stream.published) == 2)
+    await quiet()
+    assert stream.texts() == [["one"], ["two"]] and stream.publisher.has_sent
+
+
 async def test_next_group_waits_for_the_one_that_is_under_way(stream: Stream) -> None:
     """What comes meanwhile is the next one, in its order."""
     stream.say("one")

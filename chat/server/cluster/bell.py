@@ -22,6 +22,10 @@ class Bell:
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
 
+    def silence(self) -> None:
+        """Forget that it was rung while nobody waited: that was about something else."""
+        self._is_rung = False
+
     async def wait(self, seconds: float | None) -> bool:
         """Wait for so long at the most; say whether it was rung."""
         if not self._is_rung:

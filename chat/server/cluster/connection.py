@@ -48,6 +48,16 @@ class ApiError(Exception):
         self.code = code
 
 
+def error_in(answer: bytes) -> ApiError | None:
+    """Return the error in an answer of JetStream's, None where it is none."""
+    if b'"error"' not in answer:
+        return None
+    found = json.loads(answer).get("error")
+    if not isinstance(found, dict):
+        return None
+    return ApiError(int(found.get("err_code", 0)), str(found.get("description", "")))
+
+
 class RefusedError(Exception):
     """NATS can be reached, and will not do: it refuses who we are, or is too old."""
 
@@ -211,10 +221,9 @@ class Connection:
             answer = await self._client.request(subject, content, timeout=seconds, headers=headers)
         except (nats.errors.Error, OSError, asyncio.TimeoutError) as error:
             raise AwayError(f"{subject}: {error}") from error
+        if (refusal := error_in(answer.data)) is not None:
+            raise refusal
         said: dict[str, Any] = json.loads(answer.data)
-        if "error" in said:
-            found = said["error"]
-            raise ApiError(int(found.get("err_code", 0)), str(found.get("description", "")))
         return said
 
     async def subscribe(

@@ -33,7 +33,7 @@ from chat.server.log.base import (
 from chat.server.log.follower import Follower
 from chat.server.log.following import Following
 from chat.server.log.following_writer import Arrivals, FollowingWriter, generation_of
-from chat.server.log.groups import PLACE_BITS, OwnGroup
+from chat.server.log.groups import PLACE_BITS, OwnGroup, StreamGroup
 from chat.server.log.log_clock import Clocks
 from chat.server.log.publisher import Publisher
 from chat.server.log.record_copies import RecordCopies, RecordCopy
@@ -81,6 +81,7 @@ class JetStreamLog(SqliteFile):
             retain_days,
             lambda error: self._troubles.tell(CLUSTER, error),
             self._publisher.publish_again,
+            lambda: self._publisher.has_sent,
         )
         self._follower = Follower(
             self._writer,
@@ -97,7 +98,7 @@ class JetStreamLog(SqliteFile):
             self._link.stream,
             self._writer,
             self._follower,
-            self._publisher.take_back,
+            self._take_back,
             self._see_rewound,
             self._copies.load,
             self.fail,
@@ -241,6 +242,12 @@ class JetStreamLog(SqliteFile):
 
     # What comes back, from whichever server.
 
+    def _take_back(self, group: StreamGroup) -> OwnGroup | None:
+        own = self._publisher.take_back(group)
+        if own is not None:  # whatever it holds, NATS has stored it
+            self._troubles.tell(CLUSTER, None)
+        return own
+
     def _deliver_arrivals(self, arrivals: Arrivals) -> None:
         # While it is followed anew, what has been delivered comes again.
         is_news = self._following.has_caught_up.is_set()
@@ -251,8 +258,6 @@ class JetStreamLog(SqliteFile):
                 self._on_record(kind, key, text)
         joined = self._publisher.note_delivered(arrivals.own)
         entries = [*(arrivals.entries if is_news else arrivals.own), *joined]
-        if arrivals.own:
-            self._troubles.tell(CLUSTER, None)
         if entries:
             self._deliver(entries)
 

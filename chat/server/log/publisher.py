@@ -155,6 +155,11 @@ class Publisher:
         self._work.ring()
 
     @property
+    def has_sent(self) -> bool:
+        """Whether a group is under way, of which it is not known yet what became."""
+        return self._under_way is not None
+
+    @property
     def waiting(self) -> int:
         """Of how many entries it is not known yet what became of them."""
         return self._open
@@ -198,6 +203,7 @@ class Publisher:
             await self._wait_for_work()
             self._sent_at = self._loop.time()
             group = self._under_way = self._gather()
+            self._news.silence()  # of an earlier group: this one would be sent twice at once
             while self._under_way is group:
                 await self._send(group)
             if self._waiting:

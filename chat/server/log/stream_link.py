@@ -16,6 +16,7 @@ from chat.server.cluster.connection import (
     Connection,
     Received,
     RefusedError,
+    error_in,
 )
 from chat.server.cluster.stream import (
     EXPECTED_STREAM,
@@ -33,6 +34,8 @@ from chat.server.log.groups import MAX_BYTES, REWINDS_HEADER, OwnGroup, message_
 RETRY_SECONDS = 0.3
 # NATS may be gone for so long before anybody is told: it was only started again.
 AWAY_SECONDS = 3.0
+# What JetStream answers to a group that it is just storing: then it need only be waited for.
+IN_PROCESS = 10158
 
 _log = logging.getLogger(__name__)
 
@@ -40,7 +43,8 @@ _log = logging.getLogger(__name__)
 class StreamLink:
     """The connection and the stream. `tell` hears that they are away, and with None: back.
 
-    `again` is called when it makes sense to publish once more.
+    `again` is called when it makes sense to publish once more. `is_open`: whether it is not known
+    yet what became of the group that was published last.
     """
 
     def __init__(
@@ -49,12 +53,14 @@ class StreamLink:
         retain_days: float,
         tell: Callable[[LogError | None], None],
         again: Callable[[], None],
+        is_open: Callable[[], bool],
     ) -> None:
         self.connection = Connection(settings)
         self.stream = Stream(self.connection, retain_days, settings.replicas)
         self._where = settings.shown()
         self._tell = tell
         self._again = again
+        self._is_open = is_open
         self._answers = ""
         self._timer: asyncio.TimerHandle | None = None
 
@@ -88,9 +94,11 @@ class StreamLink:
 
     async def _see_answer(self, message: Received) -> None:
         """JetStream's word on a group: the stream is full, or has no leader."""
-        if b'"error"' in message.data:
-            self.tell_away(message.data.decode(errors="replace"))
-            asyncio.get_running_loop().call_later(RETRY_SECONDS, self._again)
+        error = error_in(message.data)
+        if error is None or error.code == IN_PROCESS or not self._is_open():
+            return
+        self.tell_away(str(error))
+        asyncio.get_running_loop().call_later(RETRY_SECONDS, self._again)
 
     def see_live(self, is_live: bool) -> None:
         """Note whether the stream can be followed now."""
