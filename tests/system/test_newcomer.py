@@ -25,7 +25,7 @@ if sys.platform == "win32":
     pytest.skip("the lines for Linux and macOS", allow_module_level=True)
 
 TIME_LIMIT_SECONDS = 600
-MAX_PACKAGES = 26
+MAX_PACKAGES = 28
 MAX_MEGABYTES = 125  # cryptography, PyNaCl and what they need have 23
 PROMPT = "Digite seu nome: "
 SEEDS_LINE = "pip install grpcio grpcio-tools"
