@@ -47,6 +47,7 @@ SERVER_FLAGS: list[tuple[str, str, Any, Any]] = [
     ("--verbose", "", True, False),
     ("--log-format", "json", "json", "text"),
     ("--cluster", "nats://a:4222, tls://b", "nats://a:4222,tls://b", None),
+    ("--share-port", "", True, False),
     ("--replicas", "3", 3, 1),
     ("--cluster-ca", "ca.pem", "ca.pem", None),
     ("--cluster-cert", "cert.pem", "cert.pem", None),
