@@ -70,6 +70,9 @@ class Console:
     def print(self, *lines: str) -> None:
         self.lines += lines
 
+    def begin(self, *lines: str) -> None:
+        self.lines += lines
+
     def show(self, room: str, messages: Any) -> None:
         raise AssertionError("nobody speaks")
 
