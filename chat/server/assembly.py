@@ -5,6 +5,7 @@ Everything runs in the event loop.
 
 from __future__ import annotations
 
+import asyncio
 from argparse import Namespace
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -51,7 +52,7 @@ METHOD = f"/{SERVICE}/Chat"
 # How long a stopping server waits for what is on its way to the disk.
 COMMIT_SECONDS = 1.0
 # And gRPC, for the streams that have not ended by the time that they have for it.
-STOP_SECONDS = 0.5
+STOP_SECONDS = 0.3
 
 
 class Service(Protocol):
@@ -299,10 +300,10 @@ class Server:
         await self._hub.stop("LOG_LOST" if is_lost else "SHUTTING_DOWN")
         await self._service.drain()
         await self._supervisor.stop()
-        await self._listener.stop(STOP_SECONDS)
+        # The streams have ended: no name is held, or let go, any more.
+        await asyncio.gather(self._listener.stop(STOP_SECONDS), self._neighbours.close())
         self._shared_port.close()
         self._announcement.close()
         if self._trail is not None:
             self._trail.close()
-        await self._neighbours.close()
         await self._log.close()

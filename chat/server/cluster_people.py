@@ -79,11 +79,7 @@ class ClusterPeople:
 
     async def close(self) -> None:
         """Hold no more names than are held; those of this server are so until its lease ends."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.wait({self._task})
-        await self._names.close()
-        await self._leases.close()
+        await asyncio.gather(tasks.end(self._task), self._names.close(), self._leases.close())
 
     # What the hub asks.
 

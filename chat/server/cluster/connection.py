@@ -28,7 +28,7 @@ RECONNECT_SECONDS = 0.25
 PING_SECONDS = 2
 MAX_PINGS = 2
 PENDING_BYTES = 8 << 20
-CLOSE_SECONDS = 1.0
+CLOSE_SECONDS = 0.2
 API = "$JS.API."
 # Words of nats-server, and of nats-py, for one who may not come in.
 REFUSALS = ("authorization", "authentication", "permissions")

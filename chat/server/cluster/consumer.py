@@ -26,6 +26,8 @@ HEARTBEAT_SECONDS = 1.0
 MISSED_HEARTBEATS = 3
 # NATS forgets a consumer that nobody listens to any more after so long.
 INACTIVE_SECONDS = 5.0
+# How long telling NATS may take, at the end.
+DROP_SECONDS = 0.1
 # Between two consumers: all servers lose NATS at once, and are not to come back at once.
 MIN_BACKOFF_SECONDS, MAX_BACKOFF_SECONDS = 0.05, 2.0
 STATUS_CONTROL = "100"
@@ -95,10 +97,9 @@ class Consumer:
     async def close(self) -> None:
         """Follow no more."""
         self.is_live = False
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.wait({self._task})
-        await self._drop()
+        await tasks.end(self._task)
+        with suppress(asyncio.TimeoutError):
+            await asyncio.wait_for(self._drop(), DROP_SECONDS)
 
     def _set_live(self, is_live: bool) -> None:
         if is_live != self.is_live:

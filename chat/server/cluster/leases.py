@@ -58,10 +58,7 @@ class Leases:
 
     async def close(self) -> None:
         """Renew it no more."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.wait({self._task})
-        await self._consumer.close()
+        await asyncio.gather(tasks.end(self._task), self._consumer.close())
 
     def renew(self) -> None:
         """Follow the others anew: the connection is another one."""

@@ -142,12 +142,8 @@ class Names:
 
     async def close(self) -> None:
         """Follow no more; what is being released is given up."""
-        running = [task for task in (self._sweeper, *self._releasing.values()) if task is not None]
-        for task in running:
-            task.cancel()
-        if running:
-            await asyncio.wait(running)
-        await self.consumer.close()
+        running = (self._sweeper, *self._releasing.values())
+        await asyncio.gather(tasks.end(*running), self.consumer.close())
 
     # What is known of all.
 

@@ -76,10 +76,7 @@ class Following:
 
     async def close(self) -> None:
         """Follow no more."""
-        if self._restarting is not None:
-            self._restarting.cancel()
-            await asyncio.wait({self._restarting})
-        await self.consumer.close()
+        await asyncio.gather(tasks.end(self._restarting), self.consumer.close())
 
     async def wait_for(self, sequence: int) -> None:
         """Return when the file has what the stream has up to `sequence`, or the stream has not.

@@ -41,7 +41,7 @@ from chat.server.log.sqlite_file import SqliteFile
 from chat.server.log.stream_link import StreamLink
 from chat.server.log.troubles import Troubles
 
-CLOSE_SECONDS = 1.0
+CLOSE_SECONDS = 0.3
 CLUSTER, FILE = "cluster", "file"
 
 _log = logging.getLogger(__name__)
@@ -188,9 +188,8 @@ class JetStreamLog(SqliteFile):
         if self._writer.epoch:
             await self.flush()
         self._following.consumer.on_live = lambda is_live: None  # it is nobody's trouble any more
-        await self._copies.close()
-        await self._publisher.close()
-        await self._following.close()
+        closing = (self._copies, self._publisher, self._following)
+        await asyncio.gather(*(one.close() for one in closing))
         try:
             await self._follower.close(CLOSE_SECONDS)
         finally:

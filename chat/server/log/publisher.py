@@ -188,9 +188,7 @@ class Publisher:
         """Publish no more."""
         if self._note_timer is not None:
             self._note_timer.cancel()
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.wait({self._task})
+        await tasks.end(self._task)
 
     def _wake(self) -> None:
         progress, self._progress = self._progress, asyncio.Event()

@@ -77,9 +77,7 @@ class RecordCopies:
 
     async def close(self) -> None:
         """Write no more."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.wait({self._task})
+        await tasks.end(self._task)
 
     async def load(self) -> RecordCopy | None:
         """Return the last copy, if there is one that is whole. Raises as `Bucket`."""
