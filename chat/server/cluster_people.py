@@ -52,6 +52,8 @@ class ClusterPeople:
         self._leases = Leases(connection, me, replicas, on_failure)
         self._names = Names(connection, self._leases, replicas, on_failure)
         self._names.on_change = self._see_change
+        self._names.on_complete = self._see_all
+        self._names.is_wanted = self._is_wanted
         self._leases.on_lapse = self._doubt
         self._is_doubted = False  # whether what this server holds is still its own
         self._on_failure = on_failure
@@ -198,8 +200,9 @@ class ClusterPeople:
             try:
                 if (claim := self._claims.get(identity)) is not None:
                     await self._names.move(claim, **vars(place))
-            except ConflictError:
-                pass  # it is another server's by now, which is heard by `_see_change`
+            except ConflictError:  # it is another server's by now, or the bucket was put back
+                self._doubt()
+                continue
             except (AwayError, ApiError):
                 await asyncio.sleep(RETRY_SECONDS)
                 continue
@@ -228,7 +231,9 @@ class ClusterPeople:
     async def _claim_again(self, identity: str, claim: Claim) -> None:
         """Hold a name again that others have let go of, if nobody has it by now."""
         try:
-            again = await self._names.claim(claim.holding, giving_way=(self.run,))
+            # What is older than the claim was put back: whoever held it then does no more.
+            giving_way = None if self._names.is_put_back(claim) else (self.run,)
+            again = await self._names.claim(claim.holding, giving_way)
         except NameTakenError:
             self._lose(identity)
         else:
@@ -246,6 +251,15 @@ class ClusterPeople:
             if self._hub is not None:
                 self._hub.hand_over(identity)
 
+    def _see_all(self) -> None:
+        """All names were read anew: see whether those of this server are among them."""
+        if not all(self._names.is_held(claim) for claim in self._claims.values()):
+            self._doubt()
+
+    def _is_wanted(self, key: str, holding: Holding) -> bool:
+        claim = self._claims.get(holding.identity)
+        return holding.identity in self._reserving or (claim is not None and key in claim.revisions)
+
     def _see_change(self, old: Holding | None, new: Holding | None) -> None:
         """Somebody has come, gone, moved, or has gone on at another server."""
         if self._hub is None:
@@ -253,8 +267,8 @@ class ClusterPeople:
         if old is not None and old.server == self.run:
             claim = self._claims.get(old.identity)
             if claim is not None and claim.holding.name == old.name:
-                if new is None:
-                    self._doubt()  # others took this server for dead
+                if new is None or self._names.is_reading:
+                    self._doubt()  # others took this server for dead, or the bucket was put back
                 elif new.server != self.run:
                     self._lose(old.identity)
         was = self._rooms_elsewhere(old)

@@ -84,14 +84,18 @@ class Bucket:
         await self._publish(key, b"", {OPERATION: DELETED}, revision)
 
     def follow(
-        self, take: Callable[[str, Value, Delivered], Awaitable[None]], on_failure: OnFailure
+        self,
+        take: Callable[[str, Value, Delivered], Awaitable[None]],
+        on_failure: OnFailure,
+        on_begin: Callable[[], None] = lambda: None,
     ) -> Consumer:
         """Return a consumer that brings each key's value, then each change, once it is started.
 
-        A new connection brings all of it anew.
+        A new connection brings all of it anew, after `on_begin()`.
         """
 
         async def begin() -> int:
+            on_begin()
             return 0
 
         async def take_message(delivered: Delivered) -> None:

@@ -13,6 +13,7 @@ import hashlib
 import json
 import logging
 import secrets
+import time
 from collections.abc import Awaitable, Callable, Collection
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
@@ -24,6 +25,7 @@ from chat.server.cluster import tasks
 from chat.server.cluster.bucket import Bucket, ConflictError, Value
 from chat.server.cluster.connection import ApiError, AwayError, Connection
 from chat.server.cluster.consumer import Delivered
+from chat.server.cluster.known_keys import KnownKeys
 from chat.server.cluster.leases import Leases
 from chat.server.cluster.tasks import OnFailure
 
@@ -35,6 +37,8 @@ MAX_ATTEMPTS = 5
 RETRY_SECONDS = 0.5
 LOOK_SECONDS = 0.02
 SWEEP_SECONDS = 2.0
+# How long a key that this server holds for nobody is taken for a claim that is still being made.
+STRAY_SECONDS = CLAIM_SECONDS + 2.0
 
 _log = logging.getLogger(__name__)
 
@@ -115,7 +119,11 @@ def _is_owners(held: Holding, wanted: Holding) -> bool:
 
 
 class Names:
-    """The names of all servers. `on_change`: who held a name, and who does now; None: nobody."""
+    """The names of all servers. `on_change`: who held a name, and who does now; None: nobody.
+
+    `on_complete`: all that the bucket has was read anew. `is_wanted`: whether this server holds a
+    key, which is under its name, for somebody.
+    """
 
     def __init__(
         self,
@@ -126,10 +134,16 @@ class Names:
     ) -> None:
         self._leases = leases
         self._bucket = Bucket(connection, BUCKET, replicas)
-        self.consumer = self._bucket.follow(self._take, on_failure)
+        self._known: KnownKeys[Holding] = KnownKeys()
+        self._known.on_change = self._see_change
+        self.consumer = self._bucket.follow(self._take, on_failure, self._known.begin)
+        self.consumer.on_live = self._see_live
         self._on_failure = on_failure
-        self._known: dict[str, Holding] = {}
+        self.is_wanted: Callable[[str, Holding], bool] = lambda key, holding: True
+        self._strays: dict[str, tuple[int, float]] = {}  # their revision, and since when
         self.on_change: Callable[[Holding | None, Holding | None], None] = lambda old, new: None
+        self.on_complete: Callable[[], None] = lambda: None
+        self._known.on_complete = lambda: self.on_complete()
         self._releasing: dict[str, asyncio.Task[None]] = {}
         self._sweeper: asyncio.Task[None] | None = None
 
@@ -150,14 +164,14 @@ class Names:
     def find(self, name: str) -> Holding | None:
         """Return who is called so, as far as is known here."""
         for key in keys_of(name):
-            holding = self._known.get(key)
+            holding = self._known.values.get(key)
             if holding is not None and name_key(holding.name) == name_key(name):
-                return self._known.get(holding.of or key)
+                return self._known.values.get(holding.of or key)
         return None
 
     def people(self) -> list[Holding]:
         """Return everybody, at all servers."""
-        return [holding for holding in self._known.values() if not holding.of]
+        return [holding for holding in self._known.values.values() if not holding.of]
 
     # What this server holds.
 
@@ -235,10 +249,23 @@ class Names:
             await asyncio.sleep(LOOK_SECONDS)
 
     def is_held(self, claim: Claim) -> bool:
-        """Say whether all of a claim is this server's, as far as is known here."""
-        attempt = claim.holding.attempt
-        known = [self._known.get(key) for key in claim.revisions]
-        return all(one is not None and one.attempt == attempt for one in known)
+        """Say whether all of a claim is this server's, and as it left it, as far as is known."""
+        return all(
+            (one := self._known.values.get(key)) is not None
+            and one.attempt == claim.holding.attempt
+            and self._known.revisions[key] == revision
+            for key, revision in claim.revisions.items()
+        )
+
+    def is_put_back(self, claim: Claim) -> bool:
+        """Say whether what is known is older than a claim: only a bucket put back has that."""
+        known = self._known.revisions
+        return any(0 < known.get(key, 0) < revision for key, revision in claim.revisions.items())
+
+    @property
+    def is_reading(self) -> bool:
+        """Whether what comes now may be older than what is known."""
+        return self._known.is_reading
 
     def release(self, claim: Claim) -> None:
         """Let go of a name; done later where NATS is away, unless the name was taken over."""
@@ -278,12 +305,13 @@ class Names:
     # What comes in.
 
     async def _take(self, key: str, value: Value, delivered: Delivered) -> None:
-        self._set(key, _holding_in(value.content))
+        self._known.take(key, _holding_in(value.content), value.revision, delivered.pending)
 
-    def _set(self, key: str, new: Holding | None) -> None:
-        old = self._known.pop(key, None)
-        if new is not None:
-            self._known[key] = new
+    def _see_live(self, is_live: bool) -> None:
+        if is_live and not self.consumer.pending:  # where the bucket is empty
+            self._known.complete()
+
+    def _see_change(self, old: Holding | None, new: Holding | None) -> None:
         was, now = (one if one is not None and not one.of else None for one in (old, new))
         if was != now:
             self.on_change(was, now)
@@ -291,14 +319,30 @@ class Names:
     async def _sweep_now_and_then(self) -> None:
         while True:
             await asyncio.sleep(SWEEP_SECONDS)
-            if self._leases.is_first():
-                with suppress(AwayError, ApiError):
+            with suppress(AwayError, ApiError):
+                await self._sweep_own()
+                if self._leases.is_first():
                     await self._sweep()
 
     async def _sweep(self) -> None:
         """Release what dead servers hold. What is known of them may be old: it is asked again."""
-        for key, holding in list(self._known.items()):
+        for key, holding in list(self._known.values.items()):
             if self._leases.is_alive(holding.server):
                 continue
             with suppress(ConflictError):
                 await self._delete_if(key, holding.to_content())
+
+    async def _sweep_own(self) -> None:
+        """Release what this server holds for nobody, as where the bucket was put back."""
+        now = time.monotonic()
+        before, self._strays = self._strays, {}
+        for key, holding in list(self._known.values.items()):
+            if holding.server != self._leases.me or self.is_wanted(key, holding):
+                continue
+            revision = self._known.revisions[key]
+            since = before.get(key, (0, now))
+            self._strays[key] = since if since[0] == revision else (revision, now)
+        for key, (revision, at) in list(self._strays.items()):
+            if now - at >= STRAY_SECONDS:
+                with suppress(ConflictError):
+                    await self._bucket.delete(key, revision)
