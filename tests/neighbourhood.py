@@ -20,7 +20,7 @@ from chat.protocol.names import name_key
 from chat.server.directory import Person
 from chat.server.hub import Hub
 from chat.server.log.base import TOLD, Entry
-from chat.server.neighbours import Alone, Neighbour
+from chat.server.neighbours import Alone, Neighbour, Reservation
 from chat.server.other_servers import OtherServers
 from chat.server.records import LOCAL_KINDS
 
@@ -123,11 +123,11 @@ class Nearby(Alone):
     @asynccontextmanager
     async def reserving(
         self, name: str, identity: str, before: str = "", owner: str = ""
-    ) -> AsyncIterator[bool]:
+    ) -> AsyncIterator[Reservation]:
         there = self.find(name)
         if there is not None and there.identity not in (identity, before):
             raise ChatError("NAME_TAKEN")
-        yield False
+        yield Reservation()
         for hub in self.others:
             hub.hand_over(identity)
 

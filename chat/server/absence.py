@@ -15,6 +15,7 @@ from chat.server.directory import Person
 from chat.server.held_names import HeldNames
 from chat.server.log.base import Log
 from chat.server.mail import UNCERTAIN_SECONDS
+from chat.server.member import Member
 from chat.server.people import People
 from chat.server.records import HOLDER, Holder
 from chat.server.rooms import Rooms
@@ -69,12 +70,20 @@ class Absence:
         person.forget_read(time.monotonic() - UNCERTAIN_SECONDS)
         if len(person.rooms.union(rooms)) > MAX_ROOMS:
             self.vanish(person)  # from where it was expected before, and has not come
-        for key in rooms:
-            person.rooms.add(key)
-            self._rooms.of(key).absent[person] = None
+        self._show_in(person, rooms)
         self.expect(person)
         self._held.add(person)
         self._free_names(person.address)
+
+    def _show_in(self, person: Person, rooms: Iterable[str]) -> None:
+        for key in rooms:
+            person.rooms.add(key)
+            self._rooms.of(key).absent[person] = None
+
+    def expect_in(self, member: Member, rooms: Iterable[str]) -> None:
+        """Let the others still see a new member where it was at another server until now."""
+        assert member.person is not None
+        self._show_in(member.person, rooms)
 
     def end(self, person: Person) -> None:
         """Somebody is back: the name need not be held."""
@@ -105,11 +114,20 @@ class Absence:
 
     def vanish_from(self, person: Person, room_key: str) -> None:
         """Tell one of those rooms."""
+        self._rooms[room_key].announce_left(person)
+        self._take_out(person, room_key)
+
+    def _take_out(self, person: Person, room_key: str) -> None:
         person.rooms.discard(room_key)
         room = self._rooms[room_key]
         del room.absent[person]
-        room.announce_left(person)
         self._rooms.forget_if_empty(room)
+
+    def slip_away(self, person: Person) -> None:
+        """Forget somebody, as `remove`, without a word to the rooms where it is still seen."""
+        for key in sorted(person.rooms):
+            self._take_out(person, key)
+        self.remove(person)
 
     def remove(self, person: Person) -> None:
         """Forget somebody, whose name is free from now on."""

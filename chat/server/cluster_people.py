@@ -7,12 +7,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
-import chat_pb2
 from chat.protocol.errors import ChatError
 from chat.server.cluster import tasks
 from chat.server.cluster.bell import Bell
@@ -21,7 +19,8 @@ from chat.server.cluster.connection import ApiError, AwayError, Connection
 from chat.server.cluster.leases import Leases
 from chat.server.cluster.names import Claim, Holding, Names, NameTakenError
 from chat.server.cluster.tasks import OnFailure
-from chat.server.neighbours import Neighbour, Whereabouts
+from chat.server.elsewhere import Elsewhere, Seen
+from chat.server.neighbours import Neighbour, Reservation, Whereabouts
 
 if TYPE_CHECKING:
     from chat.server.hub import Hub
@@ -59,6 +58,7 @@ class ClusterPeople:
         self._on_failure = on_failure
         self._claims: dict[str, Claim] = {}  # by identity
         self._reserving: set[str] = set()  # whose claim is about to be one of them
+        self._elsewhere = Elsewhere(me, self._is_here)
         self._moved: dict[str, Whereabouts] = {}  # where somebody is, not told yet
         self._bell = Bell()
         self._hub: Hub | None = None
@@ -88,17 +88,17 @@ class ClusterPeople:
     @asynccontextmanager
     async def reserving(
         self, name: str, identity: str, before: str = "", owner: str = ""
-    ) -> AsyncIterator[bool]:
+    ) -> AsyncIterator[Reservation]:
         """Hold a name: see `Neighbours`. What this server holds already needs no NATS."""
         old = self._claims.get(identity) or self._claims.get(before)
         if old is not None and (old.holding.name, old.holding.identity) == (name, identity):
-            yield False
+            yield Reservation()
             return
         rooms, inbox = (old.holding.rooms, old.holding.inbox) if old is not None else ((), "")
         holding = Holding(name, self.run, identity, inbox, rooms, before=before, owner=owner)
         claim = await self._claim(holding)
-        async with self._taking(claim, old):
-            yield True
+        async with self._taking(claim, old) as still_seen:
+            yield Reservation(has_waited=True, rooms=still_seen)
         self._claims.pop(before, None)
         self._claims[identity] = claim
         if old is not None:
@@ -107,7 +107,8 @@ class ClusterPeople:
     @asynccontextmanager
     async def restoring(self, name: str, identity: str, run: str) -> AsyncIterator[None]:
         """Hold a name as an earlier run of this server did: see `Neighbours`."""
-        claim = await self._claim(Holding(name, self.run, identity), (run, self.run))
+        holding = Holding(name, self.run, identity, is_here=False)
+        claim = await self._claim(holding, (run, self.run))
         async with self._taking(claim, None):
             yield
         self._claims[identity] = claim
@@ -121,12 +122,15 @@ class ClusterPeople:
             raise ChatError("CLUSTER_AWAY") from error
 
     @asynccontextmanager
-    async def _taking(self, claim: Claim, old: Claim | None) -> AsyncIterator[None]:
-        """Let go of what was claimed where the block fails; `old`: what the same one had before."""
+    async def _taking(self, claim: Claim, old: Claim | None) -> AsyncIterator[frozenset[str]]:
+        """Let go of what was claimed where the block fails; `old`: what the same one had before.
+
+        The block gets the rooms where it is still seen, as it was at another server until now.
+        """
         identity = claim.holding.identity
         self._reserving.add(identity)
         try:
-            yield
+            yield self._elsewhere.take(identity) | self._elsewhere.take(claim.taken_from)
         except BaseException:
             self._give_up(claim, old)
             raise
@@ -172,18 +176,18 @@ class ClusterPeople:
 
     def has(self, identity: str) -> bool:
         """Say whether somebody at another server has this identity."""
-        return any(one.identity == identity for one in self._elsewhere())
+        return self._elsewhere.has(identity)
 
     def names_in(self, room: str) -> list[str]:
         """Return who is in a room at other servers."""
-        return [one.name for one in self._elsewhere() if room in one.rooms]
+        return self._elsewhere.names_in(room)
 
     def counts(self) -> dict[str, int]:
         """Return, for each room that has people at other servers, how many."""
-        return Counter(room for one in self._elsewhere() for room in one.rooms)
+        return self._elsewhere.counts()
 
-    def _elsewhere(self) -> list[Holding]:
-        return [one for one in self._names.people() if one.server != self.run]
+    def _is_here(self, identity: str) -> bool:
+        return identity in self._claims or identity in self._reserving
 
     # What is told, and heard.
 
@@ -248,8 +252,8 @@ class ClusterPeople:
         if (claim := self._claims.pop(identity, None)) is not None:
             self._names.release(claim)  # what of it was not taken
             self._drop(identity)
-            if self._hub is not None:
-                self._hub.hand_over(identity)
+            left = self._hub.hand_over(identity) if self._hub is not None else None
+            self._tell(identity, Seen(left[0], frozenset(left[1])) if left is not None else None)
 
     def _see_all(self) -> None:
         """All names were read anew: see whether those of this server are among them."""
@@ -262,8 +266,7 @@ class ClusterPeople:
 
     def _see_change(self, old: Holding | None, new: Holding | None) -> None:
         """Somebody has come, gone, moved, or has gone on at another server."""
-        if self._hub is None:
-            return
+        self._elsewhere.note(old, new)
         if old is not None and old.server == self.run:
             claim = self._claims.get(old.identity)
             if claim is not None and claim.holding.name == old.name:
@@ -271,18 +274,31 @@ class ClusterPeople:
                     self._doubt()  # others took this server for dead, or the bucket was put back
                 elif new.server != self.run:
                     self._lose(old.identity)
-        was = self._rooms_elsewhere(old)
-        now = self._rooms_elsewhere(new)
-        for holding, rooms, kind in (
-            (old, was - now, chat_pb2.KIND_LEFT),
-            (new, now - was, chat_pb2.KIND_JOINED),
-        ):
-            for key in rooms:
-                if holding is not None and (room := self._hub.rooms.get(key)) is not None:
-                    room.announce(chat_pb2.Message(user=holding.name, kind=kind))
+        if new is not None and self._has_gone_on(new):
+            self._lose(new.identity)
+        for holding in filter(None, (old, new)):
+            self._tell(holding.identity)
 
-    def _rooms_elsewhere(self, holding: Holding | None) -> set[str]:
-        return set(holding.rooms) if holding is not None and holding.server != self.run else set()
+    def _has_gone_on(self, new: Holding) -> bool:
+        """Say whether somebody here is at another server by now, under whatever name."""
+        claim = self._claims.get(new.identity)
+        if claim is None or new.server == self.run or not new.is_here:
+            return False
+        return self._names.is_held(claim)  # what is seen after that has come after it
+
+    def _tell(self, identity: str, was: Seen | None = None) -> None:
+        """Tell the rooms here what has changed of somebody elsewhere; `was`: as it was here."""
+        for event in self._elsewhere.update(identity, was):
+            room = self._hub.rooms.get(event.room) if self._hub is not None else None
+            if room is not None and not self._is_seen_here(event.user, event.room):
+                room.announce(event)
+
+    def _is_seen_here(self, name: str, room: str) -> bool:
+        """Say whether somebody of this name is in a room at this very server."""
+        person = self._hub.directory.find(name) if self._hub is not None else None
+        if person is None:
+            return False
+        return room in person.rooms or (person.member is not None and room in person.member.rooms)
 
 
 async def _until_done(opening: Callable[[], Awaitable[None]]) -> None:

@@ -148,14 +148,13 @@ class Hub:
         self._check_may_come(asker, person, room_key)
         before = person.identity if person is not None else ""
         owns = self.people.owner_of(asker.name, owner)
-        async with self.neighbours.reserving(
-            asker.name, asker.identity, before, owns
-        ) as has_waited:
-            if has_waited:
+        async with self.neighbours.reserving(asker.name, asker.identity, before, owns) as reserved:
+            if reserved.has_waited:
                 person = self.people.known(request, owner)
                 self._check_place_for(person)
                 self._check_may_come(asker, person, room_key)
             self.naming.identify(member, person, asker)
+            self.absence.expect_in(member, reserved.rooms)
 
     def _check_may_come(self, asker: Person, person: Person | None, room_key: str) -> None:
         """Raise where somebody may not have its name, or enter the room; `person`: it until now."""
@@ -210,11 +209,13 @@ class Hub:
             person.member.close(error)
             self.leave(person.member)
 
-    def hand_over(self, identity: str) -> None:
-        """End somebody here who has gone on at another server, with the name."""
+    def hand_over(self, identity: str) -> tuple[str, set[str]] | None:
+        """End somebody here who has gone on at another server, without a word to the others.
+
+        Return the name, and the keys of the rooms where it was; None: it was not here.
+        """
         person = self.directory.of_identity(identity)
-        if person is not None:
-            self.streams.replace(person)
+        return (person.name, self.streams.hand_over(person)) if person is not None else None
 
     def tell_all(self, reason: str) -> None:
         """Tell everybody here something about the server."""

@@ -85,17 +85,24 @@ class Naming:
             place.room.announce_joined(member.person, exclude=member)
         self._people.note(member.person)
 
+    def check(self, member: Member, name: str) -> None:
+        """Raise where the member may not have another name: as `rename`."""
+        person = member.person
+        assert person is not None
+        check_certified(name, member.certified)
+        self._moderation.check_in(who_is(person, name))
+        self._people.owners.check(name, person.owner)
+        self._directory.check_free(name, person)
+
     def rename(self, member: Member, name: str) -> None:
         """Give the member another name, and tell the others.
 
         Raises NAME_TAKEN, NAME_OWNED, NAME_CERTIFIED, BANNED.
         """
+        self.check(member, name)
         person = member.person
         assert person is not None
         old = person.name
-        check_certified(name, member.certified)
-        self._moderation.check_in(who_is(person, name))
-        self._people.owners.check(name, person.owner)
         if self._directory.rename(person, name):
             self._people.own(person, person.owner)
             self._places.change_inbox(member, person)

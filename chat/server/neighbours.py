@@ -51,6 +51,17 @@ def present(room: str, names: Sequence[str]) -> Iterator[Delivery]:
         yield Delivery([chat_pb2.Message(user=name, kind=kind, room=room) for name in part])
 
 
+@dataclass(frozen=True)
+class Reservation:
+    """A name that is held for somebody. `has_waited`: whether other servers were asked.
+
+    `rooms`: where it is still seen, as it was at another server until now; keys of them.
+    """
+
+    has_waited: bool = False
+    rooms: frozenset[str] = frozenset()
+
+
 class Neighbours(Protocol):
     """What a hub asks of those who know the other servers.
 
@@ -71,12 +82,12 @@ class Neighbours(Protocol):
 
     def reserving(
         self, name: str, identity: str, before: str = "", owner: str = ""
-    ) -> AbstractAsyncContextManager[bool]:
+    ) -> AbstractAsyncContextManager[Reservation]:
         """Hold a name over all servers for the length of the block, in which it is taken here.
 
-        The block gets whether that has waited for other servers. The name stays held, in place of
-        the one that this `identity` had, or `before`, which was the same person; where the block
-        fails, it is let go. `owner`: whose own the name is, who may go on here in another session.
+        The name stays held, in place of the one that this `identity` had, or `before`, which was
+        the same person; where the block fails, it is let go. `owner`: whose own the name is, who
+        may go on here in another session.
         Raises `ChatError`: NAME_TAKEN, CLUSTER_AWAY.
         """
 
@@ -121,9 +132,9 @@ class Alone:
 
     def reserving(
         self, name: str, identity: str, before: str = "", owner: str = ""
-    ) -> AbstractAsyncContextManager[bool]:
+    ) -> AbstractAsyncContextManager[Reservation]:
         """Hold the name: nobody else could."""
-        return nullcontext(False)
+        return nullcontext(Reservation())
 
     def restoring(self, name: str, identity: str, run: str) -> AbstractAsyncContextManager[None]:
         """Hold the name: nobody else could."""

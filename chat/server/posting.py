@@ -151,6 +151,7 @@ class Posting:
             raise ChatError("SHUTTING_DOWN")
         person = member.person
         assert person is not None
+        self._hub.naming.check(member, name)  # others see the name as soon as it is reserved
         async with self._hub.neighbours.reserving(name, person.identity):
             self._appender.check_open(member)
             self._hub.moderation.check_may_speak(who_is(person))  # it may be muted by now

@@ -68,8 +68,17 @@ class Streams:
         self._absence.hold(person, rooms, member.inbox.seen_id)
         self._people.note(person)
 
+    def hand_over(self, person: Person) -> set[str]:
+        """End somebody here, without a word to the others; return the rooms where it was."""
+        rooms = set(person.rooms)
+        if person.member is not None:
+            person.member.close(ChatError("SESSION_REPLACED"))
+            rooms.update(room.key for room in self.end(person.member, is_lost=True))
+        self._absence.slip_away(person)
+        return rooms
+
     def replace(self, person: Person) -> None:
-        """End somebody here who has gone on in another session, or at another server."""
+        """End somebody here who has gone on in another session."""
         if person.member is not None:
             person.member.close(ChatError("SESSION_REPLACED"))
             for room in self.end(person.member, is_lost=True):

@@ -86,12 +86,14 @@ class Holding:
 class Claim:
     """What this server holds of a name: its keys, in their order, each with its revision.
 
-    `doubtful`: a key, and the value that it may have been given: NATS did not answer.
+    `doubtful`: a key, and the value that it may have been given: NATS did not answer. `taken_from`:
+    the identity of the same person, who has had the name until now; empty: nobody.
     """
 
     holding: Holding
     revisions: dict[str, int] = field(default_factory=dict)
     doubtful: tuple[str, bytes] | None = None
+    taken_from: str = ""
 
     def without(self, other: Claim) -> Claim:
         """Return what is held of it, but for the keys that another claim has too."""
@@ -116,6 +118,14 @@ def _is_owners(held: Holding, wanted: Holding) -> bool:
     """Say whether a name is held by its owner, who wants it in another session."""
     is_name = name_key(held.name) == name_key(wanted.name)
     return is_name and bool(held.owner) and held.owner == wanted.owner
+
+
+def _take_over(claim: Claim, other: Holding) -> None:
+    """Let somebody still be seen where it was at another server: it is on its way there."""
+    if not other.of:
+        claim.taken_from = other.identity
+        rooms = claim.holding.rooms or other.rooms
+        claim.holding = replace(claim.holding, rooms=rooms)
 
 
 class Names:
@@ -210,23 +220,25 @@ class Names:
         giving_way: Collection[str] | None,
     ) -> int:
         """Take one key of a name; return its revision. `same`: identities of the same person."""
-        holding = replace(claim.holding, of=of)
-        content = holding.to_content()
         for _attempt in range(MAX_ATTEMPTS):
             held = await self._bucket.get(key)
             other = _holding_in(held.content)
-            if other is not None and self._leases.is_alive(other.server):
-                is_same = other.identity in same or _is_owners(other, holding)
-                if not is_same or (giving_way is not None and other.server not in giving_way):
-                    raise NameTakenError(holding.name)
-                same.add(other.identity)  # the other keys of the name do not say whose own it is
+            if other is not None:
+                is_same = other.identity in same or _is_owners(other, claim.holding)
+                is_giving_way = giving_way is None or other.server in giving_way
+                if not (is_same and is_giving_way) and self._leases.is_alive(other.server):
+                    raise NameTakenError(claim.holding.name)
+                if is_same:
+                    same.add(other.identity)  # the other keys do not say whose own the name is
+                    _take_over(claim, other)
+            content = replace(claim.holding, of=of).to_content()
             claim.doubtful = (key, content)
             with suppress(ConflictError):  # somebody was faster: look again who
                 revision = await self._bucket.put(key, content, held.revision)
                 claim.doubtful = None
                 return revision
             claim.doubtful = None
-        raise NameTakenError(holding.name)
+        raise NameTakenError(claim.holding.name)
 
     async def move(self, claim: Claim, **place: Any) -> None:
         """Say where somebody is now, in fields of `Holding`.
