@@ -291,7 +291,7 @@ class Server:
 
         Raises `LogError` where not all that was accepted is in the log's file.
         """
-        is_lost = self._trouble is not None and self._trouble.problem.is_final
+        is_lost = self._trouble is not None and self._trouble.problem.has_taken_log
         self._announcement.begin_close()
         self._metrics.close()
         await self._others.stop()

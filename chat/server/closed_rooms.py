@@ -20,6 +20,7 @@ from collections.abc import (
     Mapping,
     Sequence,
 )
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -31,6 +32,7 @@ from chat.server.directory import Person
 from chat.server.encoding import Delivery
 from chat.server.guest_lists import Access, GuestLists
 from chat.server.log.base import Entry, Log, Missing, Place
+from chat.server.plain_json import read_json, read_object, record_of
 from chat.server.records import ROOM, USED_ROOM
 from chat.server.replay import readable
 from chat.server.room import Room
@@ -61,11 +63,8 @@ class ClosedRoom:
     @classmethod
     def from_text(cls, text: str) -> ClosedRoom:
         """Read it out of a record; raises `ValueError` where it is none."""
-        try:
-            fields = json.loads(text)
-            return cls(**{key: fields[key] for key in fields if key not in EARLIER_FIELDS})
-        except TypeError as error:
-            raise ValueError(text) from error
+        fields = read_object(text)
+        return record_of(cls, {key: fields[key] for key in fields if key not in EARLIER_FIELDS})
 
     def is_of_closing(self, other: ClosedRoom) -> bool:
         """Say whether both are closed, by one and the same wish."""
@@ -125,17 +124,19 @@ class ClosedRooms:
     def _load(self, key: str, text: str, used: str | None) -> None:
         try:
             self.take(key, text)
-            self.take_use(key, used)
-            self._take_earlier_guests(key, json.loads(text))
+            self._take_earlier_guests(key, read_object(text))
         except ValueError:  # by the rules of this version it is no record
             self._log.keep(ROOM, key, None)
+        with suppress(ValueError):
+            self.take_use(key, used)
 
     def _take_earlier_guests(self, key: str, fields: dict[str, Any]) -> None:
         """Give the guests whom an earlier version kept with the room records of their own."""
         guests, visitors = fields.get("guests"), fields.get("visitors", ())
-        if isinstance(guests, dict):
+        if isinstance(guests, dict) and isinstance(visitors, (list, tuple)):
             for guest, after in guests.items():
-                self._guests.add(key, guest, Access(after, guest in visitors))
+                access = {"after": after, "is_visitor": guest in visitors}
+                self._guests.add(key, guest, record_of(Access, access))
             self._keep(key)
 
     def _drop(self, key: str) -> None:
@@ -172,7 +173,10 @@ class ClosedRooms:
         """Note when a room was used at another server; raises `ValueError` where it is none."""
         room = self._rooms.get(key)
         if room is not None and text is not None:
-            room.used_at = max(room.used_at, float(text))
+            used_at = read_json(text)
+            if not isinstance(used_at, (int, float)):
+                raise ValueError(text)
+            room.used_at = max(room.used_at, float(used_at))
 
     def take_in(self, key: str, inside: Iterable[Person]) -> None:
         """Let those be guests who were inside here when a room was closed at another server."""

@@ -17,6 +17,7 @@ from chat.server.encoding import Delivery
 from chat.server.expulsion import Expulsion
 from chat.server.hub import Hub
 from chat.server.member import Member
+from chat.server.plain_json import checked
 from chat.server.records import packed, unpacked
 
 Message = chat_pb2.Message
@@ -43,10 +44,8 @@ class Fact:
     @classmethod
     def from_fields(cls, fields: dict[str, object]) -> Fact:
         """Read it out of what another server tells; raises `ValueError` where it is none."""
-        rooms, leaving = fields.get("rooms"), fields.get("leaving")
-        if not (rooms is None or isinstance(rooms, list)) or not isinstance(leaving, str):
-            raise ValueError("no fact")
-        keys = None if rooms is None else tuple(map(str, rooms))
+        rooms, leaving = fields.get("rooms"), checked(fields.get("leaving"), str)
+        keys = None if rooms is None else checked(rooms, tuple[str, ...])
         return cls(unpacked(fields.get("message")), keys, leaving)
 
 

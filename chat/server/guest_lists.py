@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 
 from chat.server.log.base import Log
+from chat.server.plain_json import read_object, record_of
 from chat.server.records import GUEST
 from chat.server.room import INBOX_MARK
 
@@ -28,13 +29,7 @@ class Access:
     @classmethod
     def from_text(cls, text: str) -> Access:
         """Read it out of a record; raises `ValueError` where it is none."""
-        try:
-            access = cls(**json.loads(text))
-        except TypeError as error:
-            raise ValueError(text) from error
-        if not isinstance(access.after, int):
-            raise ValueError(text)
-        return access
+        return record_of(cls, read_object(text))
 
 
 class GuestLists:

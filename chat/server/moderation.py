@@ -25,6 +25,7 @@ from chat.server.directory import Person
 from chat.server.done_wishes import DoneWishes
 from chat.server.log.base import Log
 from chat.server.ownership import CERTIFIED, Owners
+from chat.server.plain_json import read_object, record_of
 from chat.server.records import BAN, MUTE
 
 # Bans in force at a time, and mutes.
@@ -86,17 +87,12 @@ class Sanction:
     @classmethod
     def from_text(cls, text: str) -> Sanction:
         """Read it out of a record; raises `ValueError` where it is none."""
-        try:
-            sanction = cls(**json.loads(text))
-            if not isinstance(sanction.until, (int, float, type(None))):
-                raise ValueError(text)
-            if sanction.until is not None:
-                sanction = replace(sanction, until=min(sanction.until, float(MAX_SECONDS)))
-            if sanction.network:
-                ipaddress.ip_network(sanction.network)
-            set(sanction.marks())
-        except (AttributeError, TypeError) as error:
-            raise ValueError(text) from error
+        sanction = record_of(cls, read_object(text))
+        if sanction.until is not None:
+            until = min(max(0.0, sanction.until), float(MAX_SECONDS))
+            sanction = replace(sanction, until=until)
+        if sanction.network:
+            ipaddress.ip_network(sanction.network)
         return sanction
 
 

@@ -6,7 +6,6 @@ Everything runs in the event loop.
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 from collections.abc import Awaitable, Callable
 
@@ -19,6 +18,7 @@ from chat.server.log.base import TOLD
 from chat.server.moderation import Sanction
 from chat.server.moderator import Show
 from chat.server.other_rooms import OtherRooms
+from chat.server.plain_json import read_object
 from chat.server.records import BAN, BUNDLE, GUEST, MUTE, OWNER, ROOM, USED_ROOM
 from chat.server.unread import NOT_READ
 
@@ -106,9 +106,7 @@ class OtherServers:
 
     def _take_told(self, key: str, text: str | None) -> None:
         """Tell what an operator did, note a wish of one that was done, or what nobody has read."""
-        fields = json.loads(text or "")
-        if not isinstance(fields, dict):
-            raise ValueError(text)
+        fields = read_object(text or "")
         if "echo" in fields:
             done = DoneWish.from_fields(fields)
             self._hub.moderation.done.note(done)

@@ -18,6 +18,7 @@ from chat.protocol.errors import ChatError
 from chat.protocol.lookalikes import looks
 from chat.protocol.names import name_key
 from chat.server.log.base import Log, LogError
+from chat.server.plain_json import read_object, record_of
 from chat.server.rate_limit import Rate, RatesOfAddresses
 from chat.server.records import FREED, OWNER
 from chat.server.room import inbox_of
@@ -77,10 +78,7 @@ class Owned:
     @classmethod
     def from_text(cls, text: str) -> Owned:
         """Read it out of a record; raises `ValueError` where it is none."""
-        try:
-            return cls(**json.loads(text))
-        except TypeError as error:
-            raise ValueError(text) from error
+        return record_of(cls, read_object(text))
 
 
 class Owners:

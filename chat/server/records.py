@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass
 from google.protobuf.message import DecodeError
 
 import chat_pb2
+from chat.server.plain_json import read_object, record_of
 
 # The kinds.
 HOLDER = "holder"
@@ -54,12 +55,7 @@ class Holder:
     @classmethod
     def from_text(cls, text: str) -> Holder:
         """Read it out of a record; raises `ValueError` where it is none."""
-        try:
-            fields = json.loads(text)
-            fields["rooms"] = tuple(fields["rooms"])
-            return cls(**fields)
-        except (KeyError, TypeError) as error:
-            raise ValueError(text) from error
+        return record_of(cls, read_object(text))
 
 
 def packed(message: chat_pb2.Message) -> str:

@@ -6,11 +6,12 @@ Everything runs in the event loop.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 from chat.server.directory import Directory, Person
 from chat.server.log.base import Log
 from chat.server.notices import notice
+from chat.server.plain_json import checked
 from chat.server.room import is_inbox
 
 # In what servers tell each other: whose messages, by their keys, were not read.
@@ -30,9 +31,10 @@ class Unread:
         if elsewhere:
             self._log.tell(json.dumps({NOT_READ: elsewhere}))
 
-    def hear(self, unread: Sequence[tuple[str, str]]) -> None:
+    def hear(self, unread: object) -> None:
         """Tell those who are here of what another server tells; raises `ValueError`."""
-        self._tell([(str(sender), str(key)) for sender, key in unread])
+        pairs = checked(unread, tuple[tuple[str, ...], ...])
+        self._tell([(sender, key) for sender, key in pairs])
 
     def _tell(self, unread: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
         """Tell those who are here; return what is for others."""

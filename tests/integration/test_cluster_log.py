@@ -7,7 +7,7 @@ import base64
 import json
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, closing
+from contextlib import AsyncExitStack, asynccontextmanager, closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from chat.server.log import publisher, stream_link
 from chat.server.log.base import TOLD, ClusterState, Entry, LogError, Missing, Problem
 from chat.server.log.files import IN_MEMORY
 from chat.server.log.jetstream import JetStreamLog
+from chat.server.log.record_copies import RecordCopies, RecordCopy
 from chat.server.log.sqlite import SqliteLog
 
 ROOM = ""
@@ -314,6 +315,105 @@ async def test_what_is_no_group_of_ours_is_passed_over(nats: Natsd, tmp_path: Pa
         await other.close()
         await a.said("oi")
         await a.has("oi")
+
+
+# What whoever may write to NATS puts into a header.
+HOSTILE_HEADERS: list[dict[str, str]] = [
+    {stream.MESSAGE_ID: "abc-" + "9" * 5000},
+    {stream.MESSAGE_ID: "abc-" + "9" * 30},
+    {stream.MESSAGE_ID: "abc-007"},
+    {stream.MESSAGE_ID: "abc-1", "Chat-Rewinds": "9" * 5000},
+    {stream.MESSAGE_ID: "abc-2", "Chat-Rewinds": "9" * 30},
+    {"Status": "404"},
+    {"Status": "100"},
+    {"Status": "100", "Nats-Last-Consumer": "abc"},
+]
+
+
+async def test_header_of_others_neither_ends_a_server_nor_stops_it(
+    nats: Natsd, tmp_path: Path
+) -> None:
+    """Nor one that starts on it, nor one that looks at the stream again."""
+    async with servers(nats, tmp_path / "a.db") as (a,):
+        for number, headers in enumerate(HOSTILE_HEADERS):
+            await a.log.connection.publish(stream.SUBJECT, b"", "", headers)
+            await a.said(str(number))
+        await a.log.connection.publish(stream.SUBJECT, b"the last one is nobody's")
+        nats.kill()
+        nats.start()
+        await a.said("still here")
+        texts = await a.texts()
+        async with servers(nats, IN_MEMORY) as (new,):
+            await new.has(*texts)
+        assert (a.log.rewinds, a.rewound) == (0, 0) and Problem.STOPPED not in a.troubles
+
+
+async def test_record_that_cannot_be_taken_over_holds_nothing_back(
+    nats: Natsd, tmp_path: Path
+) -> None:
+    """Who said what comes with it is answered all the same, and others hear it."""
+    async with servers(nats, tmp_path / "a.db", tmp_path / "b.db") as (a, b):
+
+        def fail(*_record: object) -> None:
+            raise RecursionError
+
+        b.log.listen(fail, lambda: None)
+        a.log.keep("owner", "ana", "text")
+        a.say("oi")
+        await b.has("oi")
+        await b.said("tudo bem?")
+        await eventually(lambda: len(b.delivered) == 2)
+        assert b.troubles.count(Problem.STOPPED) == 0
+
+
+async def test_records_of_a_servers_own_are_nobody_elses_to_write(
+    nats: Natsd, tmp_path: Path
+) -> None:
+    """Who is expected back here is known here."""
+    async with servers(nats, tmp_path / "a.db") as (a,):
+        record = chat_pb2.Message(user="holder", key="x", message="[" * 100_000, id=1)
+        group = chat_pb2.Message(batch=[record]).SerializeToString()
+        await a.log.connection.publish(stream.SUBJECT, group, "", {stream.MESSAGE_ID: "other-1"})
+        await a.said("oi")
+        assert await a.log.records("holder") == {} and a.records == []
+
+
+HOSTILE_HEADS = [
+    b"[" * 200_000,
+    b'{"name": "ab", "sequence": "q", "parts": 0, "at": 1}',
+    b'{"name": "ab", "sequence": 0, "parts": 0, "at": "x"}',
+    b'{"name": "ab", "sequence": 0, "parts": 1000000000, "at": 1}',
+    b'{"name": "*.>", "sequence": 0, "parts": 1, "at": 1}',
+    b'{"name": "ab", "sequence": 99, "parts": 1, "at": 1}',
+    b"\xff",
+    b"[1, 2]",
+]
+
+
+async def test_copy_of_records_that_is_none_is_not_taken_over(nats: Natsd) -> None:
+    """It is as if there were no copy: one is written, where it is due."""
+    copy = RecordCopy(99, {("owner", "ana"): "text"})
+    failures: list[BaseException] = []
+
+    async def read() -> RecordCopy:
+        return copy
+
+    async with servers(nats, IN_MEMORY) as (a,):
+        for content in HOSTILE_HEADS:
+            copies = RecordCopies(a.log.connection, 1, 1, read, failures.append)
+            await copies.load()
+            await Bucket(a.log.connection, "chat-records", 1).put("head", content)
+            assert await copies.load() is None
+
+            async def load(copies: RecordCopies = copies) -> RecordCopy | None:
+                with suppress(connection.AwayError):  # it is just being replaced
+                    return await copies.load()
+                return None
+
+            copies.start()
+            await eventually_async(load, copy)
+            await copies.close()
+    assert failures == []
 
 
 # NATS away.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -16,7 +17,7 @@ from chat.server.cluster import leases, names
 from chat.server.cluster.bucket import Bucket, ConflictError
 from chat.server.cluster.connection import AwayError, ClusterSettings, Connection
 from chat.server.cluster.leases import Leases
-from chat.server.cluster.names import Claim, Holding, Names, NameTakenError
+from chat.server.cluster.names import Claim, Holding, Names, NameTakenError, keys_of
 
 CONTESTS = 200
 
@@ -217,3 +218,42 @@ async def test_name_whose_claim_got_no_answer_is_free_again(
                 await a.claim("ana")
         await come_true(lambda: ("a", "") in b.changes)
         assert not await b.is_refused("ana")
+
+
+HOLDING = json.loads(Holding("zé", "elsewhere", "i" * 32).to_content())
+WRONG_FIELDS: list[dict[str, object]] = [
+    {"rooms": [[1]]},
+    {"rooms": [5, None]},
+    {"rooms": 5},
+    {"name": 5},
+    {"name": "\ud800"},
+    {"of": ["x"]},
+    {"server": ["x"]},
+    {"identity": []},
+]
+HOSTILE_VALUES = [
+    b"[" * 200_000,
+    b"\xff",
+    b"null",
+    *(json.dumps({**HOLDING, **wrong}).encode() for wrong in WRONG_FIELDS),
+]
+HOSTILE_HEADERS = [
+    None,
+    {"Status": "500"},
+    {"Status": "100", "Nats-Last-Consumer": "q"},
+]
+
+
+async def test_value_that_is_no_holding_holds_no_name(nats: Natsd) -> None:
+    """It can be taken, and every server goes on to hear of the others."""
+    async with servers(nats, "a", "b") as (a, b):
+        (key,) = keys_of("zé")
+        for headers in HOSTILE_HEADERS:
+            for content in HOSTILE_VALUES:
+                await a.connection.request(f"$KV.chat-names.{key}", content, headers)
+                await a.connection.request(f"$KV.chat-servers.{key}", content, headers)
+            await b.claim(f"ana{len(headers or ())}")
+        await come_true(lambda: len(a.present()) == len(HOSTILE_HEADERS))
+        assert set(a.present().values()) == {"b"}
+        await a.claim("zé")
+        await come_true(lambda: "zé" in b.present())

@@ -20,6 +20,7 @@ from chat.server.cluster import tasks
 from chat.server.cluster.connection import ApiError, AwayError, Connection, Received
 from chat.server.cluster.stream import NANOSECONDS
 from chat.server.cluster.tasks import OnFailure
+from chat.server.plain_json import number_of
 
 HEARTBEAT_SECONDS = 1.0
 # So many heartbeats that do not come are silence.
@@ -31,6 +32,8 @@ DROP_SECONDS = 0.1
 # Between two consumers: all servers lose NATS at once, and are not to come back at once.
 MIN_BACKOFF_SECONDS, MAX_BACKOFF_SECONDS = 0.05, 2.0
 STATUS_CONTROL = "100"
+# Where answers to a message of a stream go: NATS writes that, whoever published it.
+OF_STREAM = "$JS.ACK."
 
 _log = logging.getLogger(__name__)
 
@@ -194,8 +197,10 @@ class Consumer:
     async def _see(self, message: Received) -> None:
         headers = message.headers or {}
         status = headers.get("Status")
-        if status is None:
+        if message.reply.startswith(OF_STREAM):  # its headers are whatever its publisher wrote
             await self._see_message(message, headers)
+        elif status is None:
+            _log.info("consumer of %s: a message of no stream", self._stream)
         elif status == STATUS_CONTROL:
             await self._see_control(message, headers)
         else:  # it was deleted, or its stream
@@ -209,7 +214,7 @@ class Consumer:
             with suppress(AwayError):
                 await self._connection.publish(reply)
         last = headers.get("Nats-Last-Consumer")
-        if last is not None and int(last) != self._received:
+        if last is not None and number_of(last) != self._received:
             self.renew()
 
     async def _see_message(self, message: Received, headers: dict[str, str]) -> None:

@@ -28,6 +28,7 @@ from chat.server.cluster.consumer import Delivered
 from chat.server.cluster.known_keys import KnownKeys
 from chat.server.cluster.leases import Leases
 from chat.server.cluster.tasks import OnFailure
+from chat.server.plain_json import read_object, record_of
 
 BUCKET = "chat-names"
 # How long a claim may take; then NATS counts as away.
@@ -74,12 +75,7 @@ class Holding:
     @classmethod
     def from_content(cls, content: bytes) -> Holding:
         """Read it out of a value; raises `ValueError` where it is none."""
-        try:
-            fields = json.loads(content)
-            fields["rooms"] = tuple(fields["rooms"])
-            return cls(**fields)
-        except (KeyError, TypeError) as error:
-            raise ValueError(content) from error
+        return record_of(cls, read_object(content))
 
 
 @dataclass
@@ -111,6 +107,7 @@ def _holding_in(content: bytes | None) -> Holding | None:
     try:
         return Holding.from_content(content) if content is not None else None
     except ValueError:
+        _log.error("what a key of %s holds is not understood", BUCKET)
         return None
 
 

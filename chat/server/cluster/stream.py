@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from chat.server.cluster.connection import ApiError, Connection
+from chat.server.plain_json import number_of
 
 NAME = "CHAT"
 # The last part is for partitions by room, which may follow.
@@ -24,6 +25,8 @@ EPOCH, REWINDS = "chat-epoch", "chat-rewinds"
 DUPLICATE_SECONDS = 120.0
 DAY_SECONDS = 24 * 3600.0
 NANOSECONDS = 1_000_000_000
+# Nobody puts a stream back so often: what claims more is not believed.
+MAX_REWINDS = 10**9
 STREAM_NOT_FOUND, MESSAGE_NOT_FOUND = 10059, 10037
 
 
@@ -74,7 +77,7 @@ class Stream:
         created = hashlib.sha256(str(found["created"]).encode()).hexdigest()[:32]
         return StreamState(
             str(metadata.get(EPOCH) or created),
-            _number(metadata.get(REWINDS)),
+            parse_rewinds(metadata.get(REWINDS)),
             int(state["first_seq"]),
             int(state["last_seq"]),
         )
@@ -87,19 +90,20 @@ class Stream:
             if error.code != MESSAGE_NOT_FOUND:
                 raise
             return ""
-        headers = base64.b64decode(found["message"].get("hdrs", "")).decode()
-        for line in headers.splitlines():
+        headers = base64.b64decode(found["message"].get("hdrs", "")).decode(errors="replace")
+        message_id = ""
+        for line in headers.split("\r\n"):
             name, _colon, value = line.partition(":")
-            if name == MESSAGE_ID:
-                return value.strip()
-        return ""
+            if name.strip() == MESSAGE_ID:
+                message_id = value.strip()  # of several the last counts, as where it is followed
+        return message_id
 
     async def note_rewinds(self, rewinds: int) -> None:
         """Write into the stream's description how often it has been put back."""
         found = await self._connection.api(f"STREAM.INFO.{NAME}", {})
         configuration: dict[str, Any] = found["config"]
         metadata = configuration.get("metadata") or {}
-        if _number(metadata.get(REWINDS)) < rewinds:
+        if parse_rewinds(metadata.get(REWINDS)) < rewinds:
             configuration["metadata"] = {**metadata, REWINDS: str(rewinds)}
             await self._connection.api(f"STREAM.UPDATE.{NAME}", configuration)
 
@@ -121,5 +125,6 @@ class Stream:
         }
 
 
-def _number(text: object) -> int:
-    return int(text) if isinstance(text, str) and text.isascii() and text.isdigit() else 0
+def parse_rewinds(text: object) -> int:
+    """Return how often a stream was put back, as somebody says it; 0 where that is no number."""
+    return (number_of(text, MAX_REWINDS) or 0) if isinstance(text, str) else 0

@@ -48,7 +48,12 @@ class Problem(Enum):
     @property
     def is_final(self) -> bool:
         """Whether the log cannot come back while this server runs."""
-        return self in (Problem.REMOVED, Problem.SAVED, Problem.STOPPED)
+        return self.has_taken_log or self is Problem.STOPPED
+
+    @property
+    def has_taken_log(self) -> bool:
+        """Whether it was taken away: what clients have of it is in no log any more, maybe."""
+        return self in (Problem.REMOVED, Problem.SAVED)
 
 
 class LogError(Exception):

@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable
 from chat.server.cluster import tasks
 from chat.server.cluster.connection import Connection
 from chat.server.cluster.consumer import Consumer, Delivered
-from chat.server.cluster.stream import MESSAGE_ID, NAME, Stream, StreamState
+from chat.server.cluster.stream import MESSAGE_ID, NAME, Stream, StreamState, parse_rewinds
 from chat.server.cluster.tasks import OnFailure
 from chat.server.log.base import LogError, Problem
 from chat.server.log.follower import Follower
@@ -145,14 +145,13 @@ class Following:
     async def _take(self, delivered: Delivered) -> None:
         headers = delivered.headers
         instance, number = parse_message_id(headers.get(MESSAGE_ID, ""))
-        rewinds = headers.get(REWINDS_HEADER, "")
         group = StreamGroup(
             delivered.sequence,
             delivered.stamp // 1000,
             instance,
             number,
             delivered.content,
-            int(rewinds) if rewinds.isascii() and rewinds.isdigit() else 0,
+            parse_rewinds(headers.get(REWINDS_HEADER, "")),
         )
         group.own = self._take_back(group)
         self._taken = Taken(group.sequence, group.message_id)

@@ -153,7 +153,11 @@ class FollowingWriter(SqliteWriter):
         rows = self._connection.execute("SELECT kind, key, text FROM record").fetchall()
         known = {(kind, key): text for kind, key, text in rows if kind not in self.local_kinds}
         gone = known.keys() - copied.keys()
-        new = [(*where, text) for where, text in copied.items() if known.get(where) != text]
+        new = [
+            (*where, text)
+            for where, text in copied.items()
+            if known.get(where) != text and where[0] not in self.local_kinds
+        ]
         return [*((kind, key, None) for kind, key in gone), *new]
 
     def _take(
@@ -179,7 +183,11 @@ class FollowingWriter(SqliteWriter):
             entries, notes = one.decode()
             first_id = one.sequence << PLACE_BITS
             items += [(first_id | place, sent_at, entry) for place, entry in enumerate(entries)]
-            records += [(kind, key, text) for (kind, key), text in notes.items()]
+            records += [
+                (kind, key, text)
+                for (kind, key), text in notes.items()
+                if kind not in self.local_kinds  # which is no business of other servers
+            ]
             if one.own is not None:
                 own += entries
         self._next = replace(

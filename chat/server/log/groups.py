@@ -20,6 +20,7 @@ from google.protobuf.message import DecodeError
 import chat_pb2
 from chat.server.log.base import Entry
 from chat.server.log.writer_thread import Notes
+from chat.server.plain_json import number_of
 
 # One group: enough to share a turn of the stream among many, far below what NATS takes at once.
 MAX_ENTRIES = 1024
@@ -28,6 +29,8 @@ MAX_BYTES = 256 << 10
 PLACE_BITS = 10
 # How often a stream was put back, as a header of the group that says so.
 REWINDS_HEADER = "Chat-Rewinds"
+# The name of a run of a server is shorter.
+MAX_INSTANCE_CHARACTERS = 64
 
 _log = logging.getLogger(__name__)
 
@@ -65,8 +68,8 @@ class StreamGroup:
 
     @property
     def message_id(self) -> str:
-        """The id that it has in JetStream."""
-        return message_id(self.instance, self.number)
+        """The id that it has in JetStream; empty where that is none of ours."""
+        return message_id(self.instance, self.number) if self.number else ""
 
     def decode(self) -> tuple[list[Entry], Notes]:
         """Return what is in it; nothing, where it is nothing that a server of ours published."""
@@ -145,6 +148,7 @@ def message_id(instance: str, number: int) -> str:
 
 
 def parse_message_id(text: str) -> tuple[str, int]:
-    """Return the instance and the number in an id; number 0 where it is none of ours."""
+    """Return the instance and the number in an id; empty and 0 where it is none of ours."""
     instance, _dash, number = text.rpartition("-")
-    return (instance, int(number)) if number.isascii() and number.isdigit() else (text, 0)
+    count = number_of(number) if 0 < len(instance) <= MAX_INSTANCE_CHARACTERS else None
+    return (instance, count) if count else ("", 0)

@@ -254,11 +254,18 @@ class JetStreamLog(SqliteFile):
             is_told = kind == TOLD
             is_heard = is_news and not key.startswith(self.instance)
             if is_heard if is_told else not self._publisher.has_newer(kind, key):
-                self._on_record(kind, key, text)
+                self._hear(kind, key, text)
         joined = self._publisher.note_delivered(arrivals.own)
         entries = [*(arrivals.entries if is_news else arrivals.own), *joined]
         if entries:
             self._deliver(entries)
+
+    def _hear(self, kind: str, key: str, text: str | None) -> None:
+        """Tell of a record; what comes with it is delivered whatever is wrong with that."""
+        try:
+            self._on_record(kind, key, text)
+        except Exception as error:
+            _log.error("a record of the kind %.32r cannot be taken over", kind, exc_info=error)
 
     async def find_places(
         self, wishes: Sequence[tuple[str, int | None]], generation: str, count: int

@@ -12,6 +12,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
+import re
 import secrets
 import time
 from collections.abc import Awaitable, Callable
@@ -26,10 +28,16 @@ from chat.server.cluster.tasks import OnFailure
 from chat.server.log.base import LogError
 from chat.server.log.groups import GroupBuilder, notes_in
 from chat.server.log.writer_thread import Notes
+from chat.server.plain_json import read_object, record_of
 
 BUCKET, HEAD = "chat-records", "head"
+# A copy's name is part of the keys of its parts, which are of a group's size each.
+IS_NAME = re.compile("[0-9a-f]{1,32}").fullmatch
+MAX_PARTS = 10_000
 # Copies are made so many times while the stream keeps anything, and looked for twice as often.
 COPIES_IN_RETAIN = 4
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -88,8 +96,11 @@ class RecordCopies:
         records: Notes = {}
         for number in range(head.parts):
             part = await self._bucket.get(f"{head.name}.{number}")
-            if part.content is None:  # another one has just taken its place
-                raise AwayError("the copy of the records is being replaced")
+            if part.content is None:
+                if _head_in(await self._bucket.get(HEAD)) != head:
+                    raise AwayError("the copy of the records is being replaced")
+                _log.error("a part of the copy of the records is missing")
+                return None
             records.update(notes_in(part.content))
         return RecordCopy(head.sequence, records)
 
@@ -136,7 +147,13 @@ class RecordCopies:
 
 def _head_in(value: Value) -> Head | None:
     """Return what a value says; None where it is nothing of ours."""
-    try:
-        return Head(**json.loads(value.content or b"null"))
-    except (TypeError, ValueError):
+    if value.content is None:
         return None
+    try:
+        head = record_of(Head, read_object(value.content))
+        if not (IS_NAME(head.name) and 0 <= head.parts <= MAX_PARTS):
+            raise ValueError(head.name)
+    except ValueError:
+        _log.error("what %s has as its head is not understood", BUCKET)
+        return None
+    return head
