@@ -25,6 +25,8 @@ LOCALE_DIR = ROOT / "chat" / "locale"
 OTHER_SOURCES = ("tools/argparse_strings.py", "tools/demo.py")
 # How many sentences each of the functions in `language.py` takes.
 KEYWORDS = {"_": 1, "N_": 1, "_n": 2}
+# Where people count otherwise than CLDR has it: Brazilians say "0 pessoas".
+PLURAL_FORMS = {"pt_BR": "nplurals=2; plural=(n != 1);"}
 HEADER = "# {language} catalogue of the chat. To update it: make locale"
 
 
@@ -39,7 +41,7 @@ class PlainCatalog(Catalog):
             ("MIME-Version", "1.0"),
             ("Content-Type", "text/plain; charset=utf-8"),
             ("Content-Transfer-Encoding", "8bit"),
-            ("Plural-Forms", self.plural_forms),
+            ("Plural-Forms", PLURAL_FORMS.get(str(self.locale_identifier), self.plural_forms)),
         ]
 
 

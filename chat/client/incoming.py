@@ -49,6 +49,9 @@ GAPS = ("HISTORY_GONE", "LOG_REWOUND")
 # Behind a name that is its person's own; no name has such a character in it.
 OWNED_SIGN = "\N{CHECK MARK}"
 CONNECTED = (Change.CONNECTED, Change.RESUMED, Change.PLAIN)
+# Why a server is passed over that has nothing to do with that one: where no other one is any better
+# it is said at the end, once.
+SAME_EVERYWHERE = ("CLUSTER_AWAY",)
 # Notices, about a room, after which the session is not in it.
 REFUSED_ENTRIES = ("TOO_MANY_ROOMS", "ROOM_INVALID", "ROOM_CLOSED")
 
@@ -430,7 +433,7 @@ class Incoming:
             self._terminal.show_notice(text)
         elif change is Change.LOST and not before.is_lost:
             self._tell_lost(state)
-        elif change is Change.PASSED_OVER:
+        elif change is Change.PASSED_OVER and state.reason not in SAME_EVERYWHERE:
             text = _("* {address} is passed over: {cause}")
             self._terminal.show_notice(text.format(address=state.address, cause=state.cause))
         elif change is Change.CONNECTED and self._has_choice:

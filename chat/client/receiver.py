@@ -213,7 +213,8 @@ class Receiver:
     def _pass_over(self, refusal: Refusal, *, is_final: bool) -> State:
         """Leave this server for another one, for good if `is_final`; raises as `Servers.fail`."""
         self._servers.fail(refusal, is_final=is_final, is_awaited=self._is_first_attempt)
-        return self._state(Change.PASSED_OVER, cause=str(refusal))
+        reason = refusal.reason if isinstance(refusal, ChatError) else ""
+        return self._state(Change.PASSED_OVER, cause=str(refusal), reason=reason)
 
     @contextmanager
     def _stream(self, way: Way) -> Iterator[Stream]:

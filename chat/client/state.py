@@ -26,10 +26,12 @@ class Change(Enum):
 class State:
     """A change of the connection: `seconds` to the next attempt, `cause` of the loss.
 
-    `address`: of the server in question, in RETRYING of the one that is tried next.
+    `address`: of the server in question, in RETRYING of the one that is tried next. `reason`: of a
+    server that was passed over, where it gave one (a key of `errors.REASONS`).
     """
 
     change: Change
     seconds: float = 0.0
     cause: str = ""
     address: str = ""
+    reason: str = ""

@@ -126,12 +126,15 @@ REASONS = {
         N_("the server cannot read its log now; connect again later"), "UNAVAILABLE"
     ),
     "CLUSTER_AWAY": Reason(
-        N_("the servers cannot agree on names just now; connect again in a moment"), "UNAVAILABLE"
+        N_("names cannot be given out just now; try again in a moment"), "UNAVAILABLE"
     ),
     "SERVERS_AWAY": Reason(
-        N_("nothing can be said just now: the servers have lost touch, and go on by themselves")
+        N_(
+            "the server cannot store anything just now; what you say waits, and is refused where"
+            " that takes longer than ten seconds"
+        )
     ),
-    "SERVERS_BACK": Reason(N_("the servers are in touch again")),
+    "SERVERS_BACK": Reason(N_("the server can store what you say again")),
     "LOG_LOST": Reason(
         N_("the server's log was removed while it ran; connect again in a moment"), "UNAVAILABLE"
     ),
@@ -142,7 +145,7 @@ REASONS = {
     ),
     "REMOVED": Reason(N_("you were removed from the chat"), "PERMISSION_DENIED", is_final=True),
     "BANNED": Reason(
-        N_("a ban on this server holds for you, this name or this address"),
+        N_("there is a ban on you, this name or this address"),
         "PERMISSION_DENIED",
         is_final=True,
     ),

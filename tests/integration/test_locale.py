@@ -55,6 +55,13 @@ def test_catalogue_is_complete_and_compiled(path: Path) -> None:
     assert catalogue.faults(path) == []
 
 
+def test_nobody_is_counted_as_brazilians_do() -> None:
+    """In the plural, as none is in English."""
+    language.use("pt_BR")
+    counted = [language._n("{} person", "{} people", count) for count in (0, 1, 2)]
+    assert counted == ["{} pessoas", "{} pessoa", "{} pessoas"]
+
+
 @pytest.mark.parametrize("path", CATALOGUES, ids=lambda path: str(path.parts[-3]))
 def test_translations_keep_placeholders(path: Path) -> None:
     """A translation fills in exactly what its sentence fills in."""

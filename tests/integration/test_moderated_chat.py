@@ -228,8 +228,7 @@ def test_ban_outlives_the_server_and_ends_our_client_with_a_sentence(moderated: 
         ana.wait_for_key("b")
         assert bia.wait() == 1
         sentence = (
-            "A ban on this server holds for you, this name or this address (by [ana], for good):"
-            " não grite."
+            "There is a ban on you, this name or this address (by [ana], for good): não grite."
         )
         assert bia.errors[-1] == sentence
         caio.wait_for_line("* [ana] banned [bia], for good: não grite")

@@ -56,7 +56,7 @@ def test_operator_types_and_everybody_sees_it(server: ModeratedServer) -> None:
         do(ana, "/banir bia maria 2h não grite", "[ana] baniu [bia maria], até ")
         caio.wait_for("* [ana] banned [bia maria], until ")
         assert bia.wait() == ending.EXIT_REFUSED
-        bia.wait_for("A ban on this server holds for you, this name")
+        bia.wait_for("There is a ban on you, this name")
         bia.wait_for("(by [ana], until ")
         bia.wait_for("): não grite.")
         do(ana, "/desbanir bia maria", "[ana] retirou o banimento de [bia maria]")

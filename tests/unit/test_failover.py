@@ -92,6 +92,7 @@ def test_first_one_that_has_no_place_is_passed_over(reason: str) -> None:
     session, states = session_over(refused(reason), FakeCall(numbered(1), epoch="e", after="0"))
     assert heard(session) == ["1"]
     assert changes(states[:3]) == [Change.PASSED_OVER, Change.RETRYING, Change.CONNECTED]
+    assert states[0].reason == reason
     assert states[0].address != states[2].address
 
 
@@ -106,6 +107,14 @@ def test_session_ends_where_nobody_is_at_any_of_them() -> None:
         f"  No chat server answers at {address}." in line
         for address, line in zip(sorted(BOTH.split(","), reverse=True), lines, strict=True)
     ] == [True, True]
+
+
+def test_what_all_of_them_say_is_said_once() -> None:
+    """It is no server's own: which one it was tells nothing."""
+    session, _states = session_over(refused("CLUSTER_AWAY"), refused("CLUSTER_AWAY"))
+    with pytest.raises(ChatError) as error:
+        list(session)
+    assert error.value.reason == "CLUSTER_AWAY"
 
 
 def test_patient_session_goes_round_until_somebody_is_there() -> None:

@@ -392,6 +392,17 @@ def test_changes_of_the_connection_are_told_once(room: Room) -> None:
     ]
 
 
+@pytest.mark.parametrize(("reason", "is_told"), [("SERVER_FULL", True), ("CLUSTER_AWAY", False)])
+def test_server_is_said_to_be_passed_over_for_a_reason_of_its_own(
+    room: Room, reason: str, is_told: bool
+) -> None:
+    """What all of them say is said once, at the end."""
+    state = State(Change.PASSED_OVER, cause="why", address="localhost:1", reason=reason)
+    room.incoming.tell_change(state, ConnectionStatus())
+    told = ["* localhost:1 is passed over: why"] if is_told else []
+    assert room.terminal.notices == told
+
+
 def test_plain_server_that_is_back_promises_nothing(room: Room) -> None:
     """What was missed stays so."""
     assert tell(room, Change.PLAIN, Change.LOST, Change.RETRYING, Change.SILENT, Change.PLAIN) == [
