@@ -103,8 +103,7 @@ class Moderator:
             self._check_operator(member, wish)
             done = self._of_kind[wish.kind](member, wish)
         except ChatError as refusal:
-            tried = {"refused": refusal.reason, "words": record["words"][:MAX_WORDS_CHARACTERS]}
-            self._moderation.trail(record | tried)
+            self._moderation.trail(_refused(record, refusal.reason))
             raise
         self._moderation.trail(record)
         return done
@@ -273,6 +272,12 @@ def _record(hub: Hub, member: Member, wish: Message) -> dict[str, Any]:
         "until": to_text(until) if until is not None else None,
         "words": wish.message[:MAX_ANNOUNCEMENT_CHARACTERS],
     }
+
+
+def _refused(record: dict[str, Any], reason: str) -> dict[str, Any]:
+    """Return what the trail says of a wish that was refused: nothing of what was done."""
+    tried = {("tried" if key == "did" else key): value for key, value in record.items()}
+    return tried | {"refused": reason, "words": record["words"][:MAX_WORDS_CHARACTERS]}
 
 
 def _name_in(wish: Message) -> str:

@@ -582,4 +582,7 @@ async def test_trail_says_what_was_ended(kind: chat_pb2.Kind, did: str) -> None:
     await ana.post(wish(kind, "zoe", key="1"))
     await ana.post(wish(kind, "zoe", until=ENDED, key="2"))
     await refused(ana, wish(kind, "zoe", until=ENDED, key="3"))
-    assert [(record["did"], record["until"]) for record in chat.trail[1:]] == [(did, None)] * 2
+    ended, refused_one = chat.trail[1:]
+    assert (ended["did"], ended["until"]) == (did, None)
+    assert (refused_one["tried"], refused_one["until"]) == (did, None)
+    assert refused_one["refused"] == "NOT_IN_FORCE" and "did" not in refused_one
