@@ -1,4 +1,4 @@
-"""The system's words for what goes wrong with files, in the user's language where they are usual.
+"""The system's words for what goes wrong, in the user's language where they are usual.
 
 The system itself has them in English, or in the language of its locale. For server and client.
 """
@@ -6,6 +6,7 @@ The system itself has them in English, or in the language of its locale. For ser
 from __future__ import annotations
 
 import errno
+import socket
 
 from chat.cli.i18n import N_, _
 
@@ -17,11 +18,19 @@ _WORDS = {
     errno.ENOTDIR: N_("a part of the path is not a folder"),
     errno.ENOSPC: N_("the disk is full"),
     errno.EROFS: N_("nothing can be written on this disk"),
+    errno.ECONNREFUSED: N_("connection refused"),
+    errno.ECONNRESET: N_("the connection was cut"),
+    errno.EHOSTUNREACH: N_("no way leads there"),
+    errno.ENETUNREACH: N_("no way leads there"),
+    errno.ETIMEDOUT: N_("no answer"),
+    socket.EAI_NONAME: N_("no machine has this name"),
 }
 
 
 def words_of(error: Exception) -> str:
-    """Return why a file could not be used; the system's words, or Python's, where we have none."""
+    """Return why a file or connection could not be used; in the system's words, or Python's, where
+    we have none.
+    """
     number = getattr(error, "errno", None)
     if number in _WORDS:
         return _(_WORDS[number])

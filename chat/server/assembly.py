@@ -120,6 +120,7 @@ class Server:
         self._listener = Listener(self._make_grpc_server, address, self._encryption.credentials)
         self._supervisor = Supervisor()
         self._trouble: LogError | None = None
+        self._is_serving = False  # or about to
         self._other_servers = OtherServers(self._hub, show)
         self._log.listen(self._other_servers.take_record, self._see_rewound)
 
@@ -214,6 +215,7 @@ class Server:
         try:
             await self._log.open(self._see_trouble)
             await self._neighbours.open()
+            self._is_serving = True
         except BaseException as error:
             await self._close_log()
             if isinstance(error, LogError):
@@ -275,7 +277,7 @@ class Server:
 
     def _see_trouble(self, trouble: LogError | None) -> None:
         """The log can be written no more, or again: say so to whoever watches over the server."""
-        if reason := tell_cluster(trouble, self._trouble):
+        if reason := tell_cluster(trouble, self._trouble, self._is_serving):
             self._hub.tell_all(reason)
         self._trouble = trouble
         self._supervisor.run(self._others.set_serving(trouble is None), "health")

@@ -64,13 +64,13 @@ def speaking(log_format: str, is_verbose: bool) -> Iterator[None]:
 
 
 class TextLine(OneLine):
-    """`TIME EVENT field=value …`; of what is no event, what `OneLine` makes of it."""
+    """`TIME EVENT field=value …`; of what is no event, the time and what `OneLine` makes of it."""
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the line."""
         event = _event_of(record)
         if event is None:
-            return super().format(record)
+            return f"{_time_of(record)} {super().format(record)}"
         fields = [f"{key}={_quoted(value)}" for key, value in fields_of(event).items()]
         return " ".join([_time_of(record), event.what, *fields])
 

@@ -5,18 +5,20 @@ NATS is imported only where it is used.
 
 from __future__ import annotations
 
-import sys
+import logging
 from argparse import Namespace
 from collections.abc import Callable
 from importlib.util import find_spec
 
 from chat.cli.dependencies import python
 from chat.cli.i18n import _
-from chat.protocol.errors import ConfigError
+from chat.protocol.errors import ConfigError, UsageError
 from chat.server.log.base import LogError, Problem, ServedLog
-from chat.server.log_sentences import explain_log_error
+from chat.server.log_sentences import explain_log_error, explain_waiting
 from chat.server.neighbours import Alone, Neighbours
 from chat.server.records import LOCAL_KINDS
+
+_log = logging.getLogger(__name__)
 
 
 def open_home(
@@ -26,6 +28,9 @@ def open_home(
 
     `open_alone(path, retain_days)` opens one of this server's own. Raises `ConfigError`.
     """
+    if flags.replicas > 1 and not flags.cluster:
+        text = _("--replicas needs --cluster: without it the log is a file of this server alone.")
+        raise UsageError(text)
     try:
         if flags.cluster:
             return _open_cluster(flags)
@@ -63,17 +68,19 @@ def _open_cluster(flags: Namespace) -> tuple[ServedLog, Neighbours]:
     return log, people
 
 
-def tell_cluster(trouble: LogError | None, before: LogError | None) -> str:
+def tell_cluster(trouble: LogError | None, before: LogError | None, is_serving: bool) -> str:
     """Say on standard error that NATS does not answer, or does so again.
 
-    Return the reason of the NOTICE for the people here; empty: they need not know, or know already.
+    `is_serving`: somebody may be here, so that something could be lost by it. Return the
+    reason of the NOTICE for the people here; empty: they need not know, or know already.
     """
     was_away = before is not None and before.problem is Problem.AWAY
     if trouble is not None and trouble.problem is Problem.AWAY:
-        print(explain_log_error(trouble), file=sys.stderr, flush=True)
+        explain = explain_log_error if is_serving else explain_waiting
+        _log.warning("%s", explain(trouble))
         return "" if was_away else "SERVERS_AWAY"
     if trouble is None and was_away:
-        print(_("NATS answers again."), file=sys.stderr, flush=True)
+        _log.warning("%s", _("NATS is available again."))
         return "SERVERS_BACK"
     return ""
 

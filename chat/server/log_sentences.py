@@ -61,15 +61,31 @@ SENTENCES = {
         " the server fills it from the cluster."
     ),
     Problem.AWAY: N_(
-        "NATS at {path} does not answer ({detail}). Nothing new is accepted until it does."
+        "NATS at {path} is not available: {detail}. Nothing new is accepted until it is."
     ),
     Problem.REFUSED: N_("NATS at {path} cannot be used ({detail})."),
     Problem.BEHIND: N_("{path} has not followed the cluster so far ({detail})."),
 }
 
 
+# While the server does not listen yet.
+WAITING = N_(
+    "NATS at {path} is not available: {detail}. The server waits for it before it listens."
+)
+
+
+def explain_waiting(error: LogError) -> str:
+    """Say that the server cannot begin yet, and why."""
+    return _fill(WAITING, error)
+
+
 def explain_log_error(error: LogError) -> str:
     """Say what is wrong with the log's file, and what to do about it."""
+    return _fill(SENTENCES[error.problem], error)
+
+
+def _fill(sentence: str, error: LogError) -> str:
     flag = "--backup" if error.is_of_copy else "--db"
-    detail = one_line(error.detail)  # a file of somebody else's may be quoted in it
-    return _(SENTENCES[error.problem]).format(path=error.path, detail=detail, flag=flag)
+    # A file of somebody else's may be quoted in it.
+    detail = one_line(error.detail) or _("no answer")
+    return _(sentence).format(path=error.path, detail=detail, flag=flag)

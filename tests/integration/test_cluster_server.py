@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import sys
 import threading
@@ -102,11 +103,13 @@ def test_server_waits_for_nats_and_can_be_stopped_meanwhile(tmp_path: Path) -> N
     url = f"nats://user:secret@127.0.0.1:{port}"
     flags = (*FLAGS, "--db", str(tmp_path / "chat.db"), "--cluster", url)
     with running_program("server.py", *flags) as waiting:
-        waiting.wait_for_error(f"NATS at 127.0.0.1:{port} does not answer")
+        waiting.wait_for_error(
+            f"NATS at 127.0.0.1:{port} is not available: connection refused. The server waits"
+        )
         assert waiting.stop(signal.SIGTERM if sys.platform != "win32" else signal.SIGINT) == 0
         assert waiting.lines == []
     with running_program("server.py", *flags) as waiting:
-        waiting.wait_for_error("does not answer")
+        waiting.wait_for_error("is not available")
         nats = Natsd(tmp_path / "nats", port)
         try:
             nats.start()
@@ -114,6 +117,31 @@ def test_server_waits_for_nats_and_can_be_stopped_meanwhile(tmp_path: Path) -> N
             assert "secret" not in waiting.report()
         finally:
             nats.kill()
+
+
+def test_absence_is_told_as_json_too(tmp_path: Path) -> None:
+    """One object a line, each with its time, for whatever collects them."""
+    flags = ("--verbose", "--log-format", "json")
+    with (
+        running_nats(tmp_path / "nats") as nats,
+        running_server(*flags, "--cluster", nats.url) as server,
+    ):
+        nats.kill()
+        server.wait_for_error("is not available")
+        nats.start()
+        server.wait_for_error("available again")
+        told = [json.loads(line) for line in server.errors]
+        assert [line["event"] for line in told] == ["trouble", "trouble"]
+        assert all(line["time"] for line in told)
+
+
+def test_fewer_copies_than_wished_are_told(tmp_path: Path) -> None:
+    """With the command that changes it; the server goes on."""
+    with running_nats(tmp_path / "nats") as nats:
+        with running_server("--cluster", nats.url):
+            pass
+        with running_server("--cluster", nats.url, "--replicas", "3") as server:
+            server.wait_for_error("nats stream edit CHAT --replicas 3")
 
 
 def start_refused(*flags: str) -> str:
@@ -162,13 +190,13 @@ def test_server_says_that_nats_is_away_and_back(tmp_path: Path) -> None:
         fabio.say("before", key="1")
         fabio.wait_for_key("1")
         nats.kill()
-        server.wait_for_error("does not answer")
+        server.wait_for_error("Nothing new is accepted")
         fabio.say("meanwhile", key="2")
         fabio.ask_history(10, key="h")
         fabio.wait_for(lambda message: message.key == "h" and len(message.batch) == 1)
         nats.start()
         fabio.wait_for_key("2")
-        server.wait_for_error("answers again")
+        server.wait_for_error("available again")
         eventually(lambda: fabio.is_open)
         assert fabio.texts == ["before", "meanwhile"]
 

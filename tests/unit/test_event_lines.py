@@ -83,7 +83,7 @@ def test_trouble_is_told_in_the_same_format() -> None:
     told = json.loads(line("json", None, "log:\x1b[2J" + "x" * 1000))
     assert set(told) == {"time", "event", "level", "message"}
     assert told["event"] == "trouble" and told["level"] == "WARNING" and len(told["message"]) <= 300
-    assert line("text", None) == OneLine().format(record(None))
+    assert line("text", None) == f"1970-01-01T00:00:01.500Z {OneLine().format(record(None))}"
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable
 from pathlib import Path
 
@@ -24,6 +25,12 @@ def test_system_speaks_the_users_language(tmp_path: Path, name: str, words: str)
     (tmp_path / "file").touch()
     with pytest.raises(UsageError, match=words):
         read_file(str(tmp_path / name))
+
+
+def test_connection_that_is_refused_is_told_in_words() -> None:
+    """Not in the number of an error."""
+    error = ConnectionRefusedError(errno.ECONNREFUSED, "Connect call failed ('127.0.0.1', 4222)")
+    assert words_of(error) == "connection refused"
 
 
 def test_rare_error_is_told_in_the_systems_words() -> None:

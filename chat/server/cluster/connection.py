@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import re
 import ssl
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
@@ -19,6 +20,8 @@ from urllib.parse import urlsplit
 
 import nats.errors
 from nats.aio.client import Client
+
+from chat.cli.system_errors import words_of
 
 # Earlier ones can lose a whole stream when they are killed (nats-server 2.10.20 to 2.10.22).
 MIN_VERSION = (2, 10, 23)
@@ -32,6 +35,8 @@ CLOSE_SECONDS = 0.2
 API = "$JS.API."
 # Words of nats-server, and of nats-py, for one who may not come in.
 REFUSALS = ("authorization", "authentication", "permissions")
+# Where a name has several addresses, asyncio puts the errors of all of them into one text.
+_ERRNO = re.compile(r"\[Errno (\d+)\]")
 
 _log = logging.getLogger(__name__)
 
@@ -182,7 +187,7 @@ class Connection:
         if any(word in text.lower() for word in REFUSALS):
             self._refusal.set_exception(RefusedError(text))
         else:
-            self._on_trouble(text)
+            self._on_trouble(explain(error))
 
     def _check_version(self) -> None:
         version = self._client.connected_server_version
@@ -202,7 +207,7 @@ class Connection:
         try:
             await self._client.publish(subject, content, reply, headers)
         except (nats.errors.Error, OSError) as error:
-            raise AwayError(str(error)) from error
+            raise AwayError(explain(error)) from error
 
     async def api(self, subject: str, request: object, seconds: float = 3.0) -> dict[str, Any]:
         """Return what JetStream answers. Raises `AwayError`, `ApiError`."""
@@ -220,7 +225,7 @@ class Connection:
         try:
             answer = await self._client.request(subject, content, timeout=seconds, headers=headers)
         except (nats.errors.Error, OSError, asyncio.TimeoutError) as error:
-            raise AwayError(f"{subject}: {error}") from error
+            raise AwayError(explain(error)) from error
         if (refusal := error_in(answer.data)) is not None:
             raise refusal
         said: dict[str, Any] = json.loads(answer.data)
@@ -240,7 +245,7 @@ class Connection:
                 subject, cb=take, pending_msgs_limit=-1, pending_bytes_limit=-1
             )
         except (nats.errors.Error, OSError) as error:
-            raise AwayError(str(error)) from error
+            raise AwayError(explain(error)) from error
 
         async def end() -> None:
             with suppress(nats.errors.Error, OSError):
@@ -257,3 +262,17 @@ class Connection:
         if self._is_begun:
             with suppress(nats.errors.Error, OSError, asyncio.TimeoutError):
                 await asyncio.wait_for(self._client.close(), CLOSE_SECONDS)
+
+
+def explain(error: Exception) -> str:
+    """Return in words what went wrong on the way to NATS; empty for mere silence."""
+    if isinstance(error, (asyncio.TimeoutError, nats.errors.TimeoutError)):
+        return ""
+    if isinstance(error, ssl.SSLError):  # its numbers are not the system's
+        return str(getattr(error, "verify_message", "") or error.strerror or error)
+    number = _ERRNO.search(str(error))
+    if isinstance(error, OSError) and error.errno is None and number is not None:
+        return words_of(OSError(int(number[1]), str(error)))
+    if isinstance(error, OSError):
+        return words_of(error)
+    return str(error).removeprefix("nats: ") or type(error).__name__

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import logging
 import secrets
 from dataclasses import dataclass
 from typing import Any
 
+from chat.cli.i18n import _
 from chat.server.cluster.connection import ApiError, Connection
 from chat.server.plain_json import number_of
 
@@ -29,19 +31,23 @@ NANOSECONDS = 1_000_000_000
 MAX_REWINDS = 10**9
 STREAM_NOT_FOUND, MESSAGE_NOT_FOUND = 10059, 10037
 
+_log = logging.getLogger(__name__)
+
 
 @dataclass(frozen=True)
 class StreamState:
     """What the stream's leader says of it.
 
     `epoch`: its identity. `rewinds`: how often it has been put back, as far as servers have noted.
-    `first`, `last`: the sequences of what it holds, last < first where that is nothing.
+    `first`, `last`: the sequences of what it holds, last < first where that is nothing. `copies`:
+    how many NATS keeps of it.
     """
 
     epoch: str
     rewinds: int
     first: int
     last: int
+    copies: int = 1
 
 
 class Stream:
@@ -55,7 +61,9 @@ class Stream:
     async def prepare(self) -> StreamState:
         """Return what the stream is, after making it where there is none."""
         try:
-            return await self.look()
+            state = await self.look()
+            self._tell_copies(state.copies)
+            return state
         except ApiError as error:
             if error.code != STREAM_NOT_FOUND:
                 raise
@@ -67,6 +75,16 @@ class Stream:
             except ApiError:
                 raise refusal from None
         return await self.look()
+
+    def _tell_copies(self, copies: int) -> None:
+        """Say it where another server has made the stream with fewer copies than are wished."""
+        if copies < self._replicas:
+            text = _(
+                "NATS keeps fewer copies of the log ({copies}) than --replicas says ({wanted})."
+                " To change that: {command}"
+            )
+            command = f"nats stream edit {NAME} --replicas {self._replicas}"
+            _log.warning("%s", text.format(copies=copies, wanted=self._replicas, command=command))
 
     async def look(self) -> StreamState:
         """Return what the stream is now. A direct answer of a copy might be an older one."""
@@ -80,6 +98,7 @@ class Stream:
             parse_rewinds(metadata.get(REWINDS)),
             int(state["first_seq"]),
             int(state["last_seq"]),
+            int(found["config"].get("num_replicas", 1)),
         )
 
     async def message_id(self, sequence: int) -> str:

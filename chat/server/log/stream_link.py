@@ -17,6 +17,7 @@ from chat.server.cluster.connection import (
     Received,
     RefusedError,
     error_in,
+    explain,
 )
 from chat.server.cluster.stream import (
     EXPECTED_STREAM,
@@ -69,7 +70,7 @@ class StreamLink:
         try:
             await self.connection.open(self.tell_away)
         except (RefusedError, OSError) as error:
-            raise LogError(Problem.REFUSED, self._where, str(error)) from error
+            raise LogError(Problem.REFUSED, self._where, explain(error)) from error
         if self.connection.max_payload < 2 * MAX_BYTES:
             detail = f"max_payload {self.connection.max_payload} < {2 * MAX_BYTES}"
             raise LogError(Problem.REFUSED, self._where, detail)
@@ -108,10 +109,10 @@ class StreamLink:
             self._again()
         else:
             loop = asyncio.get_running_loop()
-            self._timer = loop.call_later(AWAY_SECONDS, self.tell_away, "silence")
+            self._timer = loop.call_later(AWAY_SECONDS, self.tell_away, "")
 
     def tell_away(self, detail: str) -> None:
-        """Say what is wrong with it."""
+        """Say what is wrong with it; an empty `detail`: it is silent."""
         self._tell(LogError(Problem.AWAY, self._where, detail))
 
     def _stop_timer(self) -> None:
