@@ -46,6 +46,8 @@ def _open_cluster(flags: Namespace) -> tuple[ServedLog, Neighbours]:
 
     Raises `ConfigError` where a package is missing, and `LogError`.
     """
+    if (flags.cluster_cert is None) != (flags.cluster_key is None):
+        raise UsageError(_("--cluster-cert and --cluster-key belong together: give both."))
     _need("nats", "--cluster", "nats-py")
     if flags.cluster_creds is not None:
         _need("nkeys", "--cluster-creds", "nkeys")

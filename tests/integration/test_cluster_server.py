@@ -4,17 +4,26 @@ from __future__ import annotations
 
 import json
 import signal
+import socket
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from uuid import uuid4
 
 import grpc
 import pytest
 from natsd import Natsd, running_nats, stable_ports
-from support import Client, eventually, full_client, running_program, running_server
+from support import (
+    DEADLINE_SECONDS,
+    Client,
+    eventually,
+    full_client,
+    running_program,
+    running_server,
+)
 from test_security import make_certificates
 
 FLAGS = ("--lang", "en", "--host", "localhost", "--port", "0")
@@ -178,6 +187,54 @@ def test_tls_to_nats_takes_the_authority_that_is_given(tmp_path: Path) -> None:
             assert server.port
         said = start_refused("--cluster", url, "--cluster-ca", str(tmp_path / "absent.pem"))
         assert "cannot be used" in said
+
+
+INFO = {"server_id": "x", "version": "2.12.3", "proto": 1, "headers": True, "max_payload": 1 << 20}
+
+
+@contextmanager
+def man_in_the_middle(**info: object) -> Iterator[tuple[int, Callable[[], bytes]]]:
+    """Be a NATS without TLS; yield its port, and what returns all that the first one has said."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.settimeout(DEADLINE_SECONDS)
+
+        def heard() -> bytes:
+            peer, _address = listener.accept()
+            with peer:
+                peer.settimeout(DEADLINE_SECONDS)
+                peer.sendall(b"INFO " + json.dumps({**INFO, **info}).encode() + b"\r\n")
+                said = b""
+                with suppress(ConnectionError):
+                    while b"\r\n" not in said and (more := peer.recv(4096)):
+                        said += more
+                return said
+
+        yield listener.getsockname()[1], heard
+
+
+@pytest.mark.parametrize("is_by_authority", [False, True])
+def test_password_is_told_to_no_nats_without_tls(tmp_path: Path, is_by_authority: bool) -> None:
+    """Whoever is between says that there is none: nothing is said to that one, but to the user."""
+    with man_in_the_middle() as (port, heard):
+        ours = make_certificates(tmp_path / "ours")
+        url = f"tls://chat:secret@127.0.0.1:{port}"
+        flags = ["--cluster", url]
+        if is_by_authority:
+            flags = ["--cluster", url.replace("tls:", "nats:"), "--cluster-ca", str(ours.ca)]
+        with running_program("server.py", *FLAGS, "--db", ":memory:", *flags) as server:
+            assert heard() == b""
+            assert server.wait() == 1, server.report()
+            assert len(server.errors) == 1 and "TLS" in server.stderr, server.report()
+            assert "secret" not in server.stderr
+
+
+def test_certificate_for_nats_needs_its_key() -> None:
+    """And the key the certificate."""
+    for flag in ("--cluster-cert", "--cluster-key"):
+        flags = ("--cluster", "tls://localhost", flag, "file.pem")
+        with running_program("server.py", *FLAGS, "--db", ":memory:", *flags) as server:
+            assert server.wait() == 2, server.report()
+            assert "--cluster-cert" in server.stderr and "--cluster-key" in server.stderr
 
 
 def test_server_says_that_nats_is_away_and_back(tmp_path: Path) -> None:

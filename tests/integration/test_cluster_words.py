@@ -11,7 +11,7 @@ import nats.errors
 import pytest
 
 from chat.protocol.errors import UsageError
-from chat.server.cluster.connection import explain, refusal_in
+from chat.server.cluster.connection import error_in, explain
 from chat.server.log.base import LogError, Problem
 from chat.server.log.sqlite import SqliteLog
 from chat.server.log_homes import open_home, tell_cluster
@@ -44,9 +44,9 @@ def test_what_goes_wrong_is_told_in_words(error: Exception, words: str) -> None:
 
 def test_refusal_is_what_jetstream_says_of_it() -> None:
     """Without the JSON around it."""
-    found = refusal_in({"error": {"code": 503, "err_code": 10077, "description": "it is full"}})
+    found = error_in(b'{"error": {"code": 503, "err_code": 10077, "description": "it is full"}}')
     assert found is not None and (found.code, str(found)) == (10077, "it is full")
-    assert refusal_in({"stream": "CHAT", "seq": 1}) is None
+    assert error_in(b'{"stream": "CHAT", "seq": 1}') is None
 
 
 def test_silence_is_no_answer() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -15,6 +16,16 @@ from support import DEADLINE_SECONDS, POLL_SECONDS
 from chat.server.cluster import consumer as consumers
 from chat.server.cluster.connection import AwayError, ClusterSettings, Connection
 from chat.server.cluster.consumer import Consumer, Delivered
+
+HOSTILE_HEADERS = [
+    b"NATS/1.0 \xff\xfe\xfd\r\n\r\n",
+    b"NATS/1.0 404 \xff\xfe\xfd\r\n\r\n",
+    b"NATS/1.0",
+    b"NATS/1.0 404 No Messages\r\n\r\n",
+    b"NATS/1.0 100 Idle Heartbeat\r\nNats-Last-Consumer: q\r\n\r\n",
+    b"NATS/1.0\r\nStatus: 404\r\n\r\n",
+    b"NATS/1.0\r\n\xff: \xff\r\n\r\n",
+]
 
 
 @pytest.fixture(scope="module")
@@ -162,3 +173,18 @@ async def test_nothing_is_published_without_a_connection(tmp_path: Path) -> None
         with pytest.raises(AwayError):
             await connection.subscribe(lambda message: asyncio.sleep(0))
         await connection.close()
+
+
+async def test_headers_that_are_none_do_not_end_the_reading(nats: Natsd) -> None:
+    """NATS hands out what was published, and nobody has looked at it."""
+    async with reading(nats, "hostile") as reader:
+        with socket.create_connection(("127.0.0.1", nats.port)) as peer:
+            peer.sendall(b'CONNECT {"verbose": false, "headers": true}\r\n')
+            for headers in HOSTILE_HEADERS:
+                size = len(headers)
+                peer.sendall(b"HPUB hostile %d %d\r\n%s\r\n" % (size, size, headers))
+            peer.sendall(b"PING\r\n")
+            with peer.makefile("rb") as lines:
+                assert any(line == b"PONG\r\n" for line in lines)
+        await reader.publish(1)
+        await reader.has(len(HOSTILE_HEADERS) + 1)

@@ -1,8 +1,8 @@
-"""The connection to NATS, kept for as long as the server runs. Alone in knowing nats-py.
+"""The connection to NATS, kept for as long as the server runs.
 
-Knows no stream. Everything runs in the event loop. nats-py keeps what is published while there is
-no connection, and sends it when there is one again, long after a request has given up: whoever
-publishes looks at `is_connected` first.
+Alone in knowing nats-py, but for `nats_client.py`. Knows no stream. Everything runs in the event
+loop. nats-py keeps what is published while there is no connection, and sends it when there is one
+again, long after a request has given up: whoever publishes looks at `is_connected` first.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 import nats.errors
-from nats.aio.client import Client
 
 from chat.cli.system_errors import words_of
+from chat.server.cluster.nats_client import NatsClient, NoTlsError
 
 # Earlier ones can lose a whole stream when they are killed (nats-server 2.10.20 to 2.10.22).
 MIN_VERSION = (2, 10, 23)
@@ -51,16 +51,6 @@ class ApiError(Exception):
     def __init__(self, code: int, description: str) -> None:
         super().__init__(description)
         self.code = code
-
-
-def error_in(answer: bytes) -> ApiError | None:
-    """Return the error in an answer of JetStream's, None where it is none."""
-    if b'"error"' not in answer:
-        return None
-    found = json.loads(answer).get("error")
-    if not isinstance(found, dict):
-        return None
-    return ApiError(int(found.get("err_code", 0)), str(found.get("description", "")))
 
 
 class RefusedError(Exception):
@@ -97,6 +87,12 @@ class ClusterSettings:
         """Return where NATS is, without any secret."""
         return ", ".join(urlsplit(server).netloc.rpartition("@")[2] for server in self.servers)
 
+    @property
+    def needs_tls(self) -> bool:
+        """Whether all NATS servers have to begin TLS: somebody has asked for it."""
+        is_asked = any(urlsplit(server).scheme == "tls" for server in self.servers)
+        return is_asked or self.tls_ca is not None or self.tls_cert is not None
+
     def tls(self) -> ssl.SSLContext | None:
         """Return how TLS is done, None for nats-py's own way: where a URL is tls://.
 
@@ -110,12 +106,39 @@ class ClusterSettings:
         return context
 
 
+def _answer_in(content: bytes) -> dict[str, Any]:
+    """Return JetStream's answer; raises `ApiError`, and `AwayError` where it is somebody else's.
+
+    Whoever may subscribe to a subject can answer.
+    """
+    try:
+        said: dict[str, Any] = json.loads(content)
+        found = said.get("error")
+        if found is None:
+            return said
+        refusal = ApiError(int(found.get("err_code", 0)), str(found.get("description", "")))
+    except (AttributeError, RecursionError, TypeError, ValueError) as error:
+        raise AwayError("this is no answer of JetStream") from error
+    raise refusal
+
+
+def error_in(content: bytes) -> ApiError | None:
+    """Return the refusal that is in an answer of JetStream's, None for any other answer."""
+    try:
+        _answer_in(content)
+    except ApiError as refusal:
+        return refusal
+    except AwayError:
+        return None
+    return None
+
+
 class Connection:
     """One connection, made again whenever it is lost. `listeners` hear of either."""
 
     def __init__(self, settings: ClusterSettings) -> None:
         self._settings = settings
-        self._client = Client()
+        self._client = NatsClient(settings.needs_tls)
         self._is_begun = False
         self._refusal: asyncio.Future[None] | None = None
         self._on_trouble: Callable[[str], None] = lambda text: None
@@ -184,7 +207,7 @@ class Connection:
         _log.info("nats: %s", text)
         if self._refusal is None or self._refusal.done():
             return
-        if any(word in text.lower() for word in REFUSALS):
+        if isinstance(error, NoTlsError) or any(word in text.lower() for word in REFUSALS):
             self._refusal.set_exception(RefusedError(text))
         else:
             self._on_trouble(explain(error))
@@ -226,10 +249,7 @@ class Connection:
             answer = await self._client.request(subject, content, timeout=seconds, headers=headers)
         except (nats.errors.Error, OSError, asyncio.TimeoutError) as error:
             raise AwayError(explain(error)) from error
-        if (refusal := error_in(answer.data)) is not None:
-            raise refusal
-        said: dict[str, Any] = json.loads(answer.data)
-        return said
+        return _answer_in(answer.data)
 
     async def subscribe(
         self, take: Callable[[Any], Awaitable[None]]
