@@ -197,7 +197,7 @@ class Demo:
     def leave(self, person: Program) -> None:
         """Let somebody leave; the others are told."""
         self._pause()
-        person.type("/sair")
+        person.type(_("/quit"))
         self._people.remove(person)
         person.end()
         for other in self._people:
