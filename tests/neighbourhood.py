@@ -102,15 +102,21 @@ class SharedLog(FakeLog):
 
 
 class Nearby(Alone):
-    """Those at the `others`, without a cluster: who is there is known at once."""
+    """Those at the `others`, without a cluster: who is there is known at once.
+
+    `coming`: who is found instead, as somebody who is just coming there.
+    """
 
     def __init__(self) -> None:
+        self.coming: Neighbour | None = None
         self.others: list[Hub] = []
 
     def _people(self) -> list[Person]:
         return [person for hub in self.others for person in hub.directory.people]
 
     def find(self, name: str) -> Neighbour | None:
+        if self.coming is not None:
+            return self.coming
         found = (p for p in self._people() if name_key(p.name) == name_key(name))
         return next(map(_neighbour, found), None)
 

@@ -13,6 +13,7 @@ from chat.server.directory import Person
 from chat.server.hub import Hub
 from chat.server.member import Member
 from chat.server.moderation import who_is
+from chat.server.neighbours import Neighbour
 from chat.server.ownership import Owned
 
 Message = chat_pb2.Message
@@ -49,10 +50,8 @@ class PrivateMessages:
             said.to = reader.name
             await self._appender.append(member, reader.inbox, said)
         elif elsewhere is not None and (elsewhere.is_here or not elsewhere.owner):
-            if not elsewhere.inbox:
-                raise ChatError("USER_UNREACHABLE")
             said.to = elsewhere.name
-            await self._appender.append(member, elsewhere.inbox, said)
+            await self._appender.append(member, _inbox_of(elsewhere, owned), said)
         elif owned is not None:
             said.to = owned.name
             await self._leave_for(member, owned, said)
@@ -99,3 +98,15 @@ class PrivateMessages:
                 raise
             return True
         return False
+
+
+def _inbox_of(reader: Neighbour, owned: Owned | None) -> str:
+    """Return where somebody at another server reads: an owner also while it is just coming.
+
+    Raises USER_UNREACHABLE.
+    """
+    if reader.inbox:
+        return reader.inbox
+    if owned is not None and owned.owner == reader.owner:
+        return owned.inbox
+    raise ChatError("USER_UNREACHABLE")

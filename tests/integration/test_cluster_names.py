@@ -147,12 +147,14 @@ async def test_owner_takes_the_name_over_in_another_session(nats: Natsd) -> None
     """All keys of it; nobody else does, nor the owner a name that only looks like it."""
     async with servers(nats, "a", "b") as (a, b):
         held = await a.names.claim(Holding("lIl", "a", "one"))
-        await a.names.move(held, owner="key")
+        await a.names.move(held, owner="key", inbox="their inbox")
         for name, owner in (("lIl", ""), ("lIl", "other key"), ("IlI", "key")):
             with pytest.raises(NameTakenError):
                 await b.names.claim(Holding(name, "b", "two", owner=owner))
         await b.names.claim(Holding("lIl", "b", "two", owner="key"))
         await come_true(lambda: a.present() == {"lIl": "b"})
+        found = a.names.find("lIl")
+        assert found is not None and found.inbox == "their inbox"  # before any move
 
 
 async def test_name_that_is_restored_takes_nothing_from_another_server(nats: Natsd) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from moderated import KEY_OF_ANA, KEY_OF_BIA
 from neighbourhood import servers
@@ -42,6 +44,22 @@ async def test_name_that_is_owned_elsewhere_is_owned_here() -> None:
     others.take_record(OWNER, key, None)
     assert chat.hub.owners.find("ana") is None
     chat.hub.owners.check("ana", "")
+
+
+async def test_owner_who_is_just_coming_elsewhere_can_be_written_to() -> None:
+    """Where it reads is not told yet, but known; nobody else's inbox is taken for it."""
+    _journal, (one, other) = await servers()
+    bia = await other.come("bia", KEY_OF_BIA, "b" * 32, room="sala")
+    ana = await one.come("ana", KEY_OF_ANA, "a" * 32, room="sala")
+    await quiet()
+    found, owned = one.nearby.find("bia"), one.hub.owners.find("bia")
+    assert found is not None and owned is not None
+    one.nearby.coming = replace(found, inbox="", owner="another key")
+    assert await refusal_of(ana.say("psst", to="bia")) == "USER_UNREACHABLE"
+    one.nearby.coming = replace(found, inbox="", owner=owned.owner)
+    await ana.say("psst", to="bia")
+    await bia.hears(1)
+    assert bia.texts == ["psst"]
 
 
 async def test_name_that_is_freed_is_nobodys_at_all_servers() -> None:

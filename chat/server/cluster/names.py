@@ -118,11 +118,15 @@ def _is_owners(held: Holding, wanted: Holding) -> bool:
 
 
 def _take_over(claim: Claim, other: Holding) -> None:
-    """Let somebody still be seen where it was at another server: it is on its way there."""
+    """Let somebody still be seen, and reached, where it was at another server.
+
+    It is on its way into the same rooms, and reads the same inbox.
+    """
     if not other.of:
         claim.taken_from = other.identity
         rooms = claim.holding.rooms or other.rooms
-        claim.holding = replace(claim.holding, rooms=rooms)
+        inbox = claim.holding.inbox or other.inbox
+        claim.holding = replace(claim.holding, rooms=rooms, inbox=inbox)
 
 
 class Names:
