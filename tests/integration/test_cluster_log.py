@@ -18,8 +18,8 @@ from support import DEADLINE_SECONDS, POLL_SECONDS
 import chat_pb2
 from chat.server.cluster import connection, stream
 from chat.server.cluster.bucket import Bucket
-from chat.server.cluster.connection import ClusterSettings, Connection
-from chat.server.log import publisher, stream_link
+from chat.server.cluster.connection import ApiError, ClusterSettings, Connection
+from chat.server.log import publisher, record_copies, stream_link
 from chat.server.log.base import TOLD, ClusterState, Entry, LogError, Missing, Problem
 from chat.server.log.files import IN_MEMORY
 from chat.server.log.jetstream import JetStreamLog
@@ -641,3 +641,33 @@ async def test_records_outlive_what_the_stream_keeps(nats: Natsd, tmp_path: Path
             assert await new.log.records("owner") == {"ana": "old"}
             assert await back.log.records("owner") == {"ana": "old"}
             assert await back.log.records("holder") == {"x": "its own"}
+
+
+async def test_server_that_stops_leaves_a_copy_of_the_records(
+    nats: Natsd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of what was kept since the last one: it may be the last server for a long time."""
+    monkeypatch.setattr(record_copies, "LAST_COPY_SECONDS", DEADLINE_SECONDS)
+    async with servers(nats, tmp_path / "a.db", retain_days=30) as (a,):
+        copies = Bucket(a.log.connection, "chat-records", 1)
+
+        async def is_copied() -> bool:
+            with suppress(ApiError):
+                return (await copies.get("head")).content is not None
+            return False
+
+        await eventually_async(is_copied, True)
+        a.log.keep("owner", "ana", "since then")
+        a.log.keep("holder", "x", "its own")
+        await a.said("first")
+        await eventually_async(lambda: a.log.records("owner"), {"ana": "since then"})
+    link = Connection(ClusterSettings((nats.url,)))
+    await link.open(lambda text: None)
+
+    async def read() -> record_copies.RecordCopy:
+        raise AssertionError
+
+    copies_left = record_copies.RecordCopies(link, 1, 30, read, lambda error: None)
+    copy = await copies_left.load()
+    await link.close()
+    assert copy is not None and copy.records == {("owner", "ana"): "since then"}

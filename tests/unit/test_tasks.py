@@ -10,7 +10,7 @@ from rooms import bounded
 import server
 from chat.server import assembly, shutdown
 from chat.server.cluster import connection, consumer, tasks
-from chat.server.log import jetstream
+from chat.server.log import jetstream, record_copies
 
 SWALLOWED = 2
 
@@ -57,6 +57,7 @@ def test_steps_of_the_stop_take_less_than_it_has() -> None:
     """Each as long as it may: what waits, the streams, the names, the log, NATS."""
     consumers = tasks.END_SECONDS + consumer.DROP_SECONDS
     names = max(assembly.STOP_SECONDS, consumers)
-    log = consumers + jetstream.CLOSE_SECONDS + connection.CLOSE_SECONDS
+    log = max(consumers, record_copies.LAST_COPY_SECONDS)
+    log += jetstream.CLOSE_SECONDS + connection.CLOSE_SECONDS
     streams = assembly.COMMIT_SECONDS + server.DRAIN_SECONDS
     assert streams + names + log < shutdown.STOP_SECONDS

@@ -36,6 +36,10 @@ IS_NAME = re.compile("[0-9a-f]{1,32}").fullmatch
 MAX_PARTS = 10_000
 # Copies are made so many times while the stream keeps anything, and looked for twice as often.
 COPIES_IN_RETAIN = 4
+# How long the copy of a server that stops may take.
+LAST_COPY_SECONDS = 0.3
+
+_TROUBLES = (AwayError, ApiError, ConflictError, LogError)
 
 _log = logging.getLogger(__name__)
 
@@ -84,8 +88,13 @@ class RecordCopies:
             self._task = tasks.start(self._run(), "copy-records", self._on_failure)
 
     async def close(self) -> None:
-        """Write no more."""
-        await tasks.end(self._task)
+        """Write a last copy, and no more: this may be the last server, and the stream runs dry."""
+        await asyncio.gather(tasks.end(self._task), self._save_last())
+
+    async def _save_last(self) -> None:
+        if self._task is not None:
+            with suppress(*_TROUBLES, asyncio.TimeoutError):
+                await asyncio.wait_for(self._save(is_last=True), LAST_COPY_SECONDS)
 
     async def load(self) -> RecordCopy | None:
         """Return the last copy, if there is one that is whole. Raises as `Bucket`."""
@@ -106,17 +115,22 @@ class RecordCopies:
 
     async def _run(self) -> None:
         while True:
-            with suppress(AwayError, ApiError, ConflictError, LogError):
-                await self._save_if_due()
+            with suppress(*_TROUBLES):
+                await self._save()
             await asyncio.sleep(self._period / 2)
 
-    async def _save_if_due(self) -> None:
-        """Write a copy, unless another server has done so; of two who do at once one counts."""
+    async def _save(self, is_last: bool = False) -> None:
+        """Write a copy, if it is time for one, or news that would not be in another.
+
+        Of two servers that do so at once one counts.
+        """
         await self._bucket.prepare()
         held = await self._bucket.get(HEAD)
         last = _head_in(held)
         copy = await self._read()
         is_due = last is None or time.time() - last.at >= self._period
+        if last is not None and is_last:
+            is_due = last.sequence < copy.sequence
         if not is_due or (last is not None and last.sequence > copy.sequence):
             return
         head = Head(secrets.token_hex(4), copy.sequence, 0, time.time())
