@@ -35,7 +35,8 @@ needs_posix = pytest.mark.skipif(os.name == "nt", reason="an open file can be re
 # What the tests of stopping allow: five seconds, on a machine that is ten times as busy.
 STOP_DEADLINE_SECONDS = 50.0
 
-# A server whose disk does not answer while a file `hang` lies beside the log: no COMMIT ends.
+# A server whose disk does not answer while a file `hang` lies beside the log: no COMMIT ends. And
+# with a file `break` there, what ends is the thread that writes, as by an error in it.
 HANGING = """
 import pathlib, sqlite3, sys, time
 import server
@@ -45,6 +46,8 @@ class Hanging(sqlite3.Connection):
     def execute(self, sql, *arguments):
         while sql == "COMMIT" and pathlib.Path(sys.argv[1], "hang").exists():
             time.sleep(0.01)
+        if sql == "COMMIT" and pathlib.Path(sys.argv[1], "break").exists():
+            sys.exit("an error")
         return super().execute(sql, *arguments)
 def connect(*arguments, **options):
     return sqlite3.connect(*arguments, factory=Hanging, **options)
@@ -113,6 +116,19 @@ def test_log_whose_file_is_removed_is_saved_and_the_server_ends(tmp_path: Path) 
     assert f"All that it held is in {saved}." in said
     assert texts_in(saved) == [*map(str, range(20)), "last"]
     assert stat.S_IMODE(saved.stat().st_mode) == 0o600
+
+
+def test_server_that_ends_by_an_error_has_lost_no_log(tmp_path: Path) -> None:
+    """Clients are told that it ends, and come back."""
+    with hanging_server(tmp_path) as server, full_client(server.address, "ana") as ana:
+        ana.say("kept", key="k")
+        ana.wait_for_key("k")
+        (tmp_path / "break").touch()
+        ana.say("not kept")
+        assert server.wait() == 1
+        assert ana.wait_for_end() == (UNAVAILABLE, "SHUTTING_DOWN")
+        assert "An error in this program" in server.errors[-1], server.report()
+    assert texts_in(tmp_path / "chat.db") == ["kept"]
 
 
 @needs_posix
