@@ -32,9 +32,12 @@ def read_json(text: str | bytes) -> object:
 
     Raises `ValueError` where it is none, or is nested too deep.
     """
+    if isinstance(text, bytes):
+        text = text.decode()  # which json.loads does with less care
     try:
         value = json.loads(text, parse_int=_whole, parse_float=_finite, parse_constant=_finite)
-        _refuse_surrogates(text, value)
+        if "\\u" in text:  # which may be half a character
+            json.dumps(value, ensure_ascii=False).encode()
     except RecursionError as error:
         raise ValueError("nested too deep") from error
     return value
@@ -68,9 +71,9 @@ def checked(value: object, wanted: Any) -> Any:
 
     Raises `ValueError` where it is of another type.
     """
-    if get_origin(wanted) is tuple and isinstance(value, list):
+    if get_origin(wanted) is tuple:
         of_each = get_args(wanted)[0]
-        return tuple(checked(each, of_each) for each in value)
+        return tuple(checked(each, of_each) for each in checked(value, list))
     allowed = get_args(wanted) or (wanted,)
     if float in allowed:
         allowed = (*allowed, int)
@@ -91,10 +94,3 @@ def _finite(digits: str) -> float:
     if math.isnan(number):
         raise ValueError(digits)
     return max(-sys.float_info.max, min(number, sys.float_info.max))
-
-
-def _refuse_surrogates(text: str | bytes, value: object) -> None:
-    """Raise `ValueError` where half a character was written as an escape."""
-    mark = b"\\u" if isinstance(text, bytes) else "\\u"
-    if mark in text:  # type: ignore[operator]
-        json.dumps(value, ensure_ascii=False).encode()

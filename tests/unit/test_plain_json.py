@@ -65,6 +65,8 @@ READERS: list[tuple[Callable[[str], object], str]] = [
         "",
         "{",
         b"\xff\xfe\xfd",
+        b'"\xed\xa0\x80"',
+        '"\ud800"'.encode("utf-16", "surrogatepass"),
         b"[" * DEEP,
     ],
 )
@@ -96,7 +98,7 @@ def test_record_with_a_field_of_another_type_is_none(
                 read(json.dumps({**good, name: value}))
             except ValueError:
                 continue
-            is_optional = value is None or name in ("until", "rooms")
+            is_optional = value is None or name == "until"
             assert is_alike or is_optional, (name, value)
     for wrong in ("null", "[]", "5", "{}", "[" * DEEP):
         with pytest.raises(ValueError):
