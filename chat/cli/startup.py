@@ -6,7 +6,6 @@ Ctrl-C before the block finds Python itself at work, and that prints where it wa
 
 from __future__ import annotations
 
-import gc
 import signal
 import sys
 
@@ -20,13 +19,9 @@ class Importing:
 
     What cannot be imported ends the program by one that says what to install. Ctrl-C ends it as it
     ends any program that does not handle it (a shell sees 130).
-
-    Nobody looks for garbage meanwhile: modules stay, and looking takes a fifteenth of the start.
     """
 
     def __enter__(self) -> None:
-        self._collects_garbage = gc.isenabled()
-        gc.disable()
         self._is_handled_by_python = _let_system_handle_interrupts()
         from chat.cli import streams
 
@@ -44,8 +39,6 @@ class Importing:
 
                 sys.exit(explain_import_error(error))
         finally:
-            if self._collects_garbage:
-                gc.enable()
             if self._is_handled_by_python:
                 signal.signal(signal.SIGINT, signal.default_int_handler)
 
