@@ -36,14 +36,16 @@ class EverybodyProves:
 class EverybodysService(ChatService):
     """The service where everybody proves."""
 
-    def __init__(self, hub: Hub, show: Any, admission: Any, _proofs: None, naming: Any) -> None:
-        super().__init__(hub, show, admission, cast("Any", EverybodyProves()), naming)
+    def __init__(
+        self, hub: Hub, show: Any, admission: Any, _proofs: None, naming: Any, visits: Any
+    ) -> None:
+        super().__init__(hub, show, admission, cast("Any", EverybodyProves()), naming, visits)
 
 
 @pytest.fixture(autouse=True)
 def owned_names(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let names be their owners' without TLS."""
-    monkeypatch.setattr("server.owns_names", lambda wish, has_tls: True)
+    monkeypatch.setattr("chat.server.encryption.owns_names", lambda wish, has_tls: True)
     monkeypatch.setattr("server.ChatService", EverybodysService)
 
 
