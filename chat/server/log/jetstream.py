@@ -73,7 +73,7 @@ class JetStreamLog(SqliteFile):
             retain_days,
             Clocks(),
         )
-        self._local_kinds = local_kinds
+        self._writer.local_kinds = local_kinds
         self._troubles = Troubles()
         self._publisher = Publisher(self._publish, self._can_publish, self._give_back, self.fail)
         self._link = StreamLink(
@@ -92,7 +92,6 @@ class JetStreamLog(SqliteFile):
         self._copies = RecordCopies(
             self._link.connection, settings.replicas, retain_days, self._copy_records, self.fail
         )
-        self._writer.local_kinds = local_kinds
         self._following = Following(
             self._link.connection,
             self._link.stream,
@@ -200,14 +199,16 @@ class JetStreamLog(SqliteFile):
 
     def keep(self, kind: str, key: str, text: str | None) -> None:
         """Have a record kept: by all servers, or by this one alone where it is of a local kind."""
-        keeper = self._follower if kind in self._local_kinds else self._publisher
+        keeper = self._follower if kind in self._writer.local_kinds else self._publisher
         keeper.keep(kind, key, text)
 
     async def _copy_records(self) -> RecordCopy:
         """Return what all servers keep. What is newer than its sequence may be among it."""
         sequence = self._writer.followed.sequence
         rows = await self._look_up(self._reader.all_records)
-        kept = {(kind, key): text for kind, key, text in rows if kind not in self._local_kinds}
+        kept = {
+            (kind, key): text for kind, key, text in rows if kind not in self._writer.local_kinds
+        }
         return RecordCopy(sequence, dict(kept))
 
     def tell(self, text: str) -> None:
