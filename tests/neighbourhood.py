@@ -139,10 +139,9 @@ class Nearby(Alone):
 
 
 def _neighbour(person: Person) -> Neighbour:
-    rooms = {*person.rooms, *(person.member.rooms if person.member is not None else ())}
     takes_private = person.member is None or person.member.is_full
     inbox = person.inbox if takes_private else ""
-    return Neighbour(person.name, person.identity, inbox, tuple(sorted(rooms)))
+    return Neighbour(person.name, person.identity, inbox, tuple(person.seen_in))
 
 
 class Server(Moderated):

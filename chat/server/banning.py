@@ -12,7 +12,7 @@ import chat_pb2
 from chat.server.address import Network, is_within, network_of
 from chat.server.directory import Person
 from chat.server.expulsion import Expulsion
-from chat.server.facts import Fact, Facts, error_of, rooms_of
+from chat.server.facts import Fact, Facts, error_of
 from chat.server.hub import Hub
 from chat.server.member import Member
 from chat.server.moderation import Sanction, who_is
@@ -72,7 +72,7 @@ class Banning:
             told = Message()
             told.CopyFrom(fact)
             told.to = person.name
-            self._facts.tell(Fact(told, tuple(rooms_of(person))), exclude=leaving)
+            self._facts.tell(Fact(told, tuple(person.seen_in)), exclude=leaving)
 
     def end_strangers(self, network: Network, fact: Message) -> None:
         """End the streams from a network that have not said a name yet."""

@@ -296,9 +296,7 @@ class ClusterPeople:
     def _is_seen_here(self, name: str, room: str) -> bool:
         """Say whether somebody of this name is in a room at this very server."""
         person = self._hub.directory.find(name) if self._hub is not None else None
-        if person is None:
-            return False
-        return room in person.rooms or (person.member is not None and room in person.member.rooms)
+        return person is not None and room in person.seen_in
 
 
 async def _until_done(opening: Callable[[], Awaitable[None]]) -> None:

@@ -72,6 +72,12 @@ class Person:
         """Whether the connection was lost, and the name is held."""
         return self.member is None
 
+    @property
+    def seen_in(self) -> list[str]:
+        """The keys of the rooms where others see it, sorted."""
+        here = self.member.rooms if self.member is not None else ()
+        return sorted({*here, *self.rooms})
+
     def may_be_continued_by(self, owner: str) -> bool:
         """Say whether the name is `owner`'s, who may go on in another stream: no plain one's."""
         is_plain = self.member is not None and not self.member.is_full

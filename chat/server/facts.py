@@ -12,7 +12,6 @@ from dataclasses import dataclass
 import chat_pb2
 from chat.protocol.details import MAX_SECONDS, Details
 from chat.protocol.errors import ChatError
-from chat.server.directory import Person
 from chat.server.encoding import Delivery
 from chat.server.expulsion import Expulsion
 from chat.server.hub import Hub
@@ -105,9 +104,3 @@ def end_of(message: Message) -> float | None:
         return None
     seconds = message.sent_at.seconds + message.sent_at.nanos / 1e9
     return min(seconds, float(MAX_SECONDS))  # a float rounds up
-
-
-def rooms_of(person: Person) -> list[str]:
-    """Return the rooms where others see a person."""
-    here = person.member.rooms if person.member is not None else ()
-    return sorted({*here, *person.rooms})

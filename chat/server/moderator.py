@@ -31,7 +31,7 @@ from chat.server.directory import Person
 from chat.server.done_wishes import DoneWish
 from chat.server.encoding import Delivery
 from chat.server.expulsion import Expulsion
-from chat.server.facts import Fact, Facts, end_of, error_of, rooms_of
+from chat.server.facts import Fact, Facts, end_of, error_of
 from chat.server.hub import Hub
 from chat.server.member import Member
 from chat.server.moderation import Sanction, Sanctions, network_in, who_is
@@ -126,7 +126,7 @@ class Moderator:
         if person is not None:
             self._check_unprotected([person])
             fact.to = person.name
-            self._tell(fact, rooms_of(person), exclude=(member, person.member))
+            self._tell(fact, person.seen_in, exclude=(member, person.member))
             return fact, [person]
         neighbour = self._hub.neighbours.find(name)
         if neighbour is None:
@@ -173,7 +173,7 @@ class Moderator:
         person = self._hub.directory.find(sanction.name)
         neighbour = self._hub.neighbours.find(sanction.name)
         if person is not None:
-            rooms: Iterable[str] = rooms_of(person)
+            rooms: Iterable[str] = person.seen_in
         else:
             rooms = neighbour.rooms if neighbour is not None else member.rooms
         self._tell(fact, rooms, exclude=(member,))

@@ -71,8 +71,7 @@ class People:
 
     def note(self, person: Person) -> None:
         """Have other servers, and in case this one ends its file, say who holds the name."""
-        here = person.member.rooms if person.member is not None else ()
-        rooms = tuple(sorted({*here, *person.rooms}))
+        rooms = tuple(person.seen_in)
         is_full = person.member is None or person.member.is_full
         inbox = person.inbox if is_full else ""
         owner = person.owner if is_full and person.owns_name else ""
