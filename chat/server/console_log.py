@@ -7,7 +7,6 @@ which the later ones are indented; elsewhere its later lines are.
 from __future__ import annotations
 
 import sys
-import threading
 from collections.abc import Sequence
 
 import chat_pb2
@@ -18,10 +17,10 @@ from chat.cli.streams import write_unbuffered
 from chat.cli.wrap import columns_of, rows_of
 from chat.protocol.names import COMMON_ROOM
 from chat.server.encoding import said
+from chat.server.line_thread import LineThread
 
 # Lines that may wait for standard output.
 MAX_LINES = 4096
-CLOSE_SECONDS = 1.0
 
 EVENTS: dict[int, str] = {
     chat_pb2.KIND_CLOSED: N_("* {user} closed the room"),
@@ -40,24 +39,22 @@ class ConsoleLog:
     listens, and programs read its port from the first line.
 
     Bounded: when standard output takes nothing (a stopped pager, say), what does not fit is counted
-    and left out. The chat never waits for it. `_changed` guards every attribute.
+    and left out. The chat never waits for it. `_thread.changed` guards every attribute.
     """
 
     def __init__(self) -> None:
-        self._lines: list[Line] = []
         self._has_begun = False
         self._left_out = 0
-        self._is_closing = False
-        self._changed = threading.Condition()
-        self._thread = threading.Thread(target=self._run, name="console-log", daemon=True)
-        self._thread.start()
+        self._thread: LineThread[Line] = LineThread(
+            "console-log", _write, self._with_left_out, lambda: self._has_begun
+        )
 
     def begin(self, *lines: str) -> None:
         """Show these lines first, however many wait; then what has been said until now."""
-        with self._changed:
-            self._lines[:0] = lines
+        with self._thread.changed:
+            self._thread.lines[:0] = lines
             self._has_begun = True
-            self._changed.notify()
+            self._thread.changed.notify()
 
     def show(self, room: str, messages: Sequence[chat_pb2.Message]) -> None:
         """Show `[user]: message`, the room before it if it has a name; what is done as `*does*`."""
@@ -68,38 +65,22 @@ class ConsoleLog:
         self._put(lines)
 
     def _put(self, lines: Sequence[Line]) -> None:
-        with self._changed:
-            taken = lines[: max(0, MAX_LINES - len(self._lines))]
-            self._lines += taken
+        with self._thread.changed:
+            waiting = self._thread.lines
+            taken = lines[: max(0, MAX_LINES - len(waiting))]
+            waiting += taken
             self._left_out += len(lines) - len(taken)
-            self._changed.notify()
+            self._thread.changed.notify()
 
     def close(self) -> None:
         """Show what waits, for a second at the most."""
-        with self._changed:
-            self._is_closing = True
-            self._changed.notify()
-        self._thread.join(CLOSE_SECONDS)
+        self._thread.close()
 
-    def _run(self) -> None:
-        is_read = True  # whether anybody reads what is shown
-        while lines := self._next_lines():
-            try:
-                if is_read:
-                    _write(lines)
-            except (OSError, ValueError):
-                is_read = False  # the chat goes on without it
-
-    def _next_lines(self) -> list[Line]:
-        """Wait for lines, and return all there are by now; none: the end."""
-        with self._changed:
-            self._changed.wait_for(lambda: self._is_closing or (self._has_begun and self._lines))
-            if not self._has_begun:
-                return []
-            lines, self._lines = self._lines, []
-            if self._left_out:
-                count, self._left_out = self._left_out, 0
-                lines.append(_n("({} line left out)", "({} lines left out)", count).format(count))
+    def _with_left_out(self, lines: list[Line]) -> list[Line]:
+        """Return lines that are about to be shown, with how many are not."""
+        if self._left_out:
+            count, self._left_out = self._left_out, 0
+            lines.append(_n("({} line left out)", "({} lines left out)", count).format(count))
         return lines
 
 

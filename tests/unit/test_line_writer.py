@@ -9,7 +9,7 @@ from typing import IO
 
 import pytest
 
-from chat.server import line_writer
+from chat.server import line_thread, line_writer
 from chat.server.line_writer import LineWriter
 
 
@@ -37,7 +37,7 @@ def test_nobody_waits_for_who_does_not_read(
     pipe: tuple[IO[bytes], IO[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What does not fit is refused at once; closing has an end, and what waited is not lost."""
-    monkeypatch.setattr(line_writer, "CLOSE_SECONDS", 0.01)
+    monkeypatch.setattr(line_thread, "CLOSE_SECONDS", 0.01)
     reading, writing = pipe
     writer = LineWriter(writing)
     more_than_fits = "x" * (1 << 20)
