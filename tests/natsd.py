@@ -13,9 +13,10 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager, suppress
 from pathlib import Path
+from typing import Protocol, TypeVar
 
 import pytest
 from support import eventually
@@ -125,6 +126,26 @@ class Natsd:
         """Put a copy of the store in its place; the server is stopped."""
         shutil.rmtree(self.store)
         shutil.copytree(copy, self.store)
+
+
+class Opens(Protocol):
+    """What follows NATS from `open` to `close`."""
+
+    async def open(self) -> None: ...
+    async def close(self) -> None: ...
+
+
+Opened = TypeVar("Opened", bound=Opens)
+
+
+@asynccontextmanager
+async def all_open(*servers: Opened) -> AsyncIterator[list[Opened]]:
+    """Have servers open, one after the other, for the length of the block."""
+    async with AsyncExitStack() as stack:
+        for server in servers:
+            stack.push_async_callback(server.close)
+            await server.open()
+        yield list(servers)
 
 
 @contextmanager

@@ -4,22 +4,18 @@ from __future__ import annotations
 
 import json
 import secrets
-import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
 
 import grpc
 import pytest
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from moderated import BANNED, ENDED, MUTED, NOTICE, REMOVED, wish
 from natsd import running_nats
+from owned_clients import OwnedClients
 from support import (
     Client,
-    RunningServer,
     eventually,
-    full_metadata,
     plain_client,
     running_program,
     running_server,
@@ -27,22 +23,18 @@ from support import (
 from test_security import make_certificates
 
 import chat_pb2
-from chat.cli.certificate_files import read_pair
-from chat.protocol.proof import make_proof
 
 DENIED = grpc.StatusCode.PERMISSION_DENIED
 CLOSED, OPENED, INVITED = chat_pb2.KIND_CLOSED, chat_pb2.KIND_OPENED, chat_pb2.KIND_INVITED
 Message = chat_pb2.Message
 
 
-class Cluster:
+class Cluster(OwnedClients):
     """Two servers with one certificate and one list of operators: `ana`."""
 
     def __init__(self, folder: Path, stack: ExitStack) -> None:
         files = make_certificates(folder)
-        self._fingerprint = read_pair(files.cert, files.key).fingerprint
-        self.trust = grpc.ssl_channel_credentials(Path(files.ca).read_bytes())
-        self._keys: dict[str, Ed25519PrivateKey] = {}
+        super().__init__(files.cert, files.key, files.ca)
         self.trail = folder / "audit.jsonl"
         operators = folder / "operators.txt"
         operators.write_text("ana\n", "utf-8")
@@ -53,25 +45,6 @@ class Cluster:
         trail = ("--audit", str(self.trail))
         self.one = stack.enter_context(running_server(*flags, *trail, db=self.paths[0]))
         self.other = stack.enter_context(running_server(*flags, db=self.paths[1]))
-
-    @contextmanager
-    def client(
-        self, server: RunningServer, name: str, is_owner: bool = True, **wishes: Any
-    ) -> Iterator[Client]:
-        """Open a stream under an owned name, or under one that is nobody's."""
-        session = wishes.pop("session", secrets.token_hex(16))
-        metadata = full_metadata(name, session=session, **{"inbox": 0} | wishes)
-        if is_owner:
-            key = self._keys.setdefault(name, Ed25519PrivateKey.generate())
-            proof = make_proof(key, name, self._fingerprint, session, time.time())
-            metadata.append(("chat-proof", proof))
-        client = Client(server.address, metadata, self.trust, user=name)
-        try:
-            client.wait_for_greeting()
-            yield client
-        finally:
-            client.half_close()
-            client.close()
 
     def wait_until_known(self, client: Client, *names: str, room: str = "") -> None:
         """Wait until somebody hears at one server that others are at another."""

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import Iterator
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from natsd import Natsd, running_nats
+from natsd import Natsd, all_open, running_nats
 from support import DEADLINE_SECONDS, POLL_SECONDS
 from test_cluster_names import come_true
 
@@ -76,15 +76,9 @@ class Server:
         return name in self.people.names_in(room)
 
 
-@asynccontextmanager
-async def servers(nats: Natsd, *who: str) -> AsyncIterator[list[Server]]:
+def servers(nats: Natsd, *who: str) -> AbstractAsyncContextManager[list[Server]]:
     """Run servers for the length of the block."""
-    async with AsyncExitStack() as stack:
-        opened = [Server(me, nats) for me in who]
-        for server in opened:
-            stack.push_async_callback(server.close)
-            await server.open()
-        yield opened
+    return all_open(*(Server(me, nats) for me in who))
 
 
 async def copy_store(nats: Natsd, target: Path, *servers: Server) -> None:

@@ -3,37 +3,29 @@
 from __future__ import annotations
 
 import secrets
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import grpc
 import pytest
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from support import Client, RunningServer, full_metadata, plain_client, running_server
+from owned_clients import OwnedClients
+from support import Client, RunningServer, plain_client, running_server
 from test_security import Certificates, make_certificates
 
 import chat_pb2
-from chat.cli.certificate_files import read_pair
-from chat.protocol.proof import make_proof
 
 Message = chat_pb2.Message
 ROOM = "sala"
 
 
-class Doorway:
-    """A server with TLS on one log, which may be stopped and started, and the keys of its people.
-
-    Each person has one key, and a new session for each stream unless one is given.
-    """
+class Doorway(OwnedClients):
+    """A server with TLS on one log, which may be stopped and started, and its people."""
 
     def __init__(self, folder: Path, certificates: Certificates) -> None:
         self._certificates = certificates
         self._db = folder / "chat.db"
-        self._fingerprint = read_pair(certificates.cert, certificates.key).fingerprint
-        self._keys: dict[str, Ed25519PrivateKey] = {}
+        super().__init__(certificates.cert, certificates.key, certificates.ca)
 
     @contextmanager
     def open(self) -> Iterator[RunningServer]:
@@ -42,29 +34,6 @@ class Doorway:
         with running_server("--db", str(self._db), *pair) as server:
             yield server
             server.stop()
-
-    @contextmanager
-    def client(
-        self, server: RunningServer, name: str, is_owner: bool = True, **wishes: Any
-    ) -> Iterator[Client]:
-        """Open a stream under an owned name, or under one that is nobody's."""
-        session = wishes.pop("session", secrets.token_hex(16))
-        metadata = full_metadata(name, session=session, **{"inbox": 0} | wishes)
-        if is_owner:
-            key = self._keys.setdefault(name, Ed25519PrivateKey.generate())
-            proof = make_proof(key, name, self._fingerprint, session, time.time())
-            metadata.append(("chat-proof", proof))
-        client = Client(server.address, metadata, self.trust, user=name)
-        try:
-            client.wait_for_greeting()
-            yield client
-        finally:
-            client.half_close()
-            client.close()
-
-    @property
-    def trust(self) -> grpc.ChannelCredentials:
-        return grpc.ssl_channel_credentials(Path(self._certificates.ca).read_bytes())
 
 
 @pytest.fixture(scope="module")
