@@ -7,8 +7,10 @@ in rooms and write privately too, with pauses up to so long. Where there are sev
 is at one of them, and goes on at another. A line on standard input:
 
     news      answered by the same word when every talker has been confirmed something new
-    enough    everybody enters all rooms once more and hears what is left; then comes, as JSON, what
-              each one said, was told and heard, and where each one was
+    enough    everybody enters all rooms once more; answered by the same word when all is confirmed
+              that they have said
+    report    for when all programs have said that: everybody hears what is left; then comes, as
+              JSON, what each one said, was told and heard, and where each one was
 
 "ready" is written when everybody is in.
 """
@@ -174,7 +176,8 @@ class Person:
         """Have all that was said confirmed, and hear what there is to hear."""
         while time.monotonic() < deadline and not self.error:
             is_quiet = time.monotonic() - self.heard_at > QUIET_SECONDS
-            if is_quiet and not self.session.unacknowledged:
+            is_here = self._came_at is not None  # where the line is lost it is quiet as well
+            if is_quiet and is_here and not self.session.unacknowledged:
                 return
             time.sleep(0.05)
 
@@ -219,6 +222,13 @@ def wait_for_news(talkers: Sequence[Person]) -> None:
             time.sleep(0.01)
 
 
+def settle_all() -> None:
+    """Have everybody settle, all within one time."""
+    deadline = time.monotonic() + SETTLE_SECONDS
+    for person in PEOPLE:
+        person.settle(deadline)
+
+
 def main(address: str, talkers: int, pause_seconds: float, names: Sequence[str]) -> None:
     """Have people talk until it is enough, and say what came of it."""
     PEOPLE.extend(
@@ -242,9 +252,10 @@ def main(address: str, talkers: int, pause_seconds: float, names: Sequence[str])
         thread.join()
     for person in PEOPLE:
         person.return_everywhere()
-    deadline = time.monotonic() + SETTLE_SECONDS
-    for person in [*PEOPLE, *PEOPLE]:  # once more: what one has confirmed late, others hear late
-        person.settle(deadline)
+    settle_all()
+    print("enough", flush=True)
+    sys.stdin.readline()
+    settle_all()  # once more: what one has confirmed late, in whichever program, others hear late
     with ThreadPoolExecutor(LEAVING_TOGETHER) as pool:
         list(pool.map(Person.leave, PEOPLE))
     print(json.dumps([person.report() for person in PEOPLE]), flush=True)

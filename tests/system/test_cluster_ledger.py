@@ -135,6 +135,8 @@ class People:
     def check(self) -> None:
         """Let everybody finish; what was acknowledged, stored and heard must agree."""
         self._tell("enough")
+        self._answers(REPORT_SECONDS)
+        self._tell("report")
         reports: list[Report] = [
             one for line in self._answers(REPORT_SECONDS) for one in json.loads(line)
         ]

@@ -16,12 +16,20 @@ import string
 import sys
 import threading
 from collections import Counter
+from collections.abc import Sequence
 from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 
 import pytest
-from support import RunningServer, eventually, running_program, running_server, stable_port
+from support import (
+    Program,
+    RunningServer,
+    eventually,
+    running_program,
+    running_server,
+    stable_port,
+)
 
 from chat.server.directory import identity_of
 
@@ -59,13 +67,19 @@ def test_every_message_is_heard_once_in_order_where_it_was_said_by_all_who_were_
                 disturb(server, [group.process.pid for group in groups], chance)
                 server.process.kill()
         with running_server("--rate", "0", "--quiet", db=db, port=port):
-            for group in groups:
-                group.type("enough")
-            eventually(lambda: all(len(group.lines) == 2 for group in groups), REPORT_SECONDS)
-        reports: list[Report] = [one for group in groups for one in json.loads(group.lines[1])]
+            tell(groups, "enough", 2)  # the first line is that they are in
+            tell(groups, "report", 3)
+        reports: list[Report] = [one for group in groups for one in json.loads(group.lines[2])]
         for group in groups:
             assert group.stderr == ""
     print(f"{KILLS} kills, {check(reports, db)}")
+
+
+def tell(groups: Sequence[Program], word: str, lines: int) -> None:
+    """Tell all programs something; return when each has written so many lines in all."""
+    for group in groups:
+        group.type(word)
+    eventually(lambda: all(len(group.lines) == lines for group in groups), REPORT_SECONDS)
 
 
 def disturb(server: RunningServer, people: list[int], chance: random.Random) -> None:
