@@ -31,6 +31,7 @@ with Importing():  # Ctrl-C ends it without a word meanwhile, and what is missin
     from collections.abc import Iterator, Sequence
     from typing import Any
 
+    from chat.cli.folders import state_folder
     from chat.cli.i18n import _
     from chat.client.address import chat_name, parse_addresses
     from chat.client.app import App, enter
@@ -38,7 +39,7 @@ with Importing():  # Ctrl-C ends it without a word meanwhile, and what is missin
     from chat.client.connection import Metadata
     from chat.client.ending import EXIT_OK, EXIT_REFUSED, sentence
     from chat.client.first_look import check_servers
-    from chat.client.identity import Identity, state_folder
+    from chat.client.identity import Identity
     from chat.client.ignored import SharedIgnored
     from chat.client.outbox import Requests
     from chat.client.questions import confirming

@@ -84,10 +84,11 @@ def pytest_make_collect_report() -> Generator[None, Any, Any]:
 
 
 @pytest.fixture(autouse=True, scope="session")
-def state_folder(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Keep what clients remember from one run to the next out of the user's own folder."""
-    folder = str(tmp_path_factory.mktemp("state"))
-    os.environ["XDG_STATE_HOME"] = os.environ["LOCALAPPDATA"] = folder
+def user_folders(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Keep the settings, and what clients remember between runs, out of the user's own folders."""
+    for variables in (("XDG_STATE_HOME", "LOCALAPPDATA"), ("XDG_CONFIG_HOME", "APPDATA")):
+        folder = str(tmp_path_factory.mktemp(variables[0].lower()))
+        os.environ.update(dict.fromkeys(variables, folder))
 
 
 @pytest.fixture(autouse=True)

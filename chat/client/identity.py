@@ -20,16 +20,15 @@ import threading
 from contextlib import suppress
 from pathlib import Path
 
+from chat.cli.folders import state_folder
 from chat.client.cursor import Place
 from chat.protocol.metadata import MAX_ID, is_word
 from chat.protocol.names import name_key
 
-FOLDER = "chat-grpc"
 # The file has always this size, so that it is written by one call, and is never half of two.
 FILE_BYTES = 512
 # On Windows a lock keeps others from reading: it is far behind what is read.
 LOCK_OFFSET = 1 << 20
-DEFAULT_FOLDERS = {"win32": "AppData/Local", "darwin": "Library/Application Support"}
 _SESSION = re.compile("[0-9a-f]{32}")
 
 
@@ -107,21 +106,6 @@ def file_name(prefix: str, text: str, suffix: str) -> str:
     """Return the name of the file of something whose own name, `text`, no file may have."""
     digest = hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()
     return f"{prefix}{digest[:32]}{suffix}"
-
-
-def state_folder() -> Path | None:
-    """Return where programs keep what they remember from one run to the next; None for nowhere.
-
-    XDG Base Directory Specification on Linux and its like; on macOS and Windows where their own
-    documentation has it ("Application Support", `%LOCALAPPDATA%`).
-    """
-    variable = "LOCALAPPDATA" if sys.platform == "win32" else "XDG_STATE_HOME"
-    chosen = Path(os.environ.get(variable, ""))
-    if chosen.is_absolute():
-        return chosen / FOLDER
-    with suppress(RuntimeError):  # a user without a home
-        return Path.home() / DEFAULT_FOLDERS.get(sys.platform, ".local/state") / FOLDER
-    return None
 
 
 def _open_locked(path: Path) -> int | None:

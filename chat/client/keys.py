@@ -19,10 +19,10 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
+from chat.cli.folders import state_folder
 from chat.cli.i18n import _
 from chat.cli.secret_files import publish, warn_if_others_can_read
 from chat.cli.system_errors import words_of
-from chat.client.identity import state_folder
 from chat.protocol.errors import UsageError
 
 KEY_FILE = "key.pem"

@@ -12,7 +12,8 @@ import ssl
 from pathlib import Path
 
 from chat.cli import secret_files
-from chat.client.identity import file_name, state_folder
+from chat.cli.folders import state_folder
+from chat.client.identity import file_name
 
 PREFIX, SUFFIX = "server-", ".pem"
 

@@ -18,9 +18,10 @@ from pathlib import Path
 from typing import Protocol
 
 from chat.cli import secret_files
+from chat.cli.folders import state_folder
 from chat.cli.i18n import _
 from chat.cli.system_errors import words_of
-from chat.client.identity import file_name, state_folder
+from chat.client.identity import file_name
 from chat.protocol.errors import ChatError, ConfigError
 from chat.protocol.limits import MAX_RAW_NAME_CHARACTERS
 from chat.protocol.names import name_key

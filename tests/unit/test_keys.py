@@ -19,7 +19,8 @@ from cryptography.hazmat.primitives.serialization import (
     PrivateFormat,
 )
 
-from chat.client import identity, keys
+from chat.cli import folders
+from chat.client import keys
 from chat.client.keys import KEY_FILE, user_key
 from chat.protocol.errors import UsageError
 
@@ -34,7 +35,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The state folder of a user who has no key yet."""
     variable = "LOCALAPPDATA" if sys.platform == "win32" else "XDG_STATE_HOME"
     monkeypatch.setenv(variable, str(tmp_path))
-    return tmp_path / identity.FOLDER
+    return tmp_path / folders.FOLDER
 
 
 def public(key: Ed25519PrivateKey | None) -> bytes:
