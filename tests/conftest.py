@@ -96,7 +96,7 @@ def settings(monkeypatch: pytest.MonkeyPatch) -> None:
     """Take away the variables of the programs, and speak English."""
     for name in [name for name in os.environ if name.startswith("CHAT_")]:
         monkeypatch.delenv(name)
-    # `use()` writes it, and `argparse` reads it.
+    # `use_for_argparse()` writes it, and `argparse` reads it.
     monkeypatch.setenv("LANGUAGE", "en")
     monkeypatch.setenv("CHAT_LANG", "en")
     language.use("en")

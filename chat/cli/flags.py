@@ -1,85 +1,159 @@
-"""Command lines: every flag has an environment variable of the same name; `--help` shows both."""
+"""Command lines: every flag has an environment variable of the same name; `--help` shows both.
+
+What neither says, the settings file may (`settings_file.py`).
+"""
 
 from __future__ import annotations
 
 import argparse
 import errno
-import math
 import os
-import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from chat import __version__
 from chat.cli import i18n as language
 from chat.cli import streams
+from chat.cli.argument_types import between as between
+from chat.cli.argument_types import host_port as host_port
+from chat.cli.argument_types import language as language_type
+from chat.cli.argument_types import port as port
+from chat.cli.argument_types import text as text
 from chat.cli.i18n import _
+from chat.cli.option import EachTime as EachTime
+from chat.cli.option import OnOff as OnOff
+from chat.cli.option import Option
+from chat.cli.settings_file import SettingsFile, toml_line
+from chat.cli.system_errors import words_of
+from chat.protocol.errors import UsageError
 
-YES = ("1", "true", "yes", "sim", "on")
-# What Python takes besides (١٢, 1_000, nan, spaces) is rather a slip.
-PLAIN_NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)(e[+-]?[0-9]+)?", re.IGNORECASE)
 # Of a wrong argument of any length so much is enough to find it.
 MAX_ERROR_CHARACTERS = 300
-LOOPBACK_HOST = "127.0.0.1"
 EXIT_BROKEN_PIPE = 141  # 128 and the number of SIGPIPE
-NO = ("", "0", "false", "no", "nao", "não", "off")
 
 
 class Parser(argparse.ArgumentParser):
-    """An argument parser whose flags fall back to `CHAT_…` in the environment, then to the default.
+    """An argument parser whose flags fall back to `CHAT_…` in the environment, then to a file.
 
-    Speaks the language that the arguments ask for, from the start. Has `--lang` and `--version`.
+    And then to the default. Speaks the language that is asked for from the start, wherever that is
+    said. `table`: the program's in the file; without one there is no file. Has `--lang`,
+    `--config`, `--print-config` and `--version`. What is wrong with the file is said by `read`, so
+    that `--help` works nevertheless.
     """
 
-    def __init__(self, arguments: Sequence[str], description: str) -> None:
+    def __init__(self, arguments: Sequence[str], description: str, table: str = "") -> None:
         language.use(language.wanted(arguments))
+        self._complaint: UsageError | None = None
+        self._file = self._read_file(arguments, table)
+        self._use_language(arguments)
         super().__init__(description=_(description), allow_abbrev=False)
         self._arguments = arguments
+        self._table = table
+        self._options: dict[str, Option] = {}
+        self._add_common_flags()
+
+    def _read_file(self, arguments: Sequence[str], table: str) -> SettingsFile:
+        try:
+            if table:
+                path = language.given(arguments, "--config", "CHAT_CONFIG")
+                return SettingsFile.read(path, table)
+        except UsageError as error:
+            self._complaint = error
+        return SettingsFile(None, table, {}, {})
+
+    def _use_language(self, arguments: Sequence[str]) -> None:
+        chosen = language.given(arguments, "--lang", "CHAT_LANG") or self._file.find("lang") or ""
+        language.use(language.find(str(chosen)) or language.DEFAULT_LANGUAGE)
+        language.use_for_argparse()
+
+    def _add_common_flags(self) -> None:
+        languages = language.available()
         self.flag(
             "--lang",
-            choices=language.available(),
+            type=language_type,
+            metavar=f"{{{','.join(languages)}}}",
             default=language.DEFAULT_LANGUAGE,
             help=_("language of what is shown"),
         )
+        if self._table:
+            self.flag(
+                "--config",
+                metavar="FILE",
+                help=_("settings file (TOML), instead of the one in your folder of settings"),
+            )
+            self.add_argument(
+                "--print-config",
+                action="store_true",
+                help=_("show all settings as the settings file has them, and exit"),
+            )
         self.add_argument(
             "--version", action=ShowVersion, nargs=0, help=_("show the version and exit")
         )
 
     def flag(self, name: str, variable: str = "", **options: Any) -> None:
-        """Add the flag `name` (`--max-clients`) and its variable (`CHAT_MAX_CLIENTS`).
+        """Add the flag `name` (`--max-clients`), its variable (`CHAT_MAX_CLIENTS`) and its key.
 
         `options` are those of `argparse.add_argument`; a default that is not None is shown.
         """
-        variable = variable or "CHAT_" + name.removeprefix("--").replace("-", "_").upper()
-        value = os.environ.get(variable) or None  # an empty one is as good as none
-        default = options.get("default")
-        has_default = default not in (None, "") and default is not False
-        hint = f"[{variable}; {default}]" if has_default else f"[{variable}]"
-        options["help"] = f"{options['help']} {hint}".replace("%", "%%")
-        if value is not None:
-            options["default"] = self._from_environment(variable, value, options)
+        key = name.removeprefix("--")
+        option = Option(variable or "CHAT_" + key.replace("-", "_").upper(), options)
+        self._options[key] = option
+        options["help"] = f"{options['help']} {option.hint}".replace("%", "%%")
+        if os.environ.get(option.variable):  # an empty one is as good as none
+            try:
+                options["default"] = option.from_variable(os.environ[option.variable])
+            except argparse.ArgumentTypeError as error:
+                self.error(f"{option.variable}: {error}")
+        elif name != "--config":
+            self._take_from_file(key, option)
         self.add_argument(name, **options)
 
-    def _from_environment(self, variable: str, value: str, options: dict[str, Any]) -> Any:
-        """Return what the variable says, judged as the flag itself would be."""
-        if options.get("action") in ("store_true", OnOff):
-            if value.lower() not in YES + NO:
-                self.error(_("{variable} is on (1) or off (0)").format(variable=variable))
-            return value.lower() in YES
+    def _take_from_file(self, key: str, option: Option) -> None:
+        """Let what the file says, if it does, be the default; note the first thing wrong in it."""
         try:
-            parsed = options.get("type", str)(value)
+            found = self._file.text_of(key, option.kind)
+            if found not in (None, ""):  # an empty one is as good as none
+                option.options["default"] = option.from_file(found)
+                option.origin = self._file.name
+        except UsageError as error:
+            self._complaint = self._complaint or error
         except argparse.ArgumentTypeError as error:
-            self.error(f"{variable}: {error}")
-        if parsed not in options.get("choices", [parsed]):
-            self.error(
-                _("{variable}: {value!r} is not valid").format(variable=variable, value=value)
-            )
-        return parsed
+            self._complaint = self._complaint or self._file.complaint(key, str(error))
 
     def read(self) -> argparse.Namespace:
         """Return the parsed arguments, or end the program with a sentence and exit code 2."""
-        return self.parse_args(self._arguments)
+        settings = self.parse_args(self._arguments)
+        try:
+            if self._complaint is not None:
+                raise self._complaint
+            self._file.check_keys(self._options.keys() - {"config"})
+        except UsageError as error:
+            self.error(str(error))
+        if self._table and settings.print_config:
+            self.print_text(self._as_file(settings))
+            self.exit()
+        return settings
+
+    def _as_file(self, settings: argparse.Namespace) -> str:
+        """Return all settings as the file has them, each with where it comes from."""
+        path = self._file.path
+        is_there = path is not None and path.exists()
+        head = _("settings file: {path}") if is_there else _("settings file: {path} (not there)")
+        lines = [f"# {head.format(path=path)}", f"[{self._table}]"]
+        for key, option in self._options.items():
+            if key != "config":
+                value = getattr(settings, key.replace("-", "_"))
+                origin = self._origin_of(key, option, value)
+                lines.append(toml_line(key, value, option.kind, origin))
+        return "\n".join(lines) + "\n"
+
+    def _origin_of(self, key: str, option: Option, value: Any) -> str:
+        flags = (f"--{key}", f"--no-{key}")
+        is_given = any(word.partition("=")[0] in flags for word in self._arguments)
+        if is_given or value != option.options.get("default"):
+            return _("command line")
+        return option.origin or _("default")
 
     def error(self, message: str) -> NoReturn:
         hint = _("see --help")
@@ -99,21 +173,10 @@ class Parser(argparse.ArgumentParser):
             streams.discard(sys.stdout)
             if error.errno == errno.EPIPE:
                 self.exit(EXIT_BROKEN_PIPE)
-            sentence = _("standard output cannot be written ({error})").format(error=error.strerror)
+            sentence = _("standard output cannot be written ({error})").format(
+                error=words_of(error)
+            )
             self.exit(1, f"{self.prog}: {sentence}\n")
-
-
-class OnOff(argparse.Action):
-    """A flag with an opposite, `--x` and `--no-x`; the default may be neither."""
-
-    def __init__(self, option_strings: Sequence[str], dest: str, **options: Any) -> None:
-        opposites = [f"--no-{option.removeprefix('--')}" for option in option_strings]
-        super().__init__([*option_strings, *opposites], dest, nargs=0, **options)
-
-    def __call__(
-        self, parser: argparse.ArgumentParser, namespace: Any, values: Any, option: Any = None
-    ) -> None:
-        setattr(namespace, self.dest, not str(option).startswith("--no-"))
 
 
 class ShowVersion(argparse.Action):
@@ -129,50 +192,3 @@ def _short(message: str) -> str:
     """Return a message on one line, and not much longer than one."""
     line = " ".join(message.split())
     return line if len(line) <= MAX_ERROR_CHARACTERS else line[:MAX_ERROR_CHARACTERS] + "…"
-
-
-def text(value: str) -> str:
-    """Return an argument as it is, an argument type for what is no path: it has to be UTF-8."""
-    if not value.isascii() and any("\ud800" <= character <= "\udfff" for character in value):
-        raise argparse.ArgumentTypeError(_("this is not text in UTF-8"))
-    return value
-
-
-def between(
-    lowest: float, highest: float, kind: type[int] | type[float] = int, *, has_zero: bool = False
-) -> Callable[[str], float]:
-    """Return an argument type: a number of `kind` from `lowest` to `highest`, in ASCII digits.
-
-    `has_zero`: 0 is allowed too, and means something else than a number close to it.
-    """
-
-    def number(value: str) -> float:
-        try:
-            parsed = kind(value) if PLAIN_NUMBER.fullmatch(value) else math.nan
-        except ValueError:  # 1.5 where there are no fractions, or more digits than Python takes
-            parsed = math.nan
-        if not (lowest <= parsed <= highest or (has_zero and parsed == 0)):
-            sentence = _("a number from {lowest} to {highest} is expected")
-            if has_zero:
-                sentence = _("0, or a number from {lowest} to {highest}, is expected")
-            raise argparse.ArgumentTypeError(sentence.format(lowest=lowest, highest=highest))
-        return parsed
-
-    return number
-
-
-def host_port(text: str) -> tuple[str, int]:
-    """Return the host and the port of `[HOST:]PORT`; without a host, loopback."""
-    host, colon, number = text.rpartition(":")
-    host = host.removeprefix("[").removesuffix("]") if colon else LOOPBACK_HOST
-    if not host or not host.isascii() or not host.isprintable():
-        raise argparse.ArgumentTypeError(_("PORT or HOST:PORT is expected"))
-    return host, port(number)
-
-
-def port(text: str) -> int:
-    """Return a TCP port, 0 for a free one."""
-    is_port = text.isascii() and text.isdigit() and len(text) <= 5 and int(text) <= 65535
-    if not is_port:
-        raise argparse.ArgumentTypeError(_("a port is a number from 0 to 65535"))
-    return int(text)

@@ -1,13 +1,15 @@
 """The user's language: gettext catalogues under `locale/`, Brazilian Portuguese by default.
 
 Source strings are English. Every module that speaks to people takes `_` and `_n` from here and
-calls them when it speaks, not when it is imported, so that `use()` may come later.
+calls them when it speaks, not when it is imported: `use()` may come later, and again while the
+program runs.
 """
 
 from __future__ import annotations
 
 import gettext
 import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -30,8 +32,14 @@ def use(language: str) -> None:
     global _language, _translations
     _language = language
     _translations = gettext.translation(DOMAIN, LOCALE_DIR, [language], fallback=True)
-    # argparse speaks through the process-wide functions of gettext.
-    os.environ["LANGUAGE"] = language
+
+
+def use_for_argparse() -> None:
+    """Let argparse, which speaks through the process-wide functions of gettext, speak it too.
+
+    Not while other threads run: it changes the environment, which C code reads without a lock.
+    """
+    os.environ["LANGUAGE"] = _language
     gettext.bindtextdomain(DOMAIN, LOCALE_DIR)
     gettext.textdomain(DOMAIN)
 
@@ -41,18 +49,42 @@ def current() -> str:
     return _language
 
 
+def find(text: str) -> str | None:
+    """Return which of `available()` is meant: by pt, pt-BR, EN or en_US.UTF-8; None: none of them.
+
+    The form is that of locales (POSIX, 8.2: `language_TERRITORY.codeset@modifier`) or of BCP 47.
+    """
+    name = re.split("[.@]", text.strip())[0].replace("-", "_").casefold()
+    known = {language.casefold(): language for language in available()}
+    tongues = {tongue_of(language): language for language in available()}
+    return known.get(name) or tongues.get(tongue_of(name))
+
+
+def tongue_of(language: str) -> str:
+    """Return a language without the country: pt for pt_BR."""
+    return language.partition("_")[0].casefold()
+
+
 def wanted(arguments: Sequence[str]) -> str:
     """Return the language that `--lang` or `CHAT_LANG` asks for, before they are parsed.
 
     The default one where that is none of ours: its refusal must be in some language.
     """
-    language = os.environ.get("CHAT_LANG") or DEFAULT_LANGUAGE
+    return find(given(arguments, "--lang", "CHAT_LANG")) or DEFAULT_LANGUAGE
+
+
+def given(arguments: Sequence[str], flag: str, variable: str) -> str:
+    """Return what the last `flag` says, or else the variable; empty where neither is given.
+
+    Before the arguments are parsed, which takes a language and a settings file already.
+    """
+    value = os.environ.get(variable, "")
     for index, argument in enumerate(arguments):
-        if argument.startswith("--lang="):
-            language = argument.removeprefix("--lang=")
-        elif argument == "--lang" and index + 1 < len(arguments):
-            language = arguments[index + 1]
-    return language if language in available() else DEFAULT_LANGUAGE
+        if argument.startswith(f"{flag}="):
+            value = argument.removeprefix(f"{flag}=")
+        elif argument == flag and index + 1 < len(arguments):
+            value = arguments[index + 1]
+    return value
 
 
 def _(text: str) -> str:

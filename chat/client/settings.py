@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from argparse import Action, ArgumentParser, Namespace
+from argparse import Namespace
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -20,24 +20,13 @@ if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 
-class EachTime(Action):
-    """A flag that may be given several times: its texts with commas between, as in the variable."""
-
-    def __call__(
-        self, parser: ArgumentParser, namespace: Namespace, values: Any, option: str | None = None
-    ) -> None:
-        given = getattr(namespace, self.dest)
-        text = values if given is self.default else f"{given},{values}"
-        setattr(namespace, self.dest, text)
-
-
 def read_flags(arguments: Sequence[str], server_address: str) -> Namespace:
     """Return the settings, from the command line, the environment and the defaults.
 
     `server_address`: where the server is unless one of the former says so.
     """
     parser = flags.Parser(
-        arguments, N_("A chat client: what you type, everybody reads. /quit leaves.")
+        arguments, N_("A chat client: what you type, everybody reads. /quit leaves."), "client"
     )
     add = parser.flag
     add(
@@ -59,7 +48,7 @@ def read_flags(arguments: Sequence[str], server_address: str) -> Namespace:
     add(
         "--room",
         type=flags.text,
-        action=EachTime,
+        action=flags.EachTime,
         default=COMMON_ROOM,
         help=_("room to talk in, several times for several (commas in the variable)"),
     )
@@ -90,7 +79,7 @@ def read_flags(arguments: Sequence[str], server_address: str) -> Namespace:
     add("--tls", action="store_true", default=False, help=_("encrypt the connection"))
     add(
         "--fingerprint",
-        action=EachTime,
+        action=flags.EachTime,
         help=_(
             "SHA-256 of the server's certificate: trust that one alone; several times for several"
         ),

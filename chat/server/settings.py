@@ -34,7 +34,9 @@ def owns_names(wish: bool | None, has_tls: bool) -> bool:
 
 def read_flags(arguments: Sequence[str]) -> Namespace:
     """Return the server's settings, from the command line, the environment and the defaults."""
-    parser = flags.Parser(arguments, N_("A chat server: everybody hears what anybody says."))
+    parser = flags.Parser(
+        arguments, N_("A chat server: everybody hears what anybody says."), "server"
+    )
     add = parser.flag
     add("--host", type=flags.text, default="[::]", help=_("address to listen on"))
     add("--port", type=flags.port, default=DEFAULT_PORT, help=_("port to listen on; 0: a free one"))

@@ -22,6 +22,7 @@ COMFORTS = (
     "jwt",
     "nacl",
     "prompt_toolkit",
+    "tomli",
     "uvloop",
     "wcwidth",
     "zeroconf",

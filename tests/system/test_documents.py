@@ -70,8 +70,8 @@ TARGET = re.compile(r"`make ([a-z][a-z-]*)")
 MAP = re.compile(r"<!-- the map -->\n```text\n(.*?)```", re.DOTALL)
 QUOTED_SENTENCE = re.compile(r"^- \*([^*]+)\*:", re.MULTILINE)
 # Files that the documents let the reader make.
-READERS_OWN = ("token.txt",)
-FLAGS_WITHOUT_VARIABLE = ("--help", "--version", "--no-own-names")
+READERS_OWN = ("token.txt", "config.toml")
+FLAGS_WITHOUT_VARIABLE = ("--help", "--version", "--print-config", "--no-own-names")
 # What would change the machine, is a program that may not be here, or is tried elsewhere.
 NEEDS_NO_TRY = (
     "pip install -r requirements.txt",

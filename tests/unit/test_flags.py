@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from argparse import Namespace
 from collections.abc import Callable
@@ -12,10 +13,13 @@ import pytest
 import chat
 import client
 from chat.cli import flags
+from chat.cli import i18n as language
 from chat.client import settings as client_settings
 from chat.server import settings as server_settings
 
 Read = Callable[[list[str]], Namespace]
+# A file that is there, and says nothing.
+NO_SETTINGS = os.devnull
 
 
 def read_client_flags(arguments: list[str]) -> Namespace:
@@ -26,6 +30,7 @@ def read_client_flags(arguments: list[str]) -> Namespace:
 # Flag, what the command line or the variable says, what the program gets, what it gets otherwise.
 SERVER_FLAGS: list[tuple[str, str, Any, Any]] = [
     ("--lang", "en", "en", "pt_BR"),
+    ("--config", NO_SETTINGS, NO_SETTINGS, None),
     ("--host", "127.0.0.1", "127.0.0.1", "[::]"),
     ("--port", "0", 0, 50051),
     ("--db", "other.db", "other.db", "chat.db"),
@@ -61,6 +66,7 @@ SERVER_FLAGS: list[tuple[str, str, Any, Any]] = [
 ]
 CLIENT_FLAGS: list[tuple[str, str, Any, Any]] = [
     ("--lang", "en", "en", "pt_BR"),
+    ("--config", NO_SETTINGS, NO_SETTINGS, None),
     ("--name", "ana", "ana", None),
     ("--discover", "", True, False),
     ("--room", "sala", "sala", ""),
@@ -113,7 +119,7 @@ def test_flag_and_variable_say_the_same(
     if text:
         monkeypatch.setenv(variable_of(flag), text)
         others = {"--lang": "pt_BR", "--bell": "all", "--log-format": "text"}
-        others |= {"--replicas": "2", "--cluster": "nats://c"}
+        others |= {"--config": NO_SETTINGS, "--replicas": "2", "--cluster": "nats://c"}
         other = others.get(flag, "9")
         shown = (other, f"{other}.0", f"('127.0.0.1', {other})")
         assert str(getattr(read([flag, other]), destination)) in shown
@@ -134,7 +140,21 @@ def test_help_shows_every_flag_with_its_variable(
     for flag, *_ in known:
         assert flag in shown and f"[{variable_of(flag)}" in shown
     found = set(re.findall(r"^  (?:-h, )?(--[a-z-]+)", shown, re.MULTILINE))
-    assert found == {"--help", "--version", *(flag for flag, *_ in known)}
+    assert found == {"--help", "--version", "--print-config", *(flag for flag, *_ in known)}
+
+
+@pytest.mark.parametrize("read", [server_settings.read_flags, read_client_flags])
+def test_language_is_understood_however_it_is_spelled(
+    read: Read, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By flag and variable; a wrong one lists what there is."""
+    for text, lang in (("pt", "pt_BR"), ("pt-BR", "pt_BR"), ("EN", "en"), ("en_US.UTF-8", "en")):
+        assert read(["--lang", text]).lang == language.current() == lang
+        monkeypatch.setenv("CHAT_LANG", text)
+        assert read([]).lang == language.current() == lang
+    with pytest.raises(SystemExit):
+        read(["--lang", "tlh"])
+    assert "'tlh'" in (said := capsys.readouterr().err) and "en, pt_BR" in said
 
 
 def test_address_comes_from_argument_variable_or_constant(monkeypatch: pytest.MonkeyPatch) -> None:
