@@ -31,6 +31,7 @@ with Importing():  # Ctrl-C ends it without a word meanwhile, and what is missin
     from collections.abc import Iterator, Sequence
     from typing import Any
 
+    from chat.cli import english
     from chat.cli.folders import state_folder
     from chat.cli.i18n import _
     from chat.client.address import chat_name, parse_addresses
@@ -106,9 +107,12 @@ def join(
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the client; return the exit code (docs/using.md has the table)."""
     try:
-        return talk(sys.argv[1:] if arguments is None else arguments)
+        code = talk(sys.argv[1:] if arguments is None else arguments)
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
+    if code != EXIT_OK:
+        english.print_to(sys.stderr)
+    return code
 
 
 def find_server(settings: Namespace, terminal: Terminal) -> int | None:

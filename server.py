@@ -28,6 +28,7 @@ with Importing():  # Ctrl-C ends it without a word meanwhile, and what is missin
     import grpc
 
     import chat_pb2_grpc
+    from chat.cli import english
     from chat.cli.dependencies import missing_line
     from chat.cli.i18n import _
     from chat.protocol.errors import ChatError, ConfigError, UsageError
@@ -333,6 +334,7 @@ def run(arguments: Sequence[str]) -> int:
             runtime.run(serve(flags, console, Shutdown()))
     except (ConfigError, ServerFailure) as error:
         print(error, file=sys.stderr)
+        english.print_to(sys.stderr)
         return EXIT_USAGE if isinstance(error, UsageError) else EXIT_CANNOT_RUN
     finally:
         console.close()

@@ -13,8 +13,8 @@ from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from chat import __version__
+from chat.cli import english, streams
 from chat.cli import i18n as language
-from chat.cli import streams
 from chat.cli.argument_types import between as between
 from chat.cli.argument_types import host_port as host_port
 from chat.cli.argument_types import language as language_type
@@ -66,6 +66,7 @@ class Parser(argparse.ArgumentParser):
         chosen = language.given(arguments, "--lang", "CHAT_LANG") or self._file.find("lang") or ""
         language.use(language.find(str(chosen)) or language.DEFAULT_LANGUAGE)
         language.use_for_argparse()
+        english.offer(is_chosen=bool(chosen))
 
     def _add_common_flags(self) -> None:
         languages = language.available()
@@ -157,11 +158,15 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         hint = _("see --help")
-        self.exit(2, f"{self.prog}: {_short(message)} ({hint})\n")
+        in_english = english.take() if sys.stderr.isatty() else ""
+        lines = [f"{self.prog}: {_short(message)} ({hint})", *filter(None, [in_english])]
+        self.exit(2, "\n".join(lines) + "\n")
 
     def print_help(self, file: Any = None) -> None:
         """Print the help, or end the program where standard output takes nothing."""
-        self.print_text(self.format_help())
+        usage, gap, rest = self.format_help().partition("\n\n")
+        in_english = english.take()
+        self.print_text(f"{usage}\n{in_english}{gap}{rest}" if in_english else usage + gap + rest)
 
     def print_text(self, text: str) -> None:
         """Print to standard output; a sentence and exit code 1 where that is full or closed."""

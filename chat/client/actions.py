@@ -7,7 +7,9 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from chat.cli import i18n
 from chat.cli.i18n import _
+from chat.cli.settings_file import FILE_NAME
 from chat.client import alerts, commands, outbox
 from chat.client.addressing import Reading
 from chat.client.alerts import Alerts
@@ -75,6 +77,7 @@ class Actions:
             commands.IGNORE: self._ignore,
             commands.BELL: self._bell,
             commands.CLEAR: self._clear,
+            commands.LANGUAGE: self._speak,
         }
         moderating = Moderating(
             session,
@@ -387,6 +390,18 @@ class Actions:
     def _clear(self, _argument: str) -> None:
         self._terminal.clear()
         self._incoming.pages.forget_shown()
+
+    def _speak(self, argument: str) -> None:
+        language = i18n.find(argument)
+        if language is None:
+            text = _("Languages: {languages}. Type {usage}.")
+            usage = as_typed(commands.LANGUAGE, i18n.SOURCE_LANGUAGE)
+            self._notify(text.format(languages=", ".join(i18n.available()), usage=usage))
+            return
+        i18n.use(language)
+        text = _("In English from now on. For the next time too: {flag}, or lang in {file}.")
+        self._notify(text.format(flag=f"--lang {language}", file=FILE_NAME))
+        self._terminal.refresh()
 
 
 def _shown_rest(command: Command, rest: str) -> str:

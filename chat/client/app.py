@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 
+from chat.cli import english, i18n
 from chat.cli.dependencies import missing_line
 from chat.cli.i18n import _, _n
 from chat.client import alerts, commands, outbox
@@ -429,6 +430,7 @@ class App:
             "names": [name for name in self._roster.names if name != self.name],
             "rooms": self._rooms.known,
             "bells": alerts.MODES,
+            "languages": i18n.available(),
         }
         return commands.completions(before, choices)
 
@@ -471,6 +473,8 @@ def _asked_name(terminal: Terminal) -> str:
     """Return the answer to the question for the name; a person's is no command but to leave."""
     while True:
         answer = terminal.ask(_("Type your name: "))
+        if terminal.is_interactive and (line := english.take(english.CHAT_HINT)):
+            terminal.show_error(line)
         is_command = terminal.is_interactive and answer.lstrip().startswith(commands.PREFIX)
         if not is_command or commands.is_leaving(answer):
             return answer

@@ -179,6 +179,12 @@ BELL = Command(
     completes="bells",
 )
 CLEAR = Command(("limpar", "clear"), N_("clear the screen"))
+LANGUAGE = Command(
+    ("idioma", "language", "lang"),
+    N_("go on in another language: pt_BR or en"),
+    N_("LANGUAGE"),
+    completes="languages",
+)
 
 COMMANDS = (
     LEAVE,
@@ -200,6 +206,7 @@ COMMANDS = (
     IGNORE,
     BELL,
     CLEAR,
+    LANGUAGE,
     REMOVE,
     BAN,
     UNBAN,
@@ -242,10 +249,13 @@ def parse(line: str) -> tuple[Command | None, str]:
 
 
 def nearest(line: str) -> str:
-    """Return the command, as it is typed, that an unknown one may have been meant for, or ""."""
+    """Return the command that an unknown one may have been meant for, or "".
+
+    As it is typed in the user's language, whichever of its names was meant.
+    """
     word = _folded(line.removeprefix(PREFIX).partition(" ")[0])
     names = difflib.get_close_matches(word, _BY_NAME, 1, MIN_LIKENESS)
-    return PREFIX + names[0] if names else ""
+    return _BY_NAME[names[0]].typed if names else ""
 
 
 def _folded(word: str) -> str:
@@ -256,11 +266,13 @@ def _folded(word: str) -> str:
 def completions(before: str, choices: Mapping[str, Iterable[str]]) -> tuple[int, list[str]]:
     """Return how long the word is that Tab completes at the end of `before`, and by what.
 
-    `choices`: the words for each `Command.completes`. Names may have spaces in them.
+    `choices`: the words for each `Command.completes`. Names may have spaces in them. Of a command
+    the name in the user's language, unless only others begin so.
     """
     if is_command(before) and " " not in before:
-        words = [PREFIX + name for command in COMMANDS for name in command.names]
-        return _starting(before, words)
+        length, words = _starting(before, [command.typed for command in COMMANDS])
+        others = [PREFIX + name for command in COMMANDS for name in command.names]
+        return (length, words) if words else _starting(before, others)
     kind = "names"
     if is_command(before):
         command, _argument = parse(before)

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from chat.cli.i18n import _, _n
+from chat.cli.system_errors import words_of
 from chat.client import outbox
 from chat.client.sent_lines import SentLines
 from chat.client.session import Session
@@ -135,7 +136,7 @@ class Farewell:
         if is_broken_pipe(error):
             return EXIT_BROKEN_PIPE
         text = _("Nothing more could be written to standard output: {reason}.")
-        self._terminal.show_error(text.format(reason=error.strerror))
+        self._terminal.show_error(text.format(reason=words_of(error)))
         return EXIT_REFUSED
 
 

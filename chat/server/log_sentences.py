@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from chat.cli.display import one_line
 from chat.cli.i18n import N_, _
+from chat.cli.system_errors import in_other_words
 from chat.server.log.base import LogError, Problem
 
 SENTENCES = {
@@ -87,5 +88,5 @@ def explain_log_error(error: LogError) -> str:
 def _fill(sentence: str, error: LogError) -> str:
     flag = "--backup" if error.is_of_copy else "--db"
     # A file of somebody else's may be quoted in it.
-    detail = one_line(error.detail) or _("no answer")
+    detail = one_line(in_other_words(error.detail)) or _("no answer")
     return _(sentence).format(path=error.path, detail=detail, flag=flag)

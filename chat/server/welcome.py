@@ -9,7 +9,7 @@ from argparse import Namespace
 from collections.abc import Iterator, Sequence
 from typing import Protocol
 
-from chat.cli import credentials
+from chat.cli import credentials, english
 from chat.cli.i18n import _, _n
 from chat.protocol.fingerprints import in_rows
 from chat.server import runtime
@@ -39,6 +39,7 @@ class Started(Protocol):
 def sentences(server: Started, flags: Namespace, port: int) -> Iterator[str]:
     """Yield what is printed, line by line."""
     yield _("gRPC server running on port {port}...").format(port=port)
+    yield from filter(None, [english.take()])
     if server.fingerprint:
         yield _("Fingerprint of the certificate (SHA-256):")
         yield from in_rows(server.fingerprint).split("\n")

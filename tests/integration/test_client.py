@@ -685,7 +685,7 @@ def test_output_that_cannot_be_written_is_told(
             timeout=DEADLINE_SECONDS,
         )
     assert done.returncode == ending.EXIT_REFUSED
-    assert b"could be written to standard output: No space left" in done.stderr
+    assert b"could be written to standard output: the disk is full" in done.stderr
     assert b"Traceback" not in done.stderr and b"unexpected" not in done.stderr
 
 

@@ -577,7 +577,7 @@ def test_unknown_command_is_never_sent(server: RunningServer) -> None:
         full_client(server.address, "b", room="commands") as b,
     ):
         ana.type("/qeum\r")
-        ana.wait_for("There is no command /qeum. Did you mean /quem?")
+        ana.wait_for("There is no command /qeum. Did you mean /who?")
         ana.type("//etc/passwd\r")
         ana.wait_for("[ana]: /etc/passwd")
         b.wait_for_text("/etc/passwd")

@@ -11,6 +11,7 @@ from collections.abc import Callable
 import pytest
 from fakes import FakeSession, FakeTerminal
 
+from chat.cli import i18n as language
 from chat.client import Change, ChatError, ConfigError, commands, ending, outbox, roster
 from chat.client import app as app_module
 from chat.client.app import App, enter
@@ -112,6 +113,18 @@ def pipe() -> Sitting:
     return Sitting(FakeTerminal(is_interactive=False))
 
 
+def test_language_changes_at_once(ana: Sitting) -> None:
+    """However it is spelled; a wrong one lists what there is."""
+    for word, lang, typed in (("pt", "pt_BR", "/ajuda"), ("EN", "en", "/help")):
+        ana.type(f"/idioma {word}")
+        assert language.current() == lang and commands.HELP.typed == typed
+        assert f"--lang {lang}" in ana.terminal.notices[-1]
+    for line in ("/language tlh", "/idioma"):
+        ana.type(line)
+        assert "en, pt_BR" in ana.terminal.notices[-1] and language.current() == "en"
+    assert ana.app.completions("/lang p") == (1, ["pt_BR"])
+
+
 # Typing.
 
 
@@ -165,7 +178,7 @@ def test_last_words_say_the_refusal_and_what_is_lost(ana: Sitting) -> None:
 def test_unknown_command_is_told_with_the_nearest(ana: Sitting) -> None:
     """It is never sent."""
     ana.app.handle_line("/qeum")
-    assert ana.terminal.notices[0].startswith("* There is no command /qeum. Did you mean /quem?")
+    assert ana.terminal.notices[0].startswith("* There is no command /qeum. Did you mean /who?")
     assert ana.sent == []
 
 

@@ -21,10 +21,10 @@ def test_commands_are_found_whatever_their_case_and_accents() -> None:
 @pytest.mark.parametrize(
     ("typed", "meant"),
     [
-        ("/qem", "/quem"),
+        ("/qem", "/who"),
         ("/hlep", "/help"),
         ("/quitt", "/quit"),
-        ("/sala1", "/sala"),
+        ("/sala1", "/join"),
         ("/histroy 5", "/history"),
         ("/xyz", ""),
         ("/zzz", ""),
@@ -36,6 +36,16 @@ def test_commands_are_found_whatever_their_case_and_accents() -> None:
 def test_nearest_command(typed: str, meant: str) -> None:
     """A mistyped command is taken for the nearest one, and for none if none is near."""
     assert commands.nearest(typed) == meant
+
+
+def test_guess_is_in_the_language_of_the_user() -> None:
+    """Whichever name was mistyped."""
+    language.use("pt_BR")
+    assert [commands.nearest(typed) for typed in ("/qem", "/hlep", "/whoo")] == [
+        "/quem",
+        "/ajuda",
+        "/quem",
+    ]
 
 
 def test_sentences_name_a_command_in_the_language_of_the_user() -> None:
@@ -65,6 +75,20 @@ def test_help_of_one_command() -> None:
         assert commands.named(word) is commands.BAN
     assert commands.help_line(commands.BAN).startswith("/ban NAME|ADDRESS [TIME] [REASON] (/banir)")
     assert commands.named("") is None and commands.named("teapot") is None
+
+
+def test_tab_completes_to_the_word_of_the_language() -> None:
+    """To the other one's only where nothing else begins so; both work."""
+    for lang, typed, words in (
+        ("pt_BR", "/ig", ["/ignorar"]),
+        ("en", "/ig", ["/ignore"]),
+        ("pt_BR", "/who", ["/who"]),
+        ("en", "/quem", ["/quem"]),
+        ("pt_BR", "/h", ["/historico"]),
+        ("en", "/hi", ["/history"]),
+    ):
+        language.use(lang)
+        assert commands.completions(typed, {}) == (len(typed), words)
 
 
 def test_completion_knows_what_belongs_where() -> None:

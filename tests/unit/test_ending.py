@@ -143,7 +143,7 @@ def test_wait_ends_with_the_session_and_with_the_reader(monkeypatch: pytest.Monk
             None,
             True,
             EXIT_REFUSED,
-            ["Nothing more could be written to standard output: No space left on device."],
+            ["Nothing more could be written to standard output: the disk is full."],
         ),
     ],
 )

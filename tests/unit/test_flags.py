@@ -157,6 +157,19 @@ def test_language_is_understood_however_it_is_spelled(
     assert "'tlh'" in (said := capsys.readouterr().err) and "en, pt_BR" in said
 
 
+@pytest.mark.parametrize("read", [server_settings.read_flags, read_client_flags])
+def test_help_offers_english_to_who_may_not_read_it(
+    read: Read, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Below how it is called; not where a language was chosen."""
+    monkeypatch.setenv("LC_ALL", "de_DE.UTF-8")
+    monkeypatch.delenv("CHAT_LANG")
+    for arguments, is_offered in (([], True), (["--lang", "pt"], False), (["--lang", "en"], False)):
+        with pytest.raises(SystemExit):
+            read([*arguments, "--help"])
+        assert ("For English: --lang en" in capsys.readouterr().out) is is_offered
+
+
 def test_address_comes_from_argument_variable_or_constant(monkeypatch: pytest.MonkeyPatch) -> None:
     """In this order; the constant is what the guide tells people to edit."""
     assert read_client_flags([]).address == client.SERVER_ADDRESS == "localhost:50051"

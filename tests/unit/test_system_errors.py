@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,9 +11,11 @@ import pytest
 
 from chat.cli import i18n as language
 from chat.cli.secret_files import read_file
-from chat.cli.system_errors import words_of
+from chat.cli.system_errors import in_other_words, words_of
 from chat.client.keys import read_key
 from chat.protocol.errors import UsageError
+from chat.server.log.base import LogError, Problem
+from chat.server.log_sentences import explain_log_error
 
 
 @pytest.mark.parametrize(
@@ -37,6 +40,17 @@ def test_rare_error_is_told_in_the_systems_words() -> None:
     """Rather than not at all."""
     assert words_of(OSError(98, "Address in use")) == "Address in use"
     assert words_of(ValueError("odd")) == "odd"
+
+
+def test_words_of_the_system_are_said_in_other_words() -> None:
+    """The log hands on what the system said, as a text; what others said is left as it is."""
+    language.use("pt_BR")
+    for number, words in ((errno.ENOSPC, "o disco está cheio"), (errno.EMFILE, "abertos demais")):
+        assert words in in_other_words(os.strerror(number))
+        assert words in words_of(OSError(number, os.strerror(number)))
+    assert in_other_words("database is locked") == "database is locked"
+    error = LogError(Problem.UNUSABLE, "/srv/Chat.db", os.strerror(errno.EIO))
+    assert "/srv/Chat.db (há um defeito no disco" in explain_log_error(error)
 
 
 @pytest.mark.parametrize("read", [read_key, read_file])

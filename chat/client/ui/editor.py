@@ -384,7 +384,10 @@ class EditorLayout:
 
     def layout(self) -> Layout:
         """Return the layout: what waits, the line being typed, the search, the status."""
-        earlier = _("Earlier line with: ")
+
+        def earlier() -> str:
+            return _("Earlier line with: ")
+
         search = SearchToolbar(
             ignore_case=True, forward_search_prompt=earlier, backward_search_prompt=earlier
         )
