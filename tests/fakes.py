@@ -102,7 +102,7 @@ class FakeSession(Session):
         """Let this become of the connection."""
         self.knows_server = change in (Change.CONNECTED, Change.RESUMED, Change.PLAIN)
         self.knows_plain_server = change is Change.PLAIN
-        self.on_state(State(change, seconds, cause))
+        self.on_state(State(change, seconds, cause, address="localhost:1"))
 
     def take_name(self, name: str) -> None:
         self.names_taken.append(name)

@@ -18,6 +18,7 @@ from chat.cli.i18n import _, _n
 from chat.client import alerts, commands, outbox
 from chat.client.actions import Actions
 from chat.client.alerts import Alerts
+from chat.client.arrival import Arrival
 from chat.client.connection_status import ConnectionStatus
 from chat.client.ending import (
     EXIT_NOT_ACKNOWLEDGED,
@@ -85,6 +86,7 @@ class App:
         self._session = session
         self._terminal = terminal
         self._identity = identity
+        self._arrival = Arrival(terminal)
         self._rooms = Rooms(session.rooms)
         self._roster = Roster(ignored)
         self._sent_lines = SentLines(terminal)
@@ -245,6 +247,7 @@ class App:
         elif state.change in (Change.SILENT, Change.LOST):
             self._greeted.set()  # somebody is there
         if not is_leaving:
+            self._arrival.tell(state, before, self._rooms.current)
             self._incoming.tell_change(state, before)
             if state.change is Change.NAME_TAKEN:
                 self._see_to_lost_name()

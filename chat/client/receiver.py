@@ -327,7 +327,8 @@ class Receiver:
         self._outbox.meet_full()
         if self._prover is not None:
             self._prover.note_taken()
-        self._on_state(self._state(Change.RESUMED if self._was_connected else Change.CONNECTED))
+        change = Change.RESUMED if self._was_connected else Change.CONNECTED
+        self._on_state(self._state(change, people=greeting.people))
         self._was_connected = True
         return True
 

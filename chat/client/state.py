@@ -28,6 +28,8 @@ class State:
 
     `address`: of the server in question, in RETRYING of the one that is tried next. `reason`: of a
     server that was passed over, where it gave one (a key of `errors.REASONS`).
+    `people`: how many were in the first room when it was entered, oneself included; None where the
+    server does not say.
     """
 
     change: Change
@@ -35,3 +37,4 @@ class State:
     cause: str = ""
     address: str = ""
     reason: str = ""
+    people: int | None = None

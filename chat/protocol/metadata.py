@@ -24,6 +24,7 @@ AFTER = "chat-after"  # the same word in the server's initial metadata
 HISTORY = "chat-history"
 BATCH = "chat-batch"
 EPOCH = "chat-epoch"
+PEOPLE = "chat-people"
 AUTHORIZATION = "authorization"
 PROOF = "chat-proof"  # that the name is its owner's: see proof.py
 # In the trailing metadata of PROOF_INVALID: the server's clock, in whole seconds since 1970.
@@ -117,13 +118,15 @@ class JoinRequest:
 class Greeting:
     """The server's first word: which log this is, and after which id the stream begins.
 
-    A server without `epoch` is a plain one. `generation`: which opening of the log. `after` is None
-    where the server did not say.
+    A server without `epoch` is a plain one. `generation`: which opening of the log. `people`: how
+    many are in the first room, the client included. `after` and `people` are None where the server
+    did not say.
     """
 
     epoch: str = ""
     after: int | None = None
     generation: str = ""
+    people: int | None = None
 
     @classmethod
     def from_metadata(cls, pairs: Iterable[Pair]) -> Greeting:
@@ -131,15 +134,14 @@ class Greeting:
         metadata = dict(pairs)
         epoch = _word(metadata, EPOCH)
         generation = _word(metadata, GENERATION)
-        after = None
-        with suppress(ChatError):
-            after = _number(metadata, AFTER)
-        return cls(epoch, after, generation)
+        after, people = _number_said(metadata, AFTER), _number_said(metadata, PEOPLE)
+        return cls(epoch, after, generation, people)
 
     def to_metadata(self) -> tuple[tuple[str, str], ...]:
         """Return the initial metadata of a stream."""
-        pairs = ((EPOCH, self.epoch), (GENERATION, self.generation))
-        return pairs if self.after is None else (*pairs, (AFTER, str(self.after)))
+        numbers = ((AFTER, self.after), (PEOPLE, self.people))
+        said = ((key, str(number)) for key, number in numbers if number is not None)
+        return ((EPOCH, self.epoch), (GENERATION, self.generation), *said)
 
 
 def bearer(token: str) -> str:
@@ -151,6 +153,13 @@ def session_in(metadata: Mapping[str, str | bytes]) -> str:
     """Return the session in a request's metadata, empty where there is none that could be one."""
     session = metadata.get(SESSION, "")
     return session if isinstance(session, str) and _SESSION.fullmatch(session) else ""
+
+
+def _number_said(metadata: dict[str, str | bytes], key: str) -> int | None:
+    """Return the number under `key`, None where there is none, or none that makes sense."""
+    with suppress(ChatError):
+        return _number(metadata, key)
+    return None
 
 
 def _text(metadata: dict[str, str | bytes], key: str, reason: str = "REQUEST_INVALID") -> str:

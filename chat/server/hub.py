@@ -171,11 +171,13 @@ class Hub:
 
     def greeting(self, member: Member) -> Greeting:
         """Return the server's first word to a member that has just joined."""
-        after = None
+        after = people = None
         if member.is_full and member.rooms:  # it may have been turned out already
             (place,) = member.rooms.values()
             after = place.seen_id
-        return Greeting(self.log.epoch, after, self.log.generation)
+            elsewhere = self.neighbours.names_in(place.room.key)
+            people = place.room.people_at_a_glance + len(elsewhere)
+        return Greeting(self.log.epoch, after, self.log.generation, people)
 
     # Going.
 

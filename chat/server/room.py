@@ -97,6 +97,15 @@ class Room:
             nameless = sum(member.person is None for member in self.members)
         return len(self.members) + len(self.absent) - nameless
 
+    @property
+    def people_at_a_glance(self) -> int:
+        """As `people`; where there are many, those who have no name yet count too.
+
+        So that it costs the same however many come, each of whom is told.
+        """
+        everybody = len(self.members) + len(self.absent)
+        return everybody if everybody > MAX_PRESENCE_MEMBERS else self.people
+
     def list_names(self) -> Iterator[Delivery]:
         """Yield one PRESENT for each who is here now, in parts, each made when it is asked for."""
         people = self._list()

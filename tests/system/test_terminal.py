@@ -616,7 +616,7 @@ def test_two_rooms_at_a_time(server: RunningServer) -> None:
         ana.wait_for("[bia]: said before")
         ana.wait_for("#second · 2 people")
         ana.type("hello, second\r/sala first\r")
-        ana.wait_for("You are in #first")
+        ana.wait_for("You are in #first.")
         for number in range(3):
             bia.say(f"news {number}", key=f"rooms-news{number}")
         ana.wait_for("#second [bia]: news 2")
@@ -819,9 +819,9 @@ def test_new_day_has_a_line() -> None:
         seated(address, "ana", env={"TZ": "America/Sao_Paulo"}) as ana,
     ):
         ana.wait_for("the end")
-        assert ana.rows[0] == "─── Thursday, 2024-02-29 ───"
-        assert ana.rows[1] == "09:00 [bia]: long ago"
-        assert ana.rows[2].startswith("─── ")
+        first = ana.rows.index("─── Thursday, 2024-02-29 ───")
+        assert ana.rows[first + 1] == "09:00 [bia]: long ago"
+        assert ana.rows[first + 2].startswith("─── ")
 
 
 # Terminals.

@@ -99,6 +99,7 @@ def ana() -> Sitting:
     terminal.is_live = False
     sitting = Sitting(terminal)
     sitting.change(Change.CONNECTED)
+    terminal.notices.clear()  # of coming in: see test_arrival.py
     return sitting
 
 
@@ -111,6 +112,25 @@ def newcomer() -> Sitting:
 @pytest.fixture
 def pipe() -> Sitting:
     return Sitting(FakeTerminal(is_interactive=False))
+
+
+# Coming in.
+
+
+def test_person_is_told_where_that_is_before_anything_else() -> None:
+    """Once; a program is told nothing."""
+    sitting = Sitting(FakeTerminal(), "redes")
+    for change in (Change.CONNECTED, Change.LOST, Change.RESUMED):
+        sitting.change(change)
+    where, about_help, *others = sitting.terminal.notices
+    assert where.startswith("* You are in #redes at localhost:1.") and "/help" in about_help
+    assert not any("You are in" in notice or "/help" in notice for notice in others)
+
+
+def test_program_is_not_told_where_it_is(pipe: Sitting) -> None:
+    """It knows."""
+    pipe.change(Change.CONNECTED)
+    assert pipe.terminal.notices == []
 
 
 def test_language_changes_at_once(ana: Sitting) -> None:
@@ -514,7 +534,7 @@ def test_nothing_is_asked_of_a_plain_server(newcomer: Sitting) -> None:
         newcomer.change(change, cause="why")
         newcomer.app.tick()
     assert newcomer.session.pending == []
-    plain, lost, back = newcomer.terminal.notices
+    _where, _help, plain, lost, back = newcomer.terminal.notices
     assert "keeps no history" in plain and "lost" in lost and back == "* Reconnected."
 
 

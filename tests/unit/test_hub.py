@@ -11,6 +11,7 @@ from support import DEADLINE_SECONDS
 
 import chat_pb2
 from chat.protocol.errors import ChatError
+from chat.protocol.limits import MAX_PRESENCE_MEMBERS
 from chat.protocol.metadata import JoinRequest
 from chat.server import absence
 from chat.server.directory import identity_of
@@ -40,6 +41,28 @@ async def test_member_knows_its_address() -> None:
     ana = await chat.hub.join(JoinRequest(user="ana"), "192.0.2.7")
     bia = await chat.hub.join(JoinRequest(user="bia"))
     assert (ana.address, bia.address) == ("192.0.2.7", "")
+
+
+async def test_newcomer_is_greeted_with_how_many_are_there() -> None:
+    """Itself and who is expected back included; whoever has no name yet counts in a crowd alone."""
+    chat = await Chat().start()
+    await chat.join()  # a plain one
+    ana, bia = await chat.full("ana", "bia")
+    assert chat.hub.greeting(bia.member).people == 2
+    await ana.ask_who("k")
+    kinds = [message.kind for message in await ana.hears(4)]
+    assert kinds.count(chat_pb2.KIND_PRESENT) == 2  # as WHO has it
+    aula = await chat.join("caio", room="aula")
+    assert chat.hub.greeting(aula.member).people == 1
+    await chat.full(*(f"guest{number}" for number in range(MAX_PRESENCE_MEMBERS)))
+    assert chat.hub.greeting(bia.member).people == 1 + 2 + MAX_PRESENCE_MEMBERS
+
+
+async def test_plain_client_is_not_told_how_many_are_there() -> None:
+    """It knows nothing of that."""
+    chat = await Chat().start()
+    plain = await chat.join()
+    assert chat.hub.greeting(plain.member).people is None
 
 
 async def test_full_client_gets_id_time_and_its_key() -> None:

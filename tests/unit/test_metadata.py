@@ -17,6 +17,7 @@ from chat.protocol.metadata import (
     HISTORY,
     MAX_GENERATION_CHARACTERS,
     MAX_ID,
+    PEOPLE,
     ROOM,
     SESSION,
     USER,
@@ -118,7 +119,9 @@ def test_batches_come_to_those_who_say_one(value: str) -> None:
     assert JoinRequest.from_metadata([(USER, b"ana"), (BATCH, "1")]).wants_batches
 
 
-@pytest.mark.parametrize("greeting", [Greeting("e", 7), Greeting("e", 0), Greeting("e")], ids=repr)
+@pytest.mark.parametrize(
+    "greeting", [Greeting("e", 7, people=3), Greeting("e", 0, "g", 0), Greeting("e")], ids=repr
+)
 def test_greeting_comes_as_it_went(greeting: Greeting) -> None:
     """What the server says is what the client reads."""
     assert Greeting.from_metadata(greeting.to_metadata()) == greeting
@@ -131,8 +134,9 @@ def test_greeting_of_a_plain_server_is_empty() -> None:
 
 @pytest.mark.parametrize("after", ["", "-1", "x", "9" * 400, b"\xff"])
 def test_place_that_makes_no_sense_was_not_said(after: Any) -> None:
-    """A client does not stop for a server's nonsense."""
-    assert Greeting.from_metadata([(EPOCH, "e"), (AFTER, after)]) == Greeting("e", None)
+    """A client does not stop for a server's nonsense; nor for that about people."""
+    for key in (AFTER, PEOPLE):
+        assert Greeting.from_metadata([(EPOCH, "e"), (key, after)]) == Greeting("e", None)
 
 
 @pytest.mark.parametrize("word", [b"\xff", "\u00e9", "a\tb", "a\nb"])

@@ -19,6 +19,7 @@ from chat_pb2 import KIND_JOINED, KIND_LEFT, Message
 def ana() -> Sitting:
     sitting = Sitting(FakeTerminal())
     sitting.change(Change.CONNECTED)
+    sitting.terminal.notices.clear()  # of coming in
     for name in ("bia", "João da Silva"):
         sitting.app.receive(Message(user=name, kind=KIND_JOINED))
     return sitting

@@ -27,6 +27,15 @@ async def test_what_was_said_elsewhere_is_broadcast_and_answered_to_nobody() -> 
     assert ana.texts == ["oi"] and chat.shown == [("", "oi")]
 
 
+async def test_newcomer_is_greeted_with_those_at_other_servers_too() -> None:
+    """As WHO names them: those in other rooms are not there."""
+    _journal, (one, other) = await servers()
+    for name, room in (("bia", ""), ("caio", "sala")):
+        await other.come(name, room=room)
+    ana = await one.come("ana")
+    assert one.hub.greeting(ana.member).people == 2
+
+
 async def test_name_that_is_owned_elsewhere_is_owned_here() -> None:
     """And no more, where that is said."""
     chat = await Chat().start()
