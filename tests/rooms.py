@@ -190,6 +190,11 @@ class FakeLog:
             return self._last_id
         return ids[-count - 1] if len(ids) > count else 0
 
+    async def count(self, room: str, after: int, until: int, limit: int) -> int:
+        await self._take_turns()
+        ids = [m.id for place, m in self.rows if place == room and after < m.id <= until]
+        return min(len(ids), limit)
+
     async def records(self, kind: str) -> dict[str, str]:
         return {key: text for (of, key), text in self.kept.items() if of == kind}
 

@@ -221,6 +221,9 @@ REASONS = {
     ),
     "TOO_MANY_ROOMS": Reason(N_("you are in 20 rooms already; leave one first, with /part")),
     "HISTORY_GONE": Reason(N_("some messages sent since you were last here are no longer kept")),
+    "MORE_MISSED": Reason(
+        N_("more was said since you were last here than comes by itself; /history shows it")
+    ),
     "LOG_REWOUND": Reason(
         N_("the server's log was put back to an earlier state; messages may be missing"),
         "UNAVAILABLE",

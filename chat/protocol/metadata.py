@@ -22,6 +22,7 @@ INBOX = "chat-inbox"  # its presence: the client knows rooms beside the first, a
 GENERATION = "chat-generation"  # the same word in the server's initial metadata
 AFTER = "chat-after"  # the same word in the server's initial metadata
 HISTORY = "chat-history"
+AT_MOST = "chat-at-most"
 BATCH = "chat-batch"
 EPOCH = "chat-epoch"
 PEOPLE = "chat-people"
@@ -49,7 +50,8 @@ class JoinRequest:
     `after`: the id of the last message seen, None for a newcomer, who gets the last `history`.
     `inbox`: the id of the last private message seen, None for a client of the first contract, which
     knows one room and no private ids. `generation`: in which of the log's openings those ids were
-    seen, empty: not said. `session`: 32 hex digits, or empty. `proof`: that the name is this
+    seen, empty: not said. `at_most`: of what came after `after` the newest so many, None for all of
+    it. `session`: 32 hex digits, or empty. `proof`: that the name is this
     client's (`proof.py`), or empty. `token`: sent only; the server checks it elsewhere.
     """
 
@@ -60,6 +62,7 @@ class JoinRequest:
     inbox: int | None = None
     generation: str = ""
     history: int = DEFAULT_HISTORY
+    at_most: int | None = None
     wants_batches: bool = False
     proof: str = ""
     token: str = ""
@@ -86,6 +89,7 @@ class JoinRequest:
             inbox=_number(metadata, INBOX),
             generation=_text(metadata, GENERATION)[:MAX_GENERATION_CHARACTERS],
             history=DEFAULT_HISTORY if history is None else history,
+            at_most=_number(metadata, AT_MOST),
             wants_batches=_text(metadata, BATCH) == "1",
             proof=_text(metadata, PROOF),
         )
@@ -101,6 +105,8 @@ class JoinRequest:
             metadata.append((ROOM, self.room.encode()))
         if self.after is not None:
             metadata.append((AFTER, str(self.after)))
+            if self.at_most is not None:
+                metadata.append((AT_MOST, str(self.at_most)))
         else:
             metadata.append((HISTORY, str(self.history)))
         if self.inbox is not None:

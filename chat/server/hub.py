@@ -81,7 +81,7 @@ class Hub:
             max_clients, limits, self.rooms, self.people, self.absence, self.mail
         )
         self.members = self.streams.members
-        self.places = Places(self.rooms, self.people, self.absence, self.closed, self.mail)
+        self.places = Places(log, self.rooms, self.people, self.absence, self.closed, self.mail)
         self.naming = Naming(
             self.people, self.moderation, self.rooms, self.absence, self.streams, self.places
         )

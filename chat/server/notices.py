@@ -20,16 +20,17 @@ def notice(
     is_answer: bool = True,
     to: str = "",
     until: float | None = None,
+    words: str = "",
 ) -> None:
     """Tell a full member why something is not as it wished; a plain one is never told.
 
     `is_answer`: it has asked just now; else, where its queue is full, it is not told. `until`:
-    when that ends, seconds since 1970, where that is known.
+    when that ends, seconds since 1970, where that is known. `words`: instead of the reason's.
     """
     if not member.is_full:
         return
     said = chat_pb2.Message(user=reason, kind=chat_pb2.KIND_NOTICE, key=key, to=to)
-    said.message = explain(reason, reason)
+    said.message = words or explain(reason, reason)
     if until is not None:
         said.sent_at.FromNanoseconds(int(until * 1e9))
     if room is not None and room.is_inbox:

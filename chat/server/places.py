@@ -10,9 +10,10 @@ from chat.protocol.metadata import JoinRequest
 from chat.server.absence import Absence
 from chat.server.closed_rooms import ClosedRooms
 from chat.server.directory import Person
-from chat.server.log.base import Missing, Place
+from chat.server.log.base import Log, Missing, Place
 from chat.server.mail import Mail
 from chat.server.member import Member
+from chat.server.missed import limited
 from chat.server.notices import notice
 from chat.server.people import People
 from chat.server.rooms import Rooms
@@ -23,8 +24,15 @@ class Places:
     """Gives members their places, and takes them away."""
 
     def __init__(
-        self, rooms: Rooms, people: People, absence: Absence, closed: ClosedRooms, mail: Mail
+        self,
+        log: Log,
+        rooms: Rooms,
+        people: People,
+        absence: Absence,
+        closed: ClosedRooms,
+        mail: Mail,
     ) -> None:
+        self._log = log
         self._rooms = rooms
         self._people = people
         self._absence = absence
@@ -60,6 +68,8 @@ class Places:
         place.seen_id = start.start
         if start.missing is not Missing.NOTHING:
             notice(member, start.missing.value, room=place.room)
+        if start.left_out:
+            notice(member, "MORE_MISSED", room=place.room, words=str(start.left_out))
         if is_behind:
             member.queue.mark_gap(place)
         else:
@@ -129,7 +139,8 @@ class Places:
         places = await self._closed.find_places(member.person, wishes, generation, member.history)
         if places[-1].missing is Missing.REWOUND and mail is None:
             places[-1] = Place(0, Missing.REWOUND)  # rather twice than not at all
-        self.open(member, place, places[0])
+        start = await limited(self._log, place.room.key, places[0], request.at_most)
+        self.open(member, place, start)
         self.open(member, member.inbox, mail or places[-1])
 
     # The inbox.

@@ -22,6 +22,7 @@ from chat.server.encoding import Delivery
 from chat.server.hub import Hub
 from chat.server.lookups import Lookups
 from chat.server.member import Member
+from chat.server.missed import limited
 from chat.server.moderation import Who, who_is
 from chat.server.moderator import Moderator, Show
 from chat.server.notices import notice
@@ -174,13 +175,15 @@ class Posting:
             raise ChatError("TOO_MANY_ROOMS")
         self._hub.closed.check(key, member.person)
         place = self._hub.places.enter(member, key)
-        wish = (key, message.id if count is None else None)
+        is_resumed = count is None or message.id > 0
+        wish = (key, message.id if is_resumed else None)
         # What it has seen of a room in this very stream it has seen in this opening of the log.
         is_seen_here = key in member.left
         generation = self._hub.log.generation if is_seen_here else member.generation
         wished = member.history if count is None else count
         try:
             (start,) = await self._hub.closed.find_places(member.person, [wish], generation, wished)
+            start = await limited(self._hub.log, key, start, count if is_resumed else None)
         except ChatError:
             if not place.has_ended:
                 self._hub.places.exit(member, place)

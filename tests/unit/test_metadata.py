@@ -35,6 +35,7 @@ HEX = "0123456789abcdefABCDEF0123456789"
         JoinRequest("João", room="redes à noite", session=HEX, wants_batches=True),
         JoinRequest("ana", after=0, history=DEFAULT_HISTORY),
         JoinRequest("ana", after=MAX_ID),
+        JoinRequest("ana", after=3, at_most=0),
         JoinRequest("ana", history=0),
         JoinRequest("", room="x"),
     ],

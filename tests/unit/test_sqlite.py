@@ -368,6 +368,20 @@ async def test_last_messages_begin_where_they_should(place: str) -> None:
         assert await log.texts("sala", start) == []
 
 
+async def test_messages_of_a_room_between_two_ids_are_counted(place: str) -> None:
+    """Above the first, up to the second, and no more than asked for."""
+    async with opened(place) as log:
+        for number in range(10):
+            log.say(f"{number}", room="sala")
+            log.say("elsewhere", room="outra")
+        await log.log.flush()
+        ids = [message.id for message in await log.log.read("sala", 0, 100)]
+        assert await log.log.count("sala", 0, ids[-1], 100) == 10
+        assert await log.log.count("sala", ids[1], ids[4], 100) == 3
+        assert await log.log.count("sala", ids[1], ids[4], 2) == 2
+        assert await log.log.count("nowhere", 0, ids[-1], 100) == 0
+
+
 async def test_epoch_is_the_identity_of_the_file(tmp_path: Path) -> None:
     """The same over reopening, another for another log."""
     epochs = []

@@ -94,11 +94,15 @@ class Missing(Enum):
 
 @dataclass(frozen=True)
 class Place:
-    """Where a reader begins: after the id `start`; `has_more`: there was something after it."""
+    """Where a reader begins: after the id `start`; `has_more`: there was something after it.
+
+    `left_out`: how many messages that it has not seen are before that, since they are too many.
+    """
 
     start: int
     missing: Missing = Missing.NOTHING
     has_more: bool = True
+    left_out: int = 0
 
 
 @dataclass(slots=True)
@@ -257,6 +261,12 @@ class Log(Protocol):
         """Return the id after which the last `count` messages of `room` begin.
 
         Where `before` is given, the last of those with ids below it.
+        """
+
+    async def count(self, room: str, after: int, until: int, limit: int) -> int:
+        """Return how many messages of `room` have ids above `after` and up to `until`.
+
+        No more than `limit` are counted.
         """
 
     async def last_id(self) -> int:

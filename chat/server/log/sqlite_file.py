@@ -145,6 +145,10 @@ class SqliteFile:
         """Return the id after which the last `count` messages of `room` begin, below `before`."""
         return await self._look_up(self._reader.start_of_last, room, count, before)
 
+    async def count(self, room: str, after: int, until: int, limit: int) -> int:
+        """Return how many messages of `room` there are between two ids, `limit` at most."""
+        return await self._look_up(self._reader.count, room, after, until, limit)
+
     async def last_id(self) -> int:
         """Return the newest id ever given, 0 for an empty log."""
         return await self._look_up(self._reader.last_id)
