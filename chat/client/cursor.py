@@ -24,13 +24,15 @@ class Place:
     """A place in a server's log: a session that is given it misses nothing that came after.
 
     `rooms`: the last id seen in each room, by name. `inbox`: that of the last private message.
-    `epoch`, `generation`: of the log, as the server told them.
+    `epoch`, `generation`: of the log, as the server told them. `left`: the last id seen in rooms
+    that the session is not in, by the key of the room.
     """
 
     rooms: dict[str, int] = field(default_factory=dict)
     inbox: int = 0
     epoch: str = ""
     generation: str = ""
+    left: dict[str, int] = field(default_factory=dict)
 
 
 class Cursor:
@@ -38,13 +40,20 @@ class Cursor:
 
     A room belongs to it from the echo of ENTERED to that of EXITED; of one that was left the place
     is remembered. Each log message is new once, in order. `history`: how many of the last messages
-    come first in a room that was never seen.
+    come first in a room that was never seen. `at_most`: of what came since `place` so many come in
+    each room, the newest; None: all of it.
 
     `_lock` guards every attribute: any thread may look at it, the thread that iterates does the
     rest.
     """
 
-    def __init__(self, rooms: Iterable[str], history: int, place: Place | None = None) -> None:
+    def __init__(
+        self,
+        rooms: Iterable[str],
+        history: int,
+        place: Place | None = None,
+        at_most: int | None = None,
+    ) -> None:
         place = place or Place()
         self._lock = threading.Lock()
         self._history = history
@@ -53,6 +62,10 @@ class Cursor:
         self._inbox_id = place.inbox
         # The last id seen, by the key of the room; of rooms that were left as well.
         self._seen: dict[str, int] = {name_key(room): i for room, i in place.rooms.items()}
+        self._seen |= place.left
+        self._at_most = at_most
+        # Where no stream of this session has begun yet.
+        self._unvisited = set(self._seen) if at_most is not None else set()
         self._names = {name_key(room): room for room in [*rooms, *place.rooms]}
         # The last private messages: writer, key, and when that was, in nanoseconds since 1970.
         self._known: OrderedDict[tuple[str, str, int], None] = OrderedDict()
@@ -68,7 +81,8 @@ class Cursor:
         """How far everything was seen by now."""
         with self._lock:
             rooms = {name: self._seen[k] for k, name in self._names.items() if k in self._seen}
-            return Place(rooms, self._inbox_id, self._epoch, self._generation)
+            left = {key: seen for key, seen in self._seen.items() if key not in self._names}
+            return Place(rooms, self._inbox_id, self._epoch, self._generation, left)
 
     # At the beginning of a stream.
 
@@ -77,6 +91,12 @@ class Cursor:
         with self._lock:
             key, name = next(iter(self._names.items()))
             return name, self._seen.get(key), self._history, self._inbox_id, self._generation
+
+    @property
+    def at_most(self) -> int | None:
+        """How much of what was missed in the first room is to come; None: all of it."""
+        with self._lock:
+            return self._at_most if next(iter(self._names)) in self._unvisited else None
 
     def entries(self) -> list[Message]:
         """Return the wishes to be in the other rooms too, each from where it was seen."""
@@ -93,6 +113,8 @@ class Cursor:
         wish = Message(kind=KIND_ENTERED, room=room)
         if count is None and seen is not None:
             wish.id = seen
+            if name_key(room) in self._unvisited:
+                wish.message = str(self._at_most)
         else:
             wish.message = str(self._history if count is None else count)
         return wish
@@ -108,6 +130,7 @@ class Cursor:
         with self._lock:
             is_other = bool(self._epoch) and greeting.epoch != self._epoch and bool(self._seen)
             self._epoch, self._generation = greeting.epoch, greeting.generation
+            self._unvisited.discard(next(iter(self._names)))
             if is_other and not greeting.generation:
                 self._seen, self._inbox_id = {}, 0
             elif greeting.after is not None:
@@ -119,7 +142,11 @@ class Cursor:
     def resume(self, room: str, after: int) -> None:
         """Note that the present stream is in `room` too, from after the id `after`."""
         with self._lock:
-            self._seen[name_key(room)] = after
+            self._visit(name_key(room), after)
+
+    def _visit(self, key: str, after: int) -> None:
+        self._seen[key] = after
+        self._unvisited.discard(key)
 
     def enter(self, wish: Message, after: int) -> None:
         """Note that the session is in the room that `wish` named, from after the id `after`.
@@ -134,8 +161,8 @@ class Cursor:
             if key in self._names:
                 return
             self._names[key] = wish.room
-            is_resumed = not wish.message and after >= wish.id
-            self._seen[key] = max(self._seen.get(key, 0), after) if is_resumed else after
+            is_resumed = after >= wish.id and not (wish.message and not wish.id)
+            self._visit(key, max(self._seen.get(key, 0), after) if is_resumed else after)
 
     def leave(self, room: str) -> None:
         """Note that the session is no longer in `room`; where it was is remembered.
@@ -158,6 +185,11 @@ class Cursor:
             del self._names[key]
             self._names = self._names or {COMMON_ROOM: COMMON_ROOM}
             return room
+
+    def forget_left(self) -> None:
+        """Note that what was seen in rooms that it is not in means nothing any more."""
+        with self._lock:
+            self._seen = {key: seen for key, seen in self._seen.items() if key in self._names}
 
     def rewind_inbox(self) -> None:
         """Note that all private messages come once more: the log was put back to an older copy."""

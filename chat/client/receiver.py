@@ -250,6 +250,7 @@ class Receiver:
             history=history,
             inbox=inbox,
             generation=generation,
+            at_most=self._cursor.at_most,
         )
 
     def _entries(self) -> list[Message]:
@@ -321,6 +322,7 @@ class Receiver:
         self._servers.meet(greeting.epoch)
         if not self._cursor.meet_log(greeting):
             self._is_new_log = True
+            self._cursor.forget_left()
             self._on_state(self._state(Change.NEW_LOG))
             if not greeting.generation:
                 return False
@@ -372,6 +374,7 @@ class Receiver:
         if message.kind == KIND_NOTICE and message.user == "LOG_REWOUND":
             if message.to:
                 self._cursor.rewind_inbox()
+            self._cursor.forget_left()
             return not self._is_new_log  # which was told already
         if message.kind == KIND_NOTICE and message.user == "ROOM_CLOSED" and message.room:
             self._cursor.leave(message.room)  # it was turned out

@@ -77,10 +77,12 @@ class Session:
     although the first attempt failed. `on_state`: called with each `State`, by the thread that
     iterates (SILENT and WAITING_FOR_KEY: by another one). `open_stream`: how a stream is opened,
     see `connection.open_stream`. `session_id`: 32 hex digits, who this is, whatever it is called;
-    made up if empty. `place`: how far an earlier session had seen. `key`: by which the name is
-    one's own, on a server with TLS where `credentials` is a `Trust` (`keys.user_key`). What is
-    private is sealed by it, wherever the other one has a key too; `sealing`: what does so, where
-    other people's keys are not to be kept in the user's state folder.
+    made up if empty. `place`: how far an earlier session had seen; `at_most`: of what came since
+    in a room so many come, the newest (0 to 1000), and the NOTICE MORE_MISSED says how many more
+    there are; None: all of it. `key`: by which the name is one's own, on a server with TLS where
+    `credentials` is a `Trust` (`keys.user_key`). What is private is sealed by it, wherever the
+    other one has a key too; `sealing`: what does so, where other people's keys are not to be kept
+    in the user's state folder.
 
     Iterating yields every `chat_pb2.Message`, with the `room` that it belongs to: one's own echoes,
     presence, notices and answers included, each log message once and in order within its room. What
@@ -109,6 +111,7 @@ class Session:
         open_stream: OpenStream = open_stream,
         session_id: str = "",
         place: Place | None = None,
+        at_most: int | None = None,
         key: Ed25519PrivateKey | None = None,
         sealing: Sealing | None = None,
     ) -> None:
@@ -121,7 +124,7 @@ class Session:
             sealing = Sealing(key, pins_of(self.addresses))
         self.sealing = sealing
         self._outbox = Outbox(sealing)
-        self._cursor = Cursor([check_room(room) for room in rooms], history, place)
+        self._cursor = Cursor([check_room(room) for room in rooms], history, place, at_most)
         self._receiver = Receiver(
             Servers([Connection(each, credentials, open_stream) for each in self.addresses]),
             JoinRequest(check_name(name), session=self.id, wants_batches=True, token=token),

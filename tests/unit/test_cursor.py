@@ -180,3 +180,32 @@ def test_no_more_private_messages_are_known_than_the_limit() -> None:
         message.sent_at.FromSeconds(1000)
         assert not cursor.is_known(message)
     assert cursor.is_known(messages[-1]) and not cursor.is_known(messages[0])
+
+
+def test_no_more_than_wished_of_what_was_missed_is_asked_for_once_in_each_room() -> None:
+    """Since a place of an earlier run; within this one nothing may be left out."""
+    place = Place({"": 3}, 0, "log", "g1", {"sala": 7, "aula": 9})
+    cursor = Cursor(["", "Sala"], history=20, place=place, at_most=50)
+    assert cursor.begin_stream()[:2] == ("", 3) and cursor.at_most == 50
+    assert [(wish.id, wish.message) for wish in cursor.entries()] == [(7, "50")]
+    assert cursor.meet_log(Greeting("log", 10, "g1"))
+    cursor.resume("Sala", 12)
+    assert cursor.begin_stream()[:2] == ("", 10) and cursor.at_most is None
+    assert [(wish.id, wish.message) for wish in cursor.entries()] == [(12, "")]
+    wish = cursor.entry("Aula")
+    assert (wish.id, wish.message) == (9, "50")
+    cursor.enter(wish, 30)
+    assert cursor.place.rooms == {"": 10, "Sala": 12, "Aula": 30} and cursor.place.left == {}
+    assert not cursor.is_news(numbered(30, "aula")) and cursor.is_news(numbered(31, "aula"))
+
+
+def test_place_in_a_room_that_was_left_is_kept(cursor: Cursor) -> None:
+    """A later cursor goes on there when it enters the room, and is not in it before."""
+    cursor.leave("Sala")
+    place = cursor.place
+    assert place == Place({"": 10}, 0, "log", "g1", {"sala": 4})
+    later = Cursor([""], history=20, place=place)
+    assert later.rooms == ("",) and later.entry("SALA").id == 4
+    later.forget_left()
+    assert later.entry("SALA").id == 0 and later.place.left == {}
+    assert later.begin_stream()[1] == 10
