@@ -15,20 +15,18 @@ import json
 import os
 import re
 import secrets
-import sys
 import threading
 from contextlib import suppress
 from pathlib import Path
 
 from chat.cli.folders import state_folder
+from chat.cli.locked_files import open_locked
 from chat.client.cursor import Place
 from chat.protocol.metadata import MAX_ID, is_word
 from chat.protocol.names import name_key
 
 # The file has always this size, so that it is written by one call, and is never half of two.
 FILE_BYTES = 512
-# On Windows a lock keeps others from reading: it is far behind what is read.
-LOCK_OFFSET = 1 << 20
 _SESSION = re.compile("[0-9a-f]{32}")
 
 
@@ -52,7 +50,7 @@ class Identity:
         if self._folder is None:
             return None
         owner = f"{self._address}\n{self._name_key}"
-        return _open_locked(self._folder / file_name("", owner, ".json"))
+        return open_locked(self._folder / file_name("", owner, ".json"))
 
     def save(self, place: Place) -> None:
         """Keep how far the inbox was seen."""
@@ -106,34 +104,6 @@ def file_name(prefix: str, text: str, suffix: str) -> str:
     """Return the name of the file of something whose own name, `text`, no file may have."""
     digest = hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()
     return f"{prefix}{digest[:32]}{suffix}"
-
-
-def _open_locked(path: Path) -> int | None:
-    """Return the descriptor of the file, locked; None where it is in use or cannot be had."""
-    try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        file = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o600)
-    except OSError:
-        return None
-    try:
-        _lock(file)
-    except OSError:
-        os.close(file)
-        return None
-    return file
-
-
-def _lock(file: int) -> None:
-    """Lock a file until it is closed, or its process ends; raises `OSError` if it is locked."""
-    if sys.platform == "win32":
-        import msvcrt
-
-        os.lseek(file, LOCK_OFFSET, os.SEEK_SET)
-        msvcrt.locking(file, msvcrt.LK_NBLCK, 1)
-    else:
-        import fcntl
-
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def _read(file: int | None) -> tuple[str, Place | None]:
