@@ -1,0 +1,144 @@
+"""The lines that a user typed, and the one that was being typed, kept from one run to the next.
+
+Two small files for each server and name, in the user's state folder, for its owner alone: one JSON
+string for each line, added at the end, so that two clients at a time lose none; and the draft.
+Where there is no folder to write to, lines are known for as long as the client runs. Knows no
+terminal.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import threading
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+from chat.cli import secret_files
+from chat.protocol.limits import MAX_MESSAGE_BYTES
+from chat.protocol.names import name_key
+
+# So many lines come back; the file is made short again when it has twice as many.
+MAX_LINES = 500
+# Of a longer file the end is read.
+MAX_FILE_BYTES = 1 << 20
+# More than anybody types: a paste that could never be sent is not kept.
+MAX_LINE_CHARACTERS = 4 * MAX_MESSAGE_BYTES
+LINES, DRAFT = "lines-", "draft-"
+
+
+class TypedLines:
+    """What `name` typed on the server at `address`; with no folder, in this run.
+
+    `_lock` guards `_lines` and `_kept_draft`: the main thread adds, another one saves the draft.
+    `draft_now` returns the line that is being typed; from any thread.
+    """
+
+    def __init__(self, address: str = "", name: str = "", folder: Path | None = None) -> None:
+        self._lock = threading.Lock()
+        self._lines_path, self._draft_path = _paths(folder, address, name)
+        self._lines: deque[str] = deque(self._read_lines(), MAX_LINES)
+        self.draft = self._kept_draft = self._read_draft()  # of the run before
+        self.draft_now: Callable[[], str] = lambda: self.draft
+
+    @property
+    def earlier(self) -> list[str]:
+        """The lines, the oldest first."""
+        with self._lock:
+            return list(self._lines)
+
+    def add(self, line: str) -> None:
+        """Keep a line, unless it is the last one once more."""
+        if not line.strip() or len(line) > MAX_LINE_CHARACTERS:
+            return
+        with self._lock:
+            if self._lines and self._lines[-1] == line:
+                return
+            self._lines.append(line)
+        with suppress(OSError):
+            self._append(line)
+
+    def _append(self, line: str) -> None:
+        if self._lines_path is not None:
+            self._lines_path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0)
+            file = os.open(self._lines_path, flags, 0o600)
+            try:
+                os.write(file, _as_row(line))
+            finally:
+                os.close(file)
+
+    def save_draft(self) -> None:
+        """Keep the line that is being typed, where it is another one than was kept last."""
+        draft = self.draft_now()
+        with self._lock:
+            if draft == self._kept_draft or len(draft) > MAX_LINE_CHARACTERS:
+                return
+            self._kept_draft = draft
+        if self._draft_path is None:
+            return
+        with suppress(OSError):
+            if draft:
+                secret_files.replace(self._draft_path, _as_row(draft))
+            else:
+                self._draft_path.unlink()
+
+    def _read_draft(self) -> str:
+        return (_read(self._draft_path) or [""])[-1]
+
+    def _read_lines(self) -> list[str]:
+        lines = _read(self._lines_path)
+        if len(lines) > 2 * MAX_LINES and self._lines_path is not None:
+            lines = lines[-MAX_LINES:]
+            with suppress(OSError):
+                secret_files.replace(self._lines_path, b"".join(map(_as_row, lines)))
+        return lines
+
+
+def forget(folder: Path, address: str, name: str | None) -> bool:
+    """Remove what `name` (None: everybody) typed on a server; say whether there was anything.
+
+    Raises `OSError` where that cannot be.
+    """
+    of_name = _digest(name_key(name)) if name is not None else "*"
+    found = [p for prefix in (LINES, DRAFT) for p in folder.glob(_name(prefix, address, of_name))]
+    for path in found:
+        path.unlink()
+    return bool(found)
+
+
+def _paths(folder: Path | None, address: str, name: str) -> tuple[Path | None, Path | None]:
+    if folder is None:
+        return None, None
+    of_name = _digest(name_key(name))
+    return folder / _name(LINES, address, of_name), folder / _name(DRAFT, address, of_name)
+
+
+def _name(prefix: str, address: str, of_name: str) -> str:
+    return f"{prefix}{_digest(address)}-{of_name}.jsonl"
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()[:16]
+
+
+def _as_row(line: str) -> bytes:
+    return json.dumps(line).encode("ascii") + b"\n"
+
+
+def _read(path: Path | None) -> list[str]:
+    """Return the lines in a file, but for rows that make no sense; none where there is no file."""
+    lines: list[str] = []
+    if path is None:
+        return lines
+    with suppress(OSError), path.open("rb") as file:
+        file.seek(max(0, file.seek(0, os.SEEK_END) - MAX_FILE_BYTES))
+        for row in file:
+            with suppress(ValueError, RecursionError):
+                line = json.loads(row)
+                if isinstance(line, str) and line.strip() and len(line) <= MAX_LINE_CHARACTERS:
+                    lines.append(line)
+    return lines
