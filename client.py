@@ -42,6 +42,7 @@ with Importing():  # Ctrl-C ends it without a word meanwhile, and what is missin
     from chat.client.first_look import check_servers
     from chat.client.identity import Identity
     from chat.client.ignored import SharedIgnored
+    from chat.client.memory import forget_all, remember
     from chat.client.outbox import Requests
     from chat.client.questions import confirming
     from chat.client.session import Session
@@ -81,22 +82,30 @@ def open_stream(stub: Any, requests: Requests, metadata: Metadata) -> Any:
 
 
 def join(
-    name: str, terminal: Terminal, addresses: Sequence[str], bell: str, options: dict[str, Any]
+    name: str,
+    terminal: Terminal,
+    addresses: Sequence[str],
+    settings: Namespace,
+    options: dict[str, Any],
 ) -> App:
     """Connect as `name`, with a thread that receives; raises the refusal if there is one.
 
     `addresses`: of the servers, one or several. `options`: what `session_options` says.
     """
-    identity = Identity(chat_name(addresses), check_name(name))
+    chat = chat_name(addresses)
+    identity = Identity(chat, check_name(name))
+    memory = remember(settings, chat, name, terminal)
     session = Session(
         ",".join(addresses),
         name,
         open_stream=open_stream,
         session_id=identity.session,
-        place=identity.place,
+        place=memory.place(identity.place),
+        at_most=memory.at_most,
         **options,
     )
-    app = App(session, terminal, bell, identity, SharedIgnored(addresses, state_folder()))
+    ignored = SharedIgnored(addresses, state_folder())
+    app = App(session, terminal, settings.bell, identity, ignored, memory)
     receive_thread = threading.Thread(
         target=receive_messages, args=(session, app), name="receive", daemon=True
     )
@@ -138,6 +147,9 @@ def talk(arguments: Sequence[str]) -> int:
             for address in addresses:
                 PlainTerminal().show_notice(forget(address))  # no part of a conversation: no time
             return EXIT_OK
+        if settings.forget:
+            PlainTerminal().show_notice(forget_all(chat_name(addresses), settings.name))
+            return EXIT_OK
         options = session_options(settings)
     except (ChatError, ConfigError) as error:
         terminal.show_error(sentence(error))
@@ -148,7 +160,7 @@ def talk(arguments: Sequence[str]) -> int:
         app = enter(
             name_of(settings, trust),
             terminal,
-            lambda name: join(name, terminal, addresses, settings.bell, options),
+            lambda name: join(name, terminal, addresses, settings, options),
         )
         return EXIT_OK if app is None else app.run()
     except (ChatError, ConfigError) as refusal:

@@ -10,6 +10,7 @@ import grpc
 from chat.client import Change, Session, State
 from chat.client.connection import Metadata
 from chat.client.outbox import Requests
+from chat.client.typed_lines import TypedLines
 from chat.client.ui.base import TerminalController
 from chat.client.ui.render import RenderedMessage
 from chat_pb2 import Message
@@ -41,6 +42,7 @@ class FakeTerminal:
         self.bells = self.clears = self.refreshes = 0
         self.is_stopped = False
         self.failure: OSError | None = None
+        self.lines: TypedLines | None = None
         self.interruption: BaseException | None = None
         self._lines = list(lines)
         self._answers = list(answers)
@@ -72,6 +74,12 @@ class FakeTerminal:
 
     def ring(self) -> None:
         self.bells += 1
+
+    def use_lines(self, lines: TypedLines) -> None:
+        self.lines = lines
+
+    def when_shown(self, call: Callable[[], None]) -> None:
+        call()
 
     def clear(self) -> None:
         self.clears += 1

@@ -41,6 +41,8 @@ UP, LEFT, RIGHT = "\x1b[A", "\x1b[D", "\x1b[C"
 class Person:
     """A program at a terminal of `columns` by `rows`; a thread collects what it writes.
 
+    It is private, unless `env` has another CHAT_PRIVATE: what one test types is no other's draft.
+
     `raw`: every chunk as it came, with the moment (monotonic seconds). The emulator, which is slow,
     gets it when somebody looks.
     """
@@ -54,7 +56,7 @@ class Person:
         self._stream = pyte.ByteStream(self._screen)
         self._seen_chunks = 0
         environment = clean_environment(
-            {"TERM": "xterm-256color", "LANG": "C.UTF-8"} | dict(env or {})
+            {"TERM": "xterm-256color", "LANG": "C.UTF-8", "CHAT_PRIVATE": "1"} | dict(env or {})
         )
         for name in ("NO_COLOR", "COLORTERM", "COLUMNS", "LINES", "TMUX"):
             if name not in (env or {}):

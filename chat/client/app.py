@@ -29,6 +29,7 @@ from chat.client.ending import (
 from chat.client.identity import Identity
 from chat.client.ignored import Ignored
 from chat.client.incoming import Incoming
+from chat.client.memory import Memory
 from chat.client.rooms import Rooms
 from chat.client.roster import Roster
 from chat.client.sent_lines import SentLines
@@ -69,7 +70,7 @@ class App:
     """One person at one terminal: what is typed goes to the session, what comes in is shown.
 
     `session`: takes its `on_state`. `bell`: one of `alerts.MODES`. `identity`: kept up to date, and
-    closed at the end. `ignored`: who is, over runs.
+    closed at the end. `ignored`: who is, over runs. `memory`: what else is kept over runs.
 
     `_lock` guards `_cause`, `_has_started`, `_is_leaving`, `_status` and `_asked_name`: exactly one
     of the two threads sees to the cause of the end. What else there is has locks of its own.
@@ -82,18 +83,20 @@ class App:
         bell: str,
         identity: Identity | None = None,
         ignored: Ignored | None = None,
+        memory: Memory | None = None,
     ) -> None:
         self._session = session
         self._terminal = terminal
         self._identity = identity
         self._arrival = Arrival(terminal)
+        self._memory = memory or Memory()
         self._rooms = Rooms(session.rooms)
         self._roster = Roster(ignored)
         self._sent_lines = SentLines(terminal)
         self._farewell = Farewell(session, terminal, self._sent_lines, self._as_said)
         ringing = Alerts(bell, render.now())
         self._incoming = Incoming(
-            session, terminal, self._rooms, self._roster, ringing, self._sent_lines
+            session, terminal, self._rooms, self._roster, ringing, self._sent_lines, self._memory
         )
         self._actions = Actions(
             session,
@@ -125,6 +128,7 @@ class App:
     def start(self, receive_thread: threading.Thread) -> None:
         """Let `receive_thread` connect; raises the refusal if there was one already."""
         self._receive_thread = receive_thread
+        self._memory.begin(self._terminal)
         try:
             receive_thread.start()
             self._greeted.wait(GREETING_SECONDS)
@@ -137,6 +141,7 @@ class App:
                 self._has_started = True
         except BaseException:
             self._end_session()
+            self._memory.close()
             raise
 
     def _tell_missing(self) -> None:
@@ -160,11 +165,13 @@ class App:
                     self._farewell.wait_greeted(self._greeted)
                     self._farewell.wait_acknowledged()
         finally:
+            was_connected = self._session.is_connected
             try:
                 self._end_session()
             finally:
                 with self.watching():
                     self._terminal.finish()
+                self._memory.close(was_connected)
                 is_anything_lost = self._farewell.tell_lost()
         return self._exit_code(is_anything_lost)
 
@@ -217,13 +224,17 @@ class App:
 
     def receive(self, message: Message) -> None:
         """Take a message that came in."""
+        if message.kind == KIND_NOTICE and message.user == "LOG_REWOUND":
+            self._memory.rewind()
         self._incoming.take(message)
+        self._memory.take(lambda: self._session.place, self._terminal)
         if message.kind == KIND_ENTERED:
             self._roster.forget_room(message.room)
             self._ask_who_is_here()
         if self._identity is not None:
             if message.kind == KIND_RENAMED:
                 self._identity.follow(self._session.name, self._session.place)
+                self._memory.rename(self._session.name)
             elif message.to and message.id:
                 self._identity.save(self._session.place)
 
@@ -266,6 +277,8 @@ class App:
             self._asked_name = ""
         self._roster.forget()
         self._ask_who_is_here()
+        if line := self._memory.meet(self._session.place, self._session.name):
+            self._terminal.show_notice(line)
         if self._identity is not None:
             self._identity.follow(self._session.name, self._session.place)
             self._identity.save(self._session.place)

@@ -12,6 +12,7 @@ from chat.cli.i18n import _, _n
 from chat.client.alerts import Alerts
 from chat.client.connection_status import ConnectionStatus
 from chat.client.key_sentences import key_lines, seal_word, sent_line
+from chat.client.memory import Memory
 from chat.client.pages import Page, Pages
 from chat.client.rooms import Rooms
 from chat.client.roster import Roster
@@ -73,6 +74,7 @@ class Incoming:
         roster: Roster,
         alerts: Alerts,
         sent_lines: SentLines,
+        memory: Memory | None = None,
     ) -> None:
         self._session = session
         self._terminal = terminal
@@ -80,6 +82,7 @@ class Incoming:
         self._roster = roster
         self._alerts = alerts
         self._sent_lines = sent_lines
+        self._memory = memory or Memory()
         self.pages = Pages()
         self._seen_at: dict[str, datetime] = {}  # by room
         self._listed_rooms: list[Message] = []  # of an answer that is not complete
@@ -134,8 +137,10 @@ class Incoming:
         # It answers, and says nothing.
         is_hidden |= message.kind in SAID and not (message.message or message.sealed)
         if not is_hidden and not self._is_ignored(message) and not self._is_elsewhere(message):
-            self._show(message)
+            self._show_new(message)
             self._note_news(message)
+        elif is_on_screen and not self._is_ignored(message):
+            self._record(message)
 
     def _is_ignored(self, message: Message) -> bool:
         """Say whether the user does not want to hear who said it; never so of oneself.
@@ -165,11 +170,30 @@ class Incoming:
         has_room = not message.to and not is_own_rename
         return has_room and not self._rooms.is_current(message.room)
 
-    def _show(self, message: Message) -> None:
+    def _show_new(self, message: Message) -> None:
+        """Show what was not seen before, with the line that says since when, if that is due."""
+        is_person, is_here = self._terminal.is_interactive, self._rooms.is_current(message.room)
+        if is_person and (line := self._memory.since.line_before(message, is_here)):
+            self._terminal.show_separator(line)
+        self._show(message)
+        if is_person and (line := self._memory.since.line_after(message)):
+            self._terminal.show_notice(line)
+
+    def _rendered(self, message: Message) -> RenderedMessage | None:
         seal = seal_word(message, self._session.sealing)
         rendered = render.render_message(self._readable(message), self._session.name, seal)
         if rendered is not None and self._is_in_other_room(message):
             rendered = render.in_room(rendered, message.room)
+        return rendered
+
+    def _record(self, message: Message) -> RenderedMessage | None:
+        """Write a message to the transcript; return how it is shown."""
+        if (rendered := self._rendered(message)) is not None:
+            self._memory.record(message, rendered)
+        return rendered
+
+    def _show(self, message: Message) -> None:
+        rendered = self._record(message)
         if rendered is not None or not self._terminal.is_interactive:
             self._terminal.show(message, rendered or RenderedMessage())
         if message.id and not message.to:
@@ -205,7 +229,7 @@ class Incoming:
             is_moved |= self._leave_refused(message.room)
         if typed is not None:
             self._take_refusal(typed, message)
-        else:
+        elif not self._is_count(message):
             self._show_notice(message)
         if is_moved:
             self.tell_room()
@@ -226,6 +250,13 @@ class Incoming:
             self._sent_lines.count_failure()
             self._show(message)
 
+    def _is_count(self, message: Message) -> bool:
+        """Take the number of messages that did not come by themselves; a person is told later."""
+        is_count = message.user == "MORE_MISSED" and self._terminal.is_interactive
+        if is_count:
+            self._memory.since.note_left_out(message.room, message.message)
+        return is_count
+
     def _show_notice(self, message: Message) -> None:
         """Show what the server tells; not that it stops, which the loss of the connection tells.
 
@@ -241,7 +272,10 @@ class Incoming:
         )
         self._is_rewind_told |= message.user == "LOG_REWOUND"
         if not is_told:
-            self._terminal.show(message, self._rendered_notice(message, line))
+            rendered = self._rendered_notice(message, line)
+            if message.user in GAPS:
+                self._memory.record(message, rendered)
+            self._terminal.show(message, rendered)
         elif not self._terminal.is_interactive:
             self._terminal.show(message, RenderedMessage())
 

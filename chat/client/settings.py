@@ -55,8 +55,24 @@ def read_flags(arguments: Sequence[str], server_address: str) -> Namespace:
     add(
         "--history",
         type=flags.between(0, MAX_HISTORY),
-        default=DEFAULT_HISTORY,
-        help=_("how many of the last messages to show first, 1000 at most"),
+        help=_("messages to show first, 1000 at most; if missing all you missed, at first 20"),
+    )
+    add(
+        "--transcript",
+        metavar="FILE",
+        help=_("append everything that is said to this file, once, with date and time"),
+    )
+    add(
+        "--private",
+        action="store_true",
+        default=False,
+        help=_("remember neither where you leave off nor what you type, and use none of it"),
+    )
+    add(
+        "--forget",
+        action="store_true",
+        default=False,
+        help=_("forget where you left off on the server and what you typed there, and end"),
     )
     add(
         "--bell",
@@ -100,10 +116,12 @@ def read_flags(arguments: Sequence[str], server_address: str) -> Namespace:
 
 def session_options(settings: Namespace) -> dict[str, Any]:
     """Return what `Session` needs of the settings; raises `ChatError` or `ConfigError`."""
+    if settings.private and settings.transcript:
+        raise UsageError(_("--private writes nothing, and --transcript does: give one of them."))
     trust = trust_of(settings)
     return {
         "rooms": rooms_in(settings.room),
-        "history": settings.history,
+        "history": DEFAULT_HISTORY if settings.history is None else settings.history,
         "key": _key_of(settings) if trust is not None else None,
         "token": credentials.read_token(settings.token_file),
         "credentials": trust,

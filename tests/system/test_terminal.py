@@ -597,6 +597,8 @@ def test_refused_line_comes_back_by_the_arrow(server: RunningServer) -> None:
         ana.type(CTRL_C)
         ana.wait_for_line("[ana]:")
         ana.type(UP)
+        ana.wait_for_line("[ana]: next")
+        ana.type(UP)
         ana.wait_for_line("[ana]: /nome Servidor")
         ana.type(CTRL_C + "/nome Ana Maria\r")
         ana.wait_for_line("[Ana Maria]:")

@@ -71,7 +71,7 @@ def test_flag_then_variable_then_file_then_default(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The first that says something counts; an empty text says nothing."""
-    assert read_client_flags([]).history == 20
+    assert read_client_flags([]).history is None
     path.write_text('[client]\nhistory = 1\nname = ""\n', encoding="utf-8")
     assert read_client_flags([]).history == 1
     assert read_client_flags([]).name is None
@@ -219,7 +219,7 @@ def test_python_without_a_parser_is_a_sentence(
         raise ModuleNotFoundError(name)
 
     monkeypatch.setattr(settings_file, "import_module", absent)
-    assert read_client_flags([]).history == 20
+    assert read_client_flags([]).history is None
     path.write_text("[client]\nhistory = 5\n", encoding="utf-8")
     with pytest.raises(SystemExit) as end:
         read_client_flags([])

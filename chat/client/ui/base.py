@@ -5,8 +5,10 @@ Knows no network, and no terminal either.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
+from chat.client.typed_lines import TypedLines
 from chat.client.ui.render import RenderedMessage
 from chat_pb2 import Message
 
@@ -83,6 +85,15 @@ class Terminal(Protocol):
 
     def ring(self) -> None:
         """Ring the bell. From any thread."""
+
+    def use_lines(self, lines: TypedLines) -> None:
+        """Offer earlier lines and the draft, and keep what is typed. In the main thread, once."""
+
+    def when_shown(self, call: Callable[[], None]) -> None:
+        """Call something once all that was shown so far can be seen. From any thread.
+
+        Not at all where it cannot be seen; in any thread, before or after this returns.
+        """
 
     def clear(self) -> None:
         """Clear the screen. In the main thread."""

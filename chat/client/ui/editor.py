@@ -47,6 +47,7 @@ from prompt_toolkit.widgets import CompletionsToolbar, SearchToolbar
 
 from chat.cli.i18n import _, _n
 from chat.cli.wrap import MIN_COLUMNS, cut, in_rows, text_width
+from chat.client.typed_lines import TypedLines
 from chat.client.ui import render
 from chat.client.ui.base import TerminalController
 from chat.client.ui.line_buffer import LineBuffer
@@ -196,6 +197,7 @@ class LineEditor:
         self._stopped = threading.Event()
         self._app: EditorApplication | None = None
         self._signal = 0
+        self._lines = TypedLines()
 
     # The main thread.
 
@@ -210,7 +212,7 @@ class LineEditor:
     def run(self, controller: TerminalController) -> None:
         """Edit lines and hand them to `controller`, until one of them leaves."""
         handlers = {number: signal.getsignal(number) for number in ENDING_SIGNALS}
-        draft = Draft(controller, self._leave)
+        draft = Draft(controller, self._leave, self._lines)
         self._app = make_app(draft, controller, self._queue)
         try:
             self._queue.open()
@@ -278,6 +280,14 @@ class LineEditor:
         else:
             print(in_rows(sentence, sys.stderr), file=sys.stderr, flush=True)
 
+    def use_lines(self, lines: TypedLines) -> None:
+        """Offer earlier lines and the draft, and keep what is typed; in the main thread."""
+        self._lines = lines
+
+    def when_shown(self, call: Callable[[], None]) -> None:
+        """Call something, in the main thread, once all that was shown so far is on the screen."""
+        self._queue.put_call(call)
+
     def ring(self) -> None:
         """Ring the bell, once for all that is shown together."""
         self._queue.put_bell()
@@ -306,22 +316,27 @@ async def tick(controller: TerminalController) -> None:
 class Draft:
     """The line being typed, and what its keys do. Everything here runs in the loop.
 
-    `leave`: called when the user leaves.
+    `leave`: called when the user leaves. `lines`: those of earlier runs, and the draft.
     """
 
-    def __init__(self, controller: TerminalController, leave: Callable[[], None]) -> None:
+    def __init__(
+        self, controller: TerminalController, leave: Callable[[], None], lines: TypedLines
+    ) -> None:
         self._controller = controller
         self._leave = leave
+        self._lines = lines
         self.hint = ""  # what the status line says instead, until the next key
         self._is_asked_about = False  # since it is long
         self._was_interrupted = False
         self.buffer = LineBuffer(
             multiline=True,
-            history=InMemoryHistory(),
+            document=Document(lines.draft),
+            history=InMemoryHistory(lines.earlier),
             completer=DraftCompleter(controller),
             complete_while_typing=False,
             on_text_changed=lambda _buffer: self._forget_hint(),
         )
+        lines.draft_now = lambda: self.buffer.text
 
     def _forget_hint(self) -> None:
         self.hint = ""
@@ -353,15 +368,20 @@ class Draft:
             question = _("Send these {} lines as one message? Enter sends, Ctrl-C discards.")
             self.hint = question.format(lines)
             return
-        self.buffer.reset(append_to_history=True)
+        self._clear()
         self._forget_hint()
         if not self._controller.handle_line(text):
             self._leave()
 
+    def _clear(self) -> None:
+        """Empty the line; what it was comes back with the arrow up."""
+        self._lines.add(self.buffer.text)
+        self.buffer.reset(append_to_history=True)
+
     def _interrupt(self) -> None:
         """Clear the line; on an empty one say how to leave, and the second time leave."""
         if self.buffer.text:
-            self.buffer.reset()
+            self._clear()
             self._forget_hint()
         elif self._was_interrupted:
             self._leave()
@@ -451,6 +471,7 @@ def make_app(draft: Draft, controller: TerminalController, queue: OutputQueue) -
         erase_when_done=True,
     )
     app.before_render += lambda _app: release(queue.output)
+    app.after_render += lambda _app: queue.tell_shown()
     app.ttimeoutlen = 0.1
     return app
 

@@ -65,7 +65,7 @@ class OutputQueue:
     which empties the queue, or nobody empties it.
 
     `_changed` guards `_entries`, `_loop`, `_is_open`, `_is_woken` and when `_news` is replaced.
-    `_day` and `_bell_is_due` belong to the main thread.
+    `_day`, `_bell_is_due` and `_when_shown` belong to the main thread.
     """
 
     def __init__(self, output: Output) -> None:
@@ -78,6 +78,7 @@ class OutputQueue:
         self._is_woken = False
         self._day: date | None = None
         self._bell_is_due = False
+        self._when_shown: list[Callable[[], None]] = []
 
     # From any thread.
 
@@ -98,6 +99,10 @@ class OutputQueue:
     def put_bell(self) -> None:
         """Have the bell ring, once for all that is printed together."""
         self._put(self._note_bell)
+
+    def put_call(self, call: Callable[[], None]) -> None:
+        """Have something called once all that was put before is on the screen."""
+        self._put(lambda: self._note_call(call))
 
     def call_soon(self, callback: Callable[..., None], *arguments: Any) -> None:
         """Call something in the loop, if it runs."""
@@ -168,11 +173,21 @@ class OutputQueue:
         while self._has_entries:
             self._print(self._prepare())
             self.output.flush()
+            self.tell_shown()
+
+    def tell_shown(self) -> None:
+        """Note that everything that was printed so far was written to the terminal."""
+        calls, self._when_shown = self._when_shown, []
+        for call in calls:
+            call()
 
     def _print_frame(self, app: Application[None]) -> None:
         """Print what waits above the line being typed, all in one write."""
+        if app.is_done:
+            return  # what waits is printed when the line being typed is gone
         fragments = self._prepare()
-        if app.is_done or not (fragments or self._bell_is_due):
+        if not (fragments or self._bell_is_due):
+            self.tell_shown()
             return
         hold(self.output)
         app.renderer.erase()
@@ -220,6 +235,10 @@ class OutputQueue:
         dashes = "\N{BOX DRAWINGS LIGHT HORIZONTAL}" * 3
         yield "class:day", cut(f"{dashes} {title} {dashes}", columns_of(self.output) - 1)
         yield "", "\n"
+
+    def _note_call(self, call: Callable[[], None]) -> Iterable[Fragment]:
+        self._when_shown.append(call)
+        return ()
 
     def _note_bell(self) -> Iterable[Fragment]:
         self._bell_is_due = True

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import IO
 
 from chat.cli.i18n import _
 from chat.cli.streams import discard
 from chat.cli.wrap import columns_of, in_rows
+from chat.client.typed_lines import TypedLines
 from chat.client.ui.base import TerminalController
 from chat.client.ui.render import RenderedMessage
 from chat.client.ui.signals import interrupt_main_thread, interrupt_writing, wakeable
@@ -177,6 +178,14 @@ class PlainTerminal:
         """Ring, where somebody may hear it."""
         if self.is_interactive and self._is_screen:
             self._print("\a", end="")
+
+    def use_lines(self, lines: TypedLines) -> None:
+        """Do nothing: a terminal without a line editor edits lines by itself."""
+
+    def when_shown(self, call: Callable[[], None]) -> None:
+        """Call it at once, unless nothing can be shown any more."""
+        if self.failure is None:
+            call()
 
     def clear(self) -> None:
         """Do nothing: what a plain terminal understands is not known."""

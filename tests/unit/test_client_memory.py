@@ -1,0 +1,204 @@
+"""What is remembered of a conversation: where it begins, and what counts as seen."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from fakes import FakeTerminal
+
+from chat.cli.folders import state_folder
+from chat.client.cursor import Place
+from chat.client.left_off import LeftOff
+from chat.client.memory import Memory, forget_all
+from chat.client.transcript import Transcript
+from chat.client.ui.render import RenderedMessage
+from chat.protocol.limits import MAX_HISTORY
+from chat_pb2 import Message
+
+HERE = "localhost:50051"
+
+
+class SlowTerminal(FakeTerminal):
+    """A terminal on which nothing can be seen before `show_all`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.calls: list[Callable[[], None]] = []
+
+    def when_shown(self, call: Callable[[], None]) -> None:
+        self.calls.append(call)
+
+    def show_all(self) -> None:
+        calls, self.calls = self.calls, []
+        for call in calls:
+            call()
+
+
+def memory(folder: Path | None, has_history: bool = False) -> Memory:
+    return Memory(HERE, "ana", folder, is_person=True, has_history=has_history)
+
+
+def at(seen: int, epoch: str = "log") -> Place:
+    return Place({"": seen}, 0, epoch, "g")
+
+
+def leave_off(folder: Path, seen: int, epoch: str = "log", address: str = HERE) -> None:
+    one = LeftOff(address, "ana", folder)
+    one.note(at(seen, epoch))
+    one.save()
+
+
+def left(folder: Path) -> int | None:
+    """Return where the next run begins in the common room."""
+    return memory(folder).place(None).left.get("")
+
+
+def test_only_what_was_shown_counts_as_seen(tmp_path: Path) -> None:
+    """What waits for the screen does not, however often it is saved."""
+    one, terminal = memory(tmp_path), SlowTerminal()
+    one.take(lambda: at(5), terminal)
+    one.take(lambda: at(6), terminal)
+    one.take(lambda: at(7), terminal)
+    one.save()
+    assert left(tmp_path) is None and len(terminal.calls) == 1
+    terminal.show_all()
+    one.save()
+    assert left(tmp_path) == 5
+    terminal.show_all()
+    one.save()
+    assert left(tmp_path) == 7 and terminal.calls == []
+    one.take(lambda: at(8), terminal)
+    terminal.show_all()
+    one.close()
+    assert left(tmp_path) == 8
+
+
+def test_saved_now_and_then_and_at_the_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a thread of its own, which ends with the conversation."""
+    monkeypatch.setattr("chat.client.memory.SAVE_SECONDS", 60.0)
+    one, terminal = memory(tmp_path), FakeTerminal()
+    one.begin(terminal)
+    assert terminal.lines is one.lines
+    one.lines.draft_now = lambda: "half a line"
+    one.take(lambda: at(5), terminal)
+    one.close(was_connected=True)
+    assert left(tmp_path) == 5 and memory(tmp_path).lines.draft == "half a line"
+
+
+@pytest.mark.parametrize(("was_connected", "left_at"), [(True, 2000), (False, 1000)])
+def test_time_of_leaving_is_when_the_user_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, was_connected: bool, left_at: int
+) -> None:
+    """Not when the last message came; unless the connection was lost by then."""
+    clock = SimpleNamespace(time=lambda: 1000.0)
+    monkeypatch.setattr("chat.client.left_off.time", clock)
+    one = memory(tmp_path)
+    one.take(lambda: at(5), FakeTerminal())
+    clock.time = lambda: 2000.0
+    one.close(was_connected)
+    later = memory(tmp_path)
+    later.meet(at(5), "ana")
+    assert later.since.left_at("") == datetime.fromtimestamp(left_at).astimezone()
+
+
+def test_program_leaves_off_nowhere(tmp_path: Path) -> None:
+    """What a pipe reads has not been seen by the user of that name, nor is its input kept."""
+    leave_off(tmp_path, 5)
+    program = Memory(HERE, "ana", tmp_path)
+    assert program.place(None) == Place() and program.place(at(1)) == at(1)
+    program.take(lambda: at(9), FakeTerminal())
+    program.lines.add("a")
+    program.close(was_connected=True)
+    assert left(tmp_path) == 5 and memory(tmp_path).lines.earlier == []
+
+
+def test_history_that_was_asked_for_overrides(tmp_path: Path) -> None:
+    """But the line still stands where the user left off."""
+    leave_off(tmp_path, 5)
+    one = memory(tmp_path, has_history=True)
+    assert one.place(None) == Place()
+    assert one.meet(at(90), "ana") == "" and one.since.left_at("") is not None
+
+
+def test_nothing_is_remembered_without_a_folder() -> None:
+    one = memory(None)
+    assert one.place(None) == Place()
+    one.take(lambda: at(5), FakeTerminal())
+    one.close(was_connected=True)
+
+
+def test_log_that_is_met_at_another_address_is_the_same(tmp_path: Path) -> None:
+    """What may be missing is told, since the session did not know where to begin; once."""
+    leave_off(tmp_path, 5, address="other:1")
+    one = memory(tmp_path)
+    assert one.place(None) == Place()
+    line = one.meet(at(90), "ana")
+    assert line.startswith("* More may have been said since ") and "/history" in line
+    assert one.meet(at(95), "ana") == ""
+    assert memory(tmp_path).meet(at(3), "ana") == ""
+    leave_off(tmp_path, 90)
+    known = memory(tmp_path)
+    assert known.place(None) == Place({}, 0, "log", "g", {"": 90})
+    assert known.meet(at(99), "ana") == ""
+
+
+def test_line_is_not_begun_again_by_every_connection(tmp_path: Path) -> None:
+    """Once for each log that is met."""
+    leave_off(tmp_path, 5)
+    one = memory(tmp_path)
+    one.meet(at(5), "ana")
+    message = Message(user="bia", message="oi", id=6)
+    message.sent_at.FromDatetime(datetime(2020, 1, 1))
+    assert one.since.line_before(message, True).startswith("new since")
+    one.meet(at(6), "ana")
+    assert one.since.left_at("") is None
+
+
+def test_log_that_was_put_back_is_begun_anew(tmp_path: Path) -> None:
+    """Nothing from before counts."""
+    leave_off(tmp_path, 50)
+    one = memory(tmp_path)
+    one.place(None)
+    one.meet(at(2), "ana")
+    one.rewind()
+    assert one.since.left_at("") is None
+    one.take(lambda: at(3), FakeTerminal())
+    one.close()
+    assert left(tmp_path) == 3
+
+
+def test_transcript_goes_on_where_it_ended(tmp_path: Path) -> None:
+    """Whatever the screen has shown without it; all of it, and for programs too."""
+    leave_off(tmp_path, 50)
+    for is_person in (True, False):
+        written = Transcript(tmp_path / f"{is_person}.log", tmp_path)
+        one = Memory(HERE, "ana", tmp_path, transcript=written, is_person=is_person)
+        assert one.place(None).left == ({"": 50} if is_person else {})
+        assert one.at_most is None
+        one.meet(at(1), "ana")
+        one.record(Message(id=7), RenderedMessage(body=[("", "oi")]))
+        one.close()
+        again = Transcript(tmp_path / f"{is_person}.log", tmp_path)
+        later = Memory(HERE, "ana", tmp_path, transcript=again, is_person=is_person)
+        assert later.place(None).left == {"": 7}
+        later.close()
+    assert memory(tmp_path).at_most == MAX_HISTORY
+
+
+def test_all_that_is_remembered_can_be_forgotten() -> None:
+    """And that is said, also where there was nothing."""
+    folder = state_folder()
+    assert folder is not None
+    address = "forgotten:1"
+    assert "Nothing was remembered" in forget_all(address, None)
+    leave_off(folder, 5, address=address)
+    one = Memory(address, "ana", folder, is_person=True)
+    one.lines.add("a")
+    one.close()
+    assert "are forgotten" in forget_all(address, "ana")
+    assert "Nothing was remembered" in forget_all(address, None)
+    assert Memory(address, "ana", folder, is_person=True).lines.earlier == []
