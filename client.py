@@ -105,7 +105,7 @@ def join(
         **options,
     )
     ignored = SharedIgnored(addresses, state_folder())
-    app = App(session, terminal, settings.bell, identity, ignored, memory)
+    app = App(session, terminal, settings.bell, identity, ignored, memory, settings.notify)
     receive_thread = threading.Thread(
         target=receive_messages, args=(session, app), name="receive", daemon=True
     )

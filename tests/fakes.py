@@ -38,6 +38,7 @@ class FakeTerminal:
         self.messages: list[Message] = []
         self.shown: list[str] = []
         self.notices: list[str] = []
+        self.notifications: list[tuple[str, str]] = []
         self.errors: list[str] = []
         self.bells = self.clears = self.refreshes = 0
         self.is_stopped = False
@@ -74,6 +75,9 @@ class FakeTerminal:
 
     def ring(self) -> None:
         self.bells += 1
+
+    def notify(self, title: str, text: str) -> None:
+        self.notifications.append((title, text))
 
     def use_lines(self, lines: TypedLines) -> None:
         self.lines = lines

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import threading
+import time
 from datetime import datetime
 
 from chat.cli.i18n import N_
@@ -12,6 +14,8 @@ from chat.protocol.kinds import SAID
 from chat.protocol.names import name_key
 from chat_pb2 import Message
 
+# No more than one notification in so long.
+NOTIFICATION_SECONDS = 2.0
 MODES = ("all", "mentions", "off")
 # What people may type for them, without accents.
 MODE_WORDS = {
@@ -31,13 +35,16 @@ MODE_TEXTS = {
 
 
 class Alerts:
-    """The bell. `mode`: one of `MODES`. `began_at`: what was said before that is history.
+    """The bell, and the terminal's notifications where they are wished for: `notifies`.
 
-    `_lock` guards `_mode`: the main thread sets it, the receive thread reads it.
+    `mode`: one of `MODES`. `began_at`: what was said before that is history. `_lock` guards
+    `_mode`: the main thread sets it, the receive thread reads it, to which the rest belongs.
     """
 
-    def __init__(self, mode: str, began_at: datetime) -> None:
+    def __init__(self, mode: str, began_at: datetime, notifies: bool = False) -> None:
         self._lock = threading.Lock()
+        self._notifies = notifies
+        self._notified_at = -math.inf
         self._mode = mode
         self._began_at = began_at
 
@@ -59,7 +66,23 @@ class Alerts:
     def rings_at(self, message: Message, own_name: str) -> bool:
         """Say whether the bell rings at a message, for whom it calls `own_name`."""
         mode = self.mode
-        if mode == "off" or not self.is_news(message, own_name):
+        return mode != "off" and self._calls(message, own_name, mode)
+
+    def notifies_of(self, message: Message, own_name: str) -> bool:
+        """Say whether a message is to be notified of: as the bell rings, and where that is off.
+
+        Not every one of many that come together, which would cover the screen.
+        """
+        if not self._notifies or not self._calls(message, own_name, self.mode):
+            return False
+        now = time.monotonic()
+        is_due = now - self._notified_at >= NOTIFICATION_SECONDS
+        if is_due:
+            self._notified_at = now
+        return is_due
+
+    def _calls(self, message: Message, own_name: str, mode: str) -> bool:
+        if not self.is_news(message, own_name):
             return False
         is_to_me = bool(message.to) or render.mentions(render.clean(message.message), own_name)
         return is_to_me or mode == "all"

@@ -71,6 +71,7 @@ class App:
 
     `session`: takes its `on_state`. `bell`: one of `alerts.MODES`. `identity`: kept up to date, and
     closed at the end. `ignored`: who is, over runs. `memory`: what else is kept over runs.
+    `notifies`: by the terminal, where it can.
 
     `_lock` guards `_cause`, `_has_started`, `_is_leaving`, `_status` and `_asked_name`: exactly one
     of the two threads sees to the cause of the end. What else there is has locks of its own.
@@ -84,6 +85,7 @@ class App:
         identity: Identity | None = None,
         ignored: Ignored | None = None,
         memory: Memory | None = None,
+        notifies: bool = False,
     ) -> None:
         self._session = session
         self._terminal = terminal
@@ -94,7 +96,7 @@ class App:
         self._roster = Roster(ignored)
         self._sent_lines = SentLines(terminal)
         self._farewell = Farewell(session, terminal, self._sent_lines, self._as_said)
-        ringing = Alerts(bell, render.now())
+        ringing = Alerts(bell, render.now(), notifies)
         self._incoming = Incoming(
             session, terminal, self._rooms, self._roster, ringing, self._sent_lines, self._memory
         )
@@ -252,13 +254,14 @@ class App:
         with self._lock:
             before, is_leaving = self._status, self._is_leaving
             self._status = ConnectionStatus(state, before)
+        if not is_leaving:
+            self._arrival.tell(state, before, self._rooms.current)
         if state.change in (Change.CONNECTED, Change.RESUMED, Change.PLAIN):
             self._greeted.set()
             self._come_in()
         elif state.change in (Change.SILENT, Change.LOST):
             self._greeted.set()  # somebody is there
         if not is_leaving:
-            self._arrival.tell(state, before, self._rooms.current)
             self._incoming.tell_change(state, before)
             if state.change is Change.NAME_TAKEN:
                 self._see_to_lost_name()

@@ -214,6 +214,8 @@ class Incoming:
         """Ring and count, where somebody says something now."""
         if self._alerts.rings_at(message, self._session.name):
             self._terminal.ring()
+        if self._alerts.notifies_of(message, self._session.name):
+            self._terminal.notify(render.shown_name(message.user), message.message)
         if not message.to and self._alerts.is_news(message, self._session.name):
             self._rooms.count_unread(message.room)
             self._terminal.refresh()

@@ -81,6 +81,12 @@ def read_flags(arguments: Sequence[str], server_address: str) -> Namespace:
         help=_("ring at all messages, at mentions of your name and private ones, or never"),
     )
     add(
+        "--notify",
+        action="store_true",
+        default=False,
+        help=_("notify by the terminal as well, where it is known to be able to"),
+    )
+    add(
         "--json",
         action="store_true",
         default=False,

@@ -78,3 +78,26 @@ def test_invitation_rings_for_whom_it_is() -> None:
     assert not Alerts("all", BEGAN_AT).rings_at(invitation, "caio")
     assert not Alerts("all", BEGAN_AT).rings_at(invitation, "bia")
     assert not Alerts("off", BEGAN_AT).rings_at(invitation, "ana")
+
+
+@pytest.mark.parametrize(
+    ("mode", "notifies"),
+    [("all", [True, True, True]), ("mentions", [False, True, True]), ("off", [False, True, True])],
+)
+def test_notifications_go_by_the_mode_too(
+    mode: str, notifies: list[bool], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the bell is off they take its place; and there are none unless they are wished for."""
+    monkeypatch.setattr("chat.client.alerts.NOTIFICATION_SECONDS", 0.0)
+    messages = [said("banana"), said("oi, Ana!"), said("psiu", to="ana", id=0)]
+    alerts, silent = Alerts(mode, BEGAN_AT, notifies=True), Alerts(mode, BEGAN_AT)
+    assert [alerts.notifies_of(message, "ana") for message in messages] == notifies
+    assert not any(silent.notifies_of(message, "ana") for message in messages)
+
+
+def test_many_at_a_time_are_notified_of_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """History is not at all."""
+    monkeypatch.setattr("chat.client.alerts.NOTIFICATION_SECONDS", 3600.0)
+    alerts = Alerts("all", BEGAN_AT, notifies=True)
+    assert not alerts.notifies_of(said("Ana!", minutes=-1), "ana")
+    assert [alerts.notifies_of(said("Ana!"), "ana") for _ in range(5)] == [True] + [False] * 4

@@ -73,6 +73,7 @@ CLIENT_FLAGS: list[tuple[str, str, Any, Any]] = [
     ("--history", "5", 5, None),
     ("--transcript", "said.log", "said.log", None),
     ("--private", "", True, False),
+    ("--notify", "", True, False),
     ("--forget", "", True, False),
     ("--bell", "off", "off", "mentions"),
     ("--json", "", True, False),

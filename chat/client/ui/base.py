@@ -86,6 +86,9 @@ class Terminal(Protocol):
     def ring(self) -> None:
         """Ring the bell. From any thread."""
 
+    def notify(self, title: str, text: str) -> None:
+        """Have the terminal notify the user, where it can; as they came. From any thread."""
+
     def use_lines(self, lines: TypedLines) -> None:
         """Offer earlier lines and the draft, and keep what is typed. In the main thread, once."""
 

@@ -51,6 +51,7 @@ from chat.client.typed_lines import TypedLines
 from chat.client.ui import render
 from chat.client.ui.base import TerminalController
 from chat.client.ui.line_buffer import LineBuffer
+from chat.client.ui.notifications import make_notifier
 from chat.client.ui.output_queue import STYLES, OutputQueue, columns_of, make_output, release
 from chat.client.ui.render import RenderedMessage
 from chat.client.ui.signals import ENDING_SIGNALS
@@ -279,6 +280,11 @@ class LineEditor:
             self._queue.put_message(render.local_notice(f"* {sentence}", "class:complaint"))
         else:
             print(in_rows(sentence, sys.stderr), file=sys.stderr, flush=True)
+
+    def notify(self, title: str, text: str) -> None:
+        """Have the terminal notify the user, where it is known to be able to."""
+        if (sequence := make_notifier()) is not None:
+            self._queue.put_sequence(sequence(title, text))
 
     def use_lines(self, lines: TypedLines) -> None:
         """Offer earlier lines and the draft, and keep what is typed; in the main thread."""

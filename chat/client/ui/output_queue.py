@@ -65,7 +65,7 @@ class OutputQueue:
     which empties the queue, or nobody empties it.
 
     `_changed` guards `_entries`, `_loop`, `_is_open`, `_is_woken` and when `_news` is replaced.
-    `_day`, `_bell_is_due` and `_when_shown` belong to the main thread.
+    `_day`, `_bell_is_due`, `_sequences` and `_when_shown` belong to the main thread.
     """
 
     def __init__(self, output: Output) -> None:
@@ -78,6 +78,7 @@ class OutputQueue:
         self._is_woken = False
         self._day: date | None = None
         self._bell_is_due = False
+        self._sequences = ""
         self._when_shown: list[Callable[[], None]] = []
 
     # From any thread.
@@ -99,6 +100,10 @@ class OutputQueue:
     def put_bell(self) -> None:
         """Have the bell ring, once for all that is printed together."""
         self._put(self._note_bell)
+
+    def put_sequence(self, sequence: str) -> None:
+        """Have a sequence sent to the terminal that moves nothing on the screen."""
+        self._put(lambda: self._note_sequence(sequence))
 
     def put_call(self, call: Callable[[], None]) -> None:
         """Have something called once all that was put before is on the screen."""
@@ -186,7 +191,7 @@ class OutputQueue:
         if app.is_done:
             return  # what waits is printed when the line being typed is gone
         fragments = self._prepare()
-        if not (fragments or self._bell_is_due):
+        if not (fragments or self._bell_is_due or self._sequences):
             self.tell_shown()
             return
         hold(self.output)
@@ -218,6 +223,9 @@ class OutputQueue:
         if self._bell_is_due:
             self._bell_is_due = False
             self.output.bell()
+        if self._sequences:
+            self.output.write_raw(self._sequences)
+            self._sequences = ""
 
     # Entries; made in the main thread, since they depend on the width and on the day before.
 
@@ -235,6 +243,10 @@ class OutputQueue:
         dashes = "\N{BOX DRAWINGS LIGHT HORIZONTAL}" * 3
         yield "class:day", cut(f"{dashes} {title} {dashes}", columns_of(self.output) - 1)
         yield "", "\n"
+
+    def _note_sequence(self, sequence: str) -> Iterable[Fragment]:
+        self._sequences += sequence
+        return ()
 
     def _note_call(self, call: Callable[[], None]) -> Iterable[Fragment]:
         self._when_shown.append(call)

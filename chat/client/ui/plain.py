@@ -12,6 +12,7 @@ from chat.cli.streams import discard
 from chat.cli.wrap import columns_of, in_rows
 from chat.client.typed_lines import TypedLines
 from chat.client.ui.base import TerminalController
+from chat.client.ui.notifications import make_notifier
 from chat.client.ui.render import RenderedMessage
 from chat.client.ui.signals import interrupt_main_thread, interrupt_writing, wakeable
 from chat.protocol.errors import ChatError
@@ -178,6 +179,12 @@ class PlainTerminal:
         """Ring, where somebody may hear it."""
         if self.is_interactive and self._is_screen:
             self._print("\a", end="")
+
+    def notify(self, title: str, text: str) -> None:
+        """Notify where somebody may see it, and the terminal is known to take it."""
+        is_seen = self.is_interactive and self._is_screen
+        if is_seen and (sequence := make_notifier()) is not None:
+            self._print(sequence(title, text), end="")
 
     def use_lines(self, lines: TypedLines) -> None:
         """Do nothing: a terminal without a line editor edits lines by itself."""
