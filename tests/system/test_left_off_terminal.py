@@ -1,0 +1,255 @@
+"""What a person sees who comes back: what was missed, the draft and earlier lines."""
+
+from __future__ import annotations
+
+import re
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from support import (
+    RunningServer,
+    eventually,
+    full_client,
+    running_client,
+    running_program,
+    running_server,
+)
+
+if sys.platform == "win32":
+    pytest.skip("Windows has no pseudo-terminals", allow_module_level=True)
+
+from person import CTRL_C, CTRL_D, UP, Person, person
+
+REMEMBERING = {"CHAT_PRIVATE": "0"}
+LANGUAGES = {
+    "en": ("connected", "─── new since ", "/history"),
+    "pt_BR": ("conectado", "─── novidades desde ", "/historico"),
+}
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[RunningServer]:
+    """One server for all tests; each uses a room and names of its own."""
+    with running_server("--rate", "0") as running:
+        yield running
+
+
+@contextmanager
+def seated(
+    server: RunningServer, name: str, room: str, *flags: str, **options: int
+) -> Iterator[Person]:
+    """Let `name` sit at a terminal that remembers, connected; leave by Ctrl-D."""
+    lang = flags[flags.index("--lang") + 1] if "--lang" in flags else "en"
+    with person(
+        server.address, name, "--room", room, *flags, env=REMEMBERING, **options
+    ) as someone:
+        someone.wait_for(LANGUAGES[lang][0])
+        yield someone
+
+
+def leave(someone: Person) -> None:
+    someone.type(CTRL_D)
+    assert someone.wait() == 0
+
+
+def say(server: RunningServer, room: str, *texts: str) -> None:
+    """Say something while the person is away."""
+    with full_client(server.address, "bia", room=room) as bia:
+        for number, text in enumerate(texts):
+            bia.say(text, key=f"{room}{text}{number}")
+        bia.wait_for_text(texts[-1])
+
+
+def wait_for_text(path: Path, text: str) -> None:
+    """Return when `text` stands in a file."""
+    eventually(lambda: path.exists() and text in path.read_text("utf-8"))
+
+
+def said_rows(someone: Person) -> list[str]:
+    """Return what the person was shown of bia's words, scrollback and all."""
+    return [row.partition("]: ")[2] for row in someone.scrollback if "[bia]: " in row]
+
+
+@pytest.mark.parametrize(
+    ("columns", "lang"), [(40, "en"), (40, "pt_BR"), (80, "pt_BR"), (200, "en")]
+)
+def test_what_was_missed_stands_below_a_line_that_says_since_when(
+    server: RunningServer, columns: int, lang: str
+) -> None:
+    """All of it, also where that is more than a first history, and nothing that was seen before."""
+    room, name = f"since{columns}{lang}", f"ana{columns}{lang[:2]}"
+    _connected, since, _history = LANGUAGES[lang]
+    say(server, room, "seen")
+    with seated(server, name, room, "--lang", lang, columns=columns) as ana:
+        ana.wait_for("[bia]: seen")
+        assert since not in ana.screen
+        leave(ana)
+    texts = [f"missed {number}" for number in range(30)]
+    say(server, room, *texts)
+    with seated(server, name, room, "--lang", lang, columns=columns) as ana:
+        ana.wait_for("missed 29")
+        shown = [row for row in ana.scrollback if row]
+        assert re.fullmatch(rf"{since}\d\d:\d\d ───", shown[0]), shown[0]
+        assert said_rows(ana) == texts
+        say(server, room, "now")
+        ana.wait_for("[bia]: now")
+        assert sum(since in row for row in ana.scrollback) == 1
+        leave(ana)
+
+
+@pytest.mark.parametrize("lang", ["pt_BR"])
+def test_more_than_a_thousand_are_counted_and_not_shown(server: RunningServer, lang: str) -> None:
+    """How many, and how to see them, is said where it is seen; and so they can be."""
+    room, name = f"many{lang}", f"many{lang[:2]}"
+    with seated(server, name, room, "--lang", lang) as ana:
+        leave(ana)
+    say(server, room, *(f"missed {number}" for number in range(1025)))
+    with seated(server, name, room, "--lang", lang) as ana:
+        ana.wait_for(LANGUAGES[lang][2])
+        assert said_rows(ana)[0] == "missed 25" and len(said_rows(ana)) == 1000
+        assert re.search(rf"\* 25 .*{LANGUAGES[lang][2]}", " ".join(ana.rows))
+        ana.type("/history 100\r")
+        eventually(lambda: "missed 0" in said_rows(ana), what=lambda: ana.screen)
+
+
+def test_killed_client_shows_some_of_it_twice_and_skips_nothing(server: RunningServer) -> None:
+    """Whatever of it was on the screen."""
+    say(server, "killed", "one")
+    with seated(server, "kill", "killed") as ana:
+        ana.wait_for("[bia]: one")
+        say(server, "killed", "two", "three")
+        ana.wait_for("[bia]: three")
+        ana.send_signal(signal.SIGKILL)
+        ana.wait()
+    say(server, "killed", "four", "five")
+    with seated(server, "kill", "killed") as ana:
+        ana.wait_for("[bia]: five")
+        assert said_rows(ana)[-2:] == ["four", "five"]
+        assert said_rows(ana) == ["one", "two", "three", "four", "five"][-len(said_rows(ana)) :]
+
+
+def test_room_that_is_entered_later_goes_on_where_it_was_left(server: RunningServer) -> None:
+    """It is remembered although the next run does not begin there."""
+    say(server, "later", "seen")
+    with seated(server, "later", "lobby") as ana:
+        ana.type("/join later\r")
+        ana.wait_for("[bia]: seen")
+        leave(ana)
+    say(server, "later", *(f"missed {number}" for number in range(25)))
+    with seated(server, "later", "lobby") as ana:
+        ana.type("/join later\r")
+        ana.wait_for("missed 24")
+        assert said_rows(ana) == [f"missed {number}" for number in range(25)]
+        assert sum("new since" in row for row in ana.scrollback) == 1
+
+
+def test_history_overrides_and_forget_clears(server: RunningServer) -> None:
+    """The line stands where it belongs, among what was asked for."""
+    say(server, "override", "old", "seen")
+    with seated(server, "over", "override") as ana:
+        ana.wait_for("[bia]: seen")
+        leave(ana)
+    say(server, "override", "missed")
+    with seated(server, "over", "override", "--history", "2") as ana:
+        ana.wait_for("[bia]: missed")
+        rows = [row for row in ana.rows if "seen" in row or "new since" in row or "missed" in row]
+        assert [row.split()[-1] for row in rows] == ["seen", "───", "missed"]
+        leave(ana)
+    with running_client(server, "--forget", "--name", "over") as forgetting:
+        assert forgetting.wait() == 0
+        assert "are forgotten" in forgetting.stderr
+    with seated(server, "over", "override") as ana:
+        ana.wait_for("[bia]: missed")
+        assert said_rows(ana) == ["old", "seen", "missed"] and "new since" not in ana.screen
+
+
+def test_draft_lines_and_what_was_cleared_come_back(server: RunningServer) -> None:
+    """After a hang-up too; nothing of a private run does."""
+    with seated(server, "draft", "draft") as ana:
+        ana.type("said\r")
+        ana.wait_for("[draft]: said")
+        ana.type("cleared" + CTRL_C)
+        ana.wait_for_line("[draft]:")
+        ana.type(UP)
+        ana.wait_for_line("[draft]: cleared")
+        ana.type(CTRL_C + "half a line")
+        ana.wait_for_line("[draft]: half a line")
+        ana.send_signal(signal.SIGHUP)
+        assert ana.wait() == 128 + signal.SIGHUP
+    with person(server.address, "draft", "--room", "draft") as private:
+        private.wait_for("connected")
+        private.type("a secret" + CTRL_C)
+        private.wait_for_line("[draft]:")
+        leave(private)
+    with seated(server, "draft", "draft") as ana:
+        ana.wait_for_line("[draft]: half a line")
+        ana.type(CTRL_C)
+        ana.wait_for_line("[draft]:")
+        ana.type(UP + UP)
+        ana.wait_for_line("[draft]: cleared")
+        ana.type(UP)
+        ana.wait_for_line("[draft]: said")
+
+
+def test_transcript_has_everything_once_over_runs_kills_and_restarts(
+    server: RunningServer, tmp_path: Path
+) -> None:
+    """In the order in which it was said; also what was missed beyond what a screen shows first."""
+    path = tmp_path / "said.log"
+    flags = ("--transcript", str(path))
+    say(server, "log", "one")
+    with seated(server, "log", "log", *flags) as ana:
+        ana.wait_for("[bia]: one")
+        ana.type("mine\r")
+        ana.wait_for("[log]: mine")
+        ana.send_signal(signal.SIGKILL)
+        ana.wait()
+    say(server, "log", *(f"missed {number}" for number in range(30)))
+    with seated(server, "log", "log") as ana:
+        ana.wait_for("missed 29")
+        leave(ana)
+    with seated(server, "log", "log", *flags) as ana:
+        ana.wait_for("missed 29")
+        ana.type("/history\r")
+        ana.wait_for("back to the present")
+        leave(ana)
+    rows = path.read_text("utf-8").splitlines()
+    said = [row.partition("]: ")[2] for row in rows if "]: " in row]
+    assert said == ["one", "mine", *(f"missed {number}" for number in range(30))]
+    assert all(re.match(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d ", row) for row in rows)
+
+
+def test_transcript_of_a_pipe_misses_nothing(server: RunningServer, tmp_path: Path) -> None:
+    """A logger that is started again goes on where it was."""
+    path = tmp_path / "said.log"
+    arguments = (server.address, "--name", "logger", "--room", "pipe", "--listen")
+    for texts in (["one"], ["two", "three"]):
+        say(server, "pipe", *texts)
+        with running_program("client.py", *arguments, "--transcript", str(path)) as logger:
+            wait_for_text(path, texts[-1])
+            logger.process.send_signal(signal.SIGTERM)
+            assert logger.wait() == 128 + signal.SIGTERM
+    rows = path.read_text("utf-8").splitlines()
+    assert [row.partition("[bia]: ")[2] for row in rows if "[bia]: " in row] == [
+        "one",
+        "two",
+        "three",
+    ]
+
+
+@pytest.mark.parametrize("is_wished", [True, False])
+def test_terminal_notifies_where_it_is_wished_for(server: RunningServer, is_wished: bool) -> None:
+    """Without anything to be seen of it on the screen."""
+    room = f"notify{is_wished}"
+    env = {"TERM_PROGRAM": "WezTerm"}
+    flags = ("--notify",) if is_wished else ()
+    with person(server.address, "ana", "--room", room, *flags, env=env) as ana:
+        ana.wait_for("connected")
+        say(server, room, "hello ana", "the end")
+        ana.wait_for("[bia]: the end")
+        assert (b"\x1b]777;notify;bia;hello ana\x1b\\" in ana.bytes) is is_wished
+        assert "777" not in ana.screen
