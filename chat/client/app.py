@@ -15,10 +15,11 @@ from contextlib import contextmanager, suppress
 from chat.cli import english, i18n
 from chat.cli.dependencies import missing_line
 from chat.cli.i18n import _, _n
-from chat.client import alerts, commands, outbox
+from chat.client import alerts, commands, completion, outbox
 from chat.client.actions import Actions
 from chat.client.alerts import Alerts
 from chat.client.arrival import Arrival
+from chat.client.completion import Completions
 from chat.client.connection_status import ConnectionStatus
 from chat.client.ending import (
     EXIT_NOT_ACKNOWLEDGED,
@@ -443,7 +444,7 @@ class App:
         is_here = self._rooms.is_current(message.room)
         return text if is_here else f"{render.room_sign(message.room)} {text}"
 
-    def completions(self, before: str) -> tuple[int, list[str]]:
+    def completions(self, before: str) -> Completions:
         """Return how much of `before` is the word that Tab completes, and by what."""
         choices: dict[str, Iterable[str]] = {
             "names": [name for name in self._roster.names if name != self.name],
@@ -451,7 +452,7 @@ class App:
             "bells": alerts.MODES,
             "languages": i18n.available(),
         }
-        return commands.completions(before, choices)
+        return completion.completions(before, choices)
 
     def tick(self) -> None:
         """Ask who is here, where that is not told or was not asked; show the present state."""

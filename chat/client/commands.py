@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import difflib
 import unicodedata
-from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from chat.cli import i18n
@@ -22,7 +21,9 @@ MIN_LIKENESS = 0.65
 
 @dataclass(frozen=True)
 class Command:
-    """`names`: the Portuguese one first, then the English ones. `completes`: what Tab offers.
+    """`names`: the Portuguese one, then the English one, if that is another. `completes`: by Tab.
+
+    `other_names`: what it is called elsewhere, which is understood and not offered.
 
     `example`: arguments with a name that has spaces, where such a name needs brackets.
     `is_for_operators`: the server refuses it to everybody else.
@@ -34,6 +35,7 @@ class Command:
     completes: str = ""
     example: str = ""
     is_for_operators: bool = False
+    other_names: tuple[str, ...] = ()
 
     @property
     def typed(self) -> str:
@@ -61,23 +63,32 @@ class Command:
         return f"{self.typed} {_(self.example)}"
 
     @property
-    def aliases(self) -> str:
-        """Its other names, with commas between them."""
+    def aliases(self) -> list[str]:
+        """Its names in the other languages, as they are typed."""
         names = (PREFIX + name for name in self.names)
-        return ", ".join(name for name in names if name != self.typed)
+        return [name for name in names if name != self.typed]
+
+    @property
+    def all_aliases(self) -> list[str]:
+        """All its other names, as they are typed."""
+        return [*self.aliases, *(PREFIX + name for name in self.other_names)]
 
 
-LEAVE = Command(("sair", "quit"), N_("leave the chat"))
+LEAVE = Command(("sair", "quit"), N_("leave the chat"), other_names=("q", "exit"))
 HELP = Command(
-    ("ajuda", "help"), N_("show the commands, or what one of them does"), N_("[COMMAND]")
+    ("ajuda", "help"),
+    N_("show the commands, or what one of them does"),
+    N_("[COMMAND]"),
+    completes="commands",
 )
-WHO = Command(("quem", "who"), N_("show who is in the room"))
+WHO = Command(("quem", "who"), N_("show who is in the room"), other_names=("w", "names"))
 TELL = Command(
     ("msg",),
     N_("tell one person something in private"),
     N_("NAME TEXT"),
     completes="names",
     example=N_("[ana paula] hello"),
+    other_names=("tell", "query", "whisper"),
 )
 REPLY = Command(("r", "reply"), N_("answer the last private message"), N_("TEXT"))
 ME = Command(
@@ -95,13 +106,15 @@ MOVE = Command(
     N_("enter a room and talk there, or go back to one; without a name, to the common one"),
     N_("[NAME]"),
     completes="rooms",
+    other_names=("j",),
 )
-ROOMS = Command(("salas", "rooms"), N_("show the rooms that have people"))
+ROOMS = Command(("salas", "rooms"), N_("show the rooms that have people"), other_names=("list",))
 PART = Command(
     ("deixar", "part"),
     N_("leave a room; without a name, the one that you talk in"),
     N_("[NAME]"),
     completes="rooms",
+    other_names=("leave",),
 )
 CLOSE = Command(("fechar", "close"), N_("close the room: only those you invite can enter it"))
 INVITE = Command(
@@ -214,7 +227,9 @@ COMMANDS = (
     UNMUTE,
     ANNOUNCE,
 )
-_BY_NAME = {name: command for command in COMMANDS for name in command.names}
+_BY_NAME = {
+    name: command for command in COMMANDS for name in (*command.names, *command.other_names)
+}
 
 
 def is_command(line: str) -> bool:
@@ -245,7 +260,7 @@ def parse(line: str) -> tuple[Command | None, str]:
     Case and accents make no difference to the command's name.
     """
     word, _space, argument = line.removeprefix(PREFIX).partition(" ")
-    return _BY_NAME.get(_folded(word)), argument.strip()
+    return _BY_NAME.get(folded(word)), argument.strip()
 
 
 def nearest(line: str) -> str:
@@ -253,38 +268,15 @@ def nearest(line: str) -> str:
 
     As it is typed in the user's language, whichever of its names was meant.
     """
-    word = _folded(line.removeprefix(PREFIX).partition(" ")[0])
+    word = folded(line.removeprefix(PREFIX).partition(" ")[0])
     names = difflib.get_close_matches(word, _BY_NAME, 1, MIN_LIKENESS)
     return _BY_NAME[names[0]].typed if names else ""
 
 
-def _folded(word: str) -> str:
+def folded(word: str) -> str:
+    """Return `word` as it is compared: without accents, all in one case."""
     decomposed = unicodedata.normalize("NFKD", word.casefold())
     return "".join(character for character in decomposed if not unicodedata.combining(character))
-
-
-def completions(before: str, choices: Mapping[str, Iterable[str]]) -> tuple[int, list[str]]:
-    """Return how long the word is that Tab completes at the end of `before`, and by what.
-
-    `choices`: the words for each `Command.completes`. Names may have spaces in them. Of a command
-    the name in the user's language, unless only others begin so.
-    """
-    if is_command(before) and " " not in before:
-        length, words = _starting(before, [command.typed for command in COMMANDS])
-        others = [PREFIX + name for command in COMMANDS for name in command.names]
-        return (length, words) if words else _starting(before, others)
-    kind = "names"
-    if is_command(before):
-        command, _argument = parse(before)
-        kind = command.completes if command and command.completes else kind
-    word = before.rpartition(" ")[2]
-    sign, end = {"@": ("@", ""), "[": ("[", "]")}.get(word[:1], ("", ""))
-    return _starting(word, [sign + choice + end for choice in choices[kind]])
-
-
-def _starting(word: str, words: Iterable[str]) -> tuple[int, list[str]]:
-    start = _folded(word)
-    return len(word), sorted(choice for choice in words if _folded(choice).startswith(start))
 
 
 def help_lines() -> list[str]:
@@ -293,7 +285,9 @@ def help_lines() -> list[str]:
     Those for operators by their names alone, since few people need them.
     """
     lines = [
-        _line(command, _(command.help)) for command in COMMANDS if not command.is_for_operators
+        _line(command, command.aliases, _(command.help))
+        for command in COMMANDS
+        if not command.is_for_operators
     ]
     others = [command.typed for command in COMMANDS if command.is_for_operators]
     text = _("For operators: {commands}; {help} says how")
@@ -307,11 +301,11 @@ def help_lines() -> list[str]:
 
 def help_line(command: Command) -> str:
     """Return what `/ajuda` says of one command."""
-    return _line(command, command.explanation)
+    return _line(command, command.all_aliases, command.explanation)
 
 
-def _line(command: Command, text: str) -> str:
-    names = f" ({command.aliases})" if command.aliases else ""
+def _line(command: Command, aliases: list[str], text: str) -> str:
+    names = f" ({', '.join(aliases)})" if aliases else ""
     return f"{command.usage}{names}: {text}"
 
 
@@ -325,7 +319,7 @@ def markdown() -> str:
     # A bar in a cell would begin the next one, even in code (GitHub Flavored Markdown, tables).
     uses = [c.usage.replace("|", "\\|") for c in COMMANDS]
     rows = [
-        f"| `{use}` | {_code(c.aliases)} | {c.explanation} |"
+        f"| `{use}` | {', '.join(map(_code, c.all_aliases))} | {c.explanation} |"
         for use, c in zip(uses, COMMANDS, strict=True)
     ]
     head = f"| {_('Command')} | {_('or')} | {_('does')} |"
@@ -334,4 +328,4 @@ def markdown() -> str:
 
 
 def _code(text: str) -> str:
-    return f"`{text}`" if text else ""
+    return f"`{text}`"

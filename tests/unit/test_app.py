@@ -142,7 +142,13 @@ def test_language_changes_at_once(ana: Sitting) -> None:
     for line in ("/language tlh", "/idioma"):
         ana.type(line)
         assert "en, pt_BR" in ana.terminal.notices[-1] and language.current() == "en"
-    assert ana.app.completions("/lang p") == (1, ["pt_BR"])
+    assert offered(ana, "/lang p") == (1, ["pt_BR"])
+
+
+def offered(sitting: Sitting, before: str) -> tuple[int, list[str]]:
+    """Return what Tab offers for the end of `before`."""
+    length, candidates = sitting.app.completions(before)
+    return length, [candidate.text for candidate in candidates]
 
 
 # Typing.
@@ -371,7 +377,7 @@ def test_rooms_and_people_are_asked_for(ana: Sitting) -> None:
     ana.app.receive(Message(kind=KIND_ROOMS, message="12"))
     ana.app.receive(Message(kind=KIND_ROOMS, key=ana.key(KIND_ROOMS)))
     assert ana.terminal.notices[-1] == "* Rooms with people: #aula (3), #common (12)"
-    assert ana.app.completions("/sala ") == (0, ["aula", "redes"])
+    assert offered(ana, "/sala ") == (0, ["aula", "redes"])
 
 
 @pytest.mark.parametrize("line", ["/quem", "/salas", "/historico"])
@@ -437,9 +443,12 @@ def test_tab_completes_people_rooms_and_modes(ana: Sitting) -> None:
     """Not one's own name."""
     for name in ("ana", "bia", "bernardo"):
         ana.app.receive(Message(user=name, kind=KIND_JOINED))
-    assert ana.app.completions("oi b") == (1, ["bernardo", "bia"])
-    assert ana.app.completions("oi a") == (1, [])
-    assert ana.app.completions("/sino o") == (1, ["off"])
+    for before, length, words in (
+        ("oi b", 1, ["bernardo", "bia"]),
+        ("oi an", 0, []),
+        ("/sino o", 1, ["off"]),
+    ):
+        assert (length, words) == offered(ana, before)
 
 
 def test_program_sends_messages_of_every_kind(pipe: Sitting) -> None:

@@ -50,7 +50,7 @@ def test_guess_is_in_the_language_of_the_user() -> None:
 
 def test_sentences_name_a_command_in_the_language_of_the_user() -> None:
     """The help has the other names beside it; some commands have one name only."""
-    for lang, typed, other in (("en", "/who", "/quem"), ("pt_BR", "/quem", "/who")):
+    for lang, typed, other in (("en", "/who", ["/quem"]), ("pt_BR", "/quem", ["/who"])):
         language.use(lang)
         assert (commands.WHO.typed, commands.WHO.aliases) == (typed, other)
         assert commands.WHO.usage == typed and commands.TELL.typed == "/msg"
@@ -77,30 +77,26 @@ def test_help_of_one_command() -> None:
     assert commands.named("") is None and commands.named("teapot") is None
 
 
-def test_tab_completes_to_the_word_of_the_language() -> None:
-    """To the other one's only where nothing else begins so; both work."""
-    for lang, typed, words in (
-        ("pt_BR", "/ig", ["/ignorar"]),
-        ("en", "/ig", ["/ignore"]),
-        ("pt_BR", "/who", ["/who"]),
-        ("en", "/quem", ["/quem"]),
-        ("pt_BR", "/h", ["/historico"]),
-        ("en", "/hi", ["/history"]),
-    ):
-        language.use(lang)
-        assert commands.completions(typed, {}) == (len(typed), words)
-
-
-def test_completion_knows_what_belongs_where() -> None:
-    """Commands at the start, names in a message, rooms and bell modes after their commands."""
-    choices = {"names": ["Ana", "Zé"], "rooms": ["redes"], "bells": ["all", "off"]}
-    assert commands.completions("/sa", choices) == (3, ["/sair", "/sala", "/salas"])
-    assert commands.completions("oi z", choices) == (1, ["Zé"])
-    assert commands.completions("oi @a", choices) == (2, ["@Ana"])
-    assert commands.completions("/msg [a", choices) == (2, ["[Ana]"])
-    assert commands.completions("/sala ", choices) == (0, ["redes"])
-    assert commands.completions("/deixar r", choices) == (1, ["redes"])
-    assert commands.completions("/sino o", choices) == (1, ["off"])
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        ("/q", commands.LEAVE),
+        ("/exit", commands.LEAVE),
+        ("/names", commands.WHO),
+        ("/w", commands.WHO),
+        ("/list", commands.ROOMS),
+        ("/part", commands.PART),
+        ("/leave", commands.PART),
+        ("/j", commands.MOVE),
+        ("/me", commands.ME),
+        ("/tell", commands.TELL),
+        ("/query", commands.TELL),
+    ],
+)
+def test_names_of_other_chats_are_understood(typed: str, meant: commands.Command) -> None:
+    """And stand beside the name in its help."""
+    assert commands.parse(typed)[0] is meant
+    assert typed in commands.help_line(meant)
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from test_app import Sitting
 
 import chat_pb2
 from chat.client import Change, commands
+from chat.client.completion import Candidate, completions
 from chat.client.durations import split_duration
 from chat_pb2 import KIND_JOINED, KIND_LEFT, Message
 
@@ -245,4 +246,5 @@ def test_commands_of_operators_are_in_the_help() -> None:
     """And offered by Tab, with the names of who is here."""
     helped = "\n".join(commands.help_lines())
     assert "/kick, /ban, /unban, /mute, /unmute, /announce; /help kick says how" in helped
-    assert commands.completions("/kick bi", {"names": ["bia"]}) == (2, ["bia"])
+    offered = completions("/kick bi", {"names": ["bia"]})
+    assert offered == (2, [Candidate("bia", "bia")])

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
+from chat.client.completion import Completions
 from chat.client.typed_lines import TypedLines
 from chat.client.ui.render import RenderedMessage
 from chat_pb2 import Message
@@ -38,7 +39,7 @@ class TerminalController(Protocol):
     def waiting(self) -> list[str]:
         """Return what was said and is not acknowledged yet, in order."""
 
-    def completions(self, before: str) -> tuple[int, list[str]]:
+    def completions(self, before: str) -> Completions:
         """Return how much of the text `before` the cursor is the word to complete, and by what."""
 
     def tick(self) -> None:

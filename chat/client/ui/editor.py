@@ -14,18 +14,17 @@ import signal
 import sys
 import textwrap
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from prompt_toolkit import Application
-from prompt_toolkit.completion import CompleteEvent, Completer, Completion
 from prompt_toolkit.data_structures import Size
 from prompt_toolkit.document import Document
 from prompt_toolkit.filters import Condition, is_searching
 from prompt_toolkit.formatted_text import StyleAndTextTuples
 from prompt_toolkit.history import InMemoryHistory
 from prompt_toolkit.input import Input, create_input
-from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
+from prompt_toolkit.key_binding import KeyBindings
 from prompt_toolkit.keys import Keys
 from prompt_toolkit.layout import (
     BufferControl,
@@ -43,7 +42,7 @@ from prompt_toolkit.layout.processors import (
     TransformationInput,
 )
 from prompt_toolkit.layout.screen import Char
-from prompt_toolkit.widgets import CompletionsToolbar, SearchToolbar
+from prompt_toolkit.widgets import SearchToolbar
 
 from chat.cli.i18n import _, _n
 from chat.cli.wrap import MIN_COLUMNS, cut, in_rows, text_width
@@ -51,6 +50,7 @@ from chat.client.typed_lines import TypedLines
 from chat.client.ui import render
 from chat.client.ui.base import TerminalController
 from chat.client.ui.line_buffer import LineBuffer
+from chat.client.ui.menu import DraftCompleter, complete, menu_rows
 from chat.client.ui.notifications import make_notifier
 from chat.client.ui.output_queue import STYLES, OutputQueue, columns_of, make_output, release
 from chat.client.ui.render import RenderedMessage
@@ -409,7 +409,7 @@ class EditorLayout:
         return columns_of(self._queue.output)
 
     def layout(self) -> Layout:
-        """Return the layout: what waits, the line being typed, the search, the status."""
+        """Return the layout: what waits, the line being typed, search, what Tab offers, status."""
 
         def earlier() -> str:
             return _("Earlier line with: ")
@@ -419,7 +419,7 @@ class EditorLayout:
         )
         draft = self._draft_window(search)
         waiting, status = rows_of(self._waiting_rows), rows_of(self._status_rows)
-        rows = HSplit([waiting, draft, search, CompletionsToolbar(), status])
+        rows = HSplit([waiting, draft, search, rows_of(self._menu_rows), status])
         return Layout(rows, focused_element=draft)
 
     def _draft_window(self, search: SearchToolbar) -> Window:
@@ -453,6 +453,10 @@ class EditorLayout:
         sign = "\N{HORIZONTAL ELLIPSIS} "
         text = "\n".join(cut(sign + row, self._columns - 1) for row in rows)
         return [("class:waiting", text)]
+
+    def _menu_rows(self) -> StyleAndTextTuples:
+        rows = menu_rows(self._draft.buffer.complete_state, self._columns)
+        return [(fragment[0], apart(fragment[1])) for fragment in rows]
 
     def _status_rows(self) -> StyleAndTextTuples:
         """Return the hint, or as much of the status as fits, the most important first."""
@@ -493,30 +497,6 @@ def make_input() -> Input:
 def pasted(text: str) -> str:
     """Return pasted text without its last line feeds: a copied line has one, and is one line."""
     return text.replace("\r\n", "\n").replace("\r", "\n").rstrip("\n")
-
-
-def complete(event: KeyPressEvent) -> None:
-    """Complete the word, or go to the next possibility."""
-    draft = event.current_buffer
-    if draft.complete_state:
-        draft.complete_next()
-    else:
-        draft.start_completion(insert_common_part=True)
-
-
-class DraftCompleter(Completer):
-    """What Tab offers, as the conversation knows it."""
-
-    def __init__(self, controller: TerminalController) -> None:
-        self._controller = controller
-
-    def get_completions(
-        self, document: Document, complete_event: CompleteEvent
-    ) -> Iterable[Completion]:
-        """Yield the candidates for the word before the cursor."""
-        length, words = self._controller.completions(document.current_line_before_cursor)
-        for word in words:
-            yield Completion(word + " ", start_position=-length, display=word)
 
 
 class Visible(Processor):

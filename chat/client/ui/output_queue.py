@@ -50,6 +50,8 @@ STYLES = Style.from_dict(
         "mention": "bold reverse",
         "complaint": "bold #d7005f",
         "waiting": "dim",
+        "menu.chosen": "reverse",
+        "menu.more": "dim",
         "status": "reverse",
         "prompt": "bold",
     }

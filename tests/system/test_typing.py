@@ -1,0 +1,65 @@
+"""Typing, in a real pseudo-terminal, at 40, 80 and 200 columns, and in both languages."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+
+import pytest
+from support import RunningServer, full_client, running_server
+
+import chat_pb2
+from chat.cli import i18n
+from chat.client import commands
+
+if sys.platform == "win32":
+    pytest.skip("Windows has no pseudo-terminals", allow_module_level=True)
+
+from person import CTRL_C, TAB, person
+
+COLUMNS = (40, 80, 200)
+ROWS = 30
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[RunningServer]:
+    """One server for all tests; each uses a room of its own."""
+    with running_server("--rate", "0") as running:
+        yield running
+
+
+@pytest.mark.parametrize(
+    ("lang", "people", "command", "other", "words"),
+    [
+        ("pt_BR", "3 pessoas", "/ignorar", "/salas", "mostra as salas que têm gente"),
+        ("en", "3 people", "/ignore", "/rooms", "show the rooms that have people"),
+    ],
+)
+def test_tab_completes_and_explains(
+    server: RunningServer, lang: str, people: str, command: str, other: str, words: str
+) -> None:
+    """A command in one language, a menu of them with what each does, a name with its space."""
+    i18n.use(lang)
+    room = f"typing-{lang}"
+    with (
+        full_client(server.address, "Ana", room=room),
+        full_client(server.address, "Ana Paula", room=room) as paula,
+        person(server.address, "bia", "--room", room, "--lang", lang, rows=ROWS) as bia,
+    ):
+        bia.wait_for(people)
+        for columns in COLUMNS:
+            bia.resize(columns, ROWS)
+            bia.type("/ig" + TAB)
+            bia.wait_for_line(f"[bia]: {command}", len(f"[bia]: {command} "))
+            bia.type(CTRL_C + "/" + TAB)
+            bia.wait_for(f" {other} ")
+            assert words[: columns // 3] in bia.row_with(f" {other} ")
+            bia.type(TAB)
+            bia.wait_for_line(f"[bia]: {commands.LEAVE.typed}")
+            assert all(len(row) < columns for row in bia.rows)
+            bia.type(CTRL_C + "ana p" + TAB + f"oi de {columns} para @ana p" + TAB + "\r")
+            paula.wait_for_text(f"Ana Paula: oi de {columns} para @Ana Paula ")
+            bia.wait_for_line("[bia]:")
+        bia.type("/msg ana p" + TAB + "psiu\r")
+        assert paula.wait_for(lambda message: message.message == "psiu").to == "Ana Paula"
+        assert paula.wait_for_kind(chat_pb2.KIND_JOINED).user == "bia"
