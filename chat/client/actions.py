@@ -15,6 +15,7 @@ from chat.client.addressing import Reading
 from chat.client.alerts import Alerts
 from chat.client.commands import Command, as_typed
 from chat.client.connection_status import ConnectionStatus
+from chat.client.ignoring import Ignoring
 from chat.client.incoming import Incoming
 from chat.client.key_sentences import own_key_line
 from chat.client.moderating import Moderating
@@ -29,8 +30,6 @@ from chat.protocol.limits import DEFAULT_HISTORY, MAX_HISTORY
 from chat.protocol.names import name_key
 
 MAX_HISTORY_DIGITS = 9
-# A longer list would fill the screen.
-MAX_LISTED = 100
 
 
 class Actions:
@@ -74,7 +73,7 @@ class Actions:
             commands.ME: self._me,
             commands.KEY: self._key,
             commands.RENAME: self._rename,
-            commands.IGNORE: self._ignore,
+            commands.IGNORE: Ignoring(roster, lambda: session.name, self._notify).do,
             commands.BELL: self._bell,
             commands.CLEAR: self._clear,
             commands.LANGUAGE: self._speak,
@@ -352,34 +351,6 @@ class Actions:
         except ChatError:
             self._incoming.pages.end(key)
             raise
-
-    def _ignore(self, argument: str) -> None:
-        name = render.name_sign(argument)
-        if not argument:
-            self._list_ignored()
-        elif name_key(argument) == name_key(self._session.name):
-            self._show_usage(commands.IGNORE)
-        elif self._roster.toggle_ignored(argument):
-            text = _("Messages from {users} are hidden; {usage} shows them again.")
-            usage = as_typed(commands.IGNORE, render.shown_name(argument))
-            self._notify(text.format(users=name, usage=usage))
-        else:
-            self._notify(_("Messages from {user} are shown again.").format(user=name))
-
-    def _list_ignored(self) -> None:
-        """Say whose messages are hidden, and how that ends."""
-        names = self._roster.ignored
-        if not names:
-            text = _("You hide nobody; {usage} hides what somebody says.")
-            self._notify(text.format(usage=as_typed(commands.IGNORE, _("NAME"))))
-            return
-        signs = ", ".join(map(render.name_sign, names[:MAX_LISTED]))
-        more = ", \N{HORIZONTAL ELLIPSIS}" if len(names) > MAX_LISTED else ""
-        usage = as_typed(commands.IGNORE, names[0])
-        text = _("Messages from {users} are hidden; {usage} shows them again.")
-        if len(names) > 1:
-            text = _("Messages from {users} are hidden; {usage} shows those of the first again.")
-        self._notify(text.format(users=signs + more, usage=usage))
 
     def _bell(self, argument: str) -> None:
         if self._alerts.choose(argument):

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sized
 
 from chat.client import addressing
 from chat.client.addressing import Reading
+from chat.client.commands import folded
 from chat.client.ignored import Ignored
 from chat.client.ui.render import shown_name
 from chat.protocol.kinds import SAID
@@ -86,6 +87,13 @@ class Roster:
     def is_known(self, name: str) -> bool:
         """Say whether somebody has, or had in this run, this name where the user is."""
         return name_key(name) in self._known
+
+    def called(self, name: str) -> list[str]:
+        """Return who of those known or ignored is called `name`, or so but for accents and case."""
+        names = self._known | {name_key(ignored): ignored for ignored in self.ignored}
+        if name_key(name) in names:
+            return [names[name_key(name)]]
+        return sorted(other for other in names.values() if folded(other) == folded(name))
 
     @property
     def _known(self) -> dict[str, str]:

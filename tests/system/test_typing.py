@@ -63,3 +63,42 @@ def test_tab_completes_and_explains(
         bia.type("/msg ana p" + TAB + "psiu\r")
         assert paula.wait_for(lambda message: message.message == "psiu").to == "Ana Paula"
         assert paula.wait_for_kind(chat_pb2.KIND_JOINED).user == "bia"
+
+
+@pytest.mark.parametrize(
+    ("lang", "command", "hidden", "shown", "nobody"),
+    [
+        (
+            "pt_BR",
+            "/ignorar",
+            "As mensagens de [Zoé]",
+            "voltaram a ser mostradas",
+            "Ninguém com o nome [zeo]",
+        ),
+        ("en", "/ignore", "Messages from [Zoé]", "are shown again", "Nobody called [zeu]"),
+    ],
+)
+def test_ignored_by_the_name_without_its_accent(
+    server: RunningServer, lang: str, command: str, hidden: str, shown: str, nobody: str
+) -> None:
+    """And told, where nobody is called so."""
+    room = f"ignoring-{lang}"
+    with (
+        full_client(server.address, "Zoé", room=room) as zoe,
+        person(server.address, "bia", "--room", room, "--lang", lang) as bia,
+    ):
+        bia.wait_for(f"#{room}")
+        bia.wait_for("2 p")
+        bia.type(f"{command} zoe\r")
+        bia.wait_for(hidden)
+        zoe.say("unseen", key=f"{room}1")
+        zoe.wait_for_text("unseen")
+        bia.type(f"{command} {nobody[-4:-1]}\r")
+        bia.wait_for(nobody)
+        bia.type(f"{command} [zoé]\r")
+        bia.wait_for(shown)
+        zoe.say("seen at last", key=f"{room}2")
+        bia.wait_for("[Zoé]: seen at last")
+        assert "unseen" not in bia.screen
+        bia.type("/help /msg\r")
+        bia.wait_for("* /msg ")

@@ -409,17 +409,20 @@ def test_silent_or_plain_server_is_no_place_for_commands(newcomer: Sitting, line
 
 def test_ignoring_and_seeing_again(ana: Sitting) -> None:
     """The same command does both."""
+    ana.app.receive(Message(user="bia", kind=KIND_JOINED))
     ana.app.handle_line("/ignorar bia")
     ana.app.receive(Message(user="bia", message="hidden"))
     ana.app.handle_line("/ignorar BIA")
     ana.app.receive(Message(user="bia", message="shown"))
-    assert ana.terminal.shown == ["[bia]: shown"]
+    assert ana.terminal.shown[1:] == ["[bia]: shown"]
     assert "hidden; /ignore bia shows" in ana.terminal.notices[0]
     assert "shown again" in ana.terminal.notices[1]
 
 
 def test_list_of_the_hidden_says_how_to_go_on(ana: Sitting) -> None:
     """Where it is nobody, one, or more."""
+    for name in ("Bia", "caio"):
+        ana.app.receive(Message(user=name, kind=KIND_JOINED))
     ana.type("/ignore", "/ignore Bia", "/ignore", "/ignore caio", "/ignore")
     nobody, _bia, one, _caio, two = ana.terminal.notices
     assert nobody == "* You hide nobody; /ignore NAME hides what somebody says."

@@ -1,0 +1,83 @@
+"""Whom `/ignorar` means, and what it says."""
+
+from __future__ import annotations
+
+import pytest
+
+from chat.client.ignoring import Ignoring
+from chat.client.roster import Roster
+from chat_pb2 import KIND_JOINED, Message
+
+
+class Asking:
+    """Somebody who types behind the command, in a room with these people."""
+
+    def __init__(self, *people: str) -> None:
+        self.roster = Roster()
+        self.said: list[str] = []
+        for name in people:
+            self.roster.note(Message(user=name, kind=KIND_JOINED), "eu")
+        self._ignoring = Ignoring(self.roster, lambda: "eu", self.said.append)
+
+    def type(self, argument: str) -> list[str]:
+        """Return whom is ignored after it."""
+        self._ignoring.do(argument)
+        return self.roster.ignored
+
+
+@pytest.mark.parametrize(
+    "typed",
+    [
+        "Ana Zoé",
+        "ana zoé",
+        "[Ana Zoé]",
+        "@Ana Zoé",
+        "Ana Zoé:",
+        "[ana zoé]:",
+        "ANA ZOE",
+        " ana zoe ",
+    ],
+)
+def test_name_is_taken_as_it_is_shown(typed: str) -> None:
+    """As Tab writes it, as it stands before what is said, and without its accents."""
+    asking = Asking("Ana Zoé", "bia")
+    assert asking.type(typed) == ["Ana Zoé"]
+    assert asking.said == ["Messages from [Ana Zoé] are hidden; /ignore Ana Zoé shows them again."]
+    assert asking.type(typed) == []
+    assert asking.said[1] == "Messages from [Ana Zoé] are shown again."
+
+
+def test_accents_tell_two_people_apart() -> None:
+    """Who is typed exactly is meant; otherwise it is asked."""
+    asking = Asking("José", "Josè")
+    assert asking.type("josè") == ["Josè"]
+    assert asking.type("jose") == ["Josè"]
+    assert asking.said[-1].endswith("called that. Write /ignore Josè or /ignore José.")
+
+
+def test_name_that_nobody_has_is_told() -> None:
+    """It is hidden all the same, since whoever is meant may be away, and can be shown again."""
+    asking = Asking("bia")
+    assert asking.type("bai") == ["bai"]
+    assert asking.said[-1].startswith("Nobody called [bai] has been seen here.")
+    assert asking.said[-1].endswith("/ignore bai takes it back.")
+    assert asking.type("Bãi") == []
+
+
+@pytest.mark.parametrize("typed", ["eu", "[EU]", "@eu"])
+def test_nobody_ignores_themselves(typed: str) -> None:
+    """They are told how the command is used."""
+    asking = Asking("eu")
+    assert asking.type(typed) == []
+    assert asking.said == ["Usage: /ignore [NAME]"]
+
+
+@pytest.mark.parametrize("typed", ["", "  ", "[]", "@"])
+def test_without_a_name_it_lists(typed: str) -> None:
+    """Whatever signs of a name there are."""
+    asking = Asking("bia")
+    asking.type(typed)
+    assert asking.said[-1].startswith("You hide nobody")
+    asking.type("bia")
+    asking.type(typed)
+    assert asking.said[-1].startswith("Messages from [bia] are hidden")
