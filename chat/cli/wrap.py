@@ -1,7 +1,8 @@
 """Fitting text into the columns of a terminal: wide characters, words, indented later rows.
 
 We break the rows ourselves: where the terminal did it, a message could put words of its choice at
-the start of a row, and look there like a line of somebody else's.
+the start of a row, and look there like a line of somebody else's. But a long word that could not,
+such as an address of the web, is left to the terminal to break, so that it is copied in one piece.
 """
 
 from __future__ import annotations
@@ -9,14 +10,14 @@ from __future__ import annotations
 import os
 import re
 import unicodedata
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Sequence
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from itertools import accumulate, repeat
 from typing import IO, Any
 
 from chat.cli.display import EMOJI_STYLE, END_ISOLATE, INDENT, ISOLATE, has_rtl, isolated
-from chat.cli.graphemes import graphemes
+from chat.cli.graphemes import graphemes, start_of
 
 try:
     from wcwidth import wcwidth
@@ -38,6 +39,9 @@ WITHOUT_WIDTH = frozenset({ISOLATE, END_ISOLATE, "\u200c", "\u200d"})
 WIDE_FOR_SOME = re.compile(
     "[\u2630-\u2637\u268a-\u268f\u3248-\u324f\u4dc0-\u4dff\U0001d300-\U0001d356\U0001d360-\U0001d376]"
 )
+# What may stand at the start of a row: nothing here marks a speaker or an event, each character has
+# one column in every terminal, and a space, which would let something follow, ends it.
+HARMLESS = re.compile(r"[A-Za-z0-9\-._~:/?#@!$&'()+,;=%\u00c0-\u00d6\u00d8-\u00f6\u00f8-\u017f]+")
 
 
 @lru_cache(maxsize=65536)
@@ -122,7 +126,8 @@ def wrapped(lead: list[Fragment], body: list[Fragment], columns: int) -> Iterato
     """Yield `lead` and `body` in rows of at most `columns`, each ended by a line feed.
 
     Rows after the first, and later lines of the body, are indented. Words are kept whole where they
-    fit. What is written from right to left is isolated on each row.
+    fit, and left to the terminal (`Rows`) where they are harmless and do not. What is written from
+    right to left is isolated on each row.
     """
     columns = max(columns, MIN_COLUMNS)
     indent = indent_for(columns)
@@ -141,7 +146,11 @@ def wrapped(lead: list[Fragment], body: list[Fragment], columns: int) -> Iterato
 
 
 class Rows:
-    """Where a text is broken: rows of at most `columns`, later ones of `columns` less `indent`."""
+    """Where a text is broken: rows of at most `columns`, later ones of `columns` less `indent`.
+
+    A row that ends with a harmless word may be longer: the terminal breaks that, and nothing
+    follows it there.
+    """
 
     def __init__(self, text: str, columns: int, indent: int) -> None:
         self._text = text
@@ -168,11 +177,34 @@ class Rows:
         while (full := self._full_row(begin, stop, self._columns - start)) < stop:
             # The first word after the lead is moved if it is short.
             movable = self._columns // 2 if start > self._indent else 0
-            end = self._last_word(begin, full, movable)
+            end = self._around_word(begin, self._last_word(begin, full, movable))
             yield begin, end
-            begin = end + 1 if end == full and self._text[end] == " " else end
+            if end == stop:
+                return
+            is_at_space = end >= full and self._text[end] == " "
+            begin = end + 1 if is_at_space else end
             start = self._indent
         yield begin, stop
+
+    def _around_word(self, begin: int, end: int) -> int:
+        """Return where a row ends that would end inside of a harmless word: before it, or after.
+
+        Before it, where it is not the first of the row, and a later row has room for it.
+        """
+        index = bisect_left(self._harmless, (end, 0)) - 1
+        first, last = self._harmless[index] if index >= 0 else (end, end)
+        if last <= end:
+            return end
+        has_room = self._widths[last] - self._widths[first] <= self._columns - self._indent
+        return first if first > begin and has_room else last
+
+    @cached_property
+    def _harmless(self) -> list[tuple[int, int]]:
+        """The words that the terminal may break; none beside what it may reorder."""
+        if has_rtl(self._text):
+            return []
+        text = self._text  # what a mark belongs to is no word's end
+        return [(found.start(), start_of(text, found.end())) for found in HARMLESS.finditer(text)]
 
     def _full_row(self, begin: int, stop: int, columns: int) -> int:
         """Return where a row ends that takes as many characters as fit."""

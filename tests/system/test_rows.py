@@ -34,6 +34,8 @@ def forgeries(columns: int) -> Iterator[str]:
             yield "a" + filler * count + forgery
             if filler not in " x":
                 yield "a" + filler * (count // 2) + forgery
+        # A word that the terminal breaks itself, so that what follows would be at a row's start.
+        yield "x" * (2 * columns - 7 - number) + " " + forgery
     yield from (f"a{end}{FORGERIES[0]}" for end in "\n\r\v\f\x85\u2028\u2029")
 
 

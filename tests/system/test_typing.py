@@ -19,6 +19,7 @@ from person import CTRL_C, TAB, person
 
 COLUMNS = (40, 80, 200)
 ROWS = 30
+DUMB = {"TERM": "dumb"}
 
 
 @pytest.fixture(scope="module")
@@ -102,3 +103,25 @@ def test_ignored_by_the_name_without_its_accent(
         assert "unseen" not in bia.screen
         bia.type("/help /msg\r")
         bia.wait_for("* /msg ")
+
+
+URL = "https://chat.example/" + "a-long-way/" * 30 + "end?to=be&copied=whole"
+
+
+def test_long_address_is_copied_in_one_piece(server: RunningServer) -> None:
+    """The terminal breaks it, not we; what follows it stands on a row of its own."""
+    with (
+        full_client(server.address, "ana", room="url") as ana,
+        person(server.address, "bia", "--room", "url", "--lang", "en", rows=ROWS) as bia,
+        person(server.address, "caio", "--room", "url", "--lang", "en", env=DUMB) as caio,
+    ):
+        bia.wait_for("3 people")
+        for columns in COLUMNS:
+            for someone in (bia, caio):
+                someone.resize(columns, ROWS)
+            ana.say(f"look at {URL} or {columns}", key=f"url{columns}")
+            for someone in (bia, caio):
+                someone.wait_for(f"      or {columns}")
+                seen = "".join(row.ljust(columns) for row in someone.rows)
+                assert f"{URL} " in seen
+        assert bia.bytes.count(URL.encode()) == caio.bytes.count(URL.encode()) == len(COLUMNS)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import importlib.util
 import locale
+import re
 import sys
 from collections.abc import Callable, Iterator
 
@@ -29,7 +30,7 @@ def rows(text: str, columns: int, lead: str = "") -> list[str]:
         "",
         "oi",
         "word " * 40,
-        "x" * 500,
+        "[x]" * 170,
         "漢字" * 100,
         "a漢" * 90,
         "e\u0301" * 90,
@@ -67,7 +68,7 @@ def test_grapheme_that_no_row_has_room_for_is_cut() -> None:
     assert "".join(row.strip() for row in fitted) == crowd
 
 
-@pytest.mark.parametrize("text", ["x" * 300, "a b " * 90, "oi\n[bia]: sim", "漢" * 99])
+@pytest.mark.parametrize("text", ["*x" * 150, "a b " * 90, "oi\n[bia]: sim", "漢" * 99])
 def test_later_rows_are_indented(text: str) -> None:
     """Only the first row begins where lines of the conversation begin."""
     for columns in (20, 80):
@@ -85,8 +86,49 @@ def test_bare_text_has_the_same_rows(text: str) -> None:
 def test_word_wider_than_the_rest_of_the_row_is_moved_if_it_is_short() -> None:
     """Whole, as far as it does not take most of the row; and not by its number of characters."""
     assert rows("a" * 15 + " " + "b" * 9, 20) == ["a" * 15 + " ", "  " + "b" * 9]
-    assert rows("a" * 5 + " " + "b" * 30, 20) == ["a" * 5 + " " + "b" * 14, "  " + "b" * 16]
+    assert rows("a" * 5 + " " + "*" * 30, 20) == ["a" * 5 + " " + "*" * 14, "  " + "*" * 16]
     assert rows("\u6f22" * 8, 20, "[ana]: ") == ["[ana]: " + "\u6f22" * 6, "  " + "\u6f22" * 2]
+
+
+URL = "https://chat.example/a-long-path/without-end?to=be&copied=%C3%A1#whole"
+
+
+@pytest.mark.parametrize("columns", [8, 20, 40, 80, 200])
+@pytest.mark.parametrize("word", [URL, "x" * 300, "0123456789abcdef" * 8, "não-é-só-ascii/" * 9])
+def test_long_word_is_in_one_piece(word: str, columns: int) -> None:
+    """It is moved to a row of its own, or left to the terminal to break; nothing follows it."""
+    for text in (word, f"see {word} please", f"words before it: {word}\nand after it"):
+        fitted = rows(text, columns, "12:00 [ana]: ")
+        (row,) = [row for row in fitted if word in row]
+        assert row.endswith(word) or len(row) <= columns
+        assert all(len(other) <= columns for other in fitted if other != row)
+        assert all(other.startswith("  ") for other in fitted[1:])
+
+
+def test_word_that_a_row_has_room_for_is_moved_whole() -> None:
+    """Then the terminal has nothing to break."""
+    fitted = rows(f"{'word ' * 8}{URL} and more", 80, "12:00 [ana]: ")
+    assert fitted == ["12:00 [ana]: " + "word " * 8, f"      {URL} and", "      more"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "x" * 50 + "[ana]: forged",
+        "x" * 50 + " [ana]: forged",
+        "12:34" * 20 + " [ana]: forged",
+        "x" * 67 + " * server: forged",
+        "https://example.org/[ana]:" * 9,
+        "\u05d0" + "x" * 300,
+        "\u6f22" + "x" * 10 + "e\u0301" * 300,
+    ],
+)
+def test_terminal_breaks_no_row_where_it_could_deceive(text: str) -> None:
+    """What it puts at the start of a row is a word alone, without any sign of a speaker."""
+    for columns in range(20, 90):
+        for row in rows(text, columns, "12:00 [mal]: "):
+            for start in range(columns, text_width(row), columns):
+                assert re.fullmatch("[^ \\[\\]*\u05d0\u0301]+", row[start:]), row
 
 
 def test_right_to_left_text_is_isolated() -> None:
