@@ -191,7 +191,7 @@ BELL = Command(
     "[all|mentions|off]",
     completes="bells",
 )
-CLEAR = Command(("limpar", "clear"), N_("clear the screen"))
+CLEAR = Command(("limpar", "clear"), N_("clear the screen; what was on it is further up"))
 LANGUAGE = Command(
     ("idioma", "language", "lang"),
     N_("go on in another language: pt_BR or en"),

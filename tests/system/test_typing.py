@@ -125,3 +125,27 @@ def test_long_address_is_copied_in_one_piece(server: RunningServer) -> None:
                 seen = "".join(row.ljust(columns) for row in someone.rows)
                 assert f"{URL} " in seen
         assert bia.bytes.count(URL.encode()) == caio.bytes.count(URL.encode()) == len(COLUMNS)
+
+
+@pytest.mark.parametrize(("lang", "command"), [("pt_BR", "/limpar"), ("en", "/clear")])
+def test_clearing_keeps_what_was_there(server: RunningServer, lang: str, command: str) -> None:
+    """The screen is empty but for the line being typed; what was on it is scrolled up, once."""
+    room = f"clear-{lang}"
+    with (
+        full_client(server.address, "ana", room=room) as ana,
+        person(server.address, "bia", "--room", room, "--lang", lang, rows=ROWS) as bia,
+        person(server.address, "caio", "--room", room, "--lang", lang, env=DUMB) as caio,
+    ):
+        bia.wait_for("3 p")
+        for number, columns in enumerate(COLUMNS):
+            bia.resize(columns, ROWS)
+            ana.say(said := f"before number {number}", key=f"{room}{number}")
+            for someone in (bia, caio):
+                someone.wait_for(said)
+                someone.type(f"{command}\r")
+                someone.wait_until_gone(said)
+            bia.wait_for_line("[bia]:")
+            assert bia.cursor[1] == 0
+        for someone in (bia, caio):
+            kept = [row for row in someone.scrollback if "before number" in row]
+            assert [row[-1] for row in kept] == ["0", "1", "2"]

@@ -233,8 +233,13 @@ class LineEditor:
         self._queue.print_rest()
 
     def clear(self) -> None:
-        """Clear the screen; the scrollback stays."""
-        if self._app is not None:
+        """Clear the screen; what was on it is in the scrollback then, with what was there."""
+        if self._app is None:
+            return
+        if hasattr(self._queue.output, "scroll_away"):
+            self._app.renderer.erase()
+            self._queue.output.scroll_away()
+        else:
             self._app.renderer.clear()
 
     def _begin(self, controller: TerminalController) -> None:

@@ -300,6 +300,17 @@ if sys.platform != "win32":
             super().erase_down()
             self.cursor_backward(1)
 
+        def scroll_away(self) -> None:
+            """Scroll all that is on the screen into the scrollback; go to the top left corner.
+
+            What a terminal erases it forgets, or not, as it likes (`CSI 2 J`).
+            """
+            rows = self.get_size().rows
+            self.cursor_goto(rows, 1)
+            self.write_raw("\n" * rows)
+            self.cursor_goto(1, 1)
+            self.flush()
+
         def flush(self) -> None:
             """Write what was drawn, unless more belongs to it."""
             if not self.is_held:

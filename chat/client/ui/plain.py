@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -195,7 +196,9 @@ class PlainTerminal:
             call()
 
     def clear(self) -> None:
-        """Do nothing: what a plain terminal understands is not known."""
+        """Scroll what is on the screen up; what else a plain terminal understands is not known."""
+        if self._is_screen:
+            self._print("\n" * shutil.get_terminal_size().lines, end="")
 
     def refresh(self) -> None:
         """Do nothing: there is no state on the screen."""
