@@ -21,6 +21,7 @@ from chat.client.session import Session
 from chat.client.state import Change, State
 from chat.client.ui import render
 from chat.client.ui.base import Terminal
+from chat.client.ui.colours import colours
 from chat.client.ui.render import RenderedMessage
 from chat.protocol.errors import explain
 from chat.protocol.kinds import SAID
@@ -129,7 +130,7 @@ class Incoming:
         if message.kind == KIND_INVITED:
             self._rooms.tell_of([message.room])
         if self._roster.note(message, self._session.name):
-            self._terminal.refresh()
+            self._note_people()
         is_on_screen = typed is not None and self._terminal.has_typed_lines
         is_hidden = is_on_screen and message.kind == KIND_UNSPECIFIED
         if is_hidden and message.to and self._session.sealing is not None:
@@ -335,10 +336,15 @@ class Incoming:
     def _take_who(self, message: Message) -> None:
         is_complete, was_requested = self._roster.take_answer(message)
         if is_complete:
-            self._terminal.refresh()
+            self._note_people()
         if was_requested:
             self._list_people(message.room)
         self._pass_on(message)
+
+    def _note_people(self) -> None:
+        """Give everybody who is here a colour, and tell how many they are."""
+        colours.set_present(self._roster.names)
+        self._terminal.refresh()
 
     def _list_people(self, room: str) -> None:
         names, owned = self._roster.names_in(room), self._roster.owned_in(room)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from contextlib import ExitStack
 
 import pytest
 from support import RunningServer, full_client, running_server
@@ -11,6 +12,7 @@ from support import RunningServer, full_client, running_server
 import chat_pb2
 from chat.cli import i18n
 from chat.client import commands
+from chat.client.ui.colours import NAME_COLOURS
 
 if sys.platform == "win32":
     pytest.skip("Windows has no pseudo-terminals", allow_module_level=True)
@@ -149,3 +151,23 @@ def test_clearing_keeps_what_was_there(server: RunningServer, lang: str, command
         for someone in (bia, caio):
             kept = [row for row in someone.scrollback if "before number" in row]
             assert [row[-1] for row in kept] == ["0", "1", "2"]
+
+
+def test_everybody_here_has_a_colour_of_their_own(server: RunningServer) -> None:
+    """Of as many people as there are colours no two look alike."""
+    names = [f"person {number}" for number in range(len(NAME_COLOURS) - 1)]
+    with (
+        ExitStack() as stack,
+        person(server.address, "bia", "--room", "colours", "--lang", "en", rows=ROWS) as bia,
+    ):
+        bia.wait_for("1 person")
+        people = [full_client(server.address, name, room="colours") for name in names]
+        talkers = [stack.enter_context(talker) for talker in people]
+        bia.wait_for(f"{len(NAME_COLOURS)} people")
+        for name, talker in zip(names, talkers, strict=True):
+            talker.say("bom dia", key=f"colours-{name}")
+        bia.wait_for_line("[bia]:")
+        for name in names:
+            bia.wait_for(f"[{name}]: bom dia")
+        colours = {bia.style_of(f"{name}]: bom").fg for name in names}
+        assert len(colours | {bia.style_of("bia]:").fg}) == len(NAME_COLOURS)

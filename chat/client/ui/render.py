@@ -8,7 +8,6 @@ what they did not say. The terminals call it.
 from __future__ import annotations
 
 import re
-import zlib
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import lru_cache
@@ -24,6 +23,7 @@ from chat.cli.i18n import N_, _
 from chat.cli.wrap import Fragment as Fragment
 from chat.cli.wrap import rows_of
 from chat.client import commands
+from chat.client.ui.colours import colours
 from chat.protocol.details import until_text
 from chat.protocol.errors import explain
 from chat.protocol.names import name_key
@@ -32,24 +32,6 @@ Kind = chat_pb2.Kind
 
 # Instead of a line feed, where one message must be one line.
 LINE_FEED_SIGN = " \N{RETURN SYMBOL} "
-# Of the 256-colour palette those with a contrast of 4 or more to black and to white (WCAG 2).
-NAME_COLOURS = (
-    "#af5f5f",
-    "#af5f00",
-    "#5f8700",
-    "#008700",
-    "#00875f",
-    "#008787",
-    "#0087af",
-    "#5f5fff",
-    "#875fd7",
-    "#af00ff",
-    "#af5faf",
-    "#d700d7",
-    "#d700af",
-    "#d7005f",
-)
-
 WEEKDAYS = (
     N_("Monday"),
     N_("Tuesday"),
@@ -200,10 +182,9 @@ def local_notice(text: str, style: str = "class:local") -> RenderedMessage:
     return RenderedMessage(body=[(style, text)], when=now())
 
 
-@lru_cache(maxsize=4096)
 def name_style(name: str) -> str:
-    """Return the style of a name: its colour is the same everywhere and for ever."""
-    return f"bold {NAME_COLOURS[zlib.crc32(name_key(name).encode()) % len(NAME_COLOURS)]}"
+    """Return the style of a name: its colour, which nobody else who is here has."""
+    return colours.style(name)
 
 
 @lru_cache(maxsize=64)
