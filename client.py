@@ -46,10 +46,10 @@ with Importing():  # Ctrl-C ends it without a word meanwhile, and what is missin
     from chat.client.outbox import Requests
     from chat.client.questions import confirming
     from chat.client.session import Session
-    from chat.client.settings import name_of, read_flags, session_options
+    from chat.client.settings import name_of, read_flags, session_options, use_of
     from chat.client.trust import forget
     from chat.client.ui.base import Terminal
-    from chat.client.ui.choose import check_streams, choose_terminal
+    from chat.client.ui.choose import check_use, choose_terminal
     from chat.client.ui.plain import PlainTerminal
     from chat.client.ui.signals import exit_on_signals
     from chat.protocol.errors import ChatError, ConfigError, UsageError
@@ -137,11 +137,12 @@ def talk(arguments: Sequence[str]) -> int:
     """Hold one conversation, as the arguments say; return the exit code."""
     exit_on_signals()
     settings = read_flags(arguments, SERVER_ADDRESS)
-    terminal = choose_terminal(is_json=settings.json, listen_only=settings.listen)
+    use = use_of(settings)
+    terminal = choose_terminal(use)
     if settings.discover and (code := find_server(settings, terminal)) is not None:
         return code
     try:
-        check_streams(settings.listen)
+        check_use(use)
         addresses = parse_addresses(settings.address)
         if settings.forget_certificate:
             for address in addresses:

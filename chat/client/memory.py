@@ -19,6 +19,7 @@ from chat.client.bookmarks import LogMarks, Mark
 from chat.client.commands import HISTORY
 from chat.client.cursor import Place
 from chat.client.left_off import LeftOff
+from chat.client.settings import use_of
 from chat.client.since import Since, time_text
 from chat.client.transcript import Transcript
 from chat.client.typed_lines import TypedLines
@@ -217,7 +218,7 @@ def remember(settings: Namespace, address: str, name: str, terminal: Terminal) -
         None if settings.private else folder,
         transcript=Transcript(Path(settings.transcript), folder) if settings.transcript else None,
         has_history=settings.history is not None,
-        is_person=terminal.is_interactive,
+        is_person=terminal.is_interactive and use_of(settings).has_reader,
     )
 
 

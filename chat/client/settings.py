@@ -12,6 +12,7 @@ from chat.cli.i18n import N_, _
 from chat.client.alerts import MODES
 from chat.client.rooms import typed_room
 from chat.client.trust import Trust
+from chat.client.ui.choose import Use
 from chat.protocol.errors import ChatError, UsageError
 from chat.protocol.limits import DEFAULT_HISTORY, MAX_HISTORY, MAX_ROOMS
 from chat.protocol.names import COMMON_ROOM, name_key
@@ -55,7 +56,10 @@ def read_flags(arguments: Sequence[str], server_address: str) -> Namespace:
     add(
         "--history",
         type=flags.between(0, MAX_HISTORY),
-        help=_("messages to show first, 1000 at most; if missing all you missed, at first 20"),
+        help=_(
+            "messages to show first, 1000 at most; without it all you missed (20 at first), in"
+            " pipes none"
+        ),
     )
     add(
         "--transcript",
@@ -98,6 +102,24 @@ def read_flags(arguments: Sequence[str], server_address: str) -> Namespace:
         default=False,
         help=_("only show what comes in; standard input is not read"),
     )
+    add(
+        "--send-only",
+        action="store_true",
+        default=False,
+        help=_("only send what standard input says; nothing is printed but what went wrong"),
+    )
+    add(
+        "--time",
+        action="store_true",
+        default=False,
+        help=_("show in pipes, too, when each message was said"),
+    )
+    add(
+        "--plain",
+        action="store_true",
+        default=False,
+        help=_("lines in and lines out, without a line editor: for screen readers"),
+    )
     add("--tls", action="store_true", default=False, help=_("encrypt the connection"))
     add(
         "--fingerprint",
@@ -120,6 +142,25 @@ def read_flags(arguments: Sequence[str], server_address: str) -> Namespace:
     return parser.read()
 
 
+def use_of(settings: Namespace) -> Use:
+    """Return what the client is to be for its standard input and output."""
+    return Use(
+        is_json=settings.json,
+        listen_only=settings.listen,
+        send_only=settings.send_only,
+        is_plain=settings.plain,
+        with_time=settings.time,
+    )
+
+
+def history_of(settings: Namespace) -> int:
+    """Return how many of the last messages to show first."""
+    if settings.send_only:
+        return 0
+    default = DEFAULT_HISTORY if use_of(settings).has_reader else 0
+    return default if settings.history is None else settings.history
+
+
 def session_options(settings: Namespace) -> dict[str, Any]:
     """Return what `Session` needs of the settings; raises `ChatError` or `ConfigError`."""
     if settings.private and settings.transcript:
@@ -127,7 +168,7 @@ def session_options(settings: Namespace) -> dict[str, Any]:
     trust = trust_of(settings)
     return {
         "rooms": rooms_in(settings.room),
-        "history": DEFAULT_HISTORY if settings.history is None else settings.history,
+        "history": history_of(settings),
         "key": _key_of(settings) if trust is not None else None,
         "token": credentials.read_token(settings.token_file),
         "credentials": trust,

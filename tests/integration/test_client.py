@@ -39,6 +39,8 @@ from chat.client.ending import EXIT_BROKEN_PIPE
 from chat.client.ui.plain import MAX_LINE_BYTES
 
 OLD_SERVER = str(Path("tests", "peers", "old_server.py"))
+# Who comes is told before it is settled from where they hear: what is said meanwhile is history.
+HEARD = ("--history", "20")
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +80,7 @@ def test_message_of_several_lines_is_one_line_out(server: RunningServer) -> None
     """Programs that read line by line never take half a message for somebody else's."""
     with (
         full_client(server.address, "bia", room="lines") as bia,
-        running_client(server, "--name", "olho", "--room", "lines", "--listen") as olho,
+        running_client(server, "--name", "olho", "--room", "lines", "--listen", *HEARD) as olho,
     ):
         bia.wait_for_kind(chat_pb2.KIND_JOINED)
         bia.say("oi\n[ana]: sim", key="lines1")
@@ -89,7 +91,7 @@ def test_listening_reads_no_input(server: RunningServer) -> None:
     """`--listen` goes on after the end of input, shows what comes at once, and ends by a signal."""
     with (
         full_client(server.address, "bia", room="listen") as bia,
-        running_client(server, "--name", "olho", "--room", "listen", "--listen") as olho,
+        running_client(server, "--name", "olho", "--room", "listen", "--listen", *HEARD) as olho,
     ):
         olho.end_input()
         bia.wait_for_kind(chat_pb2.KIND_JOINED)
@@ -246,7 +248,7 @@ def test_several_rooms_are_heard_by_one_client(server: RunningServer) -> None:
     with (
         full_client(server.address, "bia", room="several") as bia,
         full_client(server.address, "caio", room="other") as caio,
-        running_client(server, "--name", "olho", *rooms, "--listen") as olho,
+        running_client(server, "--name", "olho", *rooms, "--listen", *HEARD) as olho,
     ):
         for number, someone in enumerate((bia, caio)):
             someone.wait_for_kind(chat_pb2.KIND_JOINED)
@@ -310,17 +312,18 @@ def test_closed_pipe_ends_it_quietly(server: RunningServer, mode: tuple[str, ...
     room = f"closed-{len(mode)}-{''.join(mode).strip('-')}"
     command = [sys.executable, "client.py", server.address, "--name", "olho", "--room", room]
     with (
+        full_client(server.address, "ana", room=room) as ana,
         subprocess.Popen(
-            [*command, *mode],
+            [*command, *mode, *HEARD],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             cwd=ROOT,
             env=clean_environment(),
         ) as reader,
-        full_client(server.address, "ana", room=room) as ana,
     ):
         assert reader.stdout is not None and reader.stderr is not None
+        ana.wait_for_kind(chat_pb2.KIND_JOINED)
         ana.say("first", key=f"{room}-1")
         assert any(b"first" in line for line in reader.stdout)
         reader.stdout.close()
@@ -339,6 +342,7 @@ def test_reader_who_takes_nothing_keeps_nobody_from_leaving(server: RunningServe
     said = "".join(f"{number} {'x' * 8000}\n" for number in range(20))
     assert talk(server.address, "--name", "ana", "--room", room, typed=said).returncode == 0
     command = [sys.executable, "client.py", server.address, "--name", "bia", "--room", room]
+    command += ["--history", "20"]
     with (
         full_client(server.address, "caio", room=room) as caio,
         subprocess.Popen(
@@ -382,6 +386,9 @@ def test_refused_name_is_a_sentence(server: RunningServer, name: str) -> None:
     ("arguments", "words"),
     [
         (["host:x"], "is not a valid address"),
+        (["host:x", "--listen"], "is not a valid address"),
+        (["localhost:99999", "--send-only"], "is not a valid address"),
+        (["--listen", "--send-only"], "exclude each other"),
         (["--token-file", "no-such-file"], "no-such-file cannot be read"),
         (["--room", "a  b"], "This cannot be a room's name"),
     ],
@@ -672,6 +679,7 @@ def test_output_that_cannot_be_written_is_told(
     """The disk is full: a sentence, and 1, whoever it is that writes."""
     room = f"full-{''.join(mode).strip('-')}"
     command = [sys.executable, "client.py", server.address, "--name", "robo", "--room", room]
+    command += ["--history", "1"]
     with open("/dev/full", "wb") as full, full_client(server.address, "ana", room=room) as ana:
         ana.say("oi", key=room)
         ana.wait_for_text("oi")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -171,3 +172,52 @@ def test_everybody_here_has_a_colour_of_their_own(server: RunningServer) -> None
             bia.wait_for(f"[{name}]: bom dia")
         colours = {bia.style_of(f"{name}]: bom").fg for name in names}
         assert len(colours | {bia.style_of("bia]:").fg}) == len(NAME_COLOURS)
+
+
+@pytest.mark.parametrize(
+    ("lang", "who", "here", "earlier", "left"),
+    [
+        ("pt_BR", "/quem", "2 pessoas em #", "mensagens anteriores de #", "até logo"),
+        ("en", "/who", "2 people in #", "earlier messages of #", "see you"),
+    ],
+)
+def test_plain_terminal_is_complete(
+    server: RunningServer, lang: str, who: str, here: str, earlier: str, left: str
+) -> None:
+    """`--plain`, for screen readers: times, and every command, without one escape sequence."""
+    i18n.use(lang)
+    room = f"plain-{lang}"
+    flags = ("--room", room, "--lang", lang, "--plain", "--history", "0")
+    with full_client(server.address, "ana", room=room) as ana:
+        ana.say("long ago", key=f"{room}0")
+        ana.wait_for_text("long ago")
+        with person(server.address, "bia", *flags, rows=ROWS) as bia:
+            ana.wait_for_kind(chat_pb2.KIND_JOINED)
+            for columns in COLUMNS:
+                bia.resize(columns, ROWS)
+                ana.say(said := f"oi em {columns}", key=f"{room}{columns}")
+                bia.wait_for(said)
+                assert re.fullmatch(rf"\d\d:\d\d \[ana\]: {said}", bia.row_with(said))
+                bia.type(f"{who}\r")
+                bia.wait_for(here)
+            for command in commands.COMMANDS:
+                if command not in (commands.LEAVE, commands.CLEAR):
+                    bia.type(f"/help {command.typed}\r")
+            bia.wait_for(f"* {commands.ANNOUNCE.typed} ")
+            bia.type(f"{commands.HISTORY.typed}\r")
+            bia.wait_for(earlier)
+            bia.type(f"/msg ana {left}\r")
+            assert ana.wait_for_text(left).to == "ana"
+            bia.type(f"{commands.LEAVE.typed}\r")
+            assert bia.wait() == 0
+            assert b"\x1b" not in bia.bytes
+
+
+def test_who_listens_at_a_terminal_sees_the_time(server: RunningServer) -> None:
+    """And what was said before."""
+    with full_client(server.address, "ana", room="listen") as ana:
+        ana.say("said before", key="listen")
+        ana.wait_for_text("said before")
+        with person(server.address, "olho", "--room", "listen", "--listen", columns=40) as olho:
+            olho.wait_for("[ana]: said before")
+            assert re.fullmatch(r"\d\d:\d\d \[ana\]: said before", olho.row_with("said before"))

@@ -18,12 +18,12 @@ from chat_pb2 import Kind, Message
 class JsonTerminal(PlainTerminal):
     """One JSON object a line, both ways, with every field of `Message`.
 
-    `listen_only`, and who calls what in which thread: as `PlainTerminal` has it.
+    `listen_only`, `send_only`, and who calls what in which thread: as `PlainTerminal` has it.
     """
 
-    def __init__(self, listen_only: bool = False) -> None:
-        super().__init__(listen_only)
-        self.is_interactive = self.has_typed_lines = False
+    def __init__(self, *, listen_only: bool = False, send_only: bool = False) -> None:
+        super().__init__(listen_only=listen_only, send_only=send_only)
+        self.is_interactive = self.has_typed_lines = self._is_screen = False
 
     def _hand_over(self, controller: TerminalController, line: str) -> bool:
         if not line.strip():
@@ -36,9 +36,9 @@ class JsonTerminal(PlainTerminal):
             controller.report_unsent(line, str(error))
         return True
 
-    def show(self, message: Message, rendered: RenderedMessage) -> None:
-        """Show a message as it came, uncleaned: ASCII with escapes cannot deceive a screen."""
-        self._print(json_of(message))
+    def _text_of(self, message: Message, _rendered: RenderedMessage) -> str:
+        """Return a message as it came, uncleaned: ASCII with escapes cannot deceive a screen."""
+        return json_of(message)
 
 
 def message_of(line: str) -> Message:

@@ -13,7 +13,6 @@ import threading
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable
-from datetime import date
 from typing import Any
 
 from prompt_toolkit import Application
@@ -22,7 +21,7 @@ from prompt_toolkit.renderer import print_formatted_text
 from prompt_toolkit.styles import Style
 
 from chat.cli.wrap import cut, wrapped
-from chat.client.ui import render
+from chat.client.ui.days import Days, with_time
 from chat.client.ui.render import Fragment, RenderedMessage
 
 if sys.platform == "win32":
@@ -67,7 +66,7 @@ class OutputQueue:
     which empties the queue, or nobody empties it.
 
     `_changed` guards `_entries`, `_loop`, `_is_open`, `_is_woken` and when `_news` is replaced.
-    `_day`, `_bell_is_due`, `_sequences` and `_when_shown` belong to the main thread.
+    `_days`, `_bell_is_due`, `_sequences` and `_when_shown` belong to the main thread.
     """
 
     def __init__(self, output: Output) -> None:
@@ -78,7 +77,7 @@ class OutputQueue:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._is_open = False
         self._is_woken = False
-        self._day: date | None = None
+        self._days = Days()
         self._bell_is_due = False
         self._sequences = ""
         self._when_shown: list[Callable[[], None]] = []
@@ -233,13 +232,10 @@ class OutputQueue:
 
     def _message(self, rendered: RenderedMessage) -> Iterable[Fragment]:
         """Yield an entry of the conversation, after the line for a new day where one began."""
-        if rendered.when is not None and rendered.when.date() != self._day:
-            is_first = self._day is None and rendered.when.date() == render.now().date()
-            self._day = rendered.when.date()
-            if not is_first:
-                yield from self._separator(render.day_of(rendered.when))
-        hour = [("class:time", f"{rendered.when:%H:%M} ")] if rendered.when is not None else []
-        yield from wrapped([*hour, *rendered.lead], rendered.body, columns_of(self.output))
+        if title := self._days.title_before(rendered.when):
+            yield from self._separator(title)
+        timed = with_time(rendered)
+        yield from wrapped(timed.lead, timed.body, columns_of(self.output))
 
     def _separator(self, title: str) -> Iterable[Fragment]:
         dashes = "\N{BOX DRAWINGS LIGHT HORIZONTAL}" * 3

@@ -13,12 +13,13 @@ from chat.cli.streams import discard
 from chat.cli.wrap import columns_of, in_rows
 from chat.client.typed_lines import TypedLines
 from chat.client.ui.base import TerminalController
+from chat.client.ui.days import FULL_FORMAT, Days, with_time
 from chat.client.ui.notifications import make_notifier
 from chat.client.ui.render import RenderedMessage
 from chat.client.ui.signals import interrupt_main_thread, interrupt_writing, wakeable
 from chat.protocol.errors import ChatError
 from chat.protocol.limits import MAX_MESSAGE_BYTES
-from chat_pb2 import Message
+from chat_pb2 import KIND_NOTICE, Message
 
 # Of a longer line the rest is not even held in memory. Six bytes of JSON may stand for one.
 MAX_LINE_BYTES = 8 * MAX_MESSAGE_BYTES
@@ -34,22 +35,28 @@ class PlainTerminal:
     """Lines in and lines out, without a line editor.
 
     A person sees each line as it was typed, and its echo is not shown again. For pipes each message
-    is one line. `listen_only`: nothing is read, until `stop()`.
+    is one line. On a screen each has its time, elsewhere `with_time`. `listen_only`: nothing is
+    read, until `stop()`. `send_only`: nothing is printed but what went wrong, on standard error.
 
     The main thread asks and runs; any thread shows. `_printing` guards standard output and
     `_complaining` standard error; each is held for as long as the reader takes nothing, and so they
     are two: the last words need not wait for who does not read what others say. `_lock` guards
     `_is_reading`, `_failure` and `_writer`, and is never held for long; what else there is never
-    changes.
+    changes, but for `_days`, which `_printing` guards too.
     """
 
     is_live = False
 
-    def __init__(self, listen_only: bool = False) -> None:
-        self.is_interactive = sys.stdin.isatty() and not listen_only
+    def __init__(
+        self, *, listen_only: bool = False, send_only: bool = False, with_time: bool = False
+    ) -> None:
+        self.is_interactive = sys.stdin.isatty() and not (listen_only or send_only)
         self.has_typed_lines = self.is_interactive
-        self._is_screen = sys.stdout.isatty()
+        self._is_screen = sys.stdout.isatty() and not send_only
         self._listen_only = listen_only
+        self._send_only = send_only
+        self._with_time = with_time
+        self._days = Days()
         self._printing = threading.RLock()
         self._complaining = threading.RLock()
         self._lock = threading.RLock()
@@ -139,9 +146,22 @@ class PlainTerminal:
 
     def show(self, message: Message, rendered: RenderedMessage) -> None:
         """Show one message, if it has anything to show; on one line, to a pipe."""
-        if rendered.line:
-            columns = columns_of(sys.stdout)
-            self._print(rendered.line if columns is None else rendered.rows(columns))
+        text = self._text_of(message, rendered)
+        if text and not self._send_only:
+            with self._printing:
+                if self._is_screen and (title := self._days.title_before(rendered.when)):
+                    self._print(_separator(title))
+                self._print(text)
+        elif text and message.kind == KIND_NOTICE:
+            self._print(text, sys.stderr)
+
+    def _text_of(self, _message: Message, rendered: RenderedMessage) -> str:
+        """Return how a message is shown, empty for what is not."""
+        if not rendered.line:
+            return ""
+        if self._is_screen:
+            return with_time(rendered).rows(columns_of(sys.stdout))
+        return (with_time(rendered, FULL_FORMAT) if self._with_time else rendered).line
 
     def show_notice(self, line: str) -> None:
         """Show a line of the program's own, apart from the messages."""
@@ -149,7 +169,7 @@ class PlainTerminal:
 
     def show_separator(self, title: str) -> None:
         """Show a line between two parts."""
-        self.show_notice(f"--- {title} ---")
+        self.show_notice(_separator(title))
 
     def show_error(self, sentence: str) -> None:
         """Show a sentence on standard error."""
@@ -225,6 +245,10 @@ class PlainTerminal:
         if writer is not None:
             interrupt_writing(writer)
         self._printing.acquire(timeout=LAST_LINE_SECONDS)
+
+
+def _separator(title: str) -> str:
+    return f"--- {title} ---"
 
 
 def byte_lines() -> Iterator[bytes]:
