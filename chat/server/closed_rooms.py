@@ -244,19 +244,25 @@ class ClosedRooms:
         wishes: Sequence[tuple[str, int | None]],
         generation: str,
         count: int,
+        entered_id: int,
     ) -> list[Place]:
         """Return where somebody begins in rooms: as `Log.find_places`, with what they may hear.
 
-        Raises LOG_UNREADABLE.
+        `entered_id`: since then the others see that they are there; who names no id that the log
+        knows hears all that came after it, however little `count` is. Raises LOG_UNREADABLE.
         """
         places = await readable(self._log.find_places(wishes, generation, count))
         return [
-            self._begin(key, person, place, is_back=after is not None)
+            self._begin(key, person, place, entered_id, is_back=after is not None)
             for (key, after), place in zip(wishes, places, strict=True)
         ]
 
-    def _begin(self, key: str, person: Person | None, place: Place, is_back: bool) -> Place:
+    def _begin(
+        self, key: str, person: Person | None, place: Place, entered_id: int, is_back: bool
+    ) -> Place:
         """Return where a reader begins who would begin at `place`; `is_back`: it names an id."""
+        if not is_back or place.missing is Missing.REWOUND:
+            place = place.no_later(entered_id)
         after = self.heard_after(key, person)
         if place.start >= after:
             return place

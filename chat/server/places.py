@@ -49,6 +49,7 @@ class Places:
         room = self._rooms.of(room_key)
         self._closed.enter(room, member.person)
         place = Subscription(room)
+        place.entered_id = self._rooms.last_id
         place.has_gap = place.is_behind = member.is_full
         room.members[member] = member.rooms[room_key] = place
         person = member.person
@@ -135,11 +136,12 @@ class Places:
         if mail is None:
             inbox_id = request.inbox if member.is_multiroom else member.person.inbox_seen_id
             wishes.append((member.inbox.room.key, inbox_id))
-        generation = request.generation
-        places = await self._closed.find_places(member.person, wishes, generation, member.history)
+        places = await self._closed.find_places(
+            member.person, wishes, request.generation, member.history, place.entered_id
+        )
         if places[-1].missing is Missing.REWOUND and mail is None:
             places[-1] = Place(0, Missing.REWOUND)  # rather twice than not at all
-        start = await limited(self._log, place.room.key, places[0], request.at_most)
+        start = await limited(self._log, place, places[0], request.at_most)
         self.open(member, place, start)
         self.open(member, member.inbox, mail or places[-1])
 

@@ -182,8 +182,10 @@ class Posting:
         generation = self._hub.log.generation if is_seen_here else member.generation
         wished = member.history if count is None else count
         try:
-            (start,) = await self._hub.closed.find_places(member.person, [wish], generation, wished)
-            start = await limited(self._hub.log, key, start, count if is_resumed else None)
+            (start,) = await self._hub.closed.find_places(
+                member.person, [wish], generation, wished, place.entered_id
+            )
+            start = await limited(self._hub.log, place, start, count if is_resumed else None)
         except ChatError:
             if not place.has_ended:
                 self._hub.places.exit(member, place)

@@ -15,7 +15,8 @@ class Subscription:
     """One client's cursor in one room. `seen_id`: the last log message that was handed out.
 
     `has_gap`: between `seen_id` and the send queue there are messages that only the log has.
-    `owed_id`: once it is leaving, or the queue is closed, the last message that is still owed.
+    `entered_id`: the newest message of all rooms when the others saw the client come. `owed_id`:
+    once it is leaving, or the queue is closed, the last message that is still owed.
     `hides_ids`: the client takes every id for one of its only room's, so an inbox must not show its
     own.
     `is_behind`: it has a gap, or a page that may end it is being read. `is_leaving`: the client has
@@ -23,6 +24,7 @@ class Subscription:
     """
 
     __slots__ = (
+        "entered_id",
         "has_ended",
         "has_gap",
         "hides_ids",
@@ -35,7 +37,7 @@ class Subscription:
 
     def __init__(self, room: Room, hides_ids: bool = False) -> None:
         self.room = room
-        self.seen_id = room.last_id
+        self.seen_id = self.entered_id = room.last_id
         self.hides_ids = hides_ids
         self.has_gap = False
         self.is_behind = False

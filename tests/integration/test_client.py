@@ -39,8 +39,6 @@ from chat.client.ending import EXIT_BROKEN_PIPE
 from chat.client.ui.plain import MAX_LINE_BYTES
 
 OLD_SERVER = str(Path("tests", "peers", "old_server.py"))
-# Who comes is told before it is settled from where they hear: what is said meanwhile is history.
-HEARD = ("--history", "20")
 
 
 @pytest.fixture(scope="module")
@@ -80,7 +78,7 @@ def test_message_of_several_lines_is_one_line_out(server: RunningServer) -> None
     """Programs that read line by line never take half a message for somebody else's."""
     with (
         full_client(server.address, "bia", room="lines") as bia,
-        running_client(server, "--name", "olho", "--room", "lines", "--listen", *HEARD) as olho,
+        running_client(server, "--name", "olho", "--room", "lines", "--listen") as olho,
     ):
         bia.wait_for_kind(chat_pb2.KIND_JOINED)
         bia.say("oi\n[ana]: sim", key="lines1")
@@ -91,7 +89,7 @@ def test_listening_reads_no_input(server: RunningServer) -> None:
     """`--listen` goes on after the end of input, shows what comes at once, and ends by a signal."""
     with (
         full_client(server.address, "bia", room="listen") as bia,
-        running_client(server, "--name", "olho", "--room", "listen", "--listen", *HEARD) as olho,
+        running_client(server, "--name", "olho", "--room", "listen", "--listen") as olho,
     ):
         olho.end_input()
         bia.wait_for_kind(chat_pb2.KIND_JOINED)
@@ -248,7 +246,7 @@ def test_several_rooms_are_heard_by_one_client(server: RunningServer) -> None:
     with (
         full_client(server.address, "bia", room="several") as bia,
         full_client(server.address, "caio", room="other") as caio,
-        running_client(server, "--name", "olho", *rooms, "--listen", *HEARD) as olho,
+        running_client(server, "--name", "olho", *rooms, "--listen") as olho,
     ):
         for number, someone in enumerate((bia, caio)):
             someone.wait_for_kind(chat_pb2.KIND_JOINED)
@@ -314,7 +312,7 @@ def test_closed_pipe_ends_it_quietly(server: RunningServer, mode: tuple[str, ...
     with (
         full_client(server.address, "ana", room=room) as ana,
         subprocess.Popen(
-            [*command, *mode, *HEARD],
+            [*command, *mode],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

@@ -229,6 +229,7 @@ async def test_page_waits_where_an_address_reads_too_much(monkeypatch: pytest.Mo
     writer = await chat.join("writer", room="old")
     for _ in range(40):
         await writer.say("x" * 4000)
+    await writer.hears(40)
     request = JoinRequest(user="ana", room="old", history=0)
     ana = Reader(chat, await chat.hub.join(request, "192.0.2.7"))
     await quiet()

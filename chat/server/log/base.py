@@ -7,7 +7,7 @@ methods of a `Log` are called in the event loop.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Any, Protocol
 
@@ -103,6 +103,10 @@ class Place:
     missing: Missing = Missing.NOTHING
     has_more: bool = True
     left_out: int = 0
+
+    def no_later(self, last_id: int) -> Place:
+        """Return the place, or where it is after `last_id`, that one."""
+        return replace(self, start=last_id) if self.start > last_id else self
 
 
 @dataclass(slots=True)
