@@ -120,6 +120,7 @@ class App:
         self._asked_name = ""  # the taken one for which the user was asked for another
         self._status = ConnectionStatus()
         session.on_state = self.connection_changed
+        session.on_pause = self._memory.pause
 
     @property
     def _present_status(self) -> ConnectionStatus:

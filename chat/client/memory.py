@@ -172,9 +172,14 @@ class Memory:
             self._left_off.rename(name)
 
     def record(self, message: Message, rendered: RenderedMessage) -> None:
-        """Write an entry to the transcript, if there is one."""
+        """Have an entry written to the transcript, if there is one."""
         if self._transcript is not None:
-            self._transcript.write(message, rendered)
+            self._transcript.add(message, rendered)
+
+    def pause(self) -> None:
+        """Note that all that came together has been taken: it is written together."""
+        if self._transcript is not None:
+            self._transcript.write()
 
     def take(self, place_now: Callable[[], Place], terminal: Terminal) -> None:
         """Note that everything that came so far is on its way to the screen.

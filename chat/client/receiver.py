@@ -68,7 +68,7 @@ class Receiver:
 
     `servers`: where; each stream goes to the one that is present in it then. `request`: who joins.
     `prover`: proves that the name is its own; None: nobody does. `sealing`: opens what is sealed.
-    `retry_first_connect`, `on_state`: as `Session` has them.
+    `retry_first_connect`, `on_state`, `on_pause`: as `Session` has them.
 
     `_lock` guards `_name`, `_own_names` (that and all earlier ones, as they are compared), `_call`
     and `_failure` (of a thread beside the one that iterates).
@@ -87,6 +87,7 @@ class Receiver:
         *,
         retry_first_connect: bool,
         on_state: Callable[[State], None],
+        on_pause: Callable[[], None] = lambda: None,
         sealing: Sealing | None = None,
     ) -> None:
         self._sealing = sealing
@@ -98,6 +99,7 @@ class Receiver:
         self._prover = prover
         self._retry_first_connect = retry_first_connect
         self._on_state = on_state
+        self._on_pause = on_pause
         self._was_connected = False
         self._entering: dict[str, Message] = {}
         self._is_new_log = False
@@ -196,6 +198,7 @@ class Receiver:
                     yield from self._meet_plain()
                     yield from filter(self._is_news, unpacked(message))
                     yield from self._give_up_unsealable()
+                    self._on_pause()
                 return self._state(Change.LOST, cause=_("the server ended the stream"))
         except StreamError as error:
             if (notice := self._give_up_room(error)) is not None:

@@ -93,8 +93,9 @@ class Session:
     whoever sends learns it (CLOSED).
 
     `_changed` guards `_iterating` and `_has_ended`; outbox, cursor and receiver have locks of their
-    own. `on_state` may be replaced before the iteration begins. `addresses`, with their ports, does
-    not change.
+    own. `on_state` may be replaced before the iteration begins, and `on_pause`, which is called by
+    the thread that iterates whenever all that has come together was yielded. `addresses`, with
+    their ports, does not change.
     """
 
     def __init__(
@@ -120,6 +121,7 @@ class Session:
             check_token_stays_safe(each.rpartition(":")[0], token, credentials is not None)
         self.id = session_id or secrets.token_hex(16)  # by which the server knows it again
         self.on_state = on_state
+        self.on_pause: Callable[[], None] = lambda: None
         if sealing is None and key is not None:
             sealing = Sealing(key, pins_of(self.addresses))
         self.sealing = sealing
@@ -133,6 +135,7 @@ class Session:
             Prover(key, self.id) if key is not None else None,
             retry_first_connect=retry_first_connect,
             on_state=lambda state: self.on_state(state),
+            on_pause=lambda: self.on_pause(),
             sealing=sealing,
         )
         self._changed = threading.Condition()

@@ -1,9 +1,10 @@
 """A file to which everything that is said is appended, once, as the screen shows it: for grep.
 
-Opened anew for each write, so that another program may move it away at any time (logrotate), or
-copy it and cut it off. How far it goes, in which log, is kept in a small file in the user's state
-folder, which one client at a time has: a later run goes on there, whatever the screen has shown
-without the transcript. Called in the receive thread; opened and closed in the main thread.
+What came together is written together, and the file opened anew for that, so that another program
+may move it away at any time (logrotate), or copy it and cut it off. How far it goes, in which log,
+is kept in a small file in the user's state folder, which one client at a time has: a later run goes
+on there, whatever the screen has shown without the transcript. Called in the receive thread; opened
+and closed in the main thread.
 """
 
 from __future__ import annotations
@@ -13,9 +14,10 @@ import os
 import stat
 import time
 from collections import deque
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from itertools import accumulate, islice, takewhile
 from pathlib import Path
 
 from chat.cli.i18n import _
@@ -37,7 +39,8 @@ MAX_WAITING = 1000
 RETRY_SECONDS = 1.0
 # The file of positions is written by one call, in blocks of so much, and is never half of two.
 BLOCK_BYTES = 4096
-# What a client that was killed may have written after it noted its position for the last time.
+# What a client that was killed may have written after it noted its position for the last time; so
+# much is written at once.
 MAX_TAIL_BYTES = 64 << 10
 
 
@@ -46,6 +49,7 @@ class Piece:
     """What one entry adds: `content`, and to which place in the log that brings the transcript."""
 
     content: bytes
+    epoch: str = ""
     room: str = ""
     id: int = 0
 
@@ -63,6 +67,7 @@ class Transcript:
         self.on_mended: Callable[[str], None] = lambda sentence: None
         self._position: int | None = None  # a descriptor, locked
         self._waiting: deque[Piece] = deque()
+        self._newest: dict[str, int] = {}  # of what waits, by room
         self._lost = 0
         self._failed_at: float | None = None
         self._place = Place()
@@ -75,7 +80,8 @@ class Transcript:
     def _open(self, folder: Path | None) -> None:
         """Find out whether it can be written, and how far it goes; raises `UsageError`."""
         try:
-            size = self._append(b"")
+            with self._file() as file:
+                size = os.fstat(file).st_size
         except OSError as error:
             text = _("The transcript {path} cannot be written ({error}). Give another file.")
             raise UsageError(text.format(path=self.path, error=words_of(error))) from error
@@ -103,7 +109,7 @@ class Transcript:
 
     def close(self) -> None:
         """Write what waits, if that is possible, and let another client have it."""
-        self._write_waiting()
+        self._flush()
         if self._position is not None:
             os.close(self._position)
             self._position = None
@@ -112,6 +118,8 @@ class Transcript:
 
     def meet(self, address: str, place: Place, name: str) -> None:
         """Note which log this is; the private messages in it are those of `name`."""
+        if place.epoch != self._place.epoch:
+            self._newest = {}
         self._place = place
         self._inbox = INBOX + name_key(name)
         if place.epoch:
@@ -121,71 +129,99 @@ class Transcript:
         """Note that ids from before mean nothing: what comes is written, rather than lost."""
         if log := self.bookmarks.logs.get(self._place.epoch):
             log.rooms.clear()
+        self._newest = {}
+        for piece in self._waiting:
+            piece.id = 0
 
-    def write(self, message: Message, rendered: RenderedMessage) -> None:
-        """Append an entry, unless it is there already."""
+    def add(self, message: Message, rendered: RenderedMessage) -> None:
+        """Take an entry, unless it is there already; it is appended by `write`."""
         room = self._inbox if message.to else name_key(message.room)
-        if message.id and message.id <= self._written_id(room):
-            return
-        self._waiting.append(Piece(as_entry(rendered), room, message.id))
+        if message.id:
+            known = self.bookmarks.mark(self._place.epoch, room)
+            if message.id <= max(known, self._newest.get(room, 0)):
+                return
+            self._newest[room] = message.id
+        self._waiting.append(Piece(as_entry(rendered), self._place.epoch, room, message.id))
         if len(self._waiting) > MAX_WAITING:
-            self._waiting.popleft()
-            self._lost += 1
+            self.write()
+
+    def write(self) -> None:
+        """Append what waits, unless that has failed a moment ago; more than the limit is lost."""
         failed_at = self._failed_at
         if failed_at is None or time.monotonic() - failed_at >= RETRY_SECONDS:
-            self._write_waiting()
+            self._flush()
+        while len(self._waiting) > MAX_WAITING:
+            self._waiting.popleft()
+            self._lost += 1
 
-    def _written_id(self, room: str) -> int:
-        ids = [piece.id for piece in self._waiting if piece.room == room and piece.id]
-        return max([self.bookmarks.mark(self._place.epoch, room), *ids])
-
-    def _write_waiting(self) -> None:
+    def _flush(self) -> None:
         """Write all that waits; where that fails, say so once, and go on with it later."""
+        self._pass_over_written()
         try:
-            while self._waiting:
-                self._write(self._waiting[0])
-                self._waiting.popleft()
+            if self._waiting:
+                with self._file() as file:
+                    self._append(file)
         except OSError as error:
             self._tell_trouble(error)
         else:
+            self._newest = {}
             self._tell_mended()
 
-    def _write(self, piece: Piece) -> None:
-        """Write one piece, and note how far that goes. Raises `OSError`."""
-        if self._lost:
-            text = _("* {count} messages are missing here")
-            entry = as_entry(render.local_notice(text.format(count=self._lost)))
-            self._append(entry)
-            self._lost = 0
-        is_there = bool(self._tail) and self._tail.startswith(piece.content)
-        self._tail = self._tail[len(piece.content) :] if is_there else b""
-        size = self.path.stat().st_size if is_there else self._append_all(piece)
-        if piece.id:
-            self.bookmarks.set_mark(self._place.epoch, piece.room, piece.id, time.time())
-        self._note_position(size)
+    def _pass_over_written(self) -> None:
+        """Leave out what a client that was killed has written, and not noted."""
+        while self._tail and self._waiting:
+            content = self._waiting[0].content
+            is_there = self._tail.startswith(content)
+            self._tail = self._tail[len(content) :] if is_there else b""
+            if is_there:
+                self._note_written(len(content))
 
-    def _append_all(self, piece: Piece) -> int:
-        """Append a piece; of one that a full disk took in part, the rest later."""
-        file = self._file()
+    def _append(self, file: int) -> None:
+        """Append all that waits, in a few large writes. Raises `OSError`."""
         try:
-            while piece.content:
-                piece.content = piece.content[os.write(file, piece.content) :]
-            return os.fstat(file).st_size
+            if self._lost:
+                self._append_gap(file)
+            while self._waiting:
+                self._note_written(os.write(file, self._next_content()))
         finally:
-            os.close(file)
+            self._note_position(os.fstat(file).st_size)
 
-    def _append(self, content: bytes) -> int:
-        return self._append_all(Piece(content))
+    def _append_gap(self, file: int) -> None:
+        """Say how many entries were lost, where they are missing. Raises `OSError`."""
+        text = _("* {count} messages are missing here").format(count=self._lost)
+        entry = as_entry(render.local_notice(text))
+        while entry:
+            entry = entry[os.write(file, entry) :]
+        self._lost = 0
 
-    def _file(self) -> int:
-        """Return the descriptor of the file, which is made where there is none."""
+    def _next_content(self) -> bytes:
+        """Return what the first pieces hold, as much as is written at once, one at least."""
+        sizes = accumulate(len(piece.content) for piece in self._waiting)
+        count = max(1, sum(1 for _size in takewhile(MAX_TAIL_BYTES.__ge__, sizes)))
+        return b"".join(piece.content for piece in islice(self._waiting, count))
+
+    def _note_written(self, count: int) -> None:
+        """Note that so many bytes of what waits are in the file; more of a piece comes later."""
+        while self._waiting and count >= len(self._waiting[0].content):
+            piece = self._waiting.popleft()
+            count -= len(piece.content)
+            if piece.id:
+                self.bookmarks.set_mark(piece.epoch, piece.room, piece.id, time.time())
+        if count:
+            self._waiting[0].content = self._waiting[0].content[count:]
+
+    @contextmanager
+    def _file(self) -> Iterator[int]:
+        """Open the file, which is made where there is none, for the length of the block."""
         flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT
         flags |= getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0)  # no pipe is waited for
         file = os.open(self.path, flags, 0o600)
-        if not stat.S_ISREG(os.fstat(file).st_mode):
+        try:
+            if not stat.S_ISREG(os.fstat(file).st_mode):
+                raise OSError(errno.EINVAL, _("it is not a regular file"))
+            yield file
+        finally:
             os.close(file)
-            raise OSError(errno.EINVAL, _("it is not a regular file"))
-        return file
 
     def _note_position(self, size: int) -> None:
         if self._position is None:

@@ -88,6 +88,18 @@ def test_batch_is_taken_apart() -> None:
     assert texts(session) == ["1", "2"]
 
 
+def test_pause_is_told_when_all_that_came_together_was_yielded() -> None:
+    """So that who writes it down can do so at once, and before the next is waited for."""
+    batch = Message(batch=[numbered(1), numbered(2)])
+    session, _states = session_over(FakeCall(batch, numbered(3), epoch="e", end=FakeError()))
+    seen: list[str] = []
+    session.on_pause = lambda: seen.append("pause")
+    with pytest.raises(ChatError, match="token"):
+        for message in session:
+            seen.append(message.message)
+    assert seen == ["1", "2", "pause", "3", "pause"]
+
+
 @pytest.mark.parametrize(
     ("steps", "epoch"),
     [([], "e"), ([Message(user="bia", message="oi")], "")],

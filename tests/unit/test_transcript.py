@@ -12,7 +12,7 @@ import pytest
 
 from chat.client import transcript
 from chat.client.cursor import Place
-from chat.client.transcript import BLOCK_BYTES, Transcript
+from chat.client.transcript import BLOCK_BYTES, MAX_TAIL_BYTES, Transcript
 from chat.client.ui.render import render_message
 from chat.protocol.errors import UsageError
 from chat_pb2 import KIND_JOINED, Message
@@ -26,10 +26,13 @@ class Disk:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.free_bytes = 1 << 30
+        self.writes = self.largest_bytes = 0
         self._write = os.write
         monkeypatch.setattr(os, "write", self.write)
 
     def write(self, file: int, content: bytes) -> int:
+        self.writes += 1
+        self.largest_bytes = max(self.largest_bytes, len(content))
         if not self.free_bytes:
             raise OSError(errno.ENOSPC, "no space")
         written = self._write(file, content[: self.free_bytes])
@@ -47,11 +50,15 @@ class Writer:
         self.transcript.meet(HERE, Place({}, 0, epoch, "g"), "ana")
 
     def say(self, number: int, text: str = "", room: str = "", to: str = "") -> None:
+        self.add(number, text, room, to)
+        self.transcript.write()
+
+    def add(self, number: int, text: str = "", room: str = "", to: str = "") -> None:
         message = Message(user="bia", message=text or f"n{number}", id=number, room=room, to=to)
         message.sent_at.FromSeconds(NOON)
         rendered = render_message(message, "ana")
         assert rendered is not None
-        self.transcript.write(message, rendered)
+        self.transcript.add(message, rendered)
 
 
 @pytest.fixture(autouse=True)
@@ -73,7 +80,8 @@ def test_entry_has_date_time_and_what_the_screen_shows(tmp_path: Path) -> None:
     joined = Message(user="rui", kind=KIND_JOINED)
     rendered = render_message(joined)
     assert rendered is not None
-    writer.transcript.write(joined, rendered)
+    writer.transcript.add(joined, rendered)
+    writer.transcript.write()
     rows = (tmp_path / "said.log").read_text("utf-8").splitlines()
     assert rows[0][4:5] == rows[0][7:8] == "-" and rows[0][19:] == " [bia]: olá"
     assert rows[1] == "    [rui]: no"
@@ -95,6 +103,22 @@ def test_every_message_stands_there_once_over_runs(tmp_path: Path) -> None:
     writer.say(5, room="aula")
     assert texts(tmp_path) == ["n1", "n2", "n3", "n4", "n5"]
     assert writer.transcript.bookmarks.place_at(HERE, Place()).left == {"": 4, "aula": 5}
+    writer.transcript.close()
+
+
+def test_what_came_together_is_written_together(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However much that is, in few calls; who is killed in between has not noted its position."""
+    writer = Writer(tmp_path)
+    disk = Disk(monkeypatch)
+    for number in range(1, 2001):
+        writer.add(number, f"{number} " + "x" * 50)
+    writer.transcript.write()
+    assert disk.writes < 10
+    assert texts(tmp_path) == [f"{number} " + "x" * 50 for number in range(1, 2001)]
+    assert (tmp_path / "said.log").stat().st_size > 2 * MAX_TAIL_BYTES
+    assert disk.largest_bytes <= MAX_TAIL_BYTES
     writer.transcript.close()
 
 
@@ -207,8 +231,8 @@ def test_no_more_waits_than_the_limit(tmp_path: Path, monkeypatch: pytest.Monkey
     disk.free_bytes = 1 << 30
     writer.say(24)
     rows = (tmp_path / "said.log").read_text("utf-8").splitlines()
-    assert rows[0].endswith("* 4 messages are missing here")
-    assert texts(tmp_path)[1] == "n5" and len(rows) == 21
+    assert rows[0].endswith("* 3 messages are missing here")
+    assert texts(tmp_path)[1] == "n4" and len(rows) == 22
     writer.transcript.close()
 
 
@@ -267,8 +291,8 @@ def test_without_a_state_folder_it_is_written_all_the_same(tmp_path: Path) -> No
     message = Message(user="bia", message="oi", id=1)
     rendered = render_message(message)
     assert rendered is not None
-    one.write(message, rendered)
-    one.write(message, rendered)
+    one.add(message, rendered)
+    one.add(message, rendered)
     one.close()
     assert texts(tmp_path) == ["oi"]
 
