@@ -60,7 +60,7 @@ def test_tab_completes_and_explains(
             assert words[: columns // 3] in bia.row_with(f" {other} ")
             bia.type(TAB)
             bia.wait_for_line(f"[bia]: {commands.LEAVE.typed}")
-            assert all(len(row) < columns for row in bia.rows)
+            assert all(len(row) < columns for row in bia.rows[bia.cursor[1] :])
             bia.type(CTRL_C + "ana p" + TAB + f"oi de {columns} para @ana p" + TAB + "\r")
             paula.wait_for_text(f"Ana Paula: oi de {columns} para @Ana Paula ")
             bia.wait_for_line("[bia]:")
