@@ -88,9 +88,9 @@ def refusals() -> str:
     return table(("reason", "status", "meaning"), rows)
 
 
-def bot() -> str:
-    """Return the example bot."""
-    return f"```python\n{(ROOT / 'examples/eco_bot.py').read_text(encoding='utf-8')}```\n"
+def bot(name: str) -> str:
+    """Return an example bot, whole."""
+    return f"```python\n{(ROOT / 'examples' / name).read_text(encoding='utf-8')}```\n"
 
 
 PARTS: dict[str, Callable[[], str]] = {
@@ -98,7 +98,9 @@ PARTS: dict[str, Callable[[], str]] = {
     "flags of client.py": lambda: flags_of("client.py"),
     "commands": commands.markdown,
     "refusals": refusals,
-    "the bot": bot,
+    "the bot that answers": lambda: bot("eco_bot.py"),
+    "the bot that keeps": lambda: bot("diario_bot.py"),
+    "the bot that joins rooms": lambda: bot("ponte_bot.py"),
     "what things cost": lambda: scale.measured(scale.Units.read()),
     "populations": lambda: scale.populations(scale.Units.read()),
     "limits of one stream": lambda: scale.limits(scale.Units.read()),

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import shlex
 import shutil
+import sqlite3
 import subprocess
 import sys
 import textwrap
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -20,6 +20,7 @@ import documents
 import pytest
 from support import (
     ROOT,
+    Client,
     Program,
     RunningServer,
     clean_environment,
@@ -94,6 +95,8 @@ NEEDS_NO_TRY = (
     "nats-server -c nats.conf",
     "python -m pytest tests/unit",
     "python -m examples.eco_bot localhost:50051",
+    "python -m examples.diario_bot diario.db localhost:50051",
+    "python -m examples.ponte_bot localhost:50051 redes so",
 )
 PORTUGUESE = {"CHAT_LANG": "pt_BR"}
 
@@ -287,41 +290,79 @@ def document_client(address: str, mark: str, folder: Path = ROOT) -> Iterator[Pr
         yield client
 
 
-def test_logger_of_the_document_misses_nothing_while_it_is_not_running(tmp_path: Path) -> None:
-    """Killed and started again it has its name, and all of both rooms and its inbox, once."""
-    place = tmp_path / "logger.json"
+def test_diary_of_the_document_misses_nothing_whatever_is_killed(tmp_path: Path) -> None:
+    """The bot, and then the server: all of both rooms, and its inbox, stands there once."""
+    path, log = tmp_path / "diario.db", tmp_path / "chat.db"
+    numbers = [f"{number}" for number in range(30)]
+    said = {"": ["before", *numbers, "psst", "after"], "kitchen": ["before", *numbers, "after"]}
+
+    def wait_for(last: str) -> None:
+        eventually(lambda: all(texts[-1:] == [last] for texts in written(path, *said).values()))
+
+    with ExitStack() as stack:
+        with running_server(db=log) as server, talkers(server.address) as (ana, bia):
+            command = ("-m", "examples.diario_bot", str(path), server.address, *said)
+            with running_program(*command) as diary:
+                assert bia.wait_for_kind(chat_pb2.KIND_JOINED).user == "diario"
+                say_in_both(ana, bia, "before")
+                wait_for("before")
+                diary.process.kill()
+            for number in numbers:
+                say_in_both(ana, bia, number)
+            ana.say("psst", to="diario", key="psst")
+            ana.wait_for_text("psst")
+            stack.enter_context(running_program(*command))
+            eventually(lambda: "psst" in written(path, *said)[""])
+        with running_server(db=log, port=server.port), talkers(server.address) as (ana, bia):
+            say_in_both(ana, bia, "after")
+            wait_for("after")
+        found = written(path, *said)
+        assert {room: sorted(texts) for room, texts in found.items()} == {
+            room: sorted(texts) for room, texts in said.items()
+        }
+        found[""].remove("psst")
+        assert list(found.values()) == [["before", *numbers, "after"]] * 2
+
+
+@contextmanager
+def talkers(address: str) -> Iterator[tuple[Client, Client]]:
+    """Let ana be in the common room, and bia in another one."""
+    with full_client(address, "ana") as ana, full_client(address, "bia", room="kitchen") as bia:
+        yield ana, bia
+
+
+def say_in_both(ana: Client, bia: Client, text: str) -> None:
+    for someone in (ana, bia):
+        someone.say(text, key=text)
+        someone.wait_for_text(text)
+
+
+def written(path: Path, *rooms: str) -> dict[str, list[str]]:
+    """Return what a diary holds of each room, in its order; of none, before it has begun."""
+    with closing(sqlite3.connect(path)) as diary, suppress(sqlite3.OperationalError):
+        rows = diary.execute("SELECT room, text FROM said ORDER BY rowid").fetchall()
+        return {room: [text for where, text in rows if where == room] for room in rooms}
+    return dict.fromkeys(rooms, [])
+
+
+def test_bridge_of_the_document_joins_two_rooms() -> None:
+    """What is said in one is heard in the other, once, and nothing that is private."""
     with (
-        running_server(db=tmp_path / "chat.db") as server,
-        full_client(server.address, "ana") as ana,
-        full_client(server.address, "bia", room="kitchen") as bia,
+        running_server() as server,
+        full_client(server.address, "ana", room="Redes") as ana,
+        full_client(server.address, "bia", room="so") as bia,
+        running_program("-m", "examples.ponte_bot", server.address, "Redes", "so"),
     ):
-        ana.say("before")
-        ana.wait_for_text("before")
-        bia.say("before")
-        bia.wait_for_text("before")
-        with document_client(server.address, '"logger"', tmp_path) as logger:
-            logger.wait_for_line("# [ana]: before")
-            logger.wait_for_line("#kitchen [bia]: before")
-            last_ids = {"": 1, "kitchen": 2}
-            eventually(lambda: json.loads(place.read_text())["place"]["rooms"] == last_ids)
-            logger.process.kill()
-        for number in range(30):
-            ana.say(f"{number}")
-            bia.say(f"{number}")
-        ana.say("psst", to="logger", key="1")
-        assert ana.wait_for_text("psst").to == "logger"
-        bia.wait_for_text("29")
-        with document_client(server.address, '"logger"', tmp_path) as logger:
-            eventually(lambda: len(logger.lines) == 61)
-            ana.say("after")
-            logger.wait_for_line("# [ana]: after")
-            heard = {
-                who: [line.partition(": ")[2] for line in logger.lines if who in line]
-                for who in ("[ana]", "[bia]")
-            }
-        numbers = [f"{number}" for number in range(30)]
-        assert heard["[bia]"] == numbers
-        assert [text for text in heard["[ana]"] if text != "psst"] == [*numbers, "after"]
+        for someone in (ana, bia):
+            assert someone.wait_for_kind(chat_pb2.KIND_JOINED).user == "ponte"
+        ana.say("psst", to="ponte", key="1")
+        ana.say("oi", key="2")
+        assert bia.wait_for_text("ana: oi").user == "ponte"
+        bia.say(long := "x" * 3000, key="3")
+        ana.wait_for_text(f"{long}"[:1005])
+        parts = [message.message for message in ana.messages if message.user == "ponte"][1:]
+        assert "".join(parts) == f"bia: {long}"
+        assert not any("psst" in message.message for message in bia.messages)
 
 
 def test_bot_of_the_document_answers() -> None:
