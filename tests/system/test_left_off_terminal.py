@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 import signal
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
@@ -39,14 +39,10 @@ def server() -> Iterator[RunningServer]:
 
 
 @contextmanager
-def seated(
-    server: RunningServer, name: str, room: str, *flags: str, **options: int
-) -> Iterator[Person]:
+def seated(server: RunningServer, name: str, room: str, *flags: str) -> Iterator[Person]:
     """Let `name` sit at a terminal that remembers, connected; leave by Ctrl-D."""
     lang = flags[flags.index("--lang") + 1] if "--lang" in flags else "en"
-    with person(
-        server.address, name, "--room", room, *flags, env=REMEMBERING, **options
-    ) as someone:
+    with person(server.address, name, "--room", room, *flags, env=REMEMBERING) as someone:
         someone.wait_for(LANGUAGES[lang][0])
         yield someone
 
@@ -74,36 +70,55 @@ def said_rows(someone: Person) -> list[str]:
     return [row.partition("]: ")[2] for row in someone.scrollback if "[bia]: " in row]
 
 
-@pytest.mark.parametrize(("columns", "lang"), [(40, "pt_BR"), (200, "en")])
-def test_what_was_missed_stands_below_a_line_that_says_since_when(
-    server: RunningServer, columns: int, lang: str
-) -> None:
-    """All of it, also where that is more than a first history, and nothing that was seen before."""
-    room, name = f"since{columns}{lang}", f"ana{columns}{lang[:2]}"
-    _connected, since, _history = LANGUAGES[lang]
-    say(server, room, "seen")
-    with seated(server, name, room, "--lang", lang, columns=columns) as ana:
-        ana.wait_for("[bia]: seen")
-        assert since not in ana.screen
-        leave(ana)
+def test_what_was_missed_stands_below_a_line_that_says_since_when(server: RunningServer) -> None:
+    """All of it, also where that is more than a first history, and nothing that was seen before.
+
+    For two people in one room, with a narrow and with a wide terminal.
+    """
+    seats = {"pt_BR": 40, "en": 200}
     texts = [f"missed {number}" for number in range(30)]
-    say(server, room, *texts)
-    with seated(server, name, room, "--lang", lang, columns=columns) as ana:
-        ana.wait_for("missed 29")
-        rows = ana.scrollback
-        (place,) = (number for number, row in enumerate(rows) if since in row)
-        assert re.fullmatch(rf"{since}\d\d:\d\d ───", rows[place])
-        assert rows[place + 1].endswith("[bia]: missed 0") and said_rows(ana) == texts
-        say(server, room, "now")
-        ana.wait_for("[bia]: now")
-        assert sum(since in row for row in ana.scrollback) == 1
-        leave(ana)
+    with ExitStack() as stack:
+        say(server, "since", "seen")
+        for ana in at_once(stack, server, seats):
+            ana.wait_for("[bia]: seen")
+            assert "novidades" not in ana.screen and "new since" not in ana.screen
+            leave(ana)
+        say(server, "since", *texts)
+        people = at_once(stack, server, seats)
+        for ana, lang in zip(people, seats, strict=True):
+            ana.wait_for("missed 29")
+            rows, since = ana.scrollback, LANGUAGES[lang][1]
+            (place,) = (number for number, row in enumerate(rows) if since in row)
+            assert re.fullmatch(rf"{since}\d\d:\d\d ───", rows[place])
+            assert rows[place + 1].endswith("[bia]: missed 0") and said_rows(ana) == texts
+        say(server, "since", "now")
+        for ana, lang in zip(people, seats, strict=True):
+            ana.wait_for("[bia]: now")
+            assert sum(LANGUAGES[lang][1] in row for row in ana.scrollback) == 1
 
 
-@pytest.mark.parametrize("lang", ["pt_BR"])
-def test_more_than_a_thousand_are_counted_and_not_shown(server: RunningServer, lang: str) -> None:
+def at_once(stack: ExitStack, server: RunningServer, seats: Mapping[str, int]) -> list[Person]:
+    """Let people come in at the same time, each in a language and at so many columns."""
+    people = [
+        stack.enter_context(
+            person(
+                server.address,
+                f"ana{lang[:2]}",
+                *("--room", "since", "--lang", lang),
+                env=REMEMBERING,
+                columns=columns,
+            )
+        )
+        for lang, columns in seats.items()
+    ]
+    for someone, lang in zip(people, seats, strict=True):
+        someone.wait_for(LANGUAGES[lang][0])
+    return people
+
+
+def test_more_than_a_thousand_are_counted_and_not_shown(server: RunningServer) -> None:
     """How many, and how to see them, is said where it is seen; and so they can be."""
-    room, name = f"many{lang}", f"many{lang[:2]}"
+    lang, room, name = "pt_BR", "many", "many"
     with seated(server, name, room, "--lang", lang) as ana:
         leave(ana)
     say(server, room, *(f"missed {number}" for number in range(1025)))
@@ -171,7 +186,9 @@ def test_draft_lines_and_what_was_cleared_come_back(server: RunningServer) -> No
     with seated(server, "draft", "draft") as ana:
         ana.type("said\r")
         ana.wait_for("[draft]: said")
-        ana.type("cleared" + CTRL_C)
+        ana.type("cleared")
+        ana.wait_for_line("[draft]: cleared")
+        ana.type(CTRL_C)
         ana.wait_for_line("[draft]:")
         ana.type(UP)
         ana.wait_for_line("[draft]: cleared")
@@ -181,7 +198,9 @@ def test_draft_lines_and_what_was_cleared_come_back(server: RunningServer) -> No
         assert ana.wait() == 128 + signal.SIGHUP
     with person(server.address, "draft", "--room", "draft") as private:
         private.wait_for("connected")
-        private.type("a secret" + CTRL_C)
+        private.type("a secret")
+        private.wait_for_line("[draft]: a secret")
+        private.type(CTRL_C)
         private.wait_for_line("[draft]:")
         leave(private)
     with seated(server, "draft", "draft") as ana:
@@ -240,15 +259,18 @@ def test_transcript_of_a_pipe_misses_nothing(server: RunningServer, tmp_path: Pa
     ]
 
 
-@pytest.mark.parametrize("is_wished", [True, False])
-def test_terminal_notifies_where_it_is_wished_for(server: RunningServer, is_wished: bool) -> None:
+def test_terminal_notifies_where_it_is_wished_for(server: RunningServer) -> None:
     """Without anything to be seen of it on the screen."""
-    room = f"notify{is_wished}"
     env = {"TERM_PROGRAM": "WezTerm"}
-    flags = ("--notify",) if is_wished else ()
-    with person(server.address, "ana", "--room", room, *flags, env=env) as ana:
-        ana.wait_for("connected")
-        say(server, room, "hello ana", "the end")
-        ana.wait_for("[bia]: the end")
-        assert (b"\x1b]777;notify;bia;hello ana\x1b\\" in ana.bytes) is is_wished
-        assert "777" not in ana.screen
+    with (
+        person(server.address, "ana", "--room", "notify", "--notify", env=env) as ana,
+        person(server.address, "caio", "--room", "notify", env=env) as caio,
+    ):
+        for someone in (ana, caio):
+            someone.wait_for("connected")
+        say(server, "notify", "hello ana and caio", "the end")
+        for someone, is_wished in ((ana, True), (caio, False)):
+            someone.wait_for("[bia]: the end")
+            sequence = b"\x1b]777;notify;bia;hello ana and caio\x1b\\"
+            assert (sequence in someone.bytes) is is_wished
+            assert "777" not in someone.screen

@@ -32,78 +32,68 @@ def server() -> Iterator[RunningServer]:
         yield running
 
 
-@pytest.mark.parametrize(
-    ("lang", "people", "command", "other", "words"),
-    [
-        ("pt_BR", "3 pessoas", "/ignorar", "/salas", "mostra as salas que têm gente"),
-        ("en", "3 people", "/ignore", "/rooms", "show the rooms that have people"),
-    ],
-)
-def test_tab_completes_and_explains(
-    server: RunningServer, lang: str, people: str, command: str, other: str, words: str
-) -> None:
+MENUS = {
+    # Language: what Tab makes of /ig, another command, and what that does.
+    "pt_BR": ("/ignorar", "/salas", "mostra as salas que têm gente"),
+    "en": ("/ignore", "/rooms", "show the rooms that have people"),
+}
+
+
+def test_tab_completes_and_explains(server: RunningServer) -> None:
     """A command in one language, a menu of them with what each does, a name with its space."""
-    i18n.use(lang)
-    room = f"typing-{lang}"
     with (
-        full_client(server.address, "Ana", room=room),
-        full_client(server.address, "Ana Paula", room=room) as paula,
-        person(server.address, "bia", "--room", room, "--lang", lang, rows=ROWS) as bia,
+        full_client(server.address, "Ana", room="typing"),
+        full_client(server.address, "Ana Paula", room="typing") as paula,
+        person(server.address, "bia", "--room", "typing", "--lang", "pt_BR", rows=ROWS) as bia,
     ):
-        bia.wait_for(people)
-        for columns in COLUMNS:
-            bia.resize(columns, ROWS)
-            bia.type("/ig" + TAB)
-            bia.wait_for_line(f"[bia]: {command}", len(f"[bia]: {command} "))
-            bia.type(CTRL_C + "/" + TAB)
-            bia.wait_for(f" {other} ")
-            assert words[: columns // 3] in bia.row_with(f" {other} ")
-            bia.type(TAB)
-            bia.wait_for_line(f"[bia]: {commands.LEAVE.typed}")
-            assert all(len(row) < columns for row in bia.rows[bia.cursor[1] :])
-            bia.type(CTRL_C + "ana p" + TAB + f"oi de {columns} para @ana p" + TAB + "\r")
-            paula.wait_for_text(f"Ana Paula: oi de {columns} para @Ana Paula ")
-            bia.wait_for_line("[bia]:")
+        bia.wait_for("3 pessoas")
+        for lang, (command, other, words) in MENUS.items():
+            i18n.use(lang)
+            bia.type(f"/idioma {lang}\r")
+            for columns in COLUMNS:
+                bia.resize(columns, ROWS)
+                bia.type("/ig" + TAB)
+                bia.wait_for_line(f"[bia]: {command}", len(f"[bia]: {command} "))
+                bia.type(CTRL_C + "/" + TAB)
+                bia.wait_for(f" {other} ")
+                assert words[: columns // 3] in bia.row_with(f" {other} ")
+                bia.type(TAB)
+                bia.wait_for_line(f"[bia]: {commands.LEAVE.typed}")
+                assert all(len(row) < columns for row in bia.rows[bia.cursor[1] :])
+                said = f"oi de {columns} em {lang}"
+                bia.type(CTRL_C + f"ana p{TAB}{said} para @ana p{TAB}\r")
+                paula.wait_for_text(f"Ana Paula: {said} para @Ana Paula ")
+                bia.wait_for_line("[bia]:")
         bia.type("/msg ana p" + TAB + "psiu\r")
         assert paula.wait_for(lambda message: message.message == "psiu").to == "Ana Paula"
         assert paula.wait_for_kind(chat_pb2.KIND_JOINED).user == "bia"
 
 
-@pytest.mark.parametrize(
-    ("lang", "command", "hidden", "shown", "nobody"),
-    [
-        (
-            "pt_BR",
-            "/ignorar",
-            "As mensagens de [Zoé]",
-            "voltaram a ser mostradas",
-            "Ninguém com o nome [zeo]",
-        ),
-        ("en", "/ignore", "Messages from [Zoé]", "are shown again", "Nobody called [zeu]"),
-    ],
-)
-def test_ignored_by_the_name_without_its_accent(
-    server: RunningServer, lang: str, command: str, hidden: str, shown: str, nobody: str
-) -> None:
+IGNORING = {
+    "pt_BR": ("/ignorar", "As mensagens de [Zoé]", "voltaram a ser", "Ninguém com o nome [zeo]"),
+    "en": ("/ignore", "Messages from [Zoé]", "are shown again", "Nobody called [zeu]"),
+}
+
+
+def test_ignored_by_the_name_without_its_accent(server: RunningServer) -> None:
     """And told, where nobody is called so."""
-    room = f"ignoring-{lang}"
     with (
-        full_client(server.address, "Zoé", room=room) as zoe,
-        person(server.address, "bia", "--room", room, "--lang", lang) as bia,
+        full_client(server.address, "Zoé", room="ignoring") as zoe,
+        person(server.address, "bia", "--room", "ignoring", "--lang", "pt_BR") as bia,
     ):
-        bia.wait_for(f"#{room}")
-        bia.wait_for("2 p")
-        bia.type(f"{command} zoe\r")
-        bia.wait_for(hidden)
-        zoe.say("unseen", key=f"{room}1")
-        zoe.wait_for_text("unseen")
-        bia.type(f"{command} {nobody[-4:-1]}\r")
-        bia.wait_for(nobody)
-        bia.type(f"{command} [zoé]\r")
-        bia.wait_for(shown)
-        zoe.say("seen at last", key=f"{room}2")
-        bia.wait_for("[Zoé]: seen at last")
-        assert "unseen" not in bia.screen
+        bia.wait_for("2 pessoas")
+        for lang, (command, hidden, shown, nobody) in IGNORING.items():
+            bia.type(f"/idioma {lang}\r{command} zoe\r")
+            bia.wait_for(hidden)
+            zoe.say(f"unseen in {lang}", key=f"{lang}1")
+            zoe.wait_for_text(f"unseen in {lang}")
+            bia.type(f"{command} {nobody[-4:-1]}\r")
+            bia.wait_for(nobody)
+            bia.type(f"{command} [zoé]\r")
+            bia.wait_for(shown)
+            zoe.say(f"seen in {lang}", key=f"{lang}2")
+            bia.wait_for(f"[Zoé]: seen in {lang}")
+            assert "unseen" not in bia.screen
         bia.type("/help /msg\r")
         bia.wait_for("* /msg ")
 
@@ -130,20 +120,23 @@ def test_long_address_is_copied_in_one_piece(server: RunningServer) -> None:
         assert bia.bytes.count(URL.encode()) == caio.bytes.count(URL.encode()) == len(COLUMNS)
 
 
-@pytest.mark.parametrize(("lang", "command"), [("pt_BR", "/limpar"), ("en", "/clear")])
-def test_clearing_keeps_what_was_there(server: RunningServer, lang: str, command: str) -> None:
-    """The screen is empty but for the line being typed; what was on it is scrolled up, once."""
-    room = f"clear-{lang}"
+def test_clearing_keeps_what_was_there(server: RunningServer) -> None:
+    """The screen is empty but for the line being typed; what was on it is scrolled up, once.
+
+    By either name of the command, with a line editor and without.
+    """
     with (
-        full_client(server.address, "ana", room=room) as ana,
-        person(server.address, "bia", "--room", room, "--lang", lang, rows=ROWS) as bia,
-        person(server.address, "caio", "--room", room, "--lang", lang, env=DUMB) as caio,
+        full_client(server.address, "ana", room="clear") as ana,
+        person(server.address, "bia", "--room", "clear", "--lang", "pt_BR", rows=ROWS) as bia,
+        person(
+            server.address, "caio", "--room", "clear", "--lang", "en", rows=ROWS, env=DUMB
+        ) as caio,
     ):
-        bia.wait_for("3 p")
+        bia.wait_for("3 pessoas")
         for number, columns in enumerate(COLUMNS):
             bia.resize(columns, ROWS)
-            ana.say(said := f"before number {number}", key=f"{room}{number}")
-            for someone in (bia, caio):
+            ana.say(said := f"before number {number}", key=f"clear{number}")
+            for someone, command in ((bia, "/limpar"), (caio, "/clear")):
                 someone.wait_for(said)
                 someone.type(f"{command}\r")
                 someone.wait_until_gone(said)
