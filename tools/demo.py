@@ -29,6 +29,7 @@ sys.path.insert(0, str(ROOT))
 from chat.cli import i18n as language  # noqa: E402
 from chat.cli import streams  # noqa: E402
 from chat.cli.i18n import _  # noqa: E402
+from chat.protocol.limits import DEFAULT_HISTORY  # noqa: E402
 
 # How long a line may take that somebody should see; a busy machine starts Python slowly.
 DEADLINE_SECONDS = 30.0
@@ -179,7 +180,9 @@ class Demo:
     def enter(self, name: str, color: str, history: Sequence[str] = ()) -> Program:
         """Let somebody come in, who sees `history`, and is seen by the others."""
         self._pause()
-        person = self._start(name, color, ["client.py", "--name", name], {})
+        # What was said before, which a terminal shows by itself and a pipe does not.
+        settings = {"CHAT_HISTORY": str(DEFAULT_HISTORY)}
+        person = self._start(name, color, ["client.py", "--name", name], settings)
         for text in history:
             person.see(text)
         for other in self._people:

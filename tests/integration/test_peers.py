@@ -154,7 +154,7 @@ def test_node_client_talks_with_ours(node_folder: Path) -> None:
     """A client in another language, from the small contract alone, is one of us."""
     with (
         running_server() as server,
-        running_client(server, "--name", "ana") as ana,
+        running_client(server, "--name", "ana", "--history", "20") as ana,
         node_client(node_folder, server, "nó") as node,
     ):
         node.type("olá do Node ✓")
