@@ -12,6 +12,7 @@ from support import ServerHere, full_client, running_client, running_program, se
 
 from chat.protocol.metadata import JoinRequest
 from chat.server.hub import Hub
+from chat_pb2 import KIND_JOINED
 from server import ChatService
 
 if sys.platform == "win32":
@@ -119,6 +120,7 @@ def test_pipe_shows_what_happens_to_a_room() -> None:
         full_client(server.address, "caio") as caio,
         running_client(server.address, "--name", "bia", "--listen") as pipe,
     ):
+        caio.wait_for(lambda message: (message.kind, message.user) == (KIND_JOINED, "bia"))
         caio.say("oi", key="oi")
         pipe.wait_for_line("[caio]: oi")
         ana.type("/close\r")
