@@ -155,7 +155,8 @@ def converse(somebody: Newcomer) -> list[str]:
         place = {} if prefix else {"CHAT_HOST": "localhost", "CHAT_PORT": "0"}
         server = RunningServer([*prefix, *somebody.activated("exec python server.py", place)])
         stack.callback(server.close)
-        place = {} if prefix else {"CHAT_SERVER": server.address}
+        # A terminal shows by itself what was said before, a pipe where it is asked to.
+        place = {"CHAT_HISTORY": "20"} | ({} if prefix else {"CHAT_SERVER": server.address})
         ana, bia = (
             Program([*prefix, *somebody.activated("exec python client.py", place)])
             for _ in range(2)

@@ -68,7 +68,7 @@ def test_operator_types_and_everybody_sees_it(server: ModeratedServer) -> None:
 def test_ignored_one_is_ignored_the_next_time_too(server: ModeratedServer) -> None:
     """The client remembers it for the server, lists it, and takes it back."""
     with sitting(server, "caio") as caio:
-        do(caio, "/ignore bia", "Messages from [bia] are hidden")
+        do(caio, "/ignore bia", "Nobody called [bia] has been seen here.")
         caio.type("/quit\r")
         assert caio.wait() == 0
     with (

@@ -99,7 +99,9 @@ def test_installed_programs_hold_a_conversation(installation: Installation) -> N
     try:
         with (
             installation.running("chat-client", server.address, "--name", "ana") as ana,
-            installation.running("chat-client", server.address, "--name", "bia") as bia,
+            installation.running(
+                "chat-client", server.address, "--name", "bia", "--history", "20"
+            ) as bia,
         ):
             ana.type("oi")
             bia.wait_for_line("[ana]: oi")
