@@ -41,7 +41,7 @@ from support import eventually  # noqa: E402
 
 STILL_COLUMNS, STILL_ROWS = 76, 16
 SERVER_COLUMNS, SERVER_ROWS = 96, 12
-CLIENT_COLUMNS, CLIENT_ROWS = 46, 16
+CLIENT_COLUMNS, CLIENT_ROWS = 46, 21
 # Makes the two below as wide as the one above.
 WINDOW_GAP = window_size(SERVER_COLUMNS, 0)[0] - 2 * window_size(CLIENT_COLUMNS, 0)[0]
 # What the script says instead of what belongs to the run.
