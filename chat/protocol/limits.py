@@ -34,6 +34,11 @@ MAX_BATCH_BYTES = 32 << 10
 # How many of a room's last messages come first, unless the client says otherwise.
 DEFAULT_HISTORY = 20
 MAX_HISTORY = 1000
+# What is searched for: characters, and words or phrases of which all must be there; and how many
+# messages one answer finds.
+MAX_SEARCH_CHARACTERS = 256
+MAX_SEARCH_TERMS = 8
+MAX_FOUND = 50
 # Private messages that wait for the owner of a name who is away.
 MAX_WAITING_MESSAGES = 1000
 # Rooms that one client is in at a time.
