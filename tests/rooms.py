@@ -17,6 +17,7 @@ from support import DEADLINE_SECONDS
 import chat_pb2
 from chat.protocol.errors import ChatError
 from chat.protocol.metadata import REASON, JoinRequest
+from chat.protocol.words import Query
 from chat.server.hub import Hub
 from chat.server.log.base import (
     MAX_PAGE_BYTES,
@@ -24,6 +25,7 @@ from chat.server.log.base import (
     ClusterState,
     Deliver,
     Entry,
+    Found,
     Log,
     LogError,
     Missing,
@@ -75,6 +77,8 @@ class FakeLog:
         self._last_id = 0
         self.read_turns = 1
         self.reads = 0
+        self.searches: list[tuple[int, int, int]] = []  # between which ids, how many at the most
+        self.found_at_once = 1000
         self.asked_bytes: list[int] = []  # how large each page might be
         self.rows: list[tuple[str, Message]] = []
         self._keys: dict[tuple[str, str], tuple[str, Message]] = {}
@@ -178,6 +182,15 @@ class FakeLog:
         is_whole = self._trimmed.get(room, 0) <= after
         has_more = any(place == room and m.id > after for place, m in self.rows)
         return Place(after, Missing.NOTHING if is_whole else Missing.TRIMMED, has_more)
+
+    async def search(self, room: str, query: Query, after: int, before: int, limit: int) -> Found:
+        await self._take_turns()
+        self.searches.append((after, before, limit))
+        found = [m for place, m in self.rows if place == room and after < m.id < before]
+        found = [m for m in reversed(found) if query.is_in(m.message)]
+        count = min(limit, self.found_at_once)
+        is_over, found = len(found) <= count, found[:count]
+        return Found(found, 0 if is_over else found[-1].id)
 
     async def find_key(self, sender: str, key: str) -> tuple[str, Message] | None:
         return self._keys.get((sender, key))

@@ -12,6 +12,7 @@ from enum import Enum
 from typing import Any, Protocol
 
 import chat_pb2
+from chat.protocol.words import Query
 from chat.server.tally import Commits
 
 
@@ -130,6 +131,17 @@ class Entry:
 
     def __post_init__(self) -> None:
         self.said = self.message
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a search has found, newest first; `reached`: nothing below this id was looked at.
+
+    0: all that it was to look at was.
+    """
+
+    messages: Sequence[chat_pb2.Message]
+    reached: int = 0
 
 
 # What one page read from the log may take in memory.
@@ -256,6 +268,13 @@ class Log(Protocol):
 
         None, or an id that means nothing any more: where the last `count` messages begin. An empty
         generation is not asked about.
+        """
+
+    async def search(self, room: str, query: Query, after: int, before: int, limit: int) -> Found:
+        """Find what was said and done in `room` between two ids, `limit` of it at the most.
+
+        It ends after a short while, wherever it has come by then: whoever goes on asks again, for
+        what is below the id that was `reached`.
         """
 
     async def find_key(self, sender: str, key: str) -> tuple[str, chat_pb2.Message] | None:

@@ -37,6 +37,8 @@ COMPANION_SUFFIXES = (WAL_SUFFIX, "-shm")
 # The longest thing that SQLite appends to the name, and the longest path it takes (os_unix.c).
 LONGEST_SUFFIX = "-journal"
 BESIDE_SUFFIXES = (*COMPANION_SUFFIXES, LONGEST_SUFFIX)
+# The index of the log's words, beside which there is the same.
+INDEX_SUFFIX = "-search"
 # What is locked where a file cannot be.
 LOCK_SUFFIX = "-lock"
 MAX_PATH_BYTES = 512
@@ -140,7 +142,7 @@ class LogFile:
         A WAL that is left behind would be taken for that of the next file of this name, and damage
         it (sqlite.org/howtocorrupt.html, "Mispairing").
         """
-        if self._is_in_place():
+        if self.is_in_place():
             return
         for name, identity in self._companions.items():
             with suppress(OSError):
@@ -154,9 +156,10 @@ class LogFile:
         """
         wal = f"{self.real_path}{WAL_SUFFIX}"
         is_foreign = os.path.lexists(wal) and _find_identity(wal) != self._companions.get(wal)
-        return self._is_in_place() and not is_foreign
+        return self.is_in_place() and not is_foreign
 
-    def _is_in_place(self) -> bool:
+    def is_in_place(self) -> bool:
+        """Say whether the file is where it was."""
         return _find_identity(self.real_path) == self._identity
 
     def check(self) -> None:

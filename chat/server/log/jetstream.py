@@ -173,6 +173,7 @@ class JetStreamLog(SqliteFile):
         """Begin to deliver; `report` hears what is wrong with the file, or with NATS."""
         self._deliver = deliver
         self._troubles.report = report
+        self._searching.start()
 
     def hurry(self, seconds: float) -> None:
         """Have what waits for NATS, or for other programs, given up after so long."""
@@ -192,6 +193,7 @@ class JetStreamLog(SqliteFile):
         try:
             await self._follower.close(CLOSE_SECONDS)
         finally:
+            self._close_search()
             await self._link.close()
         self.abandon()
 

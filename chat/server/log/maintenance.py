@@ -19,6 +19,7 @@ from chat.server.log.checking import Check
 from chat.server.log.connections import connect_sqlite, log_error, open_connection
 from chat.server.log.files import (
     BESIDE_SUFFIXES,
+    INDEX_SUFFIX,
     LOCK_SUFFIX,
     PRIVATE,
     check_path,
@@ -26,6 +27,7 @@ from chat.server.log.files import (
 )
 from chat.server.log.migrations import check_is_ours, end_opening
 from chat.server.log.other_names import check_name
+from chat.server.log.search_index import faults_of
 from chat.server.log.sqlite_reader import SqliteReader
 
 # Pages that are copied between two calls of `progress`: 4 MiB.
@@ -55,7 +57,7 @@ def backup(path: str, target: str, progress: Progress = lambda done, total: None
 def check(path: str) -> list[str]:
     """Return what is wrong with the log in `path`, in English, nothing if all is well.
 
-    Reads all of it. Raises `LogError` where that cannot be.
+    Reads all of it, and of the index of its words. Raises `LogError` where that cannot be.
     """
     with _reading(path) as connection:
         try:
@@ -68,7 +70,8 @@ def check(path: str) -> list[str]:
                 faults = checking.faults
         except sqlite3.Error as error:
             faults = [str(error)]
-    return faults
+    index = f"{os.path.realpath(path)}{INDEX_SUFFIX}"
+    return [*faults, *(f"{index}: {fault}" for fault in faults_of(index, connect_sqlite))]
 
 
 def records(path: str, kind: str) -> dict[str, str]:
@@ -160,7 +163,9 @@ def _check_target(path: str, target: str) -> None:
     check_spelling(target)
     # Some disks do not tell letters' cases apart.
     real_path, real_target = (os.path.realpath(name).casefold() for name in (path, target))
-    if real_target in (f"{real_path}{suffix}" for suffix in (*BESIDE_SUFFIXES, LOCK_SUFFIX)):
+    index = [f"{INDEX_SUFFIX}{suffix}" for suffix in ("", *BESIDE_SUFFIXES)]
+    reserved = (*BESIDE_SUFFIXES, LOCK_SUFFIX, *index)
+    if real_target in (f"{real_path}{suffix}" for suffix in reserved):
         raise LogError(Problem.RESERVED, target)
     for name in (f"{target}{suffix}" for suffix in BESIDE_SUFFIXES):
         if os.path.lexists(name):

@@ -30,7 +30,8 @@ class Urgency(IntEnum):
     FIRST_PAGE = 1
     HISTORY = 2  # that somebody asked for, who is in the room already
     NEXT_PAGE = 3  # of somebody who is far behind
-    CHECK = 4
+    SEARCH = 4
+    CHECK = 5
 
 
 class PageEnds:
@@ -63,7 +64,8 @@ class ReadThread:
     attribute. What waits is bounded by the members, each of which awaits its read.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, name: str = "log-reader") -> None:
+        self._name = name
         self._changed = threading.Condition()
         self._waiting: tuple[deque[Callable[[], None]], ...] = tuple(deque() for _ in Urgency)
         self._turns = 0
@@ -94,7 +96,7 @@ class ReadThread:
     def _begin(self) -> None:
         if self._thread is None:
             # A daemon: a disk that does not answer keeps no server from ending.
-            self._thread = threading.Thread(target=self._run, name="log-reader", daemon=True)
+            self._thread = threading.Thread(target=self._run, name=self._name, daemon=True)
             self._thread.start()
 
     def close(self, seconds: float) -> bool:

@@ -76,6 +76,7 @@ class SqliteLog(SqliteFile):
     def start(self, deliver: Deliver, report: Report = ignore) -> None:
         """Begin to commit; `deliver` and `report` are called in the running event loop."""
         self._writer.start(deliver, report)
+        self._searching.start()
 
     def hurry(self, seconds: float) -> None:
         """Have what waits for the disk, or for other programs, given up after so long."""
@@ -88,5 +89,8 @@ class SqliteLog(SqliteFile):
         Raises `LogError`: the file was not in its place any more, or the disk does not answer; then
         what still uses it is left to the end of the program.
         """
-        await self._writer.close()
+        try:
+            await self._writer.close()
+        finally:
+            self._close_search()
         self.abandon()

@@ -15,7 +15,8 @@ from contextlib import ExitStack, closing, nullcontext
 from typing import TypeVar
 
 import chat_pb2
-from chat.server.log.base import MAX_PAGE_BYTES, ClusterState, Place
+from chat.protocol.words import Query
+from chat.server.log.base import MAX_PAGE_BYTES, ClusterState, Found, Place
 from chat.server.log.checking import Check
 from chat.server.log.checkpoints import Checkpoints
 from chat.server.log.connections import (
@@ -31,6 +32,7 @@ from chat.server.log.migrations import begin_opening, check_is_ours, prepare
 from chat.server.log.other_names import check_name
 from chat.server.log.reading import PageEnds, ReadThread, Urgency
 from chat.server.log.rows import message_of
+from chat.server.log.searching import Searching
 from chat.server.log.sqlite_reader import SqliteReader
 
 # How long closing waits for a read that is under way.
@@ -58,7 +60,7 @@ class SqliteFile:
             self._file = opened.enter_context(closing(LogFile(path))) if path != IN_MEMORY else None
             try:
                 self._open(opened, self._file, connect)
-                self._begin()
+                self._begin(connect)
             except sqlite3.Error as error:
                 raise log_error(path, error) from error
             self._opened = opened.pop_all()
@@ -85,7 +87,7 @@ class SqliteFile:
             file.note_companions()
         self._epoch: str = writing.execute("SELECT epoch FROM log").fetchone()[0]
 
-    def _begin(self) -> None:
+    def _begin(self, connect: Connect) -> None:
         # In memory there is one connection for two threads, so one lock; in a file nobody waits.
         self._write_lock = threading.Lock()
         self._read_lock = self._write_lock if self._file is None else threading.Lock()
@@ -97,6 +99,13 @@ class SqliteFile:
         self._read_thread = ReadThread()
         self._page_ends = PageEnds()
         self._next_pages = asyncio.Semaphore(MAX_NEXT_PAGES)
+        self._searching = Searching(
+            self._file.real_path if self._file is not None else None,
+            connect,
+            self._reader,
+            self._run,
+            lambda: (self.epoch, self.generation),
+        )
 
     @property
     def epoch(self) -> str:
@@ -136,6 +145,10 @@ class SqliteFile:
         """Return where the readers of rooms begin, all in one turn of the reader's thread."""
         return await self._look_up(self._reader.places, wishes, generation, count)
 
+    async def search(self, room: str, query: Query, after: int, before: int, limit: int) -> Found:
+        """Find what was said and done in `room`: see `Log.search`."""
+        return await self._searching.find(room, query, after, before, limit)
+
     async def find_key(self, sender: str, key: str) -> tuple[str, chat_pb2.Message] | None:
         """Return the room and the message that were appended under a key, None if none was."""
         rows = await self._look_up(self._reader.by_key, sender, key)
@@ -169,8 +182,14 @@ class SqliteFile:
 
     def abandon(self) -> None:
         """Release the file of a log that was never started, or has come to its end."""
+        self._close_search()
         if self._read_thread.close(CLOSE_SECONDS):
             self._opened.close()
+
+    def _close_search(self) -> None:
+        """Search no more; of a log that was removed no words stay. Does nothing the second time."""
+        is_gone = self._file is not None and not self._file.is_in_place()
+        self._searching.close(is_gone)
 
     async def _look_up(self, read: Callable[..., _Result], *arguments: object) -> _Result:
         return await self._run(Urgency.LOOK_UP, read, *arguments)

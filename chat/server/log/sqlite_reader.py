@@ -87,6 +87,31 @@ class SqliteReader:
         )
         return int(self._fetch(query, (room, after, until, limit))[0][0])
 
+    def rows_after(self, after: int, limit: int, before: int = MAX_ID) -> list[Any]:
+        """Return id, room, kind and text of the next messages, of whatever room, in order."""
+        columns = "id, room, kind, message"
+        query = f"SELECT {columns} FROM message WHERE id > ? AND id < ? ORDER BY id LIMIT ?"
+        return self._fetch(query, (after, before, limit))
+
+    def texts_before(self, room: str, before: int, after: int, limit: int) -> list[Any]:
+        """Return id, kind and text of the last messages of a room between two ids, newest first."""
+        query = (
+            "SELECT id, kind, message FROM message WHERE room = ? AND id < ? AND id > ?"
+            " ORDER BY id DESC LIMIT ?"
+        )
+        return self._fetch(query, (room, before, after, limit))
+
+    def rows_of(self, room: str, ids: Sequence[int]) -> list[Any]:
+        """Return the rows of some messages of a room that are still there, newest first."""
+        marks = ", ".join("?" * len(ids))
+        query = f"SELECT {COLUMNS} FROM message WHERE id IN ({marks}) AND room = ? ORDER BY id DESC"
+        return self._fetch(query, (*ids, room))
+
+    def oldest_id(self) -> int:
+        """Return the id of the oldest message that is kept, one that was never given if none is."""
+        (found,) = self._fetch("SELECT min(id) FROM message", ())
+        return MAX_ID if found[0] is None else int(found[0])
+
     def _place(self, room: str, after: int | None, end: int, count: int) -> Place:
         if after is None:
             return Place(self.start_of_last(room, count, MAX_ID))
