@@ -31,6 +31,7 @@ class Kind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     KIND_OPENED: _ClassVar[Kind]
     KIND_INVITED: _ClassVar[Kind]
     KIND_KEY: _ClassVar[Kind]
+    KIND_SEARCH: _ClassVar[Kind]
 KIND_UNSPECIFIED: Kind
 KIND_JOINED: Kind
 KIND_LEFT: Kind
@@ -50,6 +51,7 @@ KIND_CLOSED: Kind
 KIND_OPENED: Kind
 KIND_INVITED: Kind
 KIND_KEY: Kind
+KIND_SEARCH: Kind
 
 class Message(_message.Message):
     __slots__ = ("user", "message", "id", "sent_at", "kind", "key", "to", "batch", "room", "sealed")

@@ -42,6 +42,18 @@ def count_in(message: Message) -> int:
     return min(int(text), MAX_HISTORY)
 
 
+def counts_in(message: Message) -> tuple[int, int]:
+    """Return how many messages HISTORY is to have before its id, and from it on.
+
+    Raises REQUEST_INVALID, also where it asks for none.
+    """
+    before, plus, after = message.message.partition("+")
+    counts = tuple(count_in(Message(message=text or "0")) for text in (before, after))
+    if not any(counts) or (plus and not message.id):
+        raise ChatError("REQUEST_INVALID")
+    return counts[0], counts[1]
+
+
 def echo(member: Member, wish: Message, room: str, message_id: int = 0) -> None:
     """Say that a wish is fulfilled."""
     said = Message(user=member.name, kind=wish.kind, key=wish.key, room=room, id=message_id)

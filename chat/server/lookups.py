@@ -11,8 +11,7 @@ from contextlib import nullcontext
 from heapq import nsmallest
 
 import chat_pb2
-from chat.protocol.errors import ChatError
-from chat.server.asked import asked_room, count_in, place_of
+from chat.server.asked import asked_room, counts_in, place_of
 from chat.server.encoding import Delivery
 from chat.server.hub import Hub
 from chat.server.member import Member
@@ -76,12 +75,15 @@ class Lookups:
     async def tell_history(self, member: Member, message: Message) -> None:
         """Begin to tell a member what was said in one of its rooms. Raises LOG_UNREADABLE."""
         key = place_of(member, message.room).room.key
-        count = count_in(message)
-        if not count:
-            raise ChatError("REQUEST_INVALID")
+        count, count_after = counts_in(message)
         end = self._hub.rooms.last_id + 1
         before = min(message.id or end, end)
-        start = await readable(self._hub.log.start_of_last(key, count, before))
+        start = before - 1
+        if count:
+            start = await readable(self._hub.log.start_of_last(key, count, before))
+        if count_after:
+            reading = self._hub.log.read(key, before - 1, count_after, end)
+            before = max((one.id + 1 for one in await readable(reading)), default=before)
         start = max(start, self._hub.closed.heard_after(key, member.person))
         member.replay.begin_history(History(key, message.key, start, before))
 

@@ -27,6 +27,7 @@ from chat.server.moderation import Who, who_is
 from chat.server.moderator import Moderator, Show
 from chat.server.notices import notice
 from chat.server.private import PrivateMessages
+from chat.server.searches import Searches
 
 Message = chat_pb2.Message
 
@@ -53,6 +54,7 @@ class Posting:
             chat_pb2.KIND_EXITED: self._exit,
             chat_pb2.KIND_HISTORY: lookups.tell_history,
             chat_pb2.KIND_ROOMS: lookups.tell_rooms,
+            chat_pb2.KIND_SEARCH: Searches(hub).tell_found,
             **dict.fromkeys(DOORS, self._see_to_door),
             chat_pb2.KIND_KEY: self._take_key,
             chat_pb2.KIND_REMOVED: moderate,

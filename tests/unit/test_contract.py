@@ -44,6 +44,7 @@ KINDS = [
     ("KIND_OPENED", 16),
     ("KIND_INVITED", 17),
     ("KIND_KEY", 18),
+    ("KIND_SEARCH", 20),
 ]
 
 
