@@ -51,6 +51,7 @@ with Importing():  # Ctrl-C ends it without a word meanwhile, and what is missin
     from chat.client.ui.base import Terminal
     from chat.client.ui.choose import check_use, choose_terminal
     from chat.client.ui.plain import PlainTerminal
+    from chat.client.ui.search_lines import SearchTerminal
     from chat.client.ui.signals import exit_on_signals
     from chat.protocol.errors import ChatError, ConfigError, UsageError
     from chat.protocol.names import check_name
@@ -163,7 +164,8 @@ def talk(arguments: Sequence[str]) -> int:
             terminal,
             lambda name: join(name, terminal, addresses, settings, options),
         )
-        return EXIT_OK if app is None else app.run()
+        code = EXIT_OK if app is None else app.run()
+        return terminal.exit_code(code) if isinstance(terminal, SearchTerminal) else code
     except (ChatError, ConfigError) as refusal:
         terminal.show_error(sentence(refusal))
         return EXIT_USAGE if isinstance(refusal, UsageError) else EXIT_REFUSED

@@ -15,6 +15,7 @@ from chat.client.addressing import Reading
 from chat.client.alerts import Alerts
 from chat.client.commands import Command, as_typed
 from chat.client.connection_status import ConnectionStatus
+from chat.client.finder import id_in
 from chat.client.ignoring import Ignoring
 from chat.client.incoming import Incoming
 from chat.client.key_sentences import own_key_line
@@ -68,6 +69,7 @@ class Actions:
             commands.OPEN: self._open,
             commands.WHO: self._who,
             commands.HISTORY: self._history,
+            commands.SEARCH: self._search,
             commands.TELL: self._tell,
             commands.REPLY: self._reply,
             commands.ME: self._me,
@@ -328,7 +330,18 @@ class Actions:
         with self._remembered(as_typed(command, argument)) as key:
             wish(name, self._rooms.current, key)
 
+    def _search(self, argument: str) -> None:
+        if not argument:
+            self._show_usage(commands.SEARCH)
+            return
+        self._check_answers()
+        self._incoming.finder.search(self._rooms.current, argument)
+
     def _history(self, argument: str) -> None:
+        if message_id := id_in(argument):
+            self._check_answers()
+            self._incoming.finder.look_around(self._rooms.current, message_id)
+            return
         is_number = argument.isascii() and argument.isdigit()
         count = int(argument[:MAX_HISTORY_DIGITS]) if is_number else 0
         if not argument:

@@ -53,6 +53,7 @@ from chat_pb2 import (
     KIND_OPENED,
     KIND_RENAMED,
     KIND_ROOMS,
+    KIND_SEARCH,
     KIND_WHO,
     Message,
 )
@@ -401,6 +402,8 @@ class App:
             session.invite(message.to, room, key)
         elif message.kind == KIND_HISTORY:
             session.history(_number_in(message) or DEFAULT_HISTORY, room, message.id, key)
+        elif message.kind == KIND_SEARCH:
+            session.search(message.message, room, message.id, key)
         elif message.kind in MODERATION:
             until = message.sent_at.ToNanoseconds() / 1e9 if message.HasField("sent_at") else None
             session.moderate(message.kind, message.to, message.message, until, key)

@@ -133,7 +133,12 @@ OPEN = Command(("abrir", "open"), N_("open the room again, to everybody"))
 HISTORY = Command(
     ("historico", "history"),
     N_("show older messages of the room, 20 at a time; again for even older ones"),
-    N_("[NUMBER]"),
+    N_("[NUMBER|@ID]"),
+)
+SEARCH = Command(
+    ("buscar", "search"),
+    N_('find what was said in the room, by all of the words or a "phrase"; again for older ones'),
+    N_("TEXT"),
 )
 IGNORE = Command(
     ("ignorar", "ignore"),
@@ -211,6 +216,7 @@ COMMANDS = (
     OPEN,
     WHO,
     HISTORY,
+    SEARCH,
     TELL,
     REPLY,
     KEY,

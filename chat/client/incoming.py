@@ -11,6 +11,7 @@ from chat.cli.facts import is_fact
 from chat.cli.i18n import _, _n
 from chat.client.alerts import Alerts
 from chat.client.connection_status import ConnectionStatus
+from chat.client.finder import Finder
 from chat.client.key_sentences import key_lines, seal_word, sent_line
 from chat.client.memory import Memory
 from chat.client.pages import Page, Pages
@@ -24,7 +25,7 @@ from chat.client.ui.base import Terminal
 from chat.client.ui.colours import colours
 from chat.client.ui.render import RenderedMessage
 from chat.protocol.errors import explain
-from chat.protocol.kinds import SAID
+from chat.protocol.kinds import READINGS, SAID
 from chat.protocol.names import name_key
 from chat_pb2 import (
     KIND_ENTERED,
@@ -38,6 +39,7 @@ from chat_pb2 import (
     KIND_PRESENT,
     KIND_RENAMED,
     KIND_ROOMS,
+    KIND_SEARCH,
     KIND_UNSPECIFIED,
     KIND_WHO,
     Message,
@@ -61,10 +63,10 @@ REFUSED_ENTRIES = ("TOO_MANY_ROOMS", "ROOM_INVALID", "ROOM_CLOSED")
 class Incoming:
     """Shows what comes in: each message where it belongs, each loss once.
 
-    `pages`: of history, for whoever asks for them. `_seen_at`, `_listed_rooms`, `_is_rewind_told`,
-    `_is_sign_explained` and `_is_lost` belong to the receive thread, what else there is has locks
-    of its own; none is held while the terminal is called, which may make the receive thread wait
-    for the main thread.
+    `pages`, `finder`: of history, and of searches, for whoever asks for them. `_seen_at`,
+    `_listed_rooms`, `_is_rewind_told`, `_is_sign_explained` and `_is_lost` belong to the receive
+    thread, what else there is has locks of its own; none is held while the terminal is called,
+    which may make the receive thread wait for the main thread.
     """
 
     def __init__(
@@ -85,6 +87,7 @@ class Incoming:
         self._sent_lines = sent_lines
         self._memory = memory or Memory()
         self.pages = Pages()
+        self.finder = Finder(session, terminal, self._is_ignored)
         self._seen_at: dict[str, datetime] = {}  # by room
         self._listed_rooms: list[Message] = []  # of an answer that is not complete
         self._is_rewind_told = False  # in the present stream
@@ -100,6 +103,9 @@ class Incoming:
             self._take_who(message)
         elif message.kind == KIND_HISTORY:
             self._take_page(message)
+        elif message.kind == KIND_SEARCH:
+            self._pass_on(message)
+            self.finder.take(message)
         elif message.kind == KIND_ROOMS:
             self._take_rooms(message)
         elif message.kind in (KIND_ENTERED, KIND_EXITED):
@@ -115,7 +121,7 @@ class Incoming:
 
     def _ends_wait(self, message: Message) -> bool:
         """Say whether it answers what has its key; somebody else may have used the same one."""
-        is_part = message.kind == KIND_HISTORY and message.batch
+        is_part = message.kind in READINGS and message.batch
         return bool(message.key) and not is_part and not self._session.is_pending(message.key)
 
     def _pass_on(self, message: Message) -> None:
@@ -227,6 +233,9 @@ class Incoming:
 
     def _take_notice(self, message: Message, typed: str | None) -> None:
         self.pages.end(message.key)
+        if self.finder.refuse(message):
+            self._terminal.show_notice(_("* This server cannot search yet."))
+            return
         is_moved = self._rooms.refuse_entry(message.key)
         if message.user in REFUSED_ENTRIES and message.room:
             is_moved |= self._leave_refused(message.room)
@@ -436,7 +445,7 @@ class Incoming:
     def _take_page(self, message: Message) -> None:
         """Gather a page, and show it when it is complete."""
         self._pass_on(message)
-        if (page := self.pages.take(message)) is not None:
+        if not self.finder.take(message) and (page := self.pages.take(message)) is not None:
             self._show_page(page)
 
     def _show_page(self, page: Page) -> None:

@@ -31,13 +31,12 @@ from chat.client.servers import OWN_REASONS, OtherChat, Refusal, Servers
 from chat.client.state import Change, State
 from chat.client.unreachable import Unreachable
 from chat.protocol.errors import ChatError, ConfigError, explain, is_final
-from chat.protocol.kinds import SAID
+from chat.protocol.kinds import READINGS, SAID
 from chat.protocol.metadata import Greeting, JoinRequest
 from chat.protocol.names import name_key
 from chat_pb2 import (
     KIND_ENTERED,
     KIND_EXITED,
-    KIND_HISTORY,
     KIND_KEY,
     KIND_NOTICE,
     KIND_PRESENT,
@@ -48,7 +47,7 @@ from chat_pb2 import (
 )
 
 # What a server says to whoever asked, and to nobody else.
-ECHOES = (KIND_ENTERED, KIND_EXITED, KIND_HISTORY, KIND_WHO, KIND_ROOMS, KIND_KEY)
+ECHOES = (KIND_ENTERED, KIND_EXITED, *READINGS, KIND_WHO, KIND_ROOMS, KIND_KEY)
 
 # Why somebody else has the name: somebody is here, who may leave, or owns it, for good.
 LOST_NAMES = {"NAME_TAKEN": Change.NAME_TAKEN, "NAME_OWNED": Change.NAME_OWNED}
@@ -455,7 +454,7 @@ class Receiver:
             self._cursor.enter(sent, answer.id)
         elif answer.kind == sent.kind == KIND_EXITED and not sent.to:
             self._cursor.leave(sent.room)
-        elif answer.kind == KIND_HISTORY and answer.batch:
+        elif answer.kind in READINGS and answer.batch:
             return  # there is more of it
         elif answer.kind == sent.kind == KIND_KEY and self._sealing is not None:
             self._sealing.take_offer(sent.to, answer)

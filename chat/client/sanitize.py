@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from chat.protocol.errors import REASONS, is_local
-from chat.protocol.kinds import DOORS, MODERATION, PRESENCE, SAID
+from chat.protocol.kinds import DOORS, MODERATION, PRESENCE, READINGS, SAID
 from chat.protocol.limits import (
     MAX_KEY_CHARACTERS,
     MAX_RAW_NAME_CHARACTERS,
@@ -18,7 +18,6 @@ from chat.protocol.limits import (
 )
 from chat.protocol.text import REPLACEMENT, clean_message
 from chat_pb2 import (
-    KIND_HISTORY,
     KIND_INVITED,
     KIND_KEY,
     KIND_NOTICE,
@@ -45,7 +44,7 @@ def unpacked(message: Message) -> Iterator[Message]:
 
     Cleaned in place. What is of no known kind, or says nothing, is left out.
     """
-    is_batch = message.batch and message.kind != KIND_HISTORY
+    is_batch = message.batch and message.kind not in READINGS
     for item in message.batch if is_batch else (message,):
         if _clean(item):
             yield item
@@ -69,8 +68,8 @@ def _clean(message: Message) -> bool:
 
 
 def _clean_parts(message: Message) -> None:
-    """Clean what is in an answer to HISTORY, all of it said in its room; nothing else has parts."""
-    parts = message.batch if message.kind == KIND_HISTORY else ()
+    """Clean what is in an answer to HISTORY or SEARCH, said in its room; nothing else has parts."""
+    parts = message.batch if message.kind in READINGS else ()
     for part in parts:
         part.ClearField("sealed")
     kept = Message(batch=[part for part in parts if not part.batch and _clean(part)])

@@ -39,10 +39,11 @@ from chat.client.servers import Servers
 from chat.client.state import State
 from chat.client.trust import Trust
 from chat.protocol.errors import ChatError
-from chat.protocol.limits import DEFAULT_HISTORY
+from chat.protocol.limits import DEFAULT_HISTORY, MAX_SEARCH_CHARACTERS
 from chat.protocol.metadata import JoinRequest
 from chat.protocol.names import COMMON_ROOM, check_name, check_room, name_key
 from chat.protocol.text import check_message
+from chat.protocol.words import Query
 from chat_pb2 import (
     KIND_ACTION,
     KIND_CLOSED,
@@ -55,6 +56,7 @@ from chat_pb2 import (
     KIND_OPENED,
     KIND_RENAMED,
     KIND_ROOMS,
+    KIND_SEARCH,
     KIND_UNSPECIFIED,
     KIND_WHO,
     Message,
@@ -265,6 +267,27 @@ class Session:
         room = self._checked(room)
         wish = Message(kind=KIND_HISTORY, message=str(count), room=room, id=before, key=key)
         return self._put(wish)
+
+    def around(self, message_id: int, count: int, room: str | None = None, key: str = "") -> str:
+        """Ask for what was said around a message: `count` before it, and as many from it on.
+
+        The answer is like that of `history`. Returns the key.
+        """
+        wish = Message(kind=KIND_HISTORY, message=f"{count}+{count}", id=message_id, key=key)
+        wish.room = self._checked(room)
+        return self._put(wish)
+
+    def search(self, text: str, room: str | None = None, before: int = 0, key: str = "") -> str:
+        """Ask for what was said in a room before an id (0: the newest) and has all these words.
+
+        What is found comes in the `batch` of messages of kind SEARCH with this key, the newest
+        first; one without `batch` ends it. Its `id` is 0 where all was looked through, else that
+        before which to go on. Raises SEARCH_INVALID. Returns the key.
+        """
+        if not Query.of(text).terms or len(text) > MAX_SEARCH_CHARACTERS:
+            raise ChatError("SEARCH_INVALID")
+        room = self._checked(room)
+        return self._put(Message(kind=KIND_SEARCH, message=text, room=room, id=before, key=key))
 
     def moderate(
         self, kind: int, to: str, words: str = "", until: float | None = None, key: str = ""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from argparse import Namespace
+from argparse import ArgumentTypeError, Namespace
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -14,8 +14,9 @@ from chat.client.rooms import typed_room
 from chat.client.trust import Trust
 from chat.client.ui.choose import Use
 from chat.protocol.errors import ChatError, UsageError
-from chat.protocol.limits import DEFAULT_HISTORY, MAX_HISTORY, MAX_ROOMS
+from chat.protocol.limits import DEFAULT_HISTORY, MAX_HISTORY, MAX_ROOMS, MAX_SEARCH_CHARACTERS
 from chat.protocol.names import COMMON_ROOM, name_key
+from chat.protocol.words import Query
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -120,6 +121,12 @@ def read_flags(arguments: Sequence[str], server_address: str) -> Namespace:
         default=False,
         help=_("lines in and lines out, without a line editor: for screen readers"),
     )
+    add(
+        "--search",
+        type=search_text,
+        metavar="TEXT",
+        help=_("print what was said that has all of these words, the newest first, and end"),
+    )
     add("--tls", action="store_true", default=False, help=_("encrypt the connection"))
     add(
         "--fingerprint",
@@ -150,15 +157,24 @@ def use_of(settings: Namespace) -> Use:
         send_only=settings.send_only,
         is_plain=settings.plain,
         with_time=settings.time,
+        search=settings.search,
     )
 
 
 def history_of(settings: Namespace) -> int:
     """Return how many of the last messages to show first."""
-    if settings.send_only:
+    if settings.send_only or settings.search is not None:
         return 0
     default = DEFAULT_HISTORY if use_of(settings).has_reader else 0
     return default if settings.history is None else settings.history
+
+
+def search_text(value: str) -> str:
+    """Return what is searched for, an argument type."""
+    text = flags.text(value)
+    if not Query.of(text).terms or len(text) > MAX_SEARCH_CHARACTERS:
+        raise ArgumentTypeError(str(ChatError("SEARCH_INVALID")))
+    return text
 
 
 def session_options(settings: Namespace) -> dict[str, Any]:

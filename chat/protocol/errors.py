@@ -287,6 +287,9 @@ REASONS = {
         N_("PyNaCl, which seals private messages, is not installed; type: pip install PyNaCl"),
         is_local=True,
     ),
+    "SEARCH_INVALID": Reason(
+        N_("a search takes a word at least, and has at most 256 characters"), is_local=True
+    ),
     "CLOSED": Reason(N_("the conversation is over"), is_local=True),
     "TOO_MUCH_WAITING": Reason(
         N_("too many messages wait for the server; send this one when they are confirmed"),

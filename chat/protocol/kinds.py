@@ -8,6 +8,7 @@ from chat_pb2 import (
     KIND_CLOSED,
     KIND_ENTERED,
     KIND_EXITED,
+    KIND_HISTORY,
     KIND_INVITED,
     KIND_JOINED,
     KIND_LEFT,
@@ -16,6 +17,7 @@ from chat_pb2 import (
     KIND_PRESENT,
     KIND_REMOVED,
     KIND_RENAMED,
+    KIND_SEARCH,
     KIND_UNSPECIFIED,
 )
 
@@ -25,6 +27,8 @@ SAID = (KIND_UNSPECIFIED, KIND_ACTION)
 PRESENCE = (KIND_JOINED, KIND_LEFT, KIND_RENAMED, KIND_PRESENT)
 # Being in one room more, or less.
 MOVES = (KIND_ENTERED, KIND_EXITED)
+# What is answered by messages of the log in `batch`, in parts.
+READINGS = (KIND_HISTORY, KIND_SEARCH)
 # Who may enter a room.
 DOORS = (KIND_CLOSED, KIND_OPENED, KIND_INVITED)
 # What an operator does to somebody.

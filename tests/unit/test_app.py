@@ -37,6 +37,7 @@ from chat_pb2 import (
     KIND_PRESENT,
     KIND_RENAMED,
     KIND_ROOMS,
+    KIND_SEARCH,
     KIND_UNSPECIFIED,
     KIND_WHO,
     Message,
@@ -367,6 +368,75 @@ def test_refused_page_can_be_asked_for_again(ana: Sitting) -> None:
     ana.app.receive(Message(user="NOT_IN_ROOM", kind=KIND_NOTICE, key=ana.key(KIND_HISTORY)))
     ana.type("/historico")
     assert [kind for kind, _room in ana.asked] == [KIND_HISTORY] * 2
+
+
+def searched(ana: Sitting) -> Message:
+    """Return the search that waits for its answer."""
+    (wish,) = [m for m in ana.session.pending if m.kind == KIND_SEARCH]
+    return wish
+
+
+def found(message_id: int) -> Message:
+    """Return something that was said long ago."""
+    said = Message(user="bia", message=f"casa {message_id}", id=message_id)
+    said.sent_at.FromJsonString("2024-02-29T12:00:00Z")
+    return said
+
+
+def test_what_is_found_is_shown_newest_first_with_its_id_and_time(ana: Sitting) -> None:
+    """However it comes; the same search once more goes on below what was shown."""
+    ana.type("/buscar")
+    assert "/search TEXT" in ana.terminal.notices[-1]
+    ana.type('/buscar casa "bom dia"')
+    wish = searched(ana)
+    assert (wish.message, wish.id) == ('casa "bom dia"', 0)
+    for numbers in (range(60, 40, -1), range(60, 30, -1)):  # broken off, and begun anew
+        batch = [found(number) for number in numbers]
+        ana.app.receive(Message(kind=KIND_SEARCH, key=wish.key, batch=batch))
+    assert ana.terminal.shown == []
+    ana.app.receive(Message(kind=KIND_SEARCH, key=wish.key))
+    begin, *shown = ana.terminal.shown
+    assert "found in #common" in begin
+    assert [line.split()[0] for line in shown] == [f"@{number}" for number in range(60, 40, -1)]
+    assert shown[0].startswith("@60 2024-02-29 ") and shown[0].endswith(" [bia]: casa 60")
+    assert "once more: older ones" in ana.terminal.notices[-1]
+    ana.type("/historico")  # what was found is not what the screen goes back from
+    assert ana.session.pending[-1].id == 0
+    ana.type('/search casa "bom dia"', "/search casa")
+    assert [m.id for m in ana.session.pending if m.kind == KIND_SEARCH] == [0, 41, 0]
+
+
+def test_search_that_found_nothing_says_whether_it_is_over(ana: Sitting) -> None:
+    """And of a server that cannot search that it cannot."""
+    for reached, words in ((0, "has all of that"), (7, "looks further back")):
+        ana.type("/buscar nada")
+        wish = ana.session.pending[-1]
+        ana.app.receive(Message(kind=KIND_SEARCH, key=wish.key, id=reached))
+        assert words in ana.terminal.notices[-1]
+    ana.type("/buscar nada")
+    wish = ana.session.pending[-1]
+    ana.app.receive(Message(user="REQUEST_INVALID", kind=KIND_NOTICE, key=wish.key))
+    assert "cannot search yet" in ana.terminal.notices[-1]
+    ana.type("/buscar !?")
+    assert ana.session.pending[-1] == wish
+
+
+def test_what_was_said_around_a_message(ana: Sitting) -> None:
+    """Oldest first, as history is; the one that it is about has its id."""
+    ana.type("/historico @42")
+    wish = ana.session.pending[-1]
+    assert (wish.kind, wish.message, wish.id) == (KIND_HISTORY, "10+10", 42)
+    batch = [found(41), found(42), found(43)]
+    ana.app.receive(Message(kind=KIND_HISTORY, key=wish.key, batch=batch))
+    ana.app.receive(Message(kind=KIND_HISTORY, key=wish.key))
+    begin, *shown, end = ana.terminal.shown
+    assert "around @42" in begin and "back to the present" in end
+    assert shown[0] == "[bia]: casa 41" and shown[1].startswith("@42 2024")
+    ana.type("/historico @43")
+    ana.app.receive(Message(kind=KIND_HISTORY, key=ana.session.pending[-1].key))
+    assert "nothing around @43" in ana.terminal.notices[-1]
+    ana.type("/historico @", "/historico @x", "/historico @99999999999999999999")
+    assert all("Usage" in notice for notice in ana.terminal.notices[-3:])
 
 
 def test_rooms_and_people_are_asked_for(ana: Sitting) -> None:

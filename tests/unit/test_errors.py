@@ -88,6 +88,7 @@ def test_what_the_client_finds_out_by_itself_has_no_status() -> None:
         "SEALING_MISSING",
         "SEAL_INVALID",
         "SEAL_OTHER_KEY",
+        "SEARCH_INVALID",
         "SERVER_SILENT",
         "TOO_MANY_KEYS",
         "TOO_MUCH_WAITING",

@@ -12,6 +12,7 @@ from chat.client.ui.base import TerminalController
 from chat.client.ui.plain import PlainTerminal
 from chat.client.ui.render import RenderedMessage
 from chat.protocol.errors import ChatError
+from chat.protocol.kinds import READINGS
 from chat_pb2 import Kind, Message
 
 
@@ -62,7 +63,7 @@ def json_of(message: Message) -> str:
 
     In the form of ProtoJSON, but that `id` is a number, and `sealed` true or false: what came
     sealed is in `message`, opened; nothing is there where it could not be. `batch` is there in the
-    answer to HISTORY.
+    answer to HISTORY or SEARCH.
     """
     return json.dumps(fields_of(message))
 
@@ -81,7 +82,7 @@ def fields_of(message: Message) -> dict[str, Any]:
         "room": message.room,
         "sealed": bool(message.sealed),
     }
-    if message.kind == Kind.KIND_HISTORY:
+    if message.kind in READINGS:
         fields["batch"] = [fields_of(earlier) for earlier in message.batch if not earlier.batch]
     return fields
 

@@ -1,0 +1,94 @@
+"""The terminal of `--search`: asks for what was said, prints what is found, and ends.
+
+For pipes: one message a line, the newest first; with `--json` each as an object.
+"""
+
+from __future__ import annotations
+
+import secrets
+import threading
+
+from chat.client.ending import EXIT_NOT_ACKNOWLEDGED
+from chat.client.finder import with_id
+from chat.client.ui import render
+from chat.client.ui.base import TerminalController
+from chat.client.ui.jsonl import json_of
+from chat.client.ui.plain import PlainTerminal
+from chat.client.ui.render import RenderedMessage
+from chat.protocol.limits import MAX_HISTORY
+from chat_pb2 import KIND_NOTICE, KIND_SEARCH, Message
+
+EXIT_NOTHING_FOUND = 4
+# So much of it is printed at the most: what is behind may be asked for by other words.
+MAX_PRINTED = MAX_HISTORY
+
+
+class SearchTerminal(PlainTerminal):
+    """Prints what is found, and nothing else that comes in.
+
+    The main thread asks and waits, the receive thread prints; `_changed` guards `_key`, `_before`,
+    `_is_answered`, `_is_over`, `_is_refused` and `printed`.
+    """
+
+    def __init__(self, text: str, is_json: bool) -> None:
+        super().__init__(listen_only=True)
+        self.is_interactive = self.has_typed_lines = False
+        self._text = text
+        self._is_json = is_json
+        self._changed = threading.Condition()
+        self._key = ""
+        self._before = 0
+        self._is_answered = False
+        self._is_over = False
+        self._is_refused = False
+        self.printed = 0
+
+    def run(self, controller: TerminalController) -> None:
+        """Search, and go on until all was looked through, or enough is found."""
+        while True:
+            with self._changed:
+                if self._is_over:
+                    return
+                self._key, self._is_answered = secrets.token_hex(12), False
+                wish = Message(kind=KIND_SEARCH, message=self._text, id=self._before, key=self._key)
+            if not controller.handle_message(wish):
+                return
+            with self._changed:
+                self._changed.wait_for(lambda: self._is_answered or self._is_over)
+
+    def show(self, message: Message, rendered: RenderedMessage) -> None:
+        """Print what was found; anything else is not what was asked for."""
+        with self._changed:
+            if not self._key or message.key != self._key:
+                return
+            for found in message.batch if message.kind == KIND_SEARCH else ():
+                if self.printed < MAX_PRINTED:
+                    self.printed += 1
+                    self._print(self._line_of(found))
+            if message.kind == KIND_NOTICE:
+                self._is_refused = True
+                self.show_error(rendered.line)
+            elif not message.batch:
+                self._before, self._is_answered = message.id, True
+            self._is_over |= self._is_answered and not self._before
+            self._is_over |= self._is_refused or self.printed >= MAX_PRINTED
+            self._changed.notify_all()
+
+    def _line_of(self, message: Message) -> str:
+        if self._is_json:
+            return json_of(message)
+        rendered = render.render_message(message)
+        return with_id(message, rendered).line if rendered is not None else ""
+
+    def stop(self) -> None:
+        """Make the main thread stop waiting for the answer."""
+        super().stop()
+        with self._changed:
+            self._is_over = True
+            self._changed.notify_all()
+
+    def exit_code(self, code: int) -> int:
+        """Return the exit code of a conversation that ended with `code`."""
+        if code or self.printed:
+            return code
+        return EXIT_NOT_ACKNOWLEDGED if self._is_refused else EXIT_NOTHING_FOUND
