@@ -240,6 +240,24 @@ def test_json_has_rooms_and_pages_of_history(server: RunningServer) -> None:
     assert (rooms["json-a"], rooms["json-b"]) == ("1", "2") and "json-c" not in rooms
 
 
+def test_search_prints_what_it_finds_and_ends(server: RunningServer) -> None:
+    """The newest first; an exit code of its own where there is nothing."""
+    arguments = (server.address, "--name", "busca", "--room", "search", "--lang", "en")
+    with full_client(server.address, "bia", room="search") as bia:
+        for text in ("Reunião às 15h", "bom dia", "a REUNIAO mudou"):
+            bia.say(text, key=text)
+        bia.wait_for_key("a REUNIAO mudou")
+        done = talk(*arguments, "--search", "reuni")
+        nothing = talk(*arguments, "--search", "nada")
+        wrong = talk(*arguments, "--search", "!?")
+    lines = done.stdout.decode().splitlines()
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert [line.split("[bia]: ")[1] for line in lines] == ["a REUNIAO mudou", "Reunião às 15h"]
+    assert all(line.startswith("@") for line in lines)
+    assert (nothing.returncode, nothing.stdout, nothing.stderr) == (4, b"", b"")
+    assert wrong.returncode == 2
+
+
 def test_several_rooms_are_heard_by_one_client(server: RunningServer) -> None:
     """What is said in another one than the first has the room before it."""
     rooms = ("--room", "Several", "--room", "other")

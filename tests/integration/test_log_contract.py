@@ -13,6 +13,8 @@ from natsd import running_nats
 from support import DEADLINE_SECONDS, POLL_SECONDS
 
 import chat_pb2
+from chat.protocol.metadata import MAX_ID
+from chat.protocol.words import Query
 from chat.server.cluster.connection import ClusterSettings
 from chat.server.log.base import Entry, Missing
 from chat.server.log.files import IN_MEMORY
@@ -201,3 +203,19 @@ async def test_check_finds_nothing(home: Home) -> None:
     async with opened(home) as log:
         await log.said("oi")
         assert await log.log.check() == []
+
+
+async def test_what_was_said_is_found(home: Home) -> None:
+    """Newest first, in its room alone; also by the next opening."""
+    async with opened(home) as log:
+        await log.said("Uma reunião")
+        await log.said("outra sala, reunião", room="outra")
+        await log.said("a REUNIAO mudou")
+        await come_true(lambda: found(log), ["a REUNIAO mudou", "Uma reunião"])
+
+
+async def found(log: OpenLog) -> list[str]:
+    """Search, and return the texts that are found."""
+    some = await log.log.search(ROOM, Query.of("reuni"), 0, MAX_ID, 10)
+    assert some.reached == 0
+    return [message.message for message in some.messages]
