@@ -14,6 +14,7 @@ import itertools
 import os
 import random
 import sqlite3
+import statistics
 import sys
 import tempfile
 import time
@@ -44,8 +45,10 @@ WORDS = (2, 16)  # of one message
 # Of Zipf's law: the word of rank n is so often said as the first, by n.
 RARE = VOCABULARY - 1
 # What is said while commits are measured: so many messages at once, so often, for so long.
-AT_ONCE, EVERY_SECONDS, SPEAK_SECONDS = 10, 0.01, 20.0
-ROUNDS = 3
+AT_ONCE, EVERY_SECONDS, SPEAK_SECONDS = 10, 0.01, 5.0
+ROUNDS = 10
+# Of the groups: the median, p99, the longest.
+SHARES = (0.5, 0.99, 1.0)
 REPEATS = 5
 POLL_SECONDS = 0.2
 NEVER = "zzzz"
@@ -134,6 +137,29 @@ async def commits(path: Path, speech: Speech, has_index: bool) -> list[float]:
         await log.close()
 
 
+def compare_commits(path: Path, speech: Speech) -> None:
+    """Measure commits with the index and without it, in turns; print the medians of the rounds."""
+    rounds: dict[bool, list[list[float]]] = {False: [], True: []}
+    for _round in range(ROUNDS):
+        for has_index, found in rounds.items():
+            found.append(asyncio.run(commits(path, speech, has_index)))
+    for has_index, found in rounds.items():
+        name = "with" if has_index else "without"
+        middle = [statistics.median(_share(took, share) for took in found) for share in SHARES]
+        count = sum(map(len, found))
+        print(f"| commit {name} the index | {_row(middle)} | {count} |", flush=True)
+    ratios = [_share(w, 0.99) / _share(wo, 0.99) for wo, w in zip(*rounds.values(), strict=True)]
+    print(f"p99 with the index, times that without, of each round: {_row(sorted(ratios))}")
+
+
+def _share(took: Sequence[float], share: float) -> float:
+    return took[min(int(len(took) * share), len(took) - 1)]
+
+
+def _row(figures: Sequence[float]) -> str:
+    return " | ".join(f"{figure:.2f}" for figure in figures)
+
+
 async def caught_up(path: Path, log: SqliteLog) -> None:
     """Wait for the index to be at the end of the log."""
     last = await log.last_id()
@@ -215,8 +241,7 @@ def _since(started: float) -> float:
 
 
 def _figures(took: Sequence[float]) -> str:
-    p50, p99 = (took[int(len(took) * share)] for share in (0.5, 0.99))
-    return f"{p50:.2f} | {p99:.2f} | {took[-1]:.1f} | {len(took)}"
+    return f"{_row([_share(took, share) for share in SHARES])} | {len(took)}"
 
 
 def main(count: int) -> None:
@@ -237,10 +262,7 @@ def main(count: int) -> None:
         small = Path(folder) / "small.db"
         fill(small, speech, ROWS)
         print("| | p50, ms | p99, ms | longest | groups |\n| --- | --- | --- | --- | --- |")
-        for _round in range(ROUNDS):
-            for name, has_index in (("without", False), ("with", True)):
-                took = asyncio.run(commits(small, speech, has_index))
-                print(f"| commit {name} the index | {_figures(took)} |", flush=True)
+        compare_commits(small, speech)
         fill(path, speech, count)
         asyncio.run(build(path, speech))
         asyncio.run(search(path, queries, connect_sqlite))
