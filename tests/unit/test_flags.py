@@ -81,6 +81,7 @@ CLIENT_FLAGS: list[tuple[str, str, Any, Any]] = [
     ("--send-only", "", True, False),
     ("--time", "", True, False),
     ("--plain", "", True, False),
+    ("--search", "bom dia", "bom dia", None),
     ("--tls", "", True, False),
     ("--fingerprint", "ab:cd", "ab:cd", None),
     ("--tls-ca", "ca.pem", "ca.pem", None),

@@ -68,6 +68,9 @@ SELECT number, first_id FROM part WHERE is_whole AND last_id > ? AND first_id < 
 ORDER BY first_id DESC
 """
 
+# What is in no room at all: none is called so (`room_word`).
+NOWHERE = 'room : "none"'
+
 # The id of a message, the key of its room, its text.
 Said = tuple[int, str, str]
 

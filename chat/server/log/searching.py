@@ -218,11 +218,20 @@ class Searching:
             took = await self._timed(words.add, _said(rows), rows[-1][0])
             return REST_FACTOR * took if len(rows) == FOLLOWED_ROWS else LOOK_SECONDS
         await self._trim(words)
+        if self._connection is None:
+            await self._open_parts()
         return LOOK_SECONDS
 
     def _open(self, path: str) -> None:
         """Open the index, in its thread; it is there from then on, whoever still waits for it."""
         self._words = open_words(path, self._connect)
+
+    async def _open_parts(self) -> None:
+        """Look once into each part, so that the first search takes no longer than the next."""
+        before = MAX_ID
+        while before:
+            search = (search_index.NOWHERE, 0, before, 1)
+            _ids, before = await self._finding.run(Urgency.CHECK, self._find_ids, *search)
 
     async def _rows(self, after: int, before: int = MAX_ID) -> list[Any]:
         """Return the next rows of the log."""
