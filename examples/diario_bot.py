@@ -3,10 +3,9 @@
 import json
 import sqlite3
 import sys
+from contextlib import suppress
 
 from chat.client import Place, Session
-
-KEEP = "REPLACE INTO seen VALUES (1, ?, ?)"
 
 
 def main(diary: sqlite3.Connection, address: str, *rooms: str) -> None:
@@ -16,14 +15,15 @@ def main(diary: sqlite3.Connection, address: str, *rooms: str) -> None:
     _one, session, seen = diary.execute("SELECT * FROM seen").fetchone() or (1, "", "{}")
     place = Place(**json.loads(seen))
     chat = Session(address, "diario", rooms=rooms or ("",), session_id=session, place=place)
-    with diary:
-        diary.execute(KEEP, (chat.id, seen))
     chat.on_pause = diary.commit  # what came together, and how far that goes: both or neither
     for message in chat:
         if message.id:
             said = (message.room, message.id, message.user, message.message)
             diary.execute("INSERT INTO said VALUES (?, ?, ?, ?)", said)
-        diary.execute(KEEP, (chat.id, json.dumps(vars(chat.place))))
+        kept = (chat.id, json.dumps(vars(chat.place)))
+        diary.execute("REPLACE INTO seen VALUES (1, ?, ?)", kept)
 
 
-main(sqlite3.connect(sys.argv[1]), *sys.argv[2:])
+if __name__ == "__main__":
+    with suppress(KeyboardInterrupt):
+        main(sqlite3.connect(sys.argv[1]), *sys.argv[2:])
