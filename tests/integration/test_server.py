@@ -670,12 +670,12 @@ def test_stopping_server_gives_its_readers_their_time(monkeypatch: pytest.Monkey
 
 @pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
 def test_second_signal_while_stopping_does_no_harm() -> None:
-    """An impatient Ctrl-C Ctrl-C leaves no traceback."""
+    """An impatient Ctrl-C Ctrl-C leaves no traceback; one that comes later ends it at once."""
     with running_server() as server, full_client(server.address, "ana") as ana:
         assert ana.epoch
         for _ in range(5):
             server.send_signal(signal.SIGINT)
-        assert server.wait() == 0
+        assert server.wait() in (0, -signal.SIGINT)
         assert "Traceback" not in server.stderr
 
 

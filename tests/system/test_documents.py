@@ -35,6 +35,7 @@ import chat_pb2
 import client
 import server
 from chat.client import app, outbox
+from chat.client.ui import search_lines
 from chat.protocol import limits
 from chat.server import send_queue
 
@@ -51,7 +52,7 @@ LIMITS = {
     "is held for {} seconds": limits.HELD_SECONDS,
     "confirmed | {} |": outbox.MAX_PENDING,
 }
-MODULES_WITH_EXIT_CODES = (client, app)
+MODULES_WITH_EXIT_CODES = (client, app, search_lines)
 # The four ideas of LEIAME.md's third section, each where it says that it is.
 IDEAS = {
     "server.py": ("ChatService", "Chat", "broadcast", "serve"),

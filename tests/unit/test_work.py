@@ -26,6 +26,7 @@ from chat.protocol.metadata import JoinRequest
 from chat.server import encoding
 from chat.server.hub import Hub
 from chat.server.log import group_commit
+from chat.server.log.searching import Searching
 from chat.server.log.sqlite import SqliteLog
 from chat.server.member import Member
 from chat.server.posting import Posting
@@ -33,6 +34,12 @@ from server import EOF, ChatService
 
 Message = chat_pb2.Message
 MESSAGES = 100
+
+
+@pytest.fixture(autouse=True)
+def no_index(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Count what members cause: the index of words reads the log when it likes."""
+    monkeypatch.setattr(Searching, "start", lambda self: None)
 
 
 class CountingConnection(sqlite3.Connection):

@@ -282,7 +282,7 @@ class Searching:
     def _tell(self, error: BaseException) -> None:
         """Say once what is wrong: it is nobody's trouble but of those who search."""
         if not self._is_told:
-            _log.warning("the index of the log's words: %s", error)
+            _log.warning("the index of the log's words: %s", str(error))
         self._is_told = True
 
     async def _discard(self, path: str, is_damaged: bool) -> None:
