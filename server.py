@@ -114,7 +114,7 @@ class ChatService(chat_pb2_grpc.ChatServiceServicer):
         self._open_calls += 1
         try:
             address = address_of(context.peer())
-            async with self._admission.place(address):
+            with await self._admission.place(address):
                 await self._serve(context, address)
         except ChatError as error:
             _note_refusal(context, error.reason)
@@ -133,10 +133,11 @@ class ChatService(chat_pb2_grpc.ChatServiceServicer):
         is_lost = True
         try:
             self._visits.come(client)
-            greeting = self._hub.greeting(client).to_metadata()
-            await status.finish(context.send_initial_metadata(greeting))
-            receiving = asyncio.create_task(self._receive_messages(client, context))
-            sending = asyncio.create_task(self._send_messages(client, context))
+            await self._greet(client, context)
+            receiving = asyncio.create_task(
+                self._receive_messages(client, context), name="receiving"
+            )
+            sending = asyncio.create_task(self._send_messages(client, context), name="sending")
             await self._until_all_is_sent(client, receiving, sending)
             is_lost = client.error is not None
         finally:
@@ -144,6 +145,11 @@ class ChatService(chat_pb2_grpc.ChatServiceServicer):
             self._hub.leave(client, is_lost)
         if client.error is not None:
             raise client.error.without_frames()  # the member must not hold these frames
+
+    async def _greet(self, client: Member, context: Context) -> None:
+        """Send the server's first word: its metadata, which stay nobody's for the stream's life."""
+        greeting = self._hub.greeting(client).to_metadata()
+        await status.finish(context.send_initial_metadata(greeting))
 
     def broadcast(self, entries: Sequence[Entry]) -> None:
         """Put each message that the log has committed into the queue of every client of its room.
@@ -195,10 +201,14 @@ class ChatService(chat_pb2_grpc.ChatServiceServicer):
                     await asyncio.sleep(wait_seconds)
                 await self._post(client, raw, context)
                 await client.queue.wait_answered()
+                del raw  # who is silent keeps nothing in memory of what was said
             # A client that vanished looks like one that half-closed, until gRPC cancels the call.
             await asyncio.sleep(PARTING_SECONDS)
         except ChatError as refusal:
             error = refusal.without_frames()
+        except Exception:
+            client.close()  # so that the stream ends, by this
+            raise
         # What it said before is committed, and echoed, before the stream ends.
         await client.wait_committed()
         client.close(error)
@@ -219,18 +229,15 @@ class ChatService(chat_pb2_grpc.ChatServiceServicer):
 
     async def _send_messages(self, client: Member, context: Context) -> None:
         """Write all there is, then let the next batch gather (gRPC takes one write at a time)."""
-        write, clock = context.write, asyncio.get_running_loop().time
-        traffic, told_messages = client.traffic, 0
+        clock, traffic, told_messages = asyncio.get_running_loop().time, client.traffic, 0
         try:
-            while frames := await client.next_frames():
+            while deliveries := await client.replay.next():
+                frames = client.encode(deliveries)
                 self._visits.write_sizes.add(traffic.sent_messages - told_messages)
                 told_messages = traffic.sent_messages
                 started = clock()
-                for frame in frames:
-                    client.writing_since = clock()
-                    await write(frame)
-                    traffic.sent_bytes += len(frame)
-                client.writing_since = None
+                await self._write(client, context, frames)
+                del deliveries, frames  # nor of what was heard, which may be a page of the log
                 client.queue.mark_written()
                 if client.wants_batches and client.queue.has_new_deliveries:
                     took_seconds = clock() - started
@@ -238,6 +245,17 @@ class ChatService(chat_pb2_grpc.ChatServiceServicer):
         except ChatError as refusal:
             client.close()
             client.error = refusal.without_frames()
+        except asyncio.CancelledError:
+            if client.error is None or client.error.reason != "READER_STUCK":
+                raise
+
+    async def _write(self, client: Member, context: Context, frames: Sequence[bytes]) -> None:
+        clock = asyncio.get_running_loop().time
+        for frame in frames:
+            client.writing_since = clock()
+            await context.write(frame)
+            client.traffic.sent_bytes += len(frame)
+        client.writing_since = None
 
     async def _until_all_is_sent(
         self, client: Member, receiving: asyncio.Task[None], sending: asyncio.Task[None]
@@ -245,16 +263,14 @@ class ChatService(chat_pb2_grpc.ChatServiceServicer):
         """Return when all that the client is owed was written; raises what either task raised."""
         self._sending[client] = sending
         try:
-            await asyncio.wait({receiving, sending}, return_when=asyncio.FIRST_COMPLETED)
-            if not sending.done():
-                receiving.result()  # one that failed ends the stream at once
-                await asyncio.wait({sending})
-            if not sending.cancelled():
-                sending.result()
+            await sending
+            if receiving.done():
+                receiving.result()
         finally:
             del self._sending[client]
-            receiving.cancel()
             sending.cancel()
+            if not receiving.cancel() and not receiving.cancelled():
+                receiving.exception()  # it is known, also where the other task's is raised
 
     async def disconnect_stuck_readers(self) -> None:
         """Watch, for as long as the server runs, for readers that take nothing for a minute."""

@@ -315,13 +315,17 @@ class Reader:
         self.task = asyncio.get_running_loop().create_task(self._read()) if is_reading else None
 
     async def _read(self) -> None:
-        while frames := await self.member.next_frames():
+        while frames := await self.next_frames():
             self.member.queue.mark_written()
             self.frames += frames
             for frame in frames:
                 message = Message.FromString(frame)
                 self.messages.extend(message.batch or (message,))
         self.has_ended = True
+
+    async def next_frames(self) -> list[bytes]:
+        """Wait for what is to be written next, and return it; empty: the end."""
+        return self.member.encode(await self.member.replay.next())
 
     def read(self) -> None:
         """Begin to read, if it did not."""

@@ -77,7 +77,7 @@ class Absence:
 
     def _show_in(self, person: Person, rooms: Iterable[str]) -> None:
         for key in rooms:
-            person.rooms.add(key)
+            person.rooms |= {key}
             self._rooms.of(key).absent[person] = None
 
     def expect_in(self, member: Member, rooms: Iterable[str]) -> None:
@@ -118,7 +118,7 @@ class Absence:
         self._take_out(person, room_key)
 
     def _take_out(self, person: Person, room_key: str) -> None:
-        person.rooms.discard(room_key)
+        person.rooms -= {room_key}
         room = self._rooms[room_key]
         del room.absent[person]
         self._rooms.forget_if_empty(room)

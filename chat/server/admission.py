@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 from chat.protocol.errors import ChatError
@@ -39,8 +39,11 @@ def places_of_address(max_clients: int, max_per_address: int = 0) -> int:
 
 
 @dataclass
-class _Address:
-    """One address: its streams, waiting ones among them; how fast it joins, and calls beside."""
+class _Address(AbstractContextManager["_Address"]):
+    """One address: its streams, waiting ones among them; how fast it joins, and calls beside.
+
+    At the end of a block it has one stream less.
+    """
 
     joins: TokenBucket
     calls: TokenBucket
@@ -50,6 +53,9 @@ class _Address:
     def is_idle(self) -> bool:
         """Whether nothing is lost by forgetting it."""
         return not self.streams and self.joins.is_full and self.calls.is_full
+
+    def __exit__(self, *_exception: object) -> None:
+        self.streams -= 1
 
 
 class Admission:
@@ -78,16 +84,14 @@ class Admission:
         """Return whose account a stream goes on: the address's, or nobody's (empty)."""
         return "" if address == LOOPBACK and not self._counts_loopback else address
 
-    @asynccontextmanager
-    async def place(self, address: str) -> AsyncIterator[None]:
-        """Hold a place for the length of the block; enter it when it is this address's turn.
+    async def place(self, address: str) -> AbstractContextManager[object]:
+        """Return a place, for the length of a `with` block, when it is this address's turn.
 
         Raises `ChatError`: ADDRESS_FULL; SERVER_FULL, where as many wait as there are places;
         SHUTTING_DOWN, also to those who wait.
         """
         if not self.account_of(address):
-            yield
-            return
+            return nullcontext()
         entry = self._entry(address)
         if entry.streams >= self._max_per_address:
             await self.take_turn(address)
@@ -96,9 +100,10 @@ class Admission:
         entry.streams += 1
         try:
             await self._wait_to_join(entry)
-            yield
-        finally:
+        except BaseException:
             entry.streams -= 1
+            raise
+        return entry
 
     async def take_turn(self, address: str) -> None:
         """Return when it is this address's turn for a call that has no place, or is to be refused.

@@ -45,7 +45,7 @@ class Answers:
             now = time.monotonic()
             if not reader.is_lost:
                 reader.forget_read(now - UNCERTAIN_SECONDS)
-            reader.unread.append((_sender_of(entry), entry.message.key, now))
+            reader.note_unread(_sender_of(entry), entry.message.key, now)
 
     def _answer(self, entry: Entry) -> None:
         """Tell the sender what became of its message, where the broadcast itself does not."""

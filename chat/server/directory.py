@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections import deque
+from bisect import bisect_left
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 # Of the private messages to one person, how many senders may still have to hear NOT_READ.
 MAX_UNREAD = 1000
+NOWHERE: frozenset[str] = frozenset()  # the same for all: another one takes memory of its own
 
 
 class Person:
@@ -62,9 +63,9 @@ class Person:
         self.owns_name = False
         self.address = ""
         self.member: Member | None = None
-        self.rooms: set[str] = set()
+        self.rooms = NOWHERE
         self.inbox_seen_id = 0
-        self.unread: deque[tuple[str, str, float]] = deque(maxlen=MAX_UNREAD)
+        self.unread: list[tuple[str, str, float]] = []  # an empty deque takes ten times as much
         self.expiry: asyncio.TimerHandle | None = None
 
     @property
@@ -83,10 +84,15 @@ class Person:
         is_plain = self.member is not None and not self.member.is_full
         return self.owns_name and self.owner == owner and not is_plain
 
+    def note_unread(self, sender: str, key: str, now: float) -> None:
+        """Note that a private message was handed over, or waits; of very many the first go."""
+        self.unread.append((sender, key, now))
+        del self.unread[:-MAX_UNREAD]
+
     def forget_read(self, before: float) -> None:
         """Take what was written to a stream before that moment for read."""
-        while self.unread and self.unread[0][2] < before:
-            self.unread.popleft()
+        count = bisect_left(self.unread, before, key=lambda one: one[2])
+        del self.unread[:count]
 
     def expire_in(self, seconds: float, expire: Callable[[Person], None]) -> None:
         """Have `expire` called with this person unless `keep()` comes first."""

@@ -24,6 +24,26 @@ TakeTurn = Callable[[str], Awaitable[None]]
 _log = logging.getLogger(__name__)
 
 
+stream_handler = grpc.stream_stream_rpc_method_handler
+
+
+class Remade:
+    """What an interceptor makes of a handler, by `remake`; the last one is kept.
+
+    Each call of a method brings the same handler: so ten thousand streams share what is made of it.
+    """
+
+    def __init__(self, remake: Callable[[Handler], Handler]) -> None:
+        self._remake = remake
+        self._last: tuple[Handler, Handler] = (None, None)
+
+    def of(self, handler: Handler) -> Handler:
+        """Return what is made of a handler."""
+        if self._last[0] is not handler:
+            self._last = (handler, self._remake(handler))
+        return self._last[1]
+
+
 class SharedBytes(grpc.aio.ServerInterceptor):
     """Hands the method its messages as bytes, and takes bytes from it.
 
@@ -33,13 +53,14 @@ class SharedBytes(grpc.aio.ServerInterceptor):
 
     def __init__(self, method: str) -> None:
         self._method = method
+        self._bare = Remade(lambda handler: stream_handler(handler.stream_stream))
 
     async def intercept_service(self, continuation: Continuation, details: Details) -> Handler:
         """Return the handler without its serializers."""
         handler = await continuation(details)
         if handler is None or details.method != self._method:
             return handler
-        return grpc.stream_stream_rpc_method_handler(handler.stream_stream)
+        return self._bare.of(handler)
 
 
 def refusing(reason: str, take_turn: TakeTurn, line: str) -> Handler:

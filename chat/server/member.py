@@ -130,17 +130,12 @@ class Member:
         """Return its rooms and its inbox."""
         return [*self.rooms.values(), self.inbox] if self.inbox else self.rooms.values()
 
-    async def next_frames(self) -> list[bytes]:
-        """Wait for something to write and return it, encoded for this client; empty: the end.
+    def encode(self, deliveries: Iterable[Delivery]) -> list[bytes]:
+        """Return what is to be written of what `replay.next()` has brought, for this client.
 
-        For the one writer of its stream. Raises LOG_UNREADABLE.
+        In order: shared bytes, or batches joined from them. Counts it as sent.
         """
-        deliveries = await self.replay.next()
         self.traffic.sent_messages += sum([len(delivery.messages) for delivery in deliveries])
-        return self._encode(deliveries)
-
-    def _encode(self, deliveries: Iterable[Delivery]) -> list[bytes]:
-        """Return the messages in order: shared bytes, or batches joined from them."""
         if self.wants_batches:
             pieces = [piece for delivery in deliveries for piece in delivery.batch()]
             return join(pieces) if len(pieces) > 1 else pieces

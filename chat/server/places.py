@@ -54,7 +54,7 @@ class Places:
         room.members[member] = member.rooms[room_key] = place
         person = member.person
         if person is not None and room_key in person.rooms:
-            person.rooms.discard(room_key)
+            person.rooms -= {room_key}
             del room.absent[person]
         elif person is not None:
             room.announce_joined(person, exclude=member)

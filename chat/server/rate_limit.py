@@ -44,6 +44,8 @@ MOVING = Rate(1.0, 30.0)
 # take all of the server's time, and 80 Mbit/s is a line's worth.
 READING = Rate(10e6, 20e6)
 NO_LIMIT = Rate(0.0, 0.0)
+# What an allowance is of, as its rates are in order.
+MESSAGES, BYTES, QUESTIONS, MOVES, PAGES = range(5)
 
 
 class TokenBucket:
@@ -82,36 +84,45 @@ class TokenBucket:
 
 
 class Allowance:
-    """What one person, or one address, may still say, ask and enter."""
+    """What one person, or one address, may still say, ask, enter and read.
 
-    __slots__ = ("__weakref__", "_asking", "_bytes", "_messages", "_moving", "_reading")
+    `rates`: of `MESSAGES` and so on. There is no bucket before something is taken from it: most of
+    those who are here say nothing.
+    """
+
+    __slots__ = ("__weakref__", "_buckets", "_clock", "_rates")
 
     def __init__(self, rates: Sequence[Rate], clock: Callable[[], float]) -> None:
-        self._messages, self._bytes, self._asking, self._moving, self._reading = (
-            TokenBucket(rate, clock) for rate in rates
-        )
+        self._rates = rates
+        self._clock = clock
+        self._buckets: dict[int, TokenBucket] = {}
+
+    def _take(self, what: int, tokens: float) -> float:
+        bucket = self._buckets.get(what)
+        if bucket is None:
+            bucket = self._buckets[what] = TokenBucket(self._rates[what], self._clock)
+        return bucket.take(tokens)
 
     def say(self, size_bytes: int) -> float:
         """Take one message; return the seconds to wait before it."""
-        return max(self._messages.take(), self._bytes.take(size_bytes))
+        return max(self._take(MESSAGES, 1.0), self._take(BYTES, size_bytes))
 
     def ask(self, questions: float = 1.0) -> float:
         """Take so many renames or questions; return the seconds to wait before them."""
-        return self._asking.take(questions)
+        return self._take(QUESTIONS, questions)
 
     def move(self) -> float:
         """Take one coming into a room or leaving it; return the seconds to wait before it."""
-        return self._moving.take()
+        return self._take(MOVES, 1.0)
 
     def read(self, size_bytes: int) -> float:
         """Take a page of the log; return the seconds to wait before the next one."""
-        return self._reading.take(size_bytes)
+        return self._take(PAGES, size_bytes)
 
     @property
     def is_whole(self) -> bool:
         """Whether nothing of it is used up just now."""
-        buckets = (self._messages, self._bytes, self._asking, self._moving, self._reading)
-        return all(bucket.is_full for bucket in buckets)
+        return all(bucket.is_full for bucket in self._buckets.values())
 
 
 class RateLimit:

@@ -58,7 +58,7 @@ class Room:
         self.absent: dict[Person, None] = {}
         self._presence: Presence[Member] | None = None
         # Parts of a long list of names, encoded: most are the same when it is asked for again.
-        self._listed: OrderedDict[tuple[_Listed, ...], Delivery] = OrderedDict()
+        self._listed: OrderedDict[tuple[_Listed, ...], Delivery] | None = None
 
     @property
     def is_inbox(self) -> bool:
@@ -113,6 +113,8 @@ class Room:
             yield self._list_part(tuple(people[start : start + NAMES_IN_PART]))
 
     def _list_part(self, people: tuple[_Listed, ...]) -> Delivery:
+        if self._listed is None:
+            self._listed = OrderedDict()
         part = self._listed.pop(people, None)
         if part is None:
             part = Delivery([self._present(*listed) for listed in people])

@@ -11,7 +11,7 @@ import grpc
 
 from chat.protocol.limits import MAX_RAW_NAME_CHARACTERS
 from chat.protocol.metadata import REASON, USER
-from chat.server.interceptors import Continuation, Details, Handler
+from chat.server.interceptors import Continuation, Details, Handler, Remade, stream_handler
 from chat.server.visits import LEFT, LOST, OTHER, Visits
 
 
@@ -20,12 +20,15 @@ class Watching(grpc.aio.ServerInterceptor):
 
     def __init__(self, visits: Visits) -> None:
         self._visits = visits
+        self._watched = Remade(self._watch)
 
     async def intercept_service(self, continuation: Continuation, details: Details) -> Handler:
         """Return the handler, watched."""
         handler = await continuation(details)
-        if handler is None:  # there is no such method; `acceptor.py` has refused it before
-            return None
+        # Where there is none there is no such method; `acceptor.py` has refused it before.
+        return None if handler is None else self._watched.of(handler)
+
+    def _watch(self, handler: Handler) -> Handler:
         behaviour = handler.stream_stream
 
         async def serve(requests: object, context: Any) -> None:
@@ -41,7 +44,7 @@ class Watching(grpc.aio.ServerInterceptor):
                 self._visits.end(visit, refusal_of(context) or reason)
 
         decode, encode = handler.request_deserializer, handler.response_serializer
-        return grpc.stream_stream_rpc_method_handler(serve, decode, encode)
+        return stream_handler(serve, decode, encode)
 
 
 def claimed_name(context: Any) -> str:

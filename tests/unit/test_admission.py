@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import AsyncExitStack
+from contextlib import ExitStack
 from typing import Any
 
 import pytest
@@ -28,15 +28,15 @@ class Clock:
 
 async def enter(doors: Admission, address: str) -> None:
     """Take a place and give it back."""
-    async with doors.place(address):
+    with await doors.place(address):
         pass
 
 
 async def test_address_has_its_share_of_places() -> None:
     """A place that is given back is free; another address has its own."""
     doors = Admission(1000, 2)
-    async with doors.place(HERE):
-        async with doors.place(HERE), doors.place(THERE):
+    with await doors.place(HERE):
+        with await doors.place(HERE), await doors.place(THERE):
             assert await refusal_of(enter(doors, HERE)) == "ADDRESS_FULL"
         await enter(doors, HERE)
 
@@ -45,9 +45,9 @@ async def test_address_has_its_share_of_places() -> None:
 async def test_share_is_a_tenth_but_no_less_than_fifty(max_clients: int, share: int) -> None:
     """Unless the flag says otherwise."""
     doors = Admission(max_clients)
-    async with AsyncExitStack() as stack:
+    with ExitStack() as stack:
         for _ in range(share):
-            await stack.enter_async_context(doors.place(HERE))
+            stack.enter_context(await doors.place(HERE))
         assert await refusal_of(enter(doors, HERE)) == "ADDRESS_FULL"
 
 
@@ -59,9 +59,9 @@ async def test_this_machine_is_counted_where_the_flag_is_given(
     doors = Admission(1, max_per_address)
     assert doors.account_of(LOOPBACK) == (LOOPBACK if is_counted else "")
     assert doors.account_of(HERE) == HERE
-    async with AsyncExitStack() as stack:
+    with ExitStack() as stack:
         for _ in range(1 if is_counted else 200):
-            await stack.enter_async_context(doors.place(LOOPBACK))
+            stack.enter_context(await doors.place(LOOPBACK))
         if is_counted:
             assert await refusal_of(enter(doors, LOOPBACK)) == "ADDRESS_FULL"
 
@@ -101,7 +101,7 @@ async def test_calls_that_get_no_place_wait_as_well(monkeypatch: pytest.MonkeyPa
     waits = watch_waits(monkeypatch)
     clock = Clock()
     doors = Admission(1000, 1, clock)
-    async with doors.place(HERE):
+    with await doors.place(HERE):
         for _ in range(60):
             await doors.take_turn(HERE)
             assert await refusal_of(enter(doors, HERE)) == "ADDRESS_FULL"
@@ -132,7 +132,7 @@ async def test_place_that_is_free_by_its_turn_is_given() -> None:
     doors = Admission(1000, 1, Clock())
     for _ in range(100):
         await doors.take_turn(HERE)
-    async with doors.place(HERE):
+    with await doors.place(HERE):
         waiting = asyncio.get_running_loop().create_task(enter(doors, HERE))
         await quiet()
         assert not waiting.done()
@@ -177,7 +177,7 @@ async def test_addresses_that_are_gone_are_forgotten(monkeypatch: pytest.MonkeyP
     waits = watch_waits(monkeypatch)
     clock = Clock()
     doors = Admission(1000, 1, clock)
-    async with doors.place(HERE):
+    with await doors.place(HERE):
         for number in range(1000):
             clock.now += 1.0
             await enter(doors, str(number))

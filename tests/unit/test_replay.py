@@ -172,7 +172,7 @@ async def test_page_of_a_reader_who_takes_nothing_is_a_batch() -> None:
     ana = await chat.join_asleep("ana", after=0)
     sizes = []
     for pause in (0, 0, 0, replay.QUICK_SECONDS, 0, 0):
-        frames = await bounded(ana.member.next_frames())
+        frames = await bounded(ana.next_frames())
         sizes.append(sum(map(len, frames)))
         ana.member.queue.mark_written()
         await asyncio.sleep(pause)
@@ -186,12 +186,12 @@ async def test_pages_of_all_are_bounded_together(monkeypatch: pytest.MonkeyPatch
     ana, bia = [await chat.join_asleep(name, after=0) for name in ("ana", "bia")]
     ana.member.queue.take()  # that bia has come
     for reader in (ana, bia, ana, bia):
-        await bounded(reader.member.next_frames())
+        await bounded(reader.next_frames())
         reader.member.queue.mark_written()
     assert [size >> 10 for size in chat.log.asked_bytes[-4:]] == [32, 32, 64, 32]
     ana.leave()
     bia.member.queue.take()  # that ana has left
-    await bounded(bia.member.next_frames())
+    await bounded(bia.next_frames())
     assert chat.log.asked_bytes[-1] == 64 << 10
 
 
