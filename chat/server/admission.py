@@ -31,6 +31,8 @@ MAX_WAITING_CALLS = 200
 UNNAMED_SECONDS = 60.0
 # Addresses without a stream are forgotten when there are so many, and their joins long ago.
 MAX_IDLE_ADDRESSES = 1000
+# The place of somebody who goes on nobody's account.
+UNCOUNTED = nullcontext()
 
 
 def places_of_address(max_clients: int, max_per_address: int = 0) -> int:
@@ -91,7 +93,7 @@ class Admission:
         SHUTTING_DOWN, also to those who wait.
         """
         if not self.account_of(address):
-            return nullcontext()
+            return UNCOUNTED
         entry = self._entry(address)
         if entry.streams >= self._max_per_address:
             await self.take_turn(address)

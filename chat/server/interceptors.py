@@ -21,10 +21,8 @@ Continuation = Callable[[Details], Awaitable[Handler]]
 # Returns when an address may make one call more beside the chat (`Admission.take_turn`).
 TakeTurn = Callable[[str], Awaitable[None]]
 
-_log = logging.getLogger(__name__)
-
-
 stream_handler = grpc.stream_stream_rpc_method_handler
+_log = logging.getLogger(__name__)
 
 
 class Remade:

@@ -19,7 +19,15 @@ from chat.protocol.metadata import AUTHORIZATION, bearer, session_in
 from chat.server.address import address_of
 from chat.server.diagnostics import token_name
 from chat.server.guesses import Guesses
-from chat.server.interceptors import Continuation, Details, Handler, TakeTurn, refuse_in_turn
+from chat.server.interceptors import (
+    Continuation,
+    Details,
+    Handler,
+    Remade,
+    TakeTurn,
+    refuse_in_turn,
+    stream_handler,
+)
 from chat.server.reload import Reloader, Watched
 from chat.server.status import abort
 from chat.server.tokens import Token, Tokens, read_tokens, token_of_variable
@@ -60,6 +68,7 @@ class TokenCheck(grpc.aio.ServerInterceptor):
         self._tokens = tokens
         self._take_turn = take_turn
         self._guesses = guesses or Guesses()
+        self._checked = Remade(self._check)
         self._streams: dict[asyncio.Task[Any], Token] = {}  # by which token each came in
 
     def replace(self, tokens: Tokens) -> None:
@@ -77,7 +86,9 @@ class TokenCheck(grpc.aio.ServerInterceptor):
         handler = await continuation(details)
         if handler is None or details.method.startswith(HEALTH):
             return handler
+        return self._checked.of(handler)
 
+    def _check(self, handler: Handler) -> Handler:
         async def serve(requests: object, context: Any) -> None:
             try:
                 token = await self._judge(context)
@@ -87,7 +98,7 @@ class TokenCheck(grpc.aio.ServerInterceptor):
             else:
                 await self._serve(handler, token, requests, context)
 
-        return grpc.stream_stream_rpc_method_handler(serve, None, handler.response_serializer)
+        return stream_handler(serve, None, handler.response_serializer)
 
     async def _judge(self, context: Any) -> Token:
         """Return the token that a call carries, or raise `ChatError`."""
