@@ -306,6 +306,25 @@ async def test_what_the_log_keeps_no_longer_is_not_in_the_index(
         assert len(await log.find("numero")) == 23
 
 
+async def test_what_is_new_never_goes_into_an_old_part(
+    db: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that was made anew has room, but what is in it is not the newest."""
+    monkeypatch.setattr(search_index, "PART_MESSAGES", 10)
+    monkeypatch.setattr(searching, "FOLLOWED_ROWS", 5)
+    async with opened(db) as log:
+        await log.say(*[f"numero {number}" for number in range(40)])
+        await indexed(db, log)
+    with closing(sqlite3.connect(db)) as connection, connection:
+        connection.execute("DELETE FROM message WHERE id <= 23")
+    async with opened(db) as log:
+        await come_true(lambda: count_in(db) == 17)
+        await log.say("numero 40", "numero 41")
+        await indexed(db, log)
+        found = await log.find("numero", limit=4)
+        assert found == [f"numero {number}" for number in range(41, 22, -1)]
+
+
 async def test_log_without_messages_leaves_no_words(db: Path) -> None:
     """All of them were removed."""
     async with opened(db) as log:

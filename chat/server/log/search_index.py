@@ -63,6 +63,12 @@ FIND = """
 SELECT rowid FROM words_{number} WHERE words_{number} MATCH ? AND rowid > ? AND rowid < ?
 ORDER BY rowid DESC LIMIT ?
 """
+# Not in `SCHEMA`, so that an index of an earlier version need not be made anew.
+PART_INDEX = "CREATE INDEX IF NOT EXISTS part_by_id ON part (first_id) WHERE is_whole"
+END_PART = """
+SELECT number, first_id, last_id, messages FROM part WHERE is_whole
+ORDER BY first_id {order} LIMIT 1
+"""
 PARTS = """
 SELECT number, first_id FROM part WHERE is_whole AND last_id > ? AND first_id < ?
 ORDER BY first_id DESC
@@ -129,6 +135,7 @@ class Words:
         execute("PRAGMA synchronous = NORMAL")
         self.state = self._read_state()
         with self._transaction():
+            execute(PART_INDEX)
             self._add_part(0, is_whole=False)  # raises where there is no FTS5
             for (number,) in execute("SELECT number FROM part WHERE NOT is_whole").fetchall():
                 self._drop(number)
@@ -148,41 +155,25 @@ class Words:
     def clear(self) -> None:
         """Forget all: the log is another one, or was put back to an older copy."""
         with self._transaction():
-            for part in self.parts():
+            while (part := self._part("DESC")) is not None:
                 self._drop(part.number)
             self._write_state(State())
-
-    def parts(self) -> list[Part]:
-        """Return the parts, the oldest first."""
-        rows = self._connection.execute(
-            "SELECT number, first_id, last_id, messages FROM part WHERE is_whole ORDER BY first_id"
-        )
-        return [Part(*row) for row in rows]
 
     def add(self, said: Sequence[Said], upto: int) -> None:
         """Take in what was said, up to an id of the log, in one transaction."""
         with self._transaction():
-            row = self._connection.execute(
-                "SELECT number FROM part WHERE is_whole AND messages < ?"
-                " ORDER BY first_id DESC LIMIT 1",
-                (PART_MESSAGES,),
-            ).fetchone()
             if said:
-                number = row[0] if row else self._add_part(said[0][0], is_whole=True)
-                self._insert(number, said, upto)
+                self._insert(self._part_for(said[0][0]), said, upto)
             self._write_state(replace(self.state, upto=upto))
 
     # What the log keeps no longer.
 
     def drop_before(self, oldest_id: int) -> Part | None:
         """Drop the parts that end before an id; return one that begins before it, if any does."""
-        for part in self.parts():
-            if part.last_id < oldest_id:
-                with self._transaction():
-                    self._drop(part.number)
-            elif part.first_id < oldest_id:
-                return part
-        return None
+        while (part := self._part("ASC")) is not None and part.last_id < oldest_id:
+            with self._transaction():
+                self._drop(part.number)
+        return part if part is not None and part.first_id < oldest_id else None
 
     def begin_again(self, first_id: int) -> int:
         """Begin a part in the place of one that has more than the log; return its number."""
@@ -201,7 +192,22 @@ class Words:
             change = "UPDATE part SET is_whole = 1, last_id = ? WHERE number = ?"
             self._connection.execute(change, (part.last_id, number))
 
+    def _part(self, order: str) -> Part | None:
+        """Return the oldest part (ASC) or the newest one (DESC), if there is any."""
+        row = self._connection.execute(END_PART.format(order=order)).fetchone()
+        return Part(*row) if row else None
+
     # Within a transaction.
+
+    def _part_for(self, first_id: int) -> int:
+        """Return the number of the part that takes in what is new: the newest, if it has room.
+
+        Never that of an older one, which may have room since it was made anew.
+        """
+        newest = self._part("DESC")
+        if newest is not None and newest.messages < PART_MESSAGES:
+            return newest.number
+        return self._add_part(first_id, is_whole=True)
 
     def _read_state(self) -> State:
         return State(*self._connection.execute("SELECT * FROM state").fetchone())
@@ -262,8 +268,8 @@ def find(
     """
     until = time.monotonic() + TURN_SECONDS
     found: list[int] = []
-    with _snapshot(connection):
-        for number, first_id in connection.execute(PARTS, (after, before)).fetchall():
+    with _snapshot(connection), closing(connection.execute(PARTS, (after, before))) as parts:
+        for number, first_id in parts:
             values = (match, after, before, limit - len(found))
             found += [row[0] for row in connection.execute(FIND.format(number=number), values)]
             if len(found) >= limit:
