@@ -20,6 +20,7 @@ from support import DEADLINE_SECONDS
 
 import chat_pb2
 from chat.server.log import (
+    checking,
     checkpoints,
     files,
     group_commit,
@@ -1221,6 +1222,21 @@ async def test_whole_log_is_checked_in_steps(db: Path) -> None:
     async with opened(db) as log:
         (fault,) = await log.log.check()
         assert fault == "messages 501 to 1000: 1 not indexed"
+    assert any("missing from index" in fault for fault in maintenance.check(str(db)))
+
+
+async def test_after_a_kill_what_was_written_last_is_checked(
+    db: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However long the log is; an operator may have all of it checked."""
+    monkeypatch.setattr(checking, "LAST_MESSAGES", 600)
+    fill(db, 1200)
+    break_index(db, 700)
+    async with opened(db) as log:
+        assert await log.log.check() == ["messages 601 to 1100: 1 not indexed"]
+    break_index(db, 600)
+    async with opened(db) as log:
+        assert await log.log.check() == []
     assert any("missing from index" in fault for fault in maintenance.check(str(db)))
 
 

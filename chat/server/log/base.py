@@ -328,7 +328,7 @@ class ServedLog(Log, Protocol):
         """Whether what a removed file held is being saved just now. In any thread."""
 
     async def check(self) -> list[str]:
-        """Look through the whole file beside all else; return what is wrong, in English."""
+        """Look through what was written last beside all else; return what is wrong, in English."""
 
     def abandon(self) -> None:
         """Release the file of a log that was never started, or has come to its end."""

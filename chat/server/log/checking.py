@@ -9,6 +9,9 @@ from chat.server.log.rows import NEWEST_ID
 
 # Rows of one step, some milliseconds.
 STEP_ROWS = 500
+# What an end without a stop may have harmed was written last: a server that starts again looks at
+# so many messages, which takes the same time however long the log is. `--check` looks at all.
+LAST_MESSAGES = 200_000
 # So many faults say enough.
 MAX_FAULTS = 10
 
@@ -35,16 +38,17 @@ class Check:
     """Looks through the rows of the log as it is now, `step` by step; `faults`: what was found.
 
     Every page of the table is read, and every row is looked for in the indexes. Beside that: times
-    never run back, and ids are none that have not been given.
+    never run back, and ids are none that have not been given. `last`: how many messages, counted
+    from the end; None: all.
     """
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
+    def __init__(self, connection: sqlite3.Connection, last: int | None = None) -> None:
         self.faults: list[str] = []
         self.rows = 0
         self._connection = connection
-        self._after = 0
-        self._sent_at = 0
         self._end: int = connection.execute(NEWEST_ID).fetchone()[0]
+        self._after = 0 if last is None else max(0, self._end - last)
+        self._sent_at = 0
 
     def step(self) -> bool:
         """Look at the next rows; say whether there are more. What SQLite says is a fault too."""

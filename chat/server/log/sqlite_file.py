@@ -16,6 +16,7 @@ from typing import TypeVar
 
 import chat_pb2
 from chat.protocol.words import Query
+from chat.server.log import checking
 from chat.server.log.base import MAX_PAGE_BYTES, ClusterState, Found, Place
 from chat.server.log.checking import Check
 from chat.server.log.checkpoints import Checkpoints
@@ -171,8 +172,9 @@ class SqliteFile:
         return await self._look_up(self._reader.records, kind)
 
     async def check(self) -> list[str]:
-        """Look through the whole log beside all else; return what is wrong with it, in English."""
-        check: Check = await self._run(Urgency.CHECK, self._locked, Check, self._reading)
+        """Look through what was written last, beside all else; return what is wrong, in English."""
+        last = checking.LAST_MESSAGES
+        check: Check = await self._run(Urgency.CHECK, self._locked, Check, self._reading, last)
         clock = asyncio.get_running_loop().time
         while True:
             started = clock()
