@@ -35,6 +35,9 @@ TIMED_CLIENTS = 10
 # A server that uses no more of its core than this is calm.
 IDLE_SHARE = 0.05
 POLL_SECONDS = 0.1
+# The people of each further room. Its name is that of a first room no client has.
+ROOM_CLIENTS = 100
+ENTERED = b"\x28\x07"  # the field `kind` of chat.proto
 
 
 @dataclass
@@ -58,6 +61,7 @@ class Plan:
     more_pids: Sequence[int] = ()  # more servers behind the port; their CPU is counted with it
     beside_pid: int = 0  # a program that the server needs, whose CPU is told apart
     rooms: int = 1  # the clients are spread over; of more than one only with batches
+    more_rooms: int = 0  # that each client enters beside its first one, of `ROOM_CLIENTS` each
     rounds: int = 0  # instead of load: messages to all, one after the other, then all leave
 
 
@@ -146,6 +150,12 @@ class Client:
         # As long as the keys of `session.py`, and as random.
         key = _field(6, os.urandom(12).hex().encode()) if self._has_key else b""
         return grpc_message(self._user + text + key)
+
+    def enter(self, room: int) -> None:
+        """Enter a further room, without its history."""
+        name = b"m%d-%d" % (room, self.number // ROOM_CLIENTS)
+        wish = _field(2, b"0") + ENTERED + _field(6, b"m%d" % room) + _field(9, name)
+        self.wire.send(grpc_message(wish))
 
     def call_roll(self) -> None:
         """Say something that is not counted."""
@@ -253,6 +263,14 @@ class Crowd:
             over = [client.wire.last_words for client in self.clients if client.wire.is_over]
             if over:
                 raise ServerLost(f"{len(over)} streams were ended by the server ({over[0]})")
+
+    def enter_rooms(self) -> None:
+        """Have everybody in the plan's further rooms."""
+        for room in range(self.plan.more_rooms):
+            for client in self.clients:
+                client.enter(room)
+                self.serve(0)
+            wait_until_calm(self.plan.pid, self)
 
     def drain(self) -> int:
         """Let everything that was sent arrive; return how many messages some client lacks."""
@@ -378,6 +396,7 @@ def carry_out(plan: Plan) -> Report:
         report.join_seconds = time.monotonic() - started
         report.join_cpu_seconds = servers_cpu_seconds(plan) - server
         report.clients = len(crowd.clients)
+        crowd.enter_rooms()
         if plan.rounds:
             say_to_all(crowd, report)
             report.rss_kb = rss_kb(plan.pid)

@@ -8,7 +8,16 @@ from dataclasses import dataclass
 
 WIDTH, HEIGHT = 720, 420
 LEFT, RIGHT, TOP, BOTTOM = 70, 190, 50, 55
-COLOURS = {"seed": "#c0392b", "plain": "#2471a3", "batch": "#1e8449"}
+COLOURS = {
+    "seed": "#c0392b",
+    "plain": "#2471a3",
+    "batch": "#1e8449",
+    "start": "#c0392b",
+    "join": "#2471a3",
+    "search": "#1e8449",
+    "message": "#222222",
+    "trim": "#b9770e",
+}
 STYLE = "font-family:sans-serif;font-size:13px;fill:#222"
 
 
@@ -61,7 +70,7 @@ def draw(title: str, x_name: str, y_name: str, lines: Sequence[Line]) -> str:
         parts.append(_text(x - 8, y + 4, tick(power), "text-anchor:end"))
     for value in sorted(set(xs)):
         x, y = place(value, 10.0**y_low)
-        parts.append(_text(x, y + 20, f"{value:,g}", "text-anchor:middle"))
+        parts.append(_text(x, y + 20, f"{value:,.0f}", "text-anchor:middle"))
     parts += [_curve(line, [place(x, y) for x, y in line.points]) for line in lines]
     parts += _names(lines, [place(*line.points[-1]) for line in lines])
     return "\n".join([*parts, "</svg>", ""])
