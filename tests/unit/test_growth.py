@@ -14,6 +14,7 @@ from threading import Lock
 from typing import Any
 
 import pytest
+from support import DEADLINE_SECONDS
 
 import chat_pb2
 from chat.protocol.metadata import MAX_ID
@@ -209,6 +210,28 @@ def take_in(connection: sqlite3.Connection, words: Words) -> None:
     """Take in what was said last."""
     upto = words.state.upto
     words.add([(upto + 1, "sala 1", "palavra")], upto + 1)
+
+
+def test_statements_are_kept_for_each_part(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many there are: SQLite asks for leave whenever it makes a statement."""
+    monkeypatch.setattr(search_index, "PART_MESSAGES", 1)
+    monkeypatch.setattr(search_index, "TURN_SECONDS", DEADLINE_SECONDS)
+    path, made = str(tmp_path / "index"), 0
+
+    def count(*_action: object) -> int:
+        nonlocal made
+        made += 1
+        return sqlite3.SQLITE_OK
+
+    with closing(Words(path, connect_sqlite)) as words:
+        for number in range(1, 151):
+            words.add([(number, "sala 1", "palavra")], number)
+    with closing(search_index.open_index(path, connect_sqlite)) as connection:
+        match = search_index.match_of("sala 1", Query.of("nada"))
+        connection.set_authorizer(count)
+        assert search_index.find(connection, match, 0, MAX_ID, 20) == ([], 0) and made
+        made = 0
+        assert search_index.find(connection, match, 0, MAX_ID, 20) == ([], 0) and not made
 
 
 @pytest.mark.parametrize("use", [find_common, drop_nothing, take_in])

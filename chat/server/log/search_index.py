@@ -31,6 +31,9 @@ ID_PLACE = slice(68, 72)
 HEADER_BYTES = 100
 # The messages of one part: to find all words that begin with two letters takes some 20 ms.
 PART_MESSAGES = 50_000
+# A search asks each part by a statement of its own. To make one anew takes three times as long as
+# to use it, and where more are used in turns than are kept, each is made anew.
+MAX_STATEMENTS = 2000
 # So long is looked for without a pause; others may search then.
 TURN_SECONDS = 0.05
 
@@ -309,7 +312,12 @@ def room_word(room: str) -> str:
 
 def open_index(path: str, connect: Connect) -> sqlite3.Connection:
     """Open a connection to an index that is there; raises `sqlite3.Error`."""
-    return connect(path, isolation_level=None, check_same_thread=False)
+    return connect(
+        path,
+        isolation_level=None,
+        check_same_thread=False,
+        cached_statements=MAX_STATEMENTS,
+    )
 
 
 def open_words(path: str, connect: Connect) -> Words:
