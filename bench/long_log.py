@@ -35,6 +35,7 @@ TEXTS = 50_000
 # The message that alone has the word `ONCE`, among the oldest: it is found at the very end.
 ONCE, ONCE_AT = "umavezsó", 807
 ROWS_OF_A_COMMIT = 64_000
+INDEXED_ROWS = 2_000  # at a time
 ENDS = "SELECT (SELECT min(id) FROM message), (SELECT max(id) FROM message)"
 INDEXES = "SELECT name, sql FROM sqlite_master WHERE type = 'index' AND sql NOT NULL"
 
@@ -93,13 +94,13 @@ def _insert(connection: sqlite3.Connection, count: int) -> None:
 
 async def index(path: Path) -> None:
     """Have the index of a log's words come to its end; it goes on where it was stopped."""
-    log, rest = SqliteLog(str(path)), searching.REST_FACTOR
-    searching.REST_FACTOR = 0.0
+    log, pace = SqliteLog(str(path)), (searching.REST_FACTOR, searching.FOLLOWED_ROWS)
+    searching.REST_FACTOR, searching.FOLLOWED_ROWS = 0.0, INDEXED_ROWS
     log.start(lambda entries: None)
     try:
         await caught_up(path, log)
     finally:
-        searching.REST_FACTOR = rest
+        searching.REST_FACTOR, searching.FOLLOWED_ROWS = pace
         await log.close()
 
 

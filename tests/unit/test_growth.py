@@ -31,8 +31,8 @@ from chat.server.log.writer_thread import Group
 
 SHORT, LONG = 600, 12_000
 PART, ROOMS = 100, 2
-# What may be more: a level of a tree, nothing for each message.
-MORE_STEPS = 1.1
+# What may be more: levels of trees, nothing for each message or each part.
+MORE_STEPS = 1.5
 
 
 class Steps:
@@ -180,10 +180,11 @@ def test_writing_takes_as_many_steps(
     assert made[1] <= MORE_STEPS * made[0]
 
 
-def index_steps(path: Path, use: Callable[[sqlite3.Connection, Words], object]) -> int:
-    """Return how many steps it takes to use an index."""
+def index_steps(path: Path, copy: Path, use: Callable[[sqlite3.Connection, Words], object]) -> int:
+    """Return how many steps it takes to use a copy of a log's index."""
     steps = Steps()
-    index = f"{path}{INDEX_SUFFIX}"
+    index = str(copy)
+    copy.write_bytes(Path(f"{path}{INDEX_SUFFIX}").read_bytes())
     with (
         closing(Words(index, steps.connect)) as words,
         closing(search_index.open_index(index, steps.connect)) as connection,
@@ -199,6 +200,18 @@ def find_common(connection: sqlite3.Connection, words: Words) -> None:
     """Find a word that many messages have."""
     match = search_index.match_of("sala 1", Query.of("palavra"))
     assert len(search_index.find(connection, match, 0, MAX_ID, 20)[0]) == 20
+
+
+def find_seldom(connection: sqlite3.Connection, words: Words) -> None:
+    """Find a word that only one of the oldest messages has."""
+    match = search_index.match_of("sala 1", Query.of('"numero7"'))
+    assert search_index.find(connection, match, 0, MAX_ID, 20) == ([8], 0)
+
+
+def find_nothing(connection: sqlite3.Connection, words: Words) -> None:
+    """Look for a word that nobody has said."""
+    match = search_index.match_of("sala 1", Query.of("nada"))
+    assert search_index.find(connection, match, 0, MAX_ID, 20) == ([], 0)
 
 
 def drop_nothing(connection: sqlite3.Connection, words: Words) -> None:
@@ -234,13 +247,16 @@ def test_statements_are_kept_for_each_part(tmp_path: Path, monkeypatch: pytest.M
         assert search_index.find(connection, match, 0, MAX_ID, 20) == ([], 0) and not made
 
 
-@pytest.mark.parametrize("use", [find_common, drop_nothing, take_in])
+@pytest.mark.parametrize("use", [find_common, find_seldom, find_nothing, drop_nothing, take_in])
 def test_index_takes_as_many_steps(
     logs: dict[int, Path],
+    tmp_path: Path,
     use: Callable[[sqlite3.Connection, Words], object],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """However many parts it has."""
     monkeypatch.setattr(search_index, "PART_MESSAGES", PART)
-    short, long = [index_steps(logs[size], use) for size in (SHORT, LONG)]
+    monkeypatch.setattr(search_index, "ASKED_PARTS", 2)
+    monkeypatch.setattr(search_index, "TURN_SECONDS", DEADLINE_SECONDS)
+    short, long = [index_steps(logs[size], tmp_path / str(size), use) for size in (SHORT, LONG)]
     assert long <= MORE_STEPS * short

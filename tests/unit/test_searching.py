@@ -16,7 +16,7 @@ from support import DEADLINE_SECONDS, POLL_SECONDS
 import chat_pb2
 from chat.protocol.metadata import MAX_ID
 from chat.protocol.words import Query
-from chat.server.log import maintenance, search_index, searching
+from chat.server.log import maintenance, part_words, search_index, searching
 from chat.server.log.base import Entry, LogError, Problem
 from chat.server.log.connections import connect_sqlite
 from chat.server.log.files import IN_MEMORY
@@ -286,11 +286,60 @@ async def test_index_that_fails_while_it_is_used_is_made_anew(db: Path) -> None:
         assert await log.find("carro") == ["outro carro", "um carro"]
 
 
+async def test_parts_are_asked_that_have_the_words(
+    db: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whole words, beginnings, and phrases, whose words may be in another part as well."""
+    monkeypatch.setattr(search_index, "PART_MESSAGES", 10)
+    monkeypatch.setattr(search_index, "ASKED_PARTS", 1)
+    monkeypatch.setattr(searching, "FOLLOWED_ROWS", 5)
+    async with opened(db) as log:
+        for part in range(6):
+            await log.say(*[f"numero {part * 10 + number}" for number in range(8)])
+            await log.say("o azul claro" if part == 1 else "claro como o azul", f"só{part}")
+        await indexed(db, log)
+        for part in range(6):
+            assert await log.find(f"SO{part}") == [f"só{part}"]
+        assert await log.find("so") == [f"só{part}" for part in reversed(range(6))]
+        assert await log.find('"azul claro"') == ["o azul claro"]
+        assert len(await log.find("clar azul")) == 6
+        assert await log.find("nada") == [] and await log.find("numero nada") == []
+        assert words_of_parts(db) >= {"so0", "azul", "7"}
+
+
+async def test_part_with_very_many_words_is_always_asked(
+    db: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are not all taken into memory; of a very long word the beginning is."""
+    monkeypatch.setattr(search_index, "PART_MESSAGES", 2)
+    monkeypatch.setattr(search_index, "ASKED_PARTS", 1)
+    monkeypatch.setattr(searching, "FOLLOWED_ROWS", 2)
+    monkeypatch.setattr(part_words, "MAX_WORDS", 5)
+    long = "a" * 100
+    async with opened(db) as log:
+        await log.say("um dois", long, "um dois três quatro", "cinco seis")
+        await log.say(*["sete"] * 6)
+        await indexed(db, log)
+        assert words_of_parts(db) == {"um", "dois", "sete", "a" * 64}
+        assert await log.find("três") == ["um dois três quatro"]
+        assert await log.find("dois") == ["um dois três quatro", "um dois"]
+        assert await log.find(long) == await log.find("aaa") == [long]
+        assert await log.find(f"{long}a") == []
+
+
+def words_of_parts(db: Path) -> set[str]:
+    """Return all words by which parts are found."""
+    with closing(sqlite3.connect(index_of(db))) as index:
+        index.execute("CREATE VIRTUAL TABLE temp.words USING fts5vocab(main, part_words, row)")
+        return {word for (word,) in index.execute("SELECT term FROM temp.words")}
+
+
 async def test_what_the_log_keeps_no_longer_is_not_in_the_index(
     db: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whole parts go at once; one that has something else as well is made anew."""
     monkeypatch.setattr(search_index, "PART_MESSAGES", 10)
+    monkeypatch.setattr(search_index, "ASKED_PARTS", 1)
     monkeypatch.setattr(searching, "FOLLOWED_ROWS", 5)
     async with opened(db) as log:
         await log.say(*[f"numero {number}" for number in range(45)])
@@ -301,6 +350,7 @@ async def test_what_the_log_keeps_no_longer_is_not_in_the_index(
         await come_true(lambda: count_in(db) == 22)
         assert len(await log.find("numero")) == 22
         assert await log.find("numero 22") == [] and await log.find("numero 23") == ["numero 23"]
+        assert words_of_parts(db) == {"numero", *(str(number) for number in range(23, 40))}
         await log.say("numero 45")
         await indexed(db, log)
         assert len(await log.find("numero")) == 23

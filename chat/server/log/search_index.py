@@ -14,18 +14,20 @@ from __future__ import annotations
 import os
 import sqlite3
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import NamedTuple
 
 from chat.protocol.words import Query, Term, words_of
+from chat.server.log import part_words
 from chat.server.log.connections import Connect
 from chat.server.log.files import COMPANION_SUFFIXES, HEADER, PRIVATE
 
 APPLICATION_ID = 0x63686177  # "chaw"
 # Of another version it is made anew.
-INDEX_VERSION = 1
+INDEX_VERSION = 2
 # Where the header has the application's id (sqlite.org/fileformat2.html).
 ID_PLACE = slice(68, 72)
 HEADER_BYTES = 100
@@ -34,6 +36,9 @@ PART_MESSAGES = 50_000
 # A search asks each part by a statement of its own. To make one anew takes three times as long as
 # to use it, and where more are used in turns than are kept, each is made anew.
 MAX_STATEMENTS = 2000
+# A search that has not found enough in so many parts asks first which of the others have its words.
+# Most find enough in the newest, and that takes long where many words begin as theirs.
+ASKED_PARTS = 8
 # So long is looked for without a pause; others may search then.
 TURN_SECONDS = 0.05
 
@@ -50,8 +55,11 @@ CREATE TABLE part (                -- each has its words in a table `words_NUMBE
     first_id INTEGER NOT NULL,     -- of the messages that it has looked at
     last_id INTEGER NOT NULL,
     messages INTEGER NOT NULL,     -- that are in it
-    is_whole INTEGER NOT NULL      -- not while it is being made in the place of another one
+    is_whole INTEGER NOT NULL,     -- not while it is being made in the place of another one
+    is_noted INTEGER NOT NULL DEFAULT 0  -- whether `part_words` has it: not the newest
 );
+CREATE INDEX part_by_id ON part (first_id) WHERE is_whole;
+{part_words.SCHEMA}
 PRAGMA user_version = {INDEX_VERSION};
 COMMIT;
 """
@@ -66,22 +74,28 @@ FIND = """
 SELECT rowid FROM words_{number} WHERE words_{number} MATCH ? AND rowid > ? AND rowid < ?
 ORDER BY rowid DESC LIMIT ?
 """
-# Not in `SCHEMA`, so that an index of an earlier version need not be made anew.
-PART_INDEX = "CREATE INDEX IF NOT EXISTS part_by_id ON part (first_id) WHERE is_whole"
 END_PART = """
-SELECT number, first_id, last_id, messages FROM part WHERE is_whole
+SELECT number, first_id, last_id, messages, is_noted FROM part WHERE is_whole
 ORDER BY first_id {order} LIMIT 1
 """
 PARTS = """
 SELECT number, first_id FROM part WHERE is_whole AND last_id > ? AND first_id < ?
-ORDER BY first_id DESC
+ORDER BY first_id DESC LIMIT ?
 """
-
-# What is in no room at all: none is called so (`room_word`).
-NOWHERE = 'room : "none"'
 
 # The id of a message, the key of its room, its text.
 Said = tuple[int, str, str]
+
+
+class Match(NamedTuple):
+    """What FTS5 is asked: `text`, of a part; `words`, which of them have it (`part_words.py`)."""
+
+    text: str
+    words: str
+
+
+# What is in no room at all: none is called so (`room_word`).
+NOWHERE = Match('room : "none"', '"none"')
 
 
 class ForeignFileError(Exception):
@@ -99,12 +113,16 @@ class State:
 
 @dataclass(frozen=True)
 class Part:
-    """A portion of the index: the ids that it spans, and how many messages are in it."""
+    """A portion of the index: the ids that it spans, and how many messages are in it.
+
+    `is_noted`: nothing is added to it any more, and `part_words.py` knows its words.
+    """
 
     number: int
     first_id: int
     last_id: int
     messages: int
+    is_noted: bool
 
 
 class Words:
@@ -138,7 +156,6 @@ class Words:
         execute("PRAGMA synchronous = NORMAL")
         self.state = self._read_state()
         with self._transaction():
-            execute(PART_INDEX)
             self._add_part(0, is_whole=False)  # raises where there is no FTS5
             for (number,) in execute("SELECT number FROM part WHERE NOT is_whole").fetchall():
                 self._drop(number)
@@ -194,6 +211,8 @@ class Words:
             self._drop(part.number)
             change = "UPDATE part SET is_whole = 1, last_id = ? WHERE number = ?"
             self._connection.execute(change, (part.last_id, number))
+            if part.is_noted:
+                self._note(number)
 
     def _part(self, order: str) -> Part | None:
         """Return the oldest part (ASC) or the newest one (DESC), if there is any."""
@@ -210,7 +229,15 @@ class Words:
         newest = self._part("DESC")
         if newest is not None and newest.messages < PART_MESSAGES:
             return newest.number
+        if newest is not None:
+            self._note(newest.number)
         return self._add_part(first_id, is_whole=True)
+
+    def _note(self, number: int) -> None:
+        """Note the words of a part, unless there are too many: nothing more is added to it."""
+        is_noted = part_words.note(self._connection, number)
+        values = (is_noted, number)
+        self._connection.execute("UPDATE part SET is_noted = ? WHERE number = ?", values)
 
     def _read_state(self) -> State:
         return State(*self._connection.execute("SELECT * FROM state").fetchone())
@@ -236,6 +263,9 @@ class Words:
         self._connection.execute(change, (upto, len(said), number))
 
     def _drop(self, number: int) -> None:
+        query = "SELECT is_noted FROM part WHERE number = ?"
+        if self._connection.execute(query, (number,)).fetchone()[0]:
+            part_words.forget(self._connection, number)
         self._connection.execute(f"DROP TABLE IF EXISTS words_{number}")
         self._connection.execute("DELETE FROM part WHERE number = ?", (number,))
 
@@ -262,7 +292,7 @@ class Words:
 
 
 def find(
-    connection: sqlite3.Connection, match: str, after: int, before: int, limit: int
+    connection: sqlite3.Connection, match: Match, after: int, before: int, limit: int
 ) -> tuple[list[int], int]:
     """Return ids of what matches, newest first, and below which id nothing was looked at.
 
@@ -271,15 +301,25 @@ def find(
     """
     until = time.monotonic() + TURN_SECONDS
     found: list[int] = []
-    with _snapshot(connection), closing(connection.execute(PARTS, (after, before))) as parts:
+    with _snapshot(connection), closing(_parts_with(connection, match, after, before)) as parts:
         for number, first_id in parts:
-            values = (match, after, before, limit - len(found))
+            values = (match.text, after, before, limit - len(found))
             found += [row[0] for row in connection.execute(FIND.format(number=number), values)]
             if len(found) >= limit:
                 return found, found[-1]
             if time.monotonic() >= until:
                 return found, first_id
     return found, 0
+
+
+def _parts_with(
+    connection: sqlite3.Connection, match: Match, after: int, before: int
+) -> Generator[tuple[int, int]]:
+    """Yield the number and the first id of the parts that may have it, the newest first."""
+    parts = connection.execute(PARTS, (after, before, ASKED_PARTS)).fetchall()
+    yield from parts
+    if len(parts) == ASKED_PARTS:
+        yield from part_words.find(connection, match.words, after, parts[-1][1])
 
 
 @contextmanager
@@ -292,10 +332,11 @@ def _snapshot(connection: sqlite3.Connection) -> Iterator[None]:
         connection.execute("ROLLBACK")
 
 
-def match_of(room: str, query: Query) -> str:
+def match_of(room: str, query: Query) -> Match:
     """Return what FTS5 is asked: all of a query, in one room. Words have no quotation marks."""
     texts = " AND ".join(map(_phrase, query.terms))
-    return f'room : "{room_word(room)}" AND text : ({texts})'
+    text = f'room : "{room_word(room)}" AND text : ({texts})'
+    return Match(text, part_words.match_of(query))
 
 
 def _phrase(term: Term) -> str:

@@ -31,6 +31,7 @@ from chat.server.log.reading import ReadThread, Urgency
 from chat.server.log.rows import message_of
 from chat.server.log.search_index import (
     ForeignFileError,
+    Match,
     Part,
     Said,
     Words,
@@ -173,7 +174,7 @@ class Searching:
         messages = await self._messages(room, ids)
         return Found([one for one in messages if query.is_in(one.message)], reached)
 
-    def _find_ids(self, match: str, after: int, before: int, limit: int) -> tuple[list[int], int]:
+    def _find_ids(self, match: Match, after: int, before: int, limit: int) -> tuple[list[int], int]:
         assert self._path is not None
         if self._connection is None:
             self._connection = search_index.open_index(self._path, self._connect)
@@ -227,11 +228,9 @@ class Searching:
         self._words = open_words(path, self._connect)
 
     async def _open_parts(self) -> None:
-        """Look once into each part, so that the first search takes no longer than the next."""
-        before = MAX_ID
-        while before:
-            search = (search_index.NOWHERE, 0, before, 1)
-            _ids, before = await self._finding.run(Urgency.CHECK, self._find_ids, *search)
+        """Look once into the newest parts, so that a first search takes no longer than others."""
+        search = (search_index.NOWHERE, 0, MAX_ID, 1)
+        await self._finding.run(Urgency.CHECK, self._find_ids, *search)
 
     async def _rows(self, after: int, before: int = MAX_ID) -> list[Any]:
         """Return the next rows of the log."""
