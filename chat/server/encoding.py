@@ -86,6 +86,10 @@ class Delivery:
         count = sum(message.id <= message_id for message in self.messages)
         return Delivery(self.messages[count:], is_logged=True)
 
+    def until(self, message_id: int) -> Delivery:
+        """Return what comes up to `message_id`."""
+        return Delivery([one for one in self.messages if one.id <= message_id], is_logged=True)
+
     def without_ids(self) -> Delivery:
         """Return the same messages with no place in the log."""
         copies = []

@@ -33,6 +33,7 @@ from chat.server.rate_limit import RateLimits
 from chat.server.replay import PageBudget
 from chat.server.rooms import Rooms
 from chat.server.sealed import Bundles
+from chat.server.shared_pages import SharedPages
 from chat.server.streams import Streams
 from chat.server.unread import Unread
 
@@ -60,6 +61,7 @@ class Hub:
         self.log = log
         self.neighbours = neighbours or Alone()
         self.is_stopping = False
+        self._pages = SharedPages(log)
         self._page_budget = PageBudget()
         self.rooms = Rooms()
         self.owners = Owners(log, is_enforced=owns_names)
@@ -118,7 +120,7 @@ class Hub:
         if person is not None:
             check_certified(person.name, certified)  # all of them have the same owner
         self._check_place_for(person)
-        member = Member(request, self.log, self._page_budget, address, certified)
+        member = Member(request, self.log, self._pages, self._page_budget, address, certified)
         if request.user is None:
             self.moderation.check_in(Who(address=address))
         else:

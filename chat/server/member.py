@@ -18,6 +18,7 @@ from chat.server.log.base import Log
 from chat.server.rate_limit import RateLimit
 from chat.server.replay import PageBudget, Replay
 from chat.server.send_queue import SendQueue, wake
+from chat.server.shared_pages import SharedPages
 from chat.server.subscription import Subscription
 from chat.server.tally import Traffic
 
@@ -63,6 +64,7 @@ class Member:
         self,
         request: JoinRequest,
         log: Log,
+        pages: SharedPages,
         budget: PageBudget,
         address: str = "",
         certified: str = "",
@@ -79,7 +81,7 @@ class Member:
         self.inbox: Subscription | None = None
         self.left: dict[str, None] = {}
         self.queue = SendQueue()
-        self.replay = Replay(log, self.queue, budget)
+        self.replay = Replay(log, self.queue, pages, budget)
         self.error: ChatError | None = None  # how the stream ends; None: with OK
         self.writing_since: float | None = None  # seconds of the loop's clock; None: not writing
         self.traffic = Traffic()

@@ -37,6 +37,7 @@ from chat.server.encoding import Delivery
 from chat.server.log.base import MAX_PAGE_BYTES, Log, LogError
 from chat.server.rate_limit import RateLimit
 from chat.server.send_queue import SendQueue
+from chat.server.shared_pages import SharedPages
 from chat.server.subscription import Subscription
 
 # Messages that a client behind the others gets from the log at a time.
@@ -129,15 +130,17 @@ class Replay:
         "_log",
         "_page_at",
         "_page_size",
+        "_pages",
         "_queue",
         "rate_limit",
     )
 
     rate_limit: RateLimit  # set before the first page
 
-    def __init__(self, log: Log, queue: SendQueue, budget: PageBudget) -> None:
+    def __init__(self, log: Log, queue: SendQueue, pages: SharedPages, budget: PageBudget) -> None:
         self._log = log
         self._queue = queue
+        self._pages = pages
         self._page_size = PageSize(budget)
         self._history: History | None = None
         self._is_turn_of_pages = False
@@ -207,21 +210,20 @@ class Replay:
         broadcast_id = place.room.last_id
         self._queue.clear_gap(place)
         size = self._page_size.begin()
-        reading = self._log.read(place.room.key, place.seen_id, PAGE_MESSAGES, max_bytes=size)
+        reading = self._pages.read(place.room, place.seen_id, PAGE_MESSAGES, size)
         page = await readable(reading)
         is_last = self._queue.is_closed or place.is_leaving
         if place.is_leaving:
-            page = [message for message in page if message.id <= place.owed_id]
-        if not page or place.has_ended:
+            page = page.until(place.owed_id)
+        if not page.messages or place.has_ended:
             self._queue.mark_caught_up(place)
             return None
-        place.seen_id = page[-1].id
+        place.seen_id = page.last_id
         if place.seen_id < (place.owed_id if is_last else broadcast_id):
             self._queue.mark_gap(place)
         else:
             self._queue.mark_caught_up(place)
-        delivery = Delivery(page, is_logged=True)
-        return delivery.without_ids() if place.hides_ids else delivery
+        return page.without_ids() if place.hides_ids else page
 
     async def _read_history(self, history: History) -> Delivery:
         """Return the next part of a history, or its end; of a closing client's, the end."""
