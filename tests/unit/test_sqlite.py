@@ -1410,3 +1410,22 @@ async def test_log_that_cannot_be_saved_says_so(db: Path, monkeypatch: pytest.Mo
         await log.log.close()
     log.log.abandon()
     assert trouble.value.problem is Problem.REMOVED
+
+
+async def test_places_that_are_asked_for_together_are_those_of_each_alone(db: Path) -> None:
+    """Whatever they know, in which generation, and of which rooms."""
+    fill(db, 50)
+    async with opened(db) as log:
+        await log.said("more", room="other")
+        ids = (None, 0, 7, 50, 51, 10_000)
+        asked = [
+            ([(room, after), ("nowhere", after)], generation, count)
+            for room in (ROOM, "other")
+            for after in ids
+            for generation in ("", log.log.generation, "unknown")
+            for count in (0, 5)
+        ]
+        find = log.log.find_places
+        together = await asyncio.gather(*(find(*wishes) for wishes in asked))
+        assert together == [await find(*wishes) for wishes in asked]
+        assert len({(place.missing, place.has_more) for (place, _) in together}) == 3

@@ -80,7 +80,7 @@ class Chat:
 
     async def join(self, **request: Any) -> FakeContext:
         """Bring in one client; a plain one where nothing is said of it."""
-        context = FakeContext(JoinRequest(history=0, **request))
+        context = FakeContext(JoinRequest(**{"history": 0, **request}))
         task = asyncio.create_task(self.service.Chat(None, context), name="stream")  # type: ignore[arg-type]
         self._streams.append((context, task))
         await asyncio.wait_for(context.is_greeted.wait(), DEADLINE_SECONDS)
@@ -307,3 +307,17 @@ async def test_message_makes_no_task(tmp_path: Path) -> None:
         asyncio.get_running_loop().set_task_factory(None)
         assert made == []
         assert asyncio.all_tasks() <= before
+
+
+async def test_those_who_join_together_ask_the_log_together(tmp_path: Path) -> None:
+    """A few statements find out for all of them where they begin, and one reads their history."""
+    async with chat_on(tmp_path / "chat.db") as chat:
+        speaker = await chat.speaker()
+        await chat.post(speaker, MESSAGES)
+        queries = chat.statements("SELECT") + chat.statements("WITH")
+        names = [f"p{number}" for number in range(MESSAGES)]
+        readers = await asyncio.gather(
+            *(chat.join(user=name, inbox=0, history=20) for name in names)
+        )
+        await come_true(lambda: all(messages_in(reader.writes) >= 20 for reader in readers))
+        assert chat.statements("SELECT") + chat.statements("WITH") - queries <= MESSAGES / 4

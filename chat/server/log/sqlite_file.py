@@ -12,6 +12,7 @@ import sqlite3
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, closing, nullcontext
+from functools import partial
 from typing import TypeVar
 
 import chat_pb2
@@ -29,12 +30,13 @@ from chat.server.log.connections import (
     open_connection,
 )
 from chat.server.log.files import HAS_FILE_LOCKS, IN_MEMORY, LogFile
+from chat.server.log.gathered import Gathered
 from chat.server.log.migrations import begin_opening, check_is_ours, prepare
 from chat.server.log.other_names import check_name
 from chat.server.log.reading import PageEnds, ReadThread, Urgency
 from chat.server.log.rows import message_of
 from chat.server.log.searching import Searching
-from chat.server.log.sqlite_reader import SqliteReader
+from chat.server.log.sqlite_reader import SqliteReader, Wishes
 
 # How long closing waits for a read that is under way.
 CLOSE_SECONDS = 0.3
@@ -98,6 +100,7 @@ class SqliteFile:
             self._checkpoints = Checkpoints(self._writing, real_path, self._read_lock)
         self._reader = SqliteReader(self._reading, self._read_lock)
         self._read_thread = ReadThread()
+        self._places = Gathered(partial(self._look_up, self._reader.places))
         self._page_ends = PageEnds()
         self._next_pages = asyncio.Semaphore(MAX_NEXT_PAGES)
         self._searching = Searching(
@@ -143,8 +146,8 @@ class SqliteFile:
     async def find_places(
         self, wishes: Sequence[tuple[str, int | None]], generation: str, count: int
     ) -> list[Place]:
-        """Return where the readers of rooms begin, all in one turn of the reader's thread."""
-        return await self._look_up(self._reader.places, wishes, generation, count)
+        """Return where the readers of rooms begin; many who ask at once are answered together."""
+        return await self._places.ask(Wishes(wishes, generation, count))
 
     async def search(self, room: str, query: Query, after: int, before: int, limit: int) -> Found:
         """Find what was said and done in `room`: see `Log.search`."""

@@ -4,13 +4,23 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import closing
-from typing import Any
+from functools import cache
+from itertools import chain
+from typing import Any, NamedTuple
 
 from chat.protocol.metadata import MAX_ID
 from chat.server.log.base import OVERHEAD_BYTES, Missing, Place
 from chat.server.log.rows import ALL_ROOMS, BY_KEY, COLUMNS, NEWEST_ID
+
+
+class Wishes(NamedTuple):
+    """What one reader asks of its places: as `Log.find_places` is asked."""
+
+    places: Sequence[tuple[str, int | None]]
+    generation: str
+    history: int
 
 
 class SqliteReader:
@@ -45,12 +55,20 @@ class SqliteReader:
                 rows.append(row)
         return rows, len(rows) == limit
 
-    def places(
-        self, wishes: Sequence[tuple[str, int | None]], generation: str, count: int
-    ) -> list[Place]:
-        """Return where the readers of rooms begin (`Log.find_places`)."""
-        end = self._end_of(generation)
-        return [self._place(room, after, end, count) for room, after in wishes]
+    def places(self, asked: Sequence[Wishes]) -> list[list[Place]]:
+        """Return where each reader begins (`Log.find_places`), by a few statements for all."""
+        end_of, start_of_last = cache(self._end_of), cache(self.start_of_last)
+        beyond = self._beyond({place for one in asked for place in one.places})
+
+        def place(of: Wishes, room: str, after: int | None) -> Place:
+            if after is None:
+                return Place(start_of_last(room, of.history, MAX_ID))
+            if after > end_of(of.generation):
+                return Place(start_of_last(room, of.history, MAX_ID), Missing.REWOUND)
+            has_more, is_trimmed = beyond.get((room, after), (False, False))
+            return Place(after, Missing.TRIMMED if is_trimmed else Missing.NOTHING, has_more)
+
+        return [[place(one, *where) for where in one.places] for one in asked]
 
     def by_key(self, sender: str, key: str) -> list[Any]:
         """Return the row that was appended under a key, in a list that is empty if none was."""
@@ -112,16 +130,23 @@ class SqliteReader:
         (found,) = self._fetch("SELECT min(id) FROM message", ())
         return MAX_ID if found[0] is None else int(found[0])
 
-    def _place(self, room: str, after: int | None, end: int, count: int) -> Place:
-        if after is None:
-            return Place(self.start_of_last(room, count, MAX_ID))
-        if after > end:
-            return Place(self.start_of_last(room, count, MAX_ID), Missing.REWOUND)
-        query = "SELECT 1 FROM trimmed WHERE room IN (?, ?) AND id > ?"
-        is_whole = not self._fetch(query, (room, ALL_ROOMS, after))
-        query = "SELECT 1 FROM message WHERE room = ? AND id > ? LIMIT 1"
-        has_more = bool(self._fetch(query, (room, after)))
-        return Place(after, Missing.NOTHING if is_whole else Missing.TRIMMED, has_more)
+    def _beyond(
+        self, places: Collection[tuple[str, int | None]]
+    ) -> dict[tuple[str, int], tuple[bool, bool]]:
+        """Return what is beyond ids that were seen in rooms: messages, and trimmed ones.
+
+        Where nothing is, as beyond most, there is no row.
+        """
+        seen = [place for place in places if place[1] is not None]
+        query = (
+            f"WITH seen (room, id) AS (VALUES {', '.join(['(?, ?)'] * len(seen))})"
+            " SELECT room, id, has_more, is_trimmed FROM (SELECT room, id,"
+            " EXISTS (SELECT 1 FROM message WHERE room = seen.room AND id > seen.id) AS has_more,"
+            " EXISTS (SELECT 1 FROM trimmed WHERE room IN (seen.room, ?) AND id > seen.id)"
+            " AS is_trimmed FROM seen) WHERE has_more OR is_trimmed"
+        )
+        rows = self._fetch(query, (*chain.from_iterable(seen), ALL_ROOMS)) if seen else ()
+        return {(room, after): (bool(more), bool(gone)) for room, after, more, gone in rows}
 
     def _end_of(self, generation: str) -> int:
         """Return the last id that was given in `generation`, -1 where the log does not know it."""
