@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterator
+from functools import lru_cache
 
 from chat.protocol.confusables import CONFUSABLES
 from chat.protocol.names import name_key
@@ -31,6 +32,8 @@ _SMALL_CAPITALS = str.maketrans(
     "\u1d00\u0299\u1d05\u1d07\ua730\u0262\u029c\u1d0a\u0138\u029f\u028d\u0274\u1d18\ua7af\u0280\u1d1b",
     "abdefghjklmnpqrt",
 )
+# Whoever comes is looked at several times in a row.
+MAX_REMEMBERED = 1000
 # It stretches the line between two letters of Arabic; beside others it looks like a dash.
 _TATWEEL = "\u0640"
 _STRETCHED = re.compile(r"(?<=[\u0600-\u08ff])\u0640+|\u0640+(?=[\u0600-\u08ff])")
@@ -42,6 +45,7 @@ def skeleton(text: str) -> str:
     return unicodedata.normalize("NFD", decomposed.translate(_PROTOTYPE_OF))
 
 
+@lru_cache(MAX_REMEMBERED)
 def looks(name: str) -> frozenset[str]:
     """Return what a name looks like: as it is written, in small letters and in large ones.
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from functools import lru_cache
 
 from chat.protocol.errors import ChatError
 from chat.protocol.limits import MAX_NAME_CHARACTERS, MAX_RAW_NAME_CHARACTERS
@@ -32,6 +33,8 @@ _SEPARATING = (
 )
 # An address of IPv4, or a network: what operators ban in place of a name. IPv6 has colons.
 _ADDRESS = re.compile(r"[0-9]{1,3}(\.[0-9]{1,3}){3}(/[0-9.]*)?")
+# Most names are made of few characters.
+MAX_REMEMBERED = 1000
 _NOT_IN_NAMES = re.compile(f"[{_INVISIBLE}{_SEPARATING}]")
 
 
@@ -44,6 +47,7 @@ def name_key(name: str) -> str:
     return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold())
 
 
+@lru_cache(MAX_REMEMBERED)
 def is_name_character(character: str) -> bool:
     """Say whether it is a letter, a digit, a mark or punctuation of the sort that names have."""
     category, plain = unicodedata.category(character), unicodedata.normalize("NFKC", character)

@@ -108,14 +108,16 @@ class _BoundedPair(_Pair):  # type: ignore[misc]
     _made = 0  # by that one, since it was its turn
 
     def __new__(cls, key: str, value: str | bytes) -> _BoundedPair:
-        """Return the pair; raises `TooManyHeaders`."""
-        with suppress(RuntimeError):  # no loop runs in this thread
+        """Return the pair; raises `TooManyHeaders`. Some thirty are made for each who comes."""
+        try:
             task = asyncio.current_task()
-            if task is not _BoundedPair._task:
-                _BoundedPair._task, _BoundedPair._made = task, 0
-            _BoundedPair._made += 1
-            if _BoundedPair._made > MAX_PAIRS:
-                raise TooManyHeaders
+        except RuntimeError:  # no loop runs in this thread
+            return super().__new__(cls, key, value)  # type: ignore[no-any-return]
+        if task is not _BoundedPair._task:
+            _BoundedPair._task, _BoundedPair._made = task, 0
+        _BoundedPair._made += 1
+        if _BoundedPair._made > MAX_PAIRS:
+            raise TooManyHeaders
         return super().__new__(cls, key, value)  # type: ignore[no-any-return]
 
 

@@ -6,12 +6,15 @@ gRPC's peers (grpc.io's naming.md): `ipv4:192.0.2.1:5000`, `ipv6:%5B2001:db8::1%
 from __future__ import annotations
 
 import ipaddress
+from functools import lru_cache
 from urllib.parse import unquote
 
 # Whoever has an address of IPv6 mostly has the other 2^64 of its network too (RFC 6177).
 IPV6_PREFIX_BITS = 64
 MAPPED_PREFIX_BITS = 96  # of an address of IPv4 within one of IPv6 (RFC 4291, 2.5.5.2)
 LOOPBACK = "loopback"
+# Hosts that are known as addresses: many streams come from few.
+MAX_REMEMBERED = 1000
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -26,10 +29,16 @@ def address_of(peer: str) -> str:
     if scheme in ("unix", "unix-abstract"):
         return LOOPBACK
     host = unquote(rest).rpartition(":")[0].strip("[]").partition("%")[0]  # without a zone
+    return _address_of_host(host) or peer
+
+
+@lru_cache(MAX_REMEMBERED)
+def _address_of_host(host: str) -> str:
+    """Return what counts as one address; empty for what is none."""
     try:
         ip = ipaddress.ip_address(host)
     except ValueError:
-        return peer
+        return ""
     ip = getattr(ip, "ipv4_mapped", None) or ip
     if ip.is_loopback:
         return LOOPBACK

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import base64
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 from google.protobuf.message import DecodeError
 
@@ -47,7 +47,7 @@ class Holder:
 
     def to_text(self) -> str:
         """Return it as a record, which earlier versions read too where one server is alone."""
-        fields = asdict(self)
+        fields = dict(vars(self))
         if not self.run:
             del fields["run"]
         return json.dumps(fields)

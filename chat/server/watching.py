@@ -5,6 +5,7 @@ Knows no chat. gRPC asks it once for each call, in the event loop.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import grpc
@@ -30,9 +31,10 @@ class Watching(grpc.aio.ServerInterceptor):
 
     def _watch(self, handler: Handler) -> Handler:
         behaviour = handler.stream_stream
+        name = claimed_name(details.invocation_metadata or ())
 
         async def serve(requests: object, context: Any) -> None:
-            visit = self._visits.begin(context.peer(), claimed_name(context))
+            visit = self._visits.begin(context.peer(), name)
             reason = LOST
             try:
                 await behaviour(requests, context)
@@ -47,9 +49,9 @@ class Watching(grpc.aio.ServerInterceptor):
         return stream_handler(serve, decode, encode)
 
 
-def claimed_name(context: Any) -> str:
+def claimed_name(metadata: Iterable[tuple[str, str | bytes]]) -> str:
     """Return the name that a caller gives itself, cut where it is long; empty: none."""
-    for key, value in context.invocation_metadata() or ():
+    for key, value in metadata:
         if key == USER and isinstance(value, bytes):
             return value[: 4 * MAX_RAW_NAME_CHARACTERS].decode("utf-8", "replace")
     return ""
