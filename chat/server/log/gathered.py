@@ -14,13 +14,17 @@ from chat.server.log.base import LogError
 
 # So many at a time, so that nobody waits long for the others' answers.
 MAX_TOGETHER = 100
+# Whoever asks after that waits for a multiple of what the last answer took, while others gather: in
+# a rush of people one after the other would be answered by itself else.
+GATHER_FACTOR = 10.0
+MAX_GATHER_SECONDS = 0.01
 
 _Question = TypeVar("_Question")
 _Answer = TypeVar("_Answer")
 
 
 class Gathered(Generic[_Question, _Answer]):
-    """Questions of one sort: while some are being answered, those that come wait for the next turn.
+    """Questions of one sort: while some are being answered, and a little longer, others gather.
 
     `answer` is awaited with some of them, and returns the answers in their order; what it raises,
     each of them gets. What waits is bounded by the members, each of which awaits its answer.
@@ -43,10 +47,13 @@ class Gathered(Generic[_Question, _Answer]):
         return await answer
 
     async def _answer_all(self) -> None:
+        clock = asyncio.get_running_loop().time
         try:
             while self._waiting:
                 asked, self._waiting = self._waiting[:MAX_TOGETHER], self._waiting[MAX_TOGETHER:]
+                started = clock()
                 await self._answer_some(asked)
+                await asyncio.sleep(min(GATHER_FACTOR * (clock() - started), MAX_GATHER_SECONDS))
         finally:
             self._answering = None
 
