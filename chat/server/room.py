@@ -147,18 +147,29 @@ class Room:
         Not in a room that is so large that comings and goings would drown the conversation.
         """
         if self._presence is None:
-            self._presence = Presence(self.tell)
+            self._presence = Presence(self._tell_in_time, self._write)
         if self._is_large:
             self._presence.forget()
         else:
             event.room = self.key
             self._presence.announce(event, exclude)
 
-    def tell(self, event: chat_pb2.Message, exclude: Member | None) -> None:
-        """Tell an event outside the log to every full client but `exclude`, as `announce` does."""
+    def _tell_in_time(self, event: chat_pb2.Message, exclude: Member | None) -> None:
+        self.tell(event, exclude, is_urgent=False)
+
+    def tell(self, event: chat_pb2.Message, exclude: Member | None, is_urgent: bool = True) -> None:
+        """Tell an event outside the log to every full client but `exclude`, as `announce` does.
+
+        One that is not urgent is written with what comes next, or by `_write`.
+        """
         if self._is_large:
             return
         delivery = Delivery([event])
         for member in self.members:
             if member.is_full and member is not exclude:
-                member.queue.put_event(delivery)
+                member.queue.put_event(delivery, is_urgent)
+
+    def _write(self) -> None:
+        """Have everybody written what they have been told lately."""
+        for member in self.members:
+            member.queue.wake()

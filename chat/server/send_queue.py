@@ -78,10 +78,19 @@ class SendQueue:
                 self._append(delivery, subscription)
         wake(self._ready)
 
-    def put_event(self, delivery: Delivery) -> None:
-        """Queue an event that comes now or never; drop it where it does not fit."""
+    def put_event(self, delivery: Delivery, is_urgent: bool = True) -> None:
+        """Queue an event that comes now or never; drop it where it does not fit.
+
+        One that is not urgent waits until something else comes, or `wake`.
+        """
         if not self.is_closed and (not self._items or self._fits(delivery)):
             self._append(delivery, None)
+            if is_urgent:
+                wake(self._ready)
+
+    def wake(self) -> None:
+        """Have written what waits here."""
+        if self._items:
             wake(self._ready)
 
     def put_answer(self, delivery: Delivery) -> None:

@@ -51,8 +51,36 @@ async def test_class_that_comes_in_together_is_told_at_once() -> None:
     chat, ana = await chat_with_listener()
     for number in range(199):
         await chat.hub.join(JoinRequest(user=f"p{number}"))
-    await ana.hears(199)
-    assert len(seen_by(ana)) == 199
+    await come_true(lambda: len(seen_by(ana)) == 199)
+
+
+async def test_class_that_comes_in_together_is_written_of_a_few_times(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What is told meanwhile goes out with the next thing that is said, and before it."""
+    monkeypatch.setattr(presence, "WRITING", NEVER)
+    chat = await Chat().start()
+    ana = await chat.join("ana", wants_batches=True)
+    bia = await chat.join("bia")
+    names = [f"p{number}" for number in range(50)]
+    for name in names:
+        await chat.hub.join(JoinRequest(user=name))
+        await quiet()
+    assert [user for _kind, user in ana.events] == ["bia", "p0"]
+    await bia.say("oi")
+    await come_true(lambda: ana.texts == ["oi"])
+    heard = [message.user for message in ana.messages]
+    assert heard == ["bia", *names, "bia"] and len(ana.frames) == 3
+    assert [user for _kind, user in bia.events] == names
+
+
+async def test_what_is_told_late_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Though nobody says anything."""
+    monkeypatch.setattr(presence, "WRITING", QUICK)
+    chat, ana = await chat_with_listener()
+    for number in range(9):
+        await chat.hub.join(JoinRequest(user=f"p{number}"))
+    await come_true(lambda: len(seen_by(ana)) == 9)
 
 
 async def test_crowd_that_comes_and_goes_is_told_bit_by_bit(frozen: None) -> None:

@@ -253,3 +253,18 @@ async def test_whoever_waits_is_woken_by_each_thing_that_may_be_taken(place: Sub
         wake()
         await bounded(ready)
         wake()
+
+
+async def test_event_that_is_not_urgent_waits_for_what_comes_next() -> None:
+    """Or for whoever says that it is time; its place among the others is that of its coming."""
+    queue = SendQueue()
+    ready = queue.wait_ready()
+    queue.wake()
+    queue.put_event(event("first"), is_urgent=False)
+    assert not ready.done()
+    queue.wake()
+    assert ready.done()
+    ready = queue.wait_ready()
+    queue.put_event(event("second"))
+    assert ready.done()
+    assert [one.messages[0].message for one in taken(queue)] == ["first", "second"]
