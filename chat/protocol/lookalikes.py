@@ -32,7 +32,7 @@ _SMALL_CAPITALS = str.maketrans(
     "\u1d00\u0299\u1d05\u1d07\ua730\u0262\u029c\u1d0a\u0138\u029f\u028d\u0274\u1d18\ua7af\u0280\u1d1b",
     "abdefghjklmnpqrt",
 )
-# Whoever comes is looked at several times in a row.
+# Whoever comes is looked at several times in a row; most names are made of few characters.
 MAX_REMEMBERED = 1000
 # It stretches the line between two letters of Arabic; beside others it looks like a dash.
 _TATWEEL = "\u0640"
@@ -71,6 +71,7 @@ def _parts(name: str) -> Iterator[str]:
     yield from marked.split()
 
 
+@lru_cache(MAX_REMEMBERED)
 def _separates(character: str) -> bool:
     """Say whether it is punctuation or a space, or a modifier letter that looks like one."""
     category = unicodedata.category(character)

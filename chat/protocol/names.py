@@ -35,6 +35,8 @@ _SEPARATING = (
 _ADDRESS = re.compile(r"[0-9]{1,3}(\.[0-9]{1,3}){3}(/[0-9.]*)?")
 # Most names are made of few characters.
 MAX_REMEMBERED = 1000
+# Most names are of this form, of which no more needs to be asked.
+_PLAIN_FORM = re.compile("[A-Za-z0-9]+( [A-Za-z0-9]+)*")
 _NOT_IN_NAMES = re.compile(f"[{_INVISIBLE}{_SEPARATING}]")
 
 
@@ -72,6 +74,8 @@ def check_name(name: str) -> str:
 
 def _check_form(name: str, reason: str) -> str:
     """Check all that names and rooms have in common."""
+    if len(name) <= MAX_NAME_CHARACTERS and _PLAIN_FORM.fullmatch(name):
+        return name
     if len(name) > MAX_RAW_NAME_CHARACTERS:
         raise ChatError(reason)
     name = unicodedata.normalize("NFC", name)

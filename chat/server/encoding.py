@@ -194,6 +194,9 @@ def varint(number: int) -> bytes:
 
 def join(parts: Iterable[bytes]) -> list[bytes]:
     """Join `parts` end to end into as few pieces as `MAX_BATCH_BYTES` allows."""
+    parts = list(parts)
+    if parts and sum(map(len, parts)) <= MAX_BATCH_BYTES:
+        return [b"".join(parts)]
     pieces: list[bytes] = []
     piece: list[bytes] = []
     size = 0

@@ -66,20 +66,24 @@ def _types_of(kind: Any) -> dict[str, Any]:
     return get_type_hints(kind)
 
 
-def checked(value: object, wanted: Any) -> Any:
+def checked(value: Any, wanted: Any) -> Any:
     """Return a value as a field of this type has it: JSON knows lists only, and no tuples.
 
     Raises `ValueError` where it is of another type.
     """
-    if get_origin(wanted) is tuple:
-        of_each = get_args(wanted)[0]
-        return tuple(checked(each, of_each) for each in checked(value, list))
-    allowed = get_args(wanted) or (wanted,)
-    if float in allowed:
-        allowed = (*allowed, int)
+    of_each, allowed = _wanted(wanted)
     if type(value) not in allowed:  # True is an int else
         raise ValueError(f"{type(value).__name__} is not {wanted}")
-    return value
+    return value if of_each is None else tuple(checked(each, of_each) for each in value)
+
+
+@cache
+def _wanted(wanted: Any) -> tuple[Any, tuple[Any, ...]]:
+    """Return of what type each item is, None where there are no items, and what is allowed."""
+    if get_origin(wanted) is tuple:
+        return get_args(wanted)[0], (list,)
+    allowed = get_args(wanted) or (wanted,)
+    return None, (*allowed, int) if float in allowed else allowed
 
 
 def _whole(digits: str) -> int:

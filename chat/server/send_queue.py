@@ -133,9 +133,10 @@ class SendQueue:
         else:
             count = self._count_to_take()
             taken, self._items = self._items[:count], self._items[count:]
-        answers = sum(is_answer for _delivery, _place, is_answer in taken)
-        self._unanswered -= answers
-        self._unwritten += answers
+        if self._unanswered:
+            answers = sum(is_answer for _delivery, _place, is_answer in taken)
+            self._unanswered -= answers
+            self._unwritten += answers
         self._has_rest = bool(self._items)
         self._measure()
         return taken
