@@ -8,12 +8,14 @@ from __future__ import annotations
 import asyncio
 import gc
 import sqlite3
+import sys
 import threading
 import weakref
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import pytest
@@ -34,6 +36,9 @@ from server import EOF, ChatService
 
 Message = chat_pb2.Message
 MESSAGES = 100
+# What a full client that comes in may cost, in joins of plain ones.
+MOST_PLAIN_JOINS = 15.0
+OURS = (server.__file__, str(Path(encoding.__file__).parent.parent))
 
 
 @pytest.fixture(autouse=True)
@@ -321,3 +326,44 @@ async def test_those_who_join_together_ask_the_log_together(tmp_path: Path) -> N
         )
         await come_true(lambda: all(messages_in(reader.writes) >= 20 for reader in readers))
         assert chat.statements("SELECT") + chat.statements("WITH") - queries <= MESSAGES / 4
+
+
+async def calls_of_a_join(chat: Chat, requests: list[dict[str, Any]]) -> float:
+    """Bring in all at once; return how many functions our own lines call for each of them."""
+    calls = 0
+
+    def count(frame: FrameType, event: str, _argument: object) -> None:
+        nonlocal calls
+        is_ours = frame.f_code.co_filename.startswith(OURS)
+        calls += is_ours and event in ("call", "c_call")
+
+    sys.setprofile(count)
+    try:
+        readers = await asyncio.gather(*(chat.join(**request) for request in requests))
+        wanted = [request.get("history", 0) for request in requests]
+        await come_true(
+            lambda: all(
+                messages_in(reader.writes) >= count
+                for reader, count in zip(readers, wanted, strict=True)
+            )
+        )
+    finally:
+        sys.setprofile(None)
+    return calls / len(requests)
+
+
+async def test_join_is_no_more_work_than_so_many_plain_ones(tmp_path: Path) -> None:
+    """Counted in calls of functions, which do not depend on the machine, or on who else uses it.
+
+    Of a hundred who come at once, each with a session, an inbox and the last 20 messages; they hear
+    of each other. A plain one is no more than a stream.
+    """
+    wishes = {"inbox": 0, "history": 20, "wants_batches": True}
+    numbers = range(MESSAGES)
+    full_ones = [{"user": f"p{n}", "session": f"{n:032x}", **wishes} for n in numbers]
+    async with chat_on(tmp_path / "plain.db") as chat:
+        plain = await calls_of_a_join(chat, [{} for _ in numbers])
+    async with chat_on(tmp_path / "full.db") as chat:
+        await chat.post(await chat.speaker(), MESSAGES)
+        full = await calls_of_a_join(chat, full_ones)
+    assert full <= MOST_PLAIN_JOINS * plain, f"{full / plain:.1f} plain ones"
