@@ -5,7 +5,6 @@ Knows no chat. gRPC asks it once for each call, in the event loop.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any
 
 import grpc
@@ -31,10 +30,9 @@ class Watching(grpc.aio.ServerInterceptor):
 
     def _watch(self, handler: Handler) -> Handler:
         behaviour = handler.stream_stream
-        name = claimed_name(details.invocation_metadata or ())
 
         async def serve(requests: object, context: Any) -> None:
-            visit = self._visits.begin(context.peer(), name)
+            visit = self._visits.begin(context.peer(), claimed_name(context))
             reason = LOST
             try:
                 await behaviour(requests, context)
@@ -49,9 +47,9 @@ class Watching(grpc.aio.ServerInterceptor):
         return stream_handler(serve, decode, encode)
 
 
-def claimed_name(metadata: Iterable[tuple[str, str | bytes]]) -> str:
+def claimed_name(context: Any) -> str:
     """Return the name that a caller gives itself, cut where it is long; empty: none."""
-    for key, value in metadata:
+    for key, value in context.invocation_metadata() or ():
         if key == USER and isinstance(value, bytes):
             return value[: 4 * MAX_RAW_NAME_CHARACTERS].decode("utf-8", "replace")
     return ""
