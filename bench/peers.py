@@ -20,7 +20,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from chat.server import runtime
 from chat.server.assembly import SERVICE
 from chat.server.log.migrations import SCHEMA
-from chat.server.log.sqlite_writer import INSERT
+from chat.server.log.sqlite_writer import INSERTS
 from server import EOF, Context
 
 CLIENTS = 10_000
@@ -71,10 +71,10 @@ def commit(directory: str) -> float:
     connection.executescript(SCHEMA)
     taken = []
     for number in range(COMMITS):
-        row = (time.time_ns() // 1000, "", "c000000", "." * 64, "c000000", f"{number:024x}")
+        said = ("", "c000000", "." * 64, "c000000", f"{number:024x}", 0, "", None)
         started = time.perf_counter()
         connection.execute("BEGIN IMMEDIATE")
-        connection.execute(INSERT, row)
+        connection.execute(INSERTS[1], (time.time_ns() // 1000, *said))
         connection.execute("COMMIT")
         taken.append(time.perf_counter() - started)
     connection.close()
