@@ -167,6 +167,33 @@ async def test_gathering_has_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(storage.groups) == 2
 
 
+async def test_after_several_messages_the_next_group_gathers(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """For a multiple of what the last one took, its delivery too: in memory a commit is short."""
+    loop = asyncio.get_running_loop()
+    now, delivery_seconds = loop.time(), 0.0005
+
+    def deliver(_entries: object) -> None:
+        nonlocal now
+        now += delivery_seconds
+
+    storage = Storage()
+    async with started(storage, deliver) as writer:
+        with monkeypatch.context() as frozen:
+            frozen.setattr(loop, "time", lambda: now)
+            writer.append(entry())
+            writer.append(entry())
+            await bounded(writer.flush())
+            for _number in range(2):
+                writer.append(entry())
+                now += 0.4 * group_commit.GATHER_FACTOR * delivery_seconds
+                await asyncio.sleep(0)
+            now += 0.4 * group_commit.GATHER_FACTOR * delivery_seconds
+            await bounded(writer.flush())
+    assert [len(group) for group in storage.groups] == [2, 2]
+
+
 async def test_tidying_goes_on_between_the_groups_until_it_wants_no_more() -> None:
     """It is called at once when it asks for it, and never again after None."""
     answers: list[float | None] = [0.0, 0.0, None]

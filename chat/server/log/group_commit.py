@@ -18,9 +18,10 @@ from chat.server.tally import Commits
 MAX_WAITING = 4096
 # One transaction: enough to share an fsync among many, short enough not to keep the first waiting.
 MAX_GROUP = 256
-# When more came during a commit, the next group gathers for a multiple of what that commit took:
-# under load groups grow by themselves, else the server is busy with commits of three messages
-# each. When idle nothing waits.
+# After several messages at once, or when more came meanwhile, the next group gathers for a multiple
+# of what that one took, the way through the writer's thread and into all queues included, whatever
+# the disk needs: else the server is busy with groups of three messages each, a log in memory most
+# of all. When idle nothing waits.
 GATHER_FACTOR = 10.0
 MAX_GATHER_SECONDS = 0.01
 # A commit that takes so long is one that may never end: the disk does not answer.
@@ -153,6 +154,7 @@ class GroupCommit:
         """Give the writer what has gathered."""
         entries, self._gathering = self._gathering[:MAX_GROUP], self._gathering[MAX_GROUP:]
         notes, self._notes = self._notes, {}
+        self._handed_over_at = self._loop.time()
         self._under_way = Group(entries, notes)
         self._silence_timer = self._loop.call_later(SILENT_SECONDS, self._tell_silence)
         self._thread.put(self._under_way)
@@ -170,14 +172,34 @@ class GroupCommit:
             self._notes = group.notes | self._notes
         if group.trouble is not None or not group.is_lost:
             self._tell(group.trouble)
-        if self._gathering and not self._ended.done():
-            gather_seconds = min(GATHER_FACTOR * took_seconds, MAX_GATHER_SECONDS)
-            is_whole = len(self._gathering) >= MAX_GROUP
-            self._loop.call_later(0.0 if is_whole else gather_seconds, self._hand_over)
+        try:
+            self._give_back(group.entries)
+        finally:
+            self._gather(len(group.entries))
+
+    def _gather(self, last_count: int) -> None:
+        """Have the next group handed over, after so many messages in the last one."""
+        is_whole = len(self._gathering) >= MAX_GROUP
+        if self._ended.done() or not (self._gathering or last_count > 1):
+            self._rest()
+        elif is_whole:
+            self._hand_over()
         else:
-            self._is_busy = False
-            self._commit_notes_later()
-        self._give_back(group.entries)
+            took_seconds = self._loop.time() - self._handed_over_at
+            gather_seconds = min(GATHER_FACTOR * took_seconds, MAX_GATHER_SECONDS)
+            self._loop.call_later(gather_seconds, self._hand_over_gathered)
+
+    def _hand_over_gathered(self) -> None:
+        """Give the writer what has gathered, if anything has."""
+        if self._gathering and not self._ended.done():
+            self._hand_over()
+        else:
+            self._rest()
+
+    def _rest(self) -> None:
+        """Let what comes next be handed over at once."""
+        self._is_busy = False
+        self._commit_notes_later()
 
     def _give_back(self, entries: list[Entry]) -> None:
         """Deliver entries of which it is known what became of them."""
