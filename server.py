@@ -33,7 +33,7 @@ with Importing():  # Ctrl-C ends it without a word meanwhile, and what is missin
     from chat.cli.i18n import _
     from chat.protocol.errors import ChatError, ConfigError, UsageError
     from chat.protocol.metadata import JoinRequest
-    from chat.server import diagnostics, errands, event_lines, runtime, status, welcome
+    from chat.server import diagnostics, errands, event_lines, rounds, runtime, status, welcome
     from chat.server.address import address_of
     from chat.server.admission import Admission, UnnamedMembers
     from chat.server.assembly import Server
@@ -59,11 +59,6 @@ with Importing():  # Ctrl-C ends it without a word meanwhile, and what is missin
 # takes a tenth of it on a line of 6 kB/s.
 STUCK_SECONDS = 60.0
 STUCK_CHECK_SECONDS = 5.0
-# To a client that takes batches, and for whom more has come while it was written to, writes are
-# delayed by a multiple of what the last one took: under load more gathers meanwhile. When idle
-# nothing waits.
-COALESCE_FACTOR = 10.0
-MAX_COALESCE_SECONDS = 0.1
 # Between the end of what a client says and its being taken for gone: a lost connection looks like
 # a half-close first, for some two milliseconds.
 PARTING_SECONDS = 0.05
@@ -108,6 +103,7 @@ class ChatService(chat_pb2_grpc.ChatServiceServicer):
         self._show = show
         self._open_calls = 0
         self._sending: dict[Member, asyncio.Task[None]] = {}
+        self._rounds = rounds.Rounds()
 
     async def Chat(self, request_iterator: object, context: Context) -> None:
         """Serve one client for as long as its stream lives; ends it with OK or with a status."""
@@ -229,19 +225,18 @@ class ChatService(chat_pb2_grpc.ChatServiceServicer):
 
     async def _send_messages(self, client: Member, context: Context) -> None:
         """Write all there is, then let the next batch gather (gRPC takes one write at a time)."""
-        clock, traffic, told_messages = asyncio.get_running_loop().time, client.traffic, 0
+        traffic, told_messages = client.traffic, 0
         try:
             while deliveries := await client.replay.next():
                 frames = client.encode(deliveries)
                 self._visits.write_sizes.add(traffic.sent_messages - told_messages)
                 told_messages = traffic.sent_messages
-                started = clock()
+                begun = rounds.worked_seconds()
                 await self._write(client, context, frames)
                 del deliveries, frames  # nor of what was heard, which may be a page of the log
                 client.queue.mark_written()
-                if client.wants_batches and client.queue.has_new_deliveries:
-                    took_seconds = clock() - started
-                    await asyncio.sleep(min(COALESCE_FACTOR * took_seconds, MAX_COALESCE_SECONDS))
+                if client.wants_batches and client.queue.is_busy:
+                    await self._rounds.rest(begun)
         except ChatError as refusal:
             client.close()
             client.error = refusal.without_frames()

@@ -1,7 +1,7 @@
 """The chat server with one thing changed, to measure what that thing brings. Not a product's flag.
 
 Run it like `server.py`, with these in the environment: `BENCH_LOOP=asyncio` (no uvloop),
-`BENCH_SCHED=other` (no SCHED_BATCH), `BENCH_COALESCE=n` (another `server.COALESCE_FACTOR`),
+`BENCH_SCHED=other` (no SCHED_BATCH), `BENCH_REST=n` (another `rounds.REST_FACTOR`),
 `BENCH_GATHER=n` (another `group_commit.GATHER_FACTOR`), `BENCH_AGE=FILE` (keep in FILE how old the
 load generator's messages were when the server came to them, in milliseconds).
 """
@@ -20,7 +20,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from load import STAMP
 
 import server
-from chat.server import runtime
+from chat.server import rounds, runtime
 from chat.server.log import group_commit
 
 # What is replaced here need not have the type of what was there.
@@ -55,8 +55,8 @@ def main() -> int:
         system.run = asyncio.run
     if os.environ.get("BENCH_SCHED") == "other":
         system.use_batch_scheduling = lambda: None
-    if factor := os.environ.get("BENCH_COALESCE"):
-        changed.COALESCE_FACTOR = float(factor)
+    if factor := os.environ.get("BENCH_REST"):
+        rounds.REST_FACTOR = float(factor)
     if factor := os.environ.get("BENCH_GATHER"):
         group_commit.GATHER_FACTOR = float(factor)
     if path := os.environ.get("BENCH_AGE"):

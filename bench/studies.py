@@ -21,7 +21,7 @@ VARIANTS: tuple[tuple[str, dict[str, str]], ...] = (
     ("without uvloop", {"BENCH_LOOP": "asyncio"}),
     ("without either", {"BENCH_SCHED": "other", "BENCH_LOOP": "asyncio"}),
 )
-COALESCE_FACTORS = (0, 1, 10, 30, 100)  # 10 is what it is: how much noise there is
+REST_FACTORS = (0, 1, 3, 10)  # 3 is what it is: how much noise there is
 GATHER_FACTORS = (0, 1, 100)
 LOADS = (
     ("plain 100/20", Plan(0, 0, clients=100, in_flight=20)),
@@ -50,10 +50,7 @@ AGE_CELLS = tuple(
 def variants(rounds: int) -> None:
     """Measure our server with one thing changed at a time, in turns."""
     tries = [*VARIANTS]
-    tries += [
-        (f"COALESCE_FACTOR {factor}", {"BENCH_COALESCE": str(factor)})
-        for factor in COALESCE_FACTORS
-    ]
+    tries += [(f"REST_FACTOR {factor}", {"BENCH_REST": str(factor)}) for factor in REST_FACTORS]
     tries += [(f"GATHER_FACTOR {n}", {"BENCH_GATHER": str(n)}) for n in GATHER_FACTORS]
     progress = Progress(len(tries) * len(LOADS) * rounds)
     figures: dict[tuple[str, str], list[Report]] = defaultdict(list)

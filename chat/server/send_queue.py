@@ -43,6 +43,7 @@ class SendQueue:
         "_items",
         "_owed",
         "_ready",
+        "_taken_messages",
         "_unanswered",
         "_unwritten",
         "gaps",
@@ -58,6 +59,7 @@ class SendQueue:
         self.queued_bytes = 0
         self._items: list[Item] = []
         self._has_rest = False  # the last `take` left something
+        self._taken_messages = 0  # by it
         # Answers that wait here, that are still being made, and that are being written.
         self._unanswered = 0
         self._owed = 0
@@ -122,9 +124,14 @@ class SendQueue:
         return bool(self._items)
 
     @property
-    def has_new_deliveries(self) -> bool:
-        """Whether everything had been taken, and more has come since."""
-        return bool(self._items) and not self._has_rest
+    def is_busy(self) -> bool:
+        """Whether messages come so fast that more of them would gather in a while.
+
+        Several were taken at once, or more has come since; but nothing was left then, nor to the
+        log.
+        """
+        is_behind = self._has_rest or bool(self.gaps)
+        return not is_behind and (self._taken_messages > 1 or bool(self._items))
 
     def take(self) -> list[Item]:
         """Return what waits, in order: `MAX_TAKEN_BYTES` of it, or one delivery that is longer."""
@@ -138,7 +145,9 @@ class SendQueue:
             self._unanswered -= answers
             self._unwritten += answers
         self._has_rest = bool(self._items)
+        self._taken_messages = self.queued_messages
         self._measure()
+        self._taken_messages -= self.queued_messages
         return taken
 
     def _count_to_take(self) -> int:

@@ -112,7 +112,7 @@ def test_much_is_taken_in_parts(monkeypatch: pytest.MonkeyPatch, place: Subscrip
     queue.put(second, place)
     queue.put_answer(last := event("z"))
     assert taken(queue) == [first, second]
-    assert queue.has_deliveries and not queue.has_new_deliveries
+    assert queue.has_deliveries and not queue.is_busy
     assert queue.has_waiting_answers and queue.queued_bytes == last.size_bytes
     queue.mark_written()
     assert queue.has_answers
@@ -120,8 +120,21 @@ def test_much_is_taken_in_parts(monkeypatch: pytest.MonkeyPatch, place: Subscrip
     assert queue.queued_bytes == queue.queued_messages == 0
     queue.mark_written()
     assert not queue.has_answers
+    assert not queue.is_busy
     queue.put_event(event())
-    assert queue.has_new_deliveries
+    assert queue.is_busy
+
+
+def test_queue_is_busy_where_several_messages_were_taken_at_once(place: Subscription) -> None:
+    """After a lone one nothing more would gather; and who is behind does not rest."""
+    queue = SendQueue()
+    for count, is_busy in ((1, False), (2, True), (1, False), (2, True)):
+        for _number in range(count):
+            queue.put_event(event())
+        queue.take()
+        assert queue.is_busy is is_busy
+    queue.mark_gap(place)
+    assert not queue.is_busy
 
 
 def test_single_delivery_is_taken_however_long_it_is(monkeypatch: pytest.MonkeyPatch) -> None:

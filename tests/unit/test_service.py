@@ -14,7 +14,7 @@ from rooms import Chat, FakeContext, FakeLog, Message, bounded, come_true, quiet
 import chat_pb2
 import server
 from chat.protocol.metadata import JoinRequest
-from chat.server import admission
+from chat.server import admission, rounds
 from chat.server.admission import Admission
 from chat.server.rate_limit import RateLimits
 
@@ -209,9 +209,9 @@ async def test_slow_reader_is_not_a_stuck_one(monkeypatch: pytest.MonkeyPatch) -
 async def test_busy_client_is_written_to_in_time(
     takes_batches: bool, factor: float, max_seconds: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The delay is a multiple of the last write, bounded, and none where nothing is joined."""
-    monkeypatch.setattr(server, "COALESCE_FACTOR", factor)
-    monkeypatch.setattr(server, "MAX_COALESCE_SECONDS", max_seconds)
+    """The rest is a multiple of the last write, bounded, and none where nothing is joined."""
+    monkeypatch.setattr(rounds, "REST_FACTOR", factor)
+    monkeypatch.setattr(rounds, "MAX_REST_SECONDS", max_seconds)
     chat = await Chat().start()
     async with stream(chat, "ana", wants_batches=takes_batches) as ana:
         ana.context.gate.clear()

@@ -19,13 +19,12 @@ from types import FrameType
 from typing import Any
 
 import pytest
-from rooms import FakeContext, come_true
+from rooms import FakeContext, come_true, quiet
 from support import DEADLINE_SECONDS
 
 import chat_pb2
-import server
 from chat.protocol.metadata import JoinRequest
-from chat.server import encoding
+from chat.server import encoding, rounds
 from chat.server.hub import Hub
 from chat.server.log import group_commit
 from chat.server.log.searching import Searching
@@ -222,8 +221,8 @@ async def test_lone_message_waits_for_nothing(
         await come_true(lambda: messages_in(reader.writes) == 1)
         monkeypatch.setattr(group_commit, "GATHER_FACTOR", 1e9)
         monkeypatch.setattr(group_commit, "MAX_GATHER_SECONDS", 1e9)
-        monkeypatch.setattr(server, "COALESCE_FACTOR", 1e9)
-        monkeypatch.setattr(server, "MAX_COALESCE_SECONDS", 1e9)
+        monkeypatch.setattr(rounds, "REST_FACTOR", 1e9)
+        monkeypatch.setattr(rounds, "MAX_REST_SECONDS", 1e9)
         for _number in range(MESSAGES):
             reader.writes.clear()
             await chat.post(speaker)
@@ -257,6 +256,44 @@ async def test_what_waits_for_a_writer_is_one_write(tmp_path: Path) -> None:
         reader.gate.set()
         await come_true(lambda: messages_in(reader.writes) == 1 + MESSAGES)
         assert len(reader.writes) == 2
+
+
+async def test_what_comes_while_writers_rest_is_one_write_to_each(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Group after group, until the rest is over; and it is over for all at the same moment.
+
+    Each write takes a millisecond but one, which takes longer: nobody rests longer for it.
+    """
+    loop = asyncio.get_running_loop()
+    now = loop.time()
+    async with chat_on(tmp_path / "chat.db") as chat:
+        with monkeypatch.context() as frozen:
+            frozen.setattr(loop, "time", lambda: now)
+            frozen.setattr(rounds, "worked_seconds", lambda: now)
+            speaker = await chat.speaker()
+            readers = [await chat.join(user=f"b{each}", wants_batches=True) for each in range(10)]
+            await chat.post(speaker)
+            await come_true(lambda: all(reader.writes for reader in readers))
+            await quiet()
+            for reader in readers:
+                reader.gate.clear()
+                reader.writes.clear()
+            await chat.post(speaker, 2)
+            await come_true(lambda: all(len(reader.writes) == 1 for reader in readers))
+            now += 0.001
+            for reader in readers[1:]:
+                reader.gate.set()
+            await quiet()
+            now += 0.9 * rounds.REST_FACTOR * 0.001
+            readers[0].gate.set()
+            for _group in range(5):
+                await chat.post(speaker, MESSAGES // 5)
+            assert all(len(reader.writes) == 1 for reader in readers)
+            now += 0.2 * rounds.REST_FACTOR * 0.001
+            got = 2 + MESSAGES
+            await come_true(lambda: all(messages_in(reader.writes) == got for reader in readers))
+            assert all(len(reader.writes) == 2 for reader in readers)
 
 
 async def test_plain_client_gets_one_write_for_each_message(tmp_path: Path) -> None:

@@ -1,0 +1,52 @@
+"""When those write who rest: all at the same moment. Knows neither gRPC nor the clients.
+
+A write to a client that takes batches costs nearly the same for one message as for a hundred, so
+under load each writer rests after a write, and more gathers meanwhile. They go on together. Were
+each to rest by itself, for a multiple of what its own write took, they would drift apart; the
+writes of a few take no time, so they would rest for next to none, and write on and on, a few
+messages each. Together they rest for a multiple of a whole turn, however fast their readers are
+(`bench/rounds_model.py`). Everything here runs in the event loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import time
+
+from chat.server.send_queue import wake
+
+# The rest is so many times what the loop worked while the first write of a round was under way: by
+# the time that it is done all others have begun.
+REST_FACTOR = 3.0
+MAX_REST_SECONDS = 0.1
+
+
+def worked_seconds() -> float:
+    """Return how long this thread has worked, whatever else the machine does meanwhile.
+
+    On Windows, which counts that in steps of 16 ms, the time that has passed.
+    """
+    return time.monotonic() if sys.platform == "win32" else time.thread_time()
+
+
+class Rounds:
+    """The writers of one server that rest, and when they go on."""
+
+    def __init__(self) -> None:
+        self._resting: list[asyncio.Future[None]] = []
+
+    async def rest(self, begun: float) -> None:
+        """Return when the next round begins. `begun`: `worked_seconds` when the write began."""
+        loop = asyncio.get_running_loop()
+        if not self._resting:
+            rest_seconds = REST_FACTOR * (worked_seconds() - begun)
+            loop.call_later(min(rest_seconds, MAX_REST_SECONDS), self._begin)
+        rested = loop.create_future()
+        self._resting.append(rested)
+        await rested
+
+    def _begin(self) -> None:
+        resting, self._resting = self._resting, []
+        for rested in resting:
+            wake(rested)
