@@ -8,11 +8,12 @@ padding, no CONTINUATION, no compression, since a gRPC server sends none of them
 from __future__ import annotations
 
 import base64
-import socket
 import ssl
 import struct
 from collections import deque
 from collections.abc import Mapping
+
+from sockets import Connection
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 DATA, HEADERS, RST_STREAM, SETTINGS, PING, GOAWAY, WINDOW_UPDATE = 0, 1, 3, 4, 6, 7, 8
@@ -82,8 +83,8 @@ def tls_context() -> ssl.SSLContext:
     return context
 
 
-class Wire:
-    """A connection with one open stream; the socket does not block.
+class Wire(Connection):
+    """A connection with one open stream.
 
     `is_open`: the server has answered with its headers. `is_over`: the server ended the stream.
     """
@@ -95,30 +96,19 @@ class Wire:
         metadata: Mapping[str, bytes],
         tls: ssl.SSLContext | None = None,
     ) -> None:
-        self.socket = socket.create_connection(("127.0.0.1", port))
-        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        if tls is not None:
-            self.socket = tls.wrap_socket(self.socket)  # waits for the handshake
-        self.socket.setblocking(False)
+        super().__init__(port, tls)
         self.is_open = False
-        self.is_over = False
-        self.last_words = ""  # why, as far as it can be read without a decoder of headers
         self._rest = b""  # the beginning of a frame
         self._received_bytes = 0  # since the last update of the windows
         self._send_windows = [DEFAULT_WINDOW_BYTES, DEFAULT_WINDOW_BYTES]  # connection, stream
         self._peer_window = DEFAULT_WINDOW_BYTES
         self._held: deque[bytes] = deque()  # bodies that no window has room for yet
-        self._unsent = b""
-        self._put(_opening(path, metadata, b"https" if tls else b"http"))
+        super().send(_opening(path, metadata, b"https" if tls else b"http"))
 
     def receive(self) -> bytes:
         """Return what the stream's body brought, without frames; empty: nothing, or the end."""
-        try:
-            data = self.socket.recv(262_144)  # of TLS one record: nothing of it is left behind
-        except (BlockingIOError, ssl.SSLWantReadError):
-            return b""
+        data = super().receive()
         if not data:
-            self.is_over = True
             return b""
         return self._unframe(self._rest + data if self._rest else data)
 
@@ -146,7 +136,7 @@ class Wire:
         increment = self._received_bytes.to_bytes(4, "big")
         self._received_bytes = 0
         for stream in (0, STREAM):
-            self._put(frame(WINDOW_UPDATE, 0, stream, increment))
+            super().send(frame(WINDOW_UPDATE, 0, stream, increment))
 
     def _control(self, kind: int, flags: int, rest: bytes) -> None:
         """Obey a frame that brings no data; `rest` is its stream and its payload."""
@@ -159,10 +149,10 @@ class Wire:
         if self.is_over and not self.last_words:
             self.last_words = f"frame {kind}: {ascii(payload)}"
         if kind == PING and not flags & ACK:
-            self._put(frame(PING, ACK, 0, payload))
+            super().send(frame(PING, ACK, 0, payload))
         elif kind == SETTINGS and not flags & ACK:
             self._set(payload)
-            self._put(frame(SETTINGS, ACK, 0, b""))
+            super().send(frame(SETTINGS, ACK, 0, b""))
         elif kind == WINDOW_UPDATE:
             self._send_windows[stream != 0] += int.from_bytes(payload, "big")
             self._let_go()
@@ -186,20 +176,4 @@ class Wire:
             self._send_windows = [window - len(body) for window in self._send_windows]
             out.append(frame(DATA, 0, STREAM, body))
         if out:
-            self._put(b"".join(out))
-
-    def _put(self, data: bytes) -> None:
-        self._unsent += data
-        self.flush()
-
-    def flush(self) -> bool:
-        """Send what the socket takes; say whether that was all."""
-        if self._unsent:
-            try:
-                self._unsent = self._unsent[self.socket.send(self._unsent) :]
-            except (BlockingIOError, ssl.SSLWantWriteError):
-                return False
-        return not self._unsent
-
-    def close(self) -> None:
-        self.socket.close()
+            super().send(b"".join(out))

@@ -20,6 +20,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 
 from http2 import Wire, grpc_message, tls_context
+from sockets import Connection
 
 MARK, END, ROLL = b"~~", b"~.", b"~r"
 TEXT_BYTES = 64
@@ -63,6 +64,7 @@ class Plan:
     rooms: int = 1  # the clients are spread over; of more than one only with batches
     more_rooms: int = 0  # that each client enters beside its first one, of `ROOM_CLIENTS` each
     rounds: int = 0  # instead of load: messages to all, one after the other, then all leave
+    history: int = 0  # how many of the last messages a client that takes batches asks for
 
 
 @dataclass
@@ -85,6 +87,8 @@ class Report:
     rss_after_kb: int = 0  # when all have left
     join_seconds: float = 0.0
     join_cpu_seconds: float = 0.0
+    join_p50_ms: float = 0.0  # from opening a stream to its history; of gRPC clients alone
+    join_p99_ms: float = 0.0
     round_ms: list[float] = field(default_factory=list)
     round_cpu_ms: list[float] = field(default_factory=list)
     calm_seconds: float = 0.0
@@ -120,17 +124,12 @@ def _field(number: int, value: bytes) -> bytes:
 
 
 class Client:
-    """One chat client. Counts what it hears; as a sender it answers each own echo with a message"""
+    """One chat client. Counts what it hears; a sender answers each own echo with a message."""
 
     def __init__(self, number: int, plan: Plan, tls: ssl.SSLContext | None = None) -> None:
-        name = f"c{number:06x}".encode()
-        metadata: dict[str, bytes] = {}
-        if plan.is_batch:
-            metadata = {"chat-user-bin": name, "chat-batch": b"1", "chat-history": b"0"}
+        self.name = f"c{number:06x}".encode()
         self.room = number % plan.rooms
-        if plan.rooms > 1:
-            metadata["chat-room-bin"] = b"r%d" % self.room
-        self.wire = Wire(plan.port, plan.path, metadata, tls)
+        self.wire = self.connect(plan, tls)
         self.heard = 0
         self.sent = 0
         self.outstanding = 0
@@ -139,17 +138,32 @@ class Client:
         self.has_heard = False
         self.number = number
         self._stamp = b"%06x" % number
-        self._own = MARK + self._stamp
-        self._user = _field(1, name)
+        self.own = MARK + self._stamp
+        self._user = _field(1, self.name)
+        self.answers = self  # whose messages are answered when they are heard here
         self._has_key = plan.is_batch
         self._rest = b""
 
-    def _message(self, mark: bytes) -> bytes:
+    def connect(self, plan: Plan, tls: ssl.SSLContext | None) -> Connection:
+        """Return an open stream of this client."""
+        metadata: dict[str, bytes] = {}
+        if plan.is_batch:
+            metadata = {"chat-user-bin": self.name, "chat-batch": b"1"}
+            metadata["chat-history"] = b"%d" % plan.history
+        if plan.rooms > 1:
+            metadata["chat-room-bin"] = b"r%d" % self.room
+        return Wire(plan.port, plan.path, metadata, tls)
+
+    def text(self, mark: bytes) -> bytes:
+        """Return what is said now, and when that is."""
         stamp = mark + self._stamp + b"%016x" % time.monotonic_ns()
-        text = _field(2, stamp + b"." * (TEXT_BYTES - len(stamp) - len(END)) + END)
+        return stamp + b"." * (TEXT_BYTES - len(stamp) - len(END)) + END
+
+    def message(self, mark: bytes) -> bytes:
+        """Return the same as the protocol has it."""
         # As long as the keys of `session.py`, and as random.
         key = _field(6, os.urandom(12).hex().encode()) if self._has_key else b""
-        return grpc_message(self._user + text + key)
+        return grpc_message(self._user + _field(2, self.text(mark)) + key)
 
     def enter(self, room: int) -> None:
         """Enter a further room, without its history."""
@@ -159,14 +173,14 @@ class Client:
 
     def call_roll(self) -> None:
         """Say something that is not counted."""
-        self.wire.send(self._message(ROLL))
+        self.wire.send(self.message(ROLL))
 
     def speak(self, count: int = 1) -> None:
         """Send `count` messages."""
         self.sent += count
         self.outstanding += count
         for _number in range(count):
-            self.wire.send(self._message(MARK))
+            self.wire.send(self.message(MARK))
 
     def listen(self) -> None:
         """Take what the socket has."""
@@ -186,14 +200,24 @@ class Client:
             now = time.monotonic_ns()
             for match in STAMP.finditer(body, 0, cut):
                 self.times.append((int(match[1], 16), int(match[2], 16), now))
-        if self.outstanding:
-            self.outstanding -= body.count(self._own, 0, cut)
-            if self.outstanding < self.window:
-                self.speak(self.window - self.outstanding)
+        if self.answers.outstanding:
+            self.answers.be_answered(body.count(self.answers.own, 0, cut))
+
+    def be_answered(self, count: int) -> None:
+        """Say as many more messages as were answered."""
+        self.outstanding -= count
+        if self.outstanding < self.window:
+            self.speak(self.window - self.outstanding)
+
+    def due(self, sent: int) -> int:
+        """Return how many messages this client hears of those that were sent in its room."""
+        return sent
 
 
 class Crowd:
     """All clients of one plan, and the loop that serves their sockets."""
+
+    client_class = Client
 
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
@@ -236,16 +260,32 @@ class Crowd:
     def join(self) -> None:
         """Bring in everybody, at the plan's rate, and wait until each is known to be in."""
         started, tls = time.monotonic(), tls_context() if self.plan.is_tls else None
-        for number in range(self.plan.clients):
-            client = Client(number, self.plan, tls)
-            self.clients.append(client)
-            self._by_file[client.wire.socket.fileno()] = client
-            self._poll.register(client.wire.socket.fileno(), select.EPOLLIN)
+        for number in range(len(self.clients), self.plan.clients):
+            self._add(self.client_class(number, self.plan, tls))
             due = started + number / self.plan.join_rate if self.plan.join_rate else 0.0
             while True:
                 self.serve(due - time.monotonic())
                 if time.monotonic() >= due:
                     break
+
+    def _add(self, client: Client) -> None:
+        self.clients.append(client)
+        self._by_file[client.wire.socket.fileno()] = client
+        self._poll.register(client.wire.socket.fileno(), select.EPOLLIN)
+
+    def make_history(self) -> None:
+        """Let the first client say what the others will ask for; it is counted for nobody."""
+        if not self.plan.history:
+            return
+        first = self.client_class(0, self.plan, tls_context() if self.plan.is_tls else None)
+        self._add(first)
+        first.speak(self.plan.history)
+        self.serve_until(lambda: first.heard == self.plan.history, JOIN_SECONDS, "history")
+
+    def begin_to_count(self) -> None:
+        """Forget what was said and heard while everybody came in."""
+        for client in self.clients:
+            client.heard = client.sent = 0
 
     def call_roll(self) -> None:
         """Return when everybody hears everybody: a plain server does not say when one is in."""
@@ -281,11 +321,13 @@ class Crowd:
             sent[client.room] += client.sent
         with contextlib.suppress(ServerLost):
             self.serve_until(
-                lambda: all(client.heard >= sent[client.room] for client in self.clients),
+                lambda: all(
+                    client.heard >= client.due(sent[client.room]) for client in self.clients
+                ),
                 DRAIN_SECONDS,
                 "all",
             )
-        return sum(abs(sent[client.room] - client.heard) for client in self.clients)
+        return sum(abs(client.due(sent[client.room]) - client.heard) for client in self.clients)
 
     def leave(self) -> None:
         """Close every connection, as fast as that goes."""
@@ -385,11 +427,12 @@ def wait_until_calm(pid: int, crowd: Crowd | None = None) -> None:
         calm_polls, before = (calm_polls + 1 if is_calm else 0), now
 
 
-def carry_out(plan: Plan) -> Report:
-    """Do what `plan` says; a server that does not stand it is reported, not raised."""
+def carry_out(crowd: Crowd) -> Report:
+    """Do what the crowd's plan says; a server that does not stand it is reported, not raised."""
+    plan = crowd.plan
     report = Report(rss_before_kb=rss_kb(plan.pid))
-    crowd = Crowd(plan)
     try:
+        crowd.make_history()
         started, server = time.monotonic(), servers_cpu_seconds(plan)
         crowd.join()
         crowd.call_roll()
@@ -397,6 +440,7 @@ def carry_out(plan: Plan) -> Report:
         report.join_cpu_seconds = servers_cpu_seconds(plan) - server
         report.clients = len(crowd.clients)
         crowd.enter_rooms()
+        crowd.begin_to_count()
         if plan.rounds:
             say_to_all(crowd, report)
             report.rss_kb = rss_kb(plan.pid)
@@ -414,10 +458,11 @@ def carry_out(plan: Plan) -> Report:
     return report
 
 
-def main() -> None:
+def main(crowd_class: type[Crowd] = Crowd) -> None:
     """Read the plan, carry it out, print the report."""
     gc.disable()  # nothing here makes cycles, and a pause would be taken for the server's
-    print(json.dumps(asdict(carry_out(Plan(**json.loads(sys.argv[1]))))))
+    plan = Plan(**json.loads(sys.argv[1]))
+    print(json.dumps(asdict(carry_out(crowd_class(plan)))))
 
 
 if __name__ == "__main__":

@@ -23,6 +23,7 @@ from rooms import FakeContext, come_true, quiet
 from support import DEADLINE_SECONDS
 
 import chat_pb2
+import server
 from chat.protocol.metadata import JoinRequest
 from chat.server import encoding, rounds
 from chat.server.hub import Hub
