@@ -20,6 +20,8 @@ from pathlib import Path
 from load import Plan, Report
 
 ROOT = Path(__file__).resolve().parent.parent
+# What bench/peers/Makefile builds.
+GRPC_CLIENT, GO_SERVER = "build/peers/client", "build/peers/twin"
 START_SECONDS = 30.0
 PORT = re.compile(r"(\d+)\.\.\.\s*$")
 _cores = sorted(os.sched_getaffinity(0))
@@ -34,18 +36,18 @@ def on_one_core() -> bool:
 
 def seed(clients: int) -> list[str]:
     """Return the command of the seed's server, with a thread for each client and a few more."""
-    return ["tests/peers/old_server.py", "0", str(clients + 10)]
+    return [sys.executable, "tests/peers/old_server.py", "0", str(clients + 10)]
 
 
 def chat(db: str, script: str = "server.py", max_clients: int = 10_100) -> list[str]:
     """Return the command of our server, without a limit to what a client sends."""
     flags = ["--port", "0", "--rate", "0", "--lang", "en", "--max-clients", str(max_clients)]
-    return [script, *flags, "--db", db]
+    return [sys.executable, script, *flags, "--db", db]
 
 
 def peer(name: str) -> list[str]:
     """Return the command of one of the bare peers."""
-    return ["bench/peers.py", name]
+    return [sys.executable, "bench/peers.py", name]
 
 
 def _pin(cores: Set[int]) -> None:
@@ -67,7 +69,7 @@ def running(
     """Run a server; yield a plan with its port and process id. Killed at the end."""
     with tempfile.TemporaryFile("w+") as output:
         process = subprocess.Popen(
-            [sys.executable, *command],
+            command,
             stdout=output,
             cwd=ROOT,
             env=_environment(environment or {}),
@@ -93,7 +95,18 @@ def _port(process: subprocess.Popen[bytes], output: int) -> int:
 
 def generate(plan: Plan, script: str = "bench/load.py") -> Report:
     """Run the load generator, or its check, with `plan` and return its report."""
-    return Report(**json.loads(_output(GENERATOR_CORE, script, json.dumps(asdict(plan)))))
+    command = [sys.executable, script, json.dumps(asdict(plan))]
+    return Report(**json.loads(_output(GENERATOR_CORE, *command)))
+
+
+def generate_by_grpc(plan: Plan) -> Report:
+    """Run the load generator of real gRPC clients, which `make -C bench/peers client` builds.
+
+    It refuses what it does not know of a plan, so that it is told what is unlike the defaults.
+    """
+    defaults = asdict(Plan(0, 0, 0))
+    told = {name: value for name, value in asdict(plan).items() if value != defaults[name]}
+    return Report(**json.loads(_output(GENERATOR_CORE, GRPC_CLIENT, json.dumps(told))))
 
 
 def commit_ms(directory: str) -> float:
@@ -102,9 +115,9 @@ def commit_ms(directory: str) -> float:
 
 
 def _output(core: int, *arguments: str) -> bytes:
-    """Run a script of the bench on one core, and return what it prints."""
+    """Run a program of the bench on one core, and return what it prints."""
     return subprocess.run(
-        [sys.executable, *arguments],
+        arguments,
         stdout=subprocess.PIPE,
         cwd=ROOT,
         check=True,
