@@ -38,7 +38,8 @@ FUZZ_TESTS := tests/integration/test_properties.py tests/integration/test_fuzz_f
 
 .DEFAULT_GOAL := help
 .PHONY: help demo server client test test-all check package proto lookalikes locale documents pictures \
-    lock install-lock soak fuzz attacks mutants bench bench-compare bench-scale bench-growth new-venv
+    lock install-lock soak fuzz attacks mutants bench bench-compare bench-scale bench-growth \
+    bench-peers new-venv
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' Makefile | \
@@ -120,6 +121,9 @@ bench-scale: $(DEV_READY) ## measure 10,000 clients on one server
 
 bench-growth: $(DEV_READY) ## measure what grows with the log: up to ten million messages, half an hour
 	@$(PYTHON) bench/growth_study.py
+
+bench-peers: $(DEV_READY) ## measure beside servers in Go and of IRC, with clients of gRPC itself; half an hour
+	@$(PYTHON) bench/peers_study.py
 
 .venv/ready: requirements.txt $(NEW_VENV)
 	@echo "Installing what the programs need into .venv..."
