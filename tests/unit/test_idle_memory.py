@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from rooms import Chat, FakeLog, Message, come_true
 
+from chat.protocol.lookalikes import looks
 from chat.protocol.metadata import JoinRequest
 from chat.server.log.base import Entry
 
@@ -80,6 +81,8 @@ async def test_idle_client_takes_little(traced: None) -> None:
         IdleContext(user=f"u{session[-3:]}", session=session, room="sala", history=0)
         for session in sessions
     ]
+    for session in sessions:
+        looks(f"u{session[-3:]}")  # of all names together so many are remembered, and no more
     before = taken_bytes()
     tasks = await serve(chat, contexts)
     await come_true(lambda: all(one.heard_bytes for one in contexts[:-1]))  # of those who came

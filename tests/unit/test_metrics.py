@@ -104,6 +104,7 @@ async def test_page_tells_of_a_reader_that_is_behind() -> None:
     """Until it has read what the log alone has."""
     chat = await Chat().start()
     await (await chat.join("ana")).say("oi")
+    await quiet()  # ana has read it
     bia = await chat.join_asleep("bia")
     assert samples(await snapshot_of(chat, Visits()))["chat_readers_behind"] == 1
     bia.read()

@@ -39,7 +39,7 @@ from chat.server.log.search_index import (
     is_damage,
     open_words,
 )
-from chat.server.log.sqlite_reader import SqliteReader
+from chat.server.log.sqlite_reader import SqliteReader, Wishes
 from chat.server.room import is_inbox
 
 # Rows that are taken into the index at a time, some milliseconds.
@@ -246,10 +246,8 @@ class Searching:
             return
         is_same = state.epoch == epoch
         if is_same:
-            wish = [("", state.upto)]
-            (place,) = await self._read(
-                Urgency.LOOK_UP, self._reader.places, wish, state.generation, 0
-            )
+            wish = Wishes([("", state.upto)], state.generation, 0)
+            [[place]] = await self._read(Urgency.LOOK_UP, self._reader.places, [wish])
             is_same = place.missing is not Missing.REWOUND
         if not is_same:
             await self._step(words.clear)
