@@ -139,12 +139,13 @@ class Memory:
             return ""
         self._met = place.epoch
         marks = self._marks(place.epoch)
-        self.since.begin(marks)
-        is_given = self._has_history or (self._given.epoch == place.epoch and self._given.left)
+        is_resumed = not self._has_history and self._given.epoch == place.epoch
+        is_resumed = is_resumed and bool(self._given.left)
+        self.since.begin(marks, is_resumed=is_resumed)
         rooms = {name_key(room): seen for room, seen in place.rooms.items()}
         known = {key: seen for key, seen in rooms.items() if key in marks}
         passed = [marks[key] for key, seen in known.items() if seen > marks[key].id]
-        if is_given or not passed:
+        if is_resumed or self._has_history or not passed:
             return ""
         when = time_text(datetime.fromtimestamp(passed[0].at).astimezone(), render.now())
         text = _("* More may have been said since {when}; {usage} shows it.")

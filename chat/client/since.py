@@ -41,11 +41,17 @@ class Since:
     def __init__(self, began_at: datetime) -> None:
         self._began_at = began_at
         self._marks: dict[str, Mark] = {}
+        self._reached: set[str] | None = None  # rooms shown from the mark on; None: all of them
         self._left_out: dict[str, Rest] = {}
 
-    def begin(self, marks: Mapping[str, Mark]) -> None:
-        """Note where the user left off, by the key of the room."""
+    def begin(self, marks: Mapping[str, Mark], *, is_resumed: bool = True) -> None:
+        """Note where the user left off, by the key of the room.
+
+        `is_resumed`: what comes begins there. Where it begins somewhere else, as `--history` says,
+        it is all that is new only in a room of which something from before that place is shown.
+        """
         self._marks = dict(marks)
+        self._reached = None if is_resumed else set()
 
     def forget(self) -> None:
         """Note that ids from before mean nothing any more."""
@@ -69,17 +75,26 @@ class Since:
         """
         key = name_key(message.room)
         mark = self._marks.get(key)
-        if mark is None or not message.id or message.to or message.id <= mark.id:
+        if mark is None or not message.id or message.to:
+            return ""
+        if message.id <= mark.id:
+            self._reach(key)
             return ""
         since = self.left_at(message.room)
         del self._marks[key]
         if since is None or render.time_of(message) >= self._began_at:
             return ""  # it is said now, and nothing was missed
+        if self._reached is not None and key not in self._reached:
+            return ""  # more may be new than is shown
         when = time_text(since, render.now())
         if is_here:
             return _("new since {when}").format(when=when)
         room = render.room_sign(message.room)
         return _("new in {room} since {when}").format(room=room, when=when)
+
+    def _reach(self, room: str) -> None:
+        if self._reached is not None:
+            self._reached.add(room)
 
     def line_after(self, message: Message) -> str:
         """Return what is said after a message of the log, empty for nothing. Call it for each."""

@@ -150,12 +150,24 @@ def test_line_is_not_begun_again_by_every_connection(tmp_path: Path) -> None:
     """Once for each log that is met."""
     leave_off(tmp_path, 5)
     one = memory(tmp_path)
+    one.place(None)
     one.meet(at(5), "ana")
     message = Message(user="bia", message="oi", id=6)
     message.sent_at.FromDatetime(datetime(2020, 1, 1))
     assert one.since.line_before(message, True).startswith("new since")
     one.meet(at(6), "ana")
     assert one.since.left_at("") is None
+
+
+def test_part_of_what_was_missed_has_no_line_above_it(tmp_path: Path) -> None:
+    """With `--history` what is shown begins where that says, which may be behind the mark."""
+    leave_off(tmp_path, 5)
+    one = memory(tmp_path, has_history=True)
+    one.place(None)
+    one.meet(at(95), "ana")
+    message = Message(user="bia", message="oi", id=96)
+    message.sent_at.FromDatetime(datetime(2020, 1, 1))
+    assert one.since.line_before(message, True) == ""
 
 
 def test_log_that_was_put_back_is_begun_anew(tmp_path: Path) -> None:

@@ -42,6 +42,15 @@ def test_line_stands_before_the_first_new_message_of_each_room(since: Since) -> 
     assert since.line_before(said(21, room="sala"), True) == ""
 
 
+def test_line_stands_only_above_all_that_is_new(since: Since) -> None:
+    """Of five messages that were asked for, all of them new, nobody knows how many more are."""
+    marks = {room: Mark(10, EARLIER.timestamp()) for room in ("", "aula")}
+    since.begin(marks, is_resumed=False)
+    assert since.line_before(said(15), True) == since.line_before(said(16), True) == ""
+    assert since.line_before(said(9, room="aula"), True) == ""
+    assert since.line_before(said(11, room="aula"), True) == "new since Tuesday 18:04"
+
+
 def test_nothing_is_said_where_nothing_was_missed(since: Since) -> None:
     """The first new message is said after the user is back."""
     assert since.line_before(said(11, BEGAN_AT), True) == ""
