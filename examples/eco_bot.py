@@ -1,14 +1,12 @@
 """A bot that says again what follows `!eco`: `python -m examples.eco_bot [HOST:PORT [ROOM...]]`."""
 
-import sys
-from contextlib import suppress
-
-from chat.client import Session
+from chat.client import Session, run
 from chat_pb2 import KIND_UNSPECIFIED
 
 
-def main(address: str, rooms: list[str]) -> None:
+def main(address: str = "localhost:50051", *rooms: str) -> None:
     """Answer for as long as nobody stops it; comes back by itself when the server does."""
+    rooms = rooms or ("",)
     with Session(address, "eco", rooms=rooms, history=0, retry_first_connect=True) as chat:
         for message in chat:
             command, _space, text = message.message.partition(" ")
@@ -19,6 +17,4 @@ def main(address: str, rooms: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    address, *rooms = sys.argv[1:] or ["localhost:50051"]
-    with suppress(KeyboardInterrupt):
-        main(address, rooms or [""])
+    run(main)

@@ -1,9 +1,6 @@
 """A bot that joins two rooms: `python -m examples.ponte_bot HOST:PORT ROOM ROOM`."""
 
-import sys
-from contextlib import suppress
-
-from chat.client import Session
+from chat.client import Session, run
 from chat.protocol.kinds import SAID
 from chat.protocol.names import name_key
 
@@ -24,5 +21,4 @@ def main(address: str, one: str, other: str) -> None:
 
 
 if __name__ == "__main__":
-    with suppress(KeyboardInterrupt):
-        main(*sys.argv[1:])
+    run(main)

@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 
 from chat.cli.i18n import _
-from chat.protocol.errors import ConfigError
+from chat.protocol.errors import UsageError
 from chat.protocol.limits import DEFAULT_PORT
 
 MAX_PORT = 65535
@@ -26,20 +26,20 @@ _ADDRESS = re.compile(r"(?:\[(?P<ipv6>.*)\]|(?P<name>[^:\[\]/@\s]+))(?::(?P<port
 def parse_addresses(text: str) -> tuple[str, ...]:
     """Return the servers of one chat, `HOST[:PORT]` with commas between them, as `parse_address`.
 
-    Raises `ConfigError` that says what is wrong with the list, or with one of them.
+    Raises `UsageError` that says what is wrong with the list, or with one of them.
     """
     words = text.split(",")
     if len(words) > MAX_SERVERS:
         wrong = _("There are {count} servers in the list. Name {most} of them at most.")
-        raise ConfigError(wrong.format(count=len(words), most=MAX_SERVERS))
+        raise UsageError(wrong.format(count=len(words), most=MAX_SERVERS))
     if len(words) > 1 and not all(word.strip() for word in words):
         wrong = _("A server is missing before or after a comma in {text!r}. Write HOST1,HOST2.")
-        raise ConfigError(wrong.format(text=_shown(text)))
+        raise UsageError(wrong.format(text=_shown(text)))
     addresses: dict[str, str] = {}
     for address in map(parse_address, words):
         if (key := _key(address)) in addresses:
             wrong = _("{address} is in the list of servers twice. Name each of them once.")
-            raise ConfigError(wrong.format(address=address))
+            raise UsageError(wrong.format(address=address))
         addresses[key] = address
     return tuple(addresses.values())
 
@@ -61,13 +61,13 @@ def _key(address: str) -> str:
 def parse_address(text: str) -> str:
     """Return `HOST[:PORT]` with its port, an IPv6 address in brackets.
 
-    Raises `ConfigError` that says what is wrong with it.
+    Raises `UsageError` that says what is wrong with it.
     """
     text = text.strip()
     address = _parse(f"[{text}]" if _is_ipv6(text) else text)
     if address is None:
         wrong = _("{text!r} is not a valid address. Write HOST or HOST:PORT, such as {example}.")
-        raise ConfigError(wrong.format(text=_shown(text), example=EXAMPLE))
+        raise UsageError(wrong.format(text=_shown(text), example=EXAMPLE))
     return address
 
 

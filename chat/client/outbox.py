@@ -70,6 +70,7 @@ class Outbox:
         self._has_met_server = False  # there was one that said so
         self._is_closing = False
         self._is_aborted = False
+        self._owes_farewell = False  # the server takes us for somebody who may come back
 
     # Saying something.
 
@@ -122,6 +123,7 @@ class Outbox:
         """Return what a new stream is to send: `first`, everything pending, then what is put."""
         with self._changed:
             self._peer = Peer.UNKNOWN
+            self._owes_farewell = False  # this one may be the last
             self._is_stall_told = False
             self._untaken = deque([*first, *self._pending.values()])
             self._in_flight.clear()
@@ -134,6 +136,15 @@ class Outbox:
             self._stream += 1
             self._peer = Peer.UNKNOWN
             self._changed.notify_all()
+
+    def give_up_stream(self) -> None:
+        """Note that whoever iterated has gone away from the present stream, in the middle of it.
+
+        A full server, which may have let us in before we heard of it, waits for a minute for who is
+        cut off; it takes one more stream, which ends in order, to tell it that nobody comes back.
+        """
+        with self._changed:
+            self._owes_farewell = self._peer is not Peer.PLAIN
 
     def meet_full(self) -> None:
         """Note that the server is a full one."""
@@ -400,13 +411,14 @@ class Outbox:
 
     @property
     def is_done(self) -> bool:
-        """Whether it was closed, and nothing is left to be acknowledged."""
+        """Whether it was closed, and nothing is left to be acknowledged, or said at all."""
         with self._changed:
             return self._is_done
 
     @property
     def _is_done(self) -> bool:
-        return self._is_aborted or (self._is_closing and not self._pending)
+        is_owed = bool(self._pending) or self._owes_farewell
+        return self._is_aborted or (self._is_closing and not is_owed)
 
 
 class Requests:

@@ -234,6 +234,11 @@ class Receiver:
             self._cancel_if_aborted()
             try:
                 yield stream
+            except Exception:
+                raise
+            except BaseException:  # a signal, or whoever iterates has left the loop
+                self._outbox.give_up_stream()
+                raise
             finally:
                 with self._lock:
                     self._call = None

@@ -21,6 +21,7 @@ from __future__ import annotations
 import secrets
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from types import TracebackType
 from typing import TYPE_CHECKING
 
@@ -38,7 +39,7 @@ from chat.client.sealing import Sealing
 from chat.client.servers import Servers
 from chat.client.state import State
 from chat.client.trust import Trust
-from chat.protocol.errors import ChatError
+from chat.protocol.errors import ChatError, ConfigError
 from chat.protocol.limits import DEFAULT_HISTORY, MAX_SEARCH_CHARACTERS
 from chat.protocol.metadata import JoinRequest
 from chat.protocol.names import COMMON_ROOM, check_name, check_room, name_key
@@ -66,6 +67,8 @@ if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 DEFAULT_CLOSE_SECONDS = 10.0
+# Who presses Ctrl-C, or stops a service, is not to wait for long.
+INTERRUPTED_CLOSE_SECONDS = 2.0
 
 
 class Session:
@@ -97,7 +100,7 @@ class Session:
     `_changed` guards `_iterating` and `_has_ended`; outbox, cursor and receiver have locks of their
     own. `on_state` may be replaced before the iteration begins, and `on_pause`, which is called by
     the thread that iterates whenever all that has come together was yielded. `addresses`, with
-    their ports, does not change.
+    their ports, does not change; `_last_place` is set once, by whoever closes.
     """
 
     def __init__(
@@ -140,6 +143,7 @@ class Session:
             on_pause=lambda: self.on_pause(),
             sealing=sealing,
         )
+        self._last_place: Place | None = None  # once nothing more is yielded
         self._changed = threading.Condition()
         self._iterating: int | None = None  # the thread that does
         self._has_ended = False
@@ -347,7 +351,7 @@ class Session:
     @property
     def place(self) -> Place:
         """How far everything was seen; with `id`, all that a later session needs."""
-        return self._cursor.place
+        return self._last_place or self._cursor.place
 
     @property
     def pending(self) -> list[Message]:
@@ -392,22 +396,23 @@ class Session:
         """Send what waits, take the echoes, and end; return how many were not acknowledged.
 
         Blocks for `timeout` seconds at most. What still comes in is yielded to whoever iterates; if
-        nobody does, it is dropped. Called by the thread that iterates it only ends the iteration.
+        nobody does, it is dropped, and counts as not seen. Others see at once that we have left,
+        also where the loop was left in the middle. Called by the thread that iterates it only ends
+        the iteration.
         """
         self._outbox.close()
         with self._changed:
             iterating, has_ended = self._iterating, self._has_ended
         if iterating == threading.get_ident():
             return self.unacknowledged
-        if iterating is None and (has_ended or not self.unacknowledged):
+        if iterating is None and (has_ended or self._outbox.is_done):
             return self.unacknowledged
         timer = self._receiver.abort_in(timeout)
         if not self._expects_end_of_stream():
             self._receiver.abort_in(PLAIN_FAREWELL_SECONDS)
         try:
             if iterating is None:
-                for _message in self:
-                    pass
+                self._drop_the_rest()
             else:
                 with self._changed:
                     # Whoever iterated may have gone away in the middle of it.
@@ -419,6 +424,14 @@ class Session:
         finally:
             timer.cancel()
         return self.unacknowledged
+
+    def _drop_the_rest(self) -> None:
+        """Take what still comes, and tell nobody: it is neither seen nor a pause."""
+        self._last_place = self._cursor.place
+        self.on_state = lambda state: None
+        self.on_pause = lambda: None
+        for _message in self:
+            pass
 
     def _expects_end_of_stream(self) -> bool:
         """Say whether the server ends the stream, or will tell what it is by an answer."""
@@ -439,8 +452,16 @@ class Session:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        """Leave in order; where the block ended by an error, at once, as somebody cut off would.
+
+        Ctrl-C, and a signal that ends the program by `sys.exit`, are no errors; it takes
+        `INTERRUPTED_CLOSE_SECONDS` at most then.
+        """
         if error is None:
             self.close()
+        elif isinstance(error, (KeyboardInterrupt, SystemExit)):
+            with suppress(ChatError, ConfigError):  # the interruption itself is what is raised
+                self.close(INTERRUPTED_CLOSE_SECONDS)
         else:
             self.abort()
 

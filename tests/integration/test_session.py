@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -234,6 +235,34 @@ def test_close_delivers_what_was_sent_and_ends_the_threads() -> None:
         assert witness.texts == [f"line {n}" for n in range(100)]
         with pytest.raises(ChatError, match="over"):
             chat.send("too late")
+
+
+@pytest.mark.parametrize("cause", [None, KeyboardInterrupt, SystemExit])
+def test_who_leaves_the_loop_leaves_the_room(cause: type[BaseException] | None) -> None:
+    """By `break`, Ctrl-C or a signal, in any line: others see it at once, and the name is free.
+
+    What came after the last message that was handed over counts as not seen.
+    """
+    with running_server() as server, full_client(server.address, "bia", room="sala") as bia:
+        bia.say("one", key="1")
+        bia.say("two", key="2")
+        bia.wait_for_text("two")
+        with (
+            pytest.raises(cause) if cause is not None else nullcontext(),
+            Session(server.address, "bot", rooms=["sala", "so"], history=20) as chat,
+        ):
+            for message in chat:
+                place = chat.place
+                if message.message == "one":
+                    chat.send("bye", room="sala")
+                    if cause is not None:
+                        raise cause
+                    break
+        bia.wait_for_text("bye")
+        assert bia.wait_for_kind(chat_pb2.KIND_LEFT).user == "bot"
+        assert chat.place == place
+        with full_client(server.address, "bot", room="so") as other:
+            assert not other.reason
 
 
 def test_close_says_what_was_not_acknowledged() -> None:
