@@ -31,6 +31,7 @@ from chat.client.identity import Identity
 from chat.client.ignored import Ignored
 from chat.client.incoming import Incoming
 from chat.client.memory import Memory
+from chat.client.piped_lines import PipedLines
 from chat.client.rooms import Rooms
 from chat.client.roster import Roster
 from chat.client.sent_lines import SentLines
@@ -97,6 +98,7 @@ class App:
         self._rooms = Rooms(session.rooms)
         self._roster = Roster(ignored)
         self._sent_lines = SentLines(terminal)
+        self._piped_lines = PipedLines(terminal.show_error)
         self._farewell = Farewell(session, terminal, self._sent_lines, self._as_said)
         ringing = Alerts(bell, render.now(), notifies)
         self._incoming = Incoming(
@@ -354,6 +356,7 @@ class App:
             if self._terminal.is_interactive:
                 self._actions.do(line)
             else:
+                self._piped_lines.note(line)
                 self._actions.send(line, self._rooms.current)
         except ChatError as error:
             self._report_refused(line, error)
