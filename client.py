@@ -94,7 +94,8 @@ def join(
     `addresses`: of the servers, one or several. `options`: what `session_options` says.
     """
     chat = chat_name(addresses)
-    identity = Identity(chat, check_name(name))
+    is_kept = not settings.private
+    identity = Identity(chat, check_name(name), is_kept=is_kept)
     memory = remember(settings, chat, name, terminal)
     session = Session(
         ",".join(addresses),
@@ -105,7 +106,7 @@ def join(
         at_most=memory.at_most,
         **options,
     )
-    ignored = SharedIgnored(addresses, state_folder())
+    ignored = SharedIgnored(addresses, state_folder(), is_kept=is_kept)
     app = App(session, terminal, settings.bell, identity, ignored, memory, settings.notify)
     receive_thread = threading.Thread(
         target=receive_messages, args=(session, app), name="receive", daemon=True

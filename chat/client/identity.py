@@ -34,12 +34,15 @@ class Identity:
     """The session of `name` with the server at `address` (`HOST:PORT`), and its place in the log.
 
     `session`: 32 hex digits. `place`: of an earlier run, rooms left out; None where there was none.
-    `_lock` guards the rest: any thread may call anything.
+    `is_kept`: False for a session of this run alone, of which nothing is read or written. `_lock`
+    guards the rest: any thread may call anything.
     """
 
-    def __init__(self, address: str, name: str, folder: Path | None = None) -> None:
+    def __init__(
+        self, address: str, name: str, folder: Path | None = None, *, is_kept: bool = True
+    ) -> None:
         self._address = address
-        self._folder = folder or state_folder()  # None: there is none
+        self._folder = (folder or state_folder()) if is_kept else None  # None: there is none
         self._lock = threading.Lock()
         self._name_key = name_key(name)
         self._file = self._open()

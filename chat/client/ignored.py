@@ -27,11 +27,14 @@ class Ignored:
 
     Who takes another name is ignored under that for this run only: else whoever is ignored by many
     could have them ignore somebody else for good. Another client of this user may change the file
-    meanwhile: each change is made in what it holds by then. `_lock` guards the rest: any thread may
-    call anything.
+    meanwhile: each change is made in what it holds by then. `is_kept`: False where what the file
+    holds counts, and no change is written. `_lock` guards the rest: any thread may call anything.
     """
 
-    def __init__(self, address: str = "", folder: Path | None = None) -> None:
+    def __init__(
+        self, address: str = "", folder: Path | None = None, *, is_kept: bool = True
+    ) -> None:
+        self._is_kept = is_kept
         self._lock = threading.Lock()
         self._path: Path | None = None
         if address and folder is not None:
@@ -92,7 +95,7 @@ class Ignored:
 
     def _write(self, names: dict[str, str]) -> None:
         """Replace the file, so that it is never half of two; it is its owner's alone."""
-        if self._path is None:
+        if self._path is None or not self._is_kept:
             return
         with suppress(OSError):
             secret_files.replace(self._path, json.dumps(list(names.values())).encode("ascii"))
@@ -101,9 +104,11 @@ class Ignored:
 class SharedIgnored(Ignored):
     """The names that are ignored on any of several servers, which are one chat: see `Ignored`."""
 
-    def __init__(self, addresses: Sequence[str], folder: Path | None = None) -> None:
+    def __init__(
+        self, addresses: Sequence[str], folder: Path | None = None, *, is_kept: bool = True
+    ) -> None:
         super().__init__()
-        self._each = [Ignored(address, folder) for address in addresses]
+        self._each = [Ignored(address, folder, is_kept=is_kept) for address in addresses]
 
     @property
     def names(self) -> list[str]:

@@ -71,7 +71,10 @@ def read_flags(arguments: Sequence[str], server_address: str) -> Namespace:
         "--private",
         action="store_true",
         default=False,
-        help=_("remember neither where you leave off nor what you type, and use none of it"),
+        help=_(
+            "keep nothing of this run on the disk, and use nothing of earlier ones but whom you"
+            " ignore"
+        ),
     )
     add(
         "--forget",

@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from support import (
@@ -16,6 +17,7 @@ from support import (
     clean_environment,
     full_client,
     running_client,
+    running_program,
     running_server,
 )
 
@@ -92,6 +94,30 @@ def test_who_only_sends_needs_no_standard_output(server: RunningServer) -> None:
         timeout=DEADLINE_SECONDS,
     )
     assert (done.returncode, done.stderr) == (0, b"")
+
+
+def test_command_in_a_pipe_is_warned_of_once(server: RunningServer) -> None:
+    """It is said aloud, as every line; a program that sends paths is not bothered."""
+    done = talk(server, "--room", "commands", typed="/etc/passwd\n/msg bia oi\n/who\n")
+    assert [line.split(": ", 1)[1] for line in done.stdout.splitlines() if "robo" in line] == [
+        "/etc/passwd",
+        "/msg bia oi",
+        "/who",
+    ]
+    assert done.stderr.startswith("* /msg is no command in a pipe") and done.stderr.count("\n") == 1
+
+
+def test_private_run_writes_nothing(server: RunningServer, tmp_path: Path) -> None:
+    """Neither who one is for the server, nor anything else: not even the folder is made."""
+    home = tmp_path / "state"
+    env = {"XDG_STATE_HOME": str(home), "LOCALAPPDATA": str(home)}
+    flags = ("--name", "eva", "--private")
+    with running_program("client.py", server.address, *flags, env=env) as client:
+        client.type("oi")
+        client.wait_for_line("[eva]: oi")
+        client.end_input()
+        assert client.wait() == 0
+    assert not home.exists()
 
 
 def test_history_comes_when_it_is_asked_for(server: RunningServer) -> None:

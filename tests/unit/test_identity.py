@@ -48,6 +48,16 @@ def test_next_run_is_the_same_session(opened: Open) -> None:
     assert (second.session, second.place) == (first.session, KEPT)
 
 
+def test_private_run_is_a_session_of_its_own(tmp_path: Path) -> None:
+    """Nothing is written of it, whatever it is called."""
+    private = Identity("localhost:1", "ana", tmp_path, is_kept=False)
+    private.save(PLACE)
+    private.follow("bia", PLACE)
+    private.close()
+    assert len(private.session) == 32 and private.place is None
+    assert not list(tmp_path.iterdir())
+
+
 def test_other_name_or_server_is_another_session(opened: Open) -> None:
     """Each has its own file."""
     sessions = {opened().session, opened("bia").session, opened("ana", "localhost:2").session}

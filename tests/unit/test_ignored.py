@@ -74,6 +74,16 @@ def test_there_is_a_limit(tmp_path: Path) -> None:
     assert len(ignored.names) == MAX_IGNORED and "n0" not in ignored and "n2" in ignored
 
 
+def test_private_run_reads_the_list_and_keeps_no_change(tmp_path: Path) -> None:
+    """Whoever is ignored still is; what is changed holds for the run."""
+    Ignored(SERVER, tmp_path).toggle("bia")
+    private = SharedIgnored([SERVER, OTHER], tmp_path, is_kept=False)
+    assert "bia" in private and private.toggle("caio") and not private.toggle("bia")
+    assert private.names == ["caio"]
+    assert Ignored(SERVER, tmp_path).names == ["bia"]
+    assert len(list(tmp_path.iterdir())) == 1
+
+
 def test_without_a_folder_it_holds_for_the_run(tmp_path: Path) -> None:
     """Or where nothing can be written."""
     (tmp_path / "file").write_text("")
