@@ -28,9 +28,10 @@ class Arrival:
         self._notify(place_text(state.address, room, state.people))
         if line := english.take(english.CHAT_HINT):
             self._notify(line)
-        self._notify(
-            _("{help} shows the commands, and Tab completes them.").format(help=HELP.typed)
-        )
+        text = _("{help} shows the commands.")
+        if self._terminal.is_live:  # the line editor, which alone knows Tab
+            text = _("{help} shows the commands, and Tab completes them.")
+        self._notify(text.format(help=HELP.typed))
 
     def _notify(self, text: str) -> None:
         self._terminal.show_notice(f"* {text}")

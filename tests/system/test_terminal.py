@@ -864,6 +864,9 @@ def test_dumb_terminal_gets_the_plain_look(server: RunningServer) -> None:
         ana.type("/sair\r")
         assert ana.wait() == 0
         assert b"\x1b" not in ana.bytes
+        notices = [row for row in ana.screen.splitlines() if "* " in row]
+        assert len(notices) >= 3 and all(re.match(r"\d\d:\d\d \* ", row) for row in notices)
+        assert "Tab" not in ana.screen
         assert ana.screen.count("oi, bia") == 1
 
 

@@ -12,9 +12,12 @@ from chat.client.connection_status import ConnectionStatus
 from chat.client.state import Change, State
 
 
-def told(*states: State, room: str = "", is_interactive: bool = True) -> list[str]:
+def told(
+    *states: State, room: str = "", is_interactive: bool = True, is_live: bool = True
+) -> list[str]:
     """Return what is told of these changes of a connection."""
     terminal, status = FakeTerminal(is_interactive=is_interactive), ConnectionStatus()
+    terminal.is_live = is_live
     arrival = Arrival(terminal)
     for state in states:
         arrival.tell(state, status, room)
@@ -50,6 +53,11 @@ def test_it_is_told_once() -> None:
         assert len(lines) == 2
         assert "/help" in lines[1] and "Tab" in lines[1]
     assert told(State(Change.CONNECTED), is_interactive=False) == []
+
+
+def test_tab_is_promised_where_it_works() -> None:
+    """A terminal without a line editor knows none."""
+    assert told(State(Change.CONNECTED), is_live=False)[1] == "* /help shows the commands."
 
 
 def test_english_is_offered_behind_the_first_line(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,8 +12,9 @@ from chat.cli.i18n import _
 from chat.cli.streams import discard
 from chat.cli.wrap import columns_of, in_rows
 from chat.client.typed_lines import TypedLines
+from chat.client.ui import render
 from chat.client.ui.base import TerminalController
-from chat.client.ui.days import FULL_FORMAT, Days, with_time
+from chat.client.ui.days import FULL_FORMAT, SCREEN_FORMAT, Days, with_time
 from chat.client.ui.notifications import make_notifier
 from chat.client.ui.render import RenderedMessage
 from chat.client.ui.signals import interrupt_main_thread, interrupt_writing, wakeable
@@ -42,7 +43,7 @@ class PlainTerminal:
     `_complaining` standard error; each is held for as long as the reader takes nothing, and so they
     are two: the last words need not wait for who does not read what others say. `_lock` guards
     `_is_reading`, `_failure` and `_writer`, and is never held for long; what else there is never
-    changes, but for `_days`, which `_printing` guards too.
+    changes, but for `_days`, which `_printing` guards too, and `_has_begun`, set before any thread.
     """
 
     is_live = False
@@ -56,6 +57,7 @@ class PlainTerminal:
         self._listen_only = listen_only
         self._send_only = send_only
         self._with_time = with_time
+        self._has_begun = False  # a conversation, of which each line has its time on a screen
         self._days = Days()
         self._printing = threading.RLock()
         self._complaining = threading.RLock()
@@ -165,15 +167,24 @@ class PlainTerminal:
 
     def show_notice(self, line: str) -> None:
         """Show a line of the program's own, apart from the messages."""
-        self._print_rows(line, sys.stdout if self.is_interactive else sys.stderr)
+        self._print_rows(self._timed(line), self._notices)
 
     def show_separator(self, title: str) -> None:
         """Show a line between two parts."""
-        self.show_notice(_separator(title))
+        self._print_rows(_separator(title), self._notices)
 
     def show_error(self, sentence: str) -> None:
         """Show a sentence on standard error."""
-        self._print_rows(sentence, sys.stderr)
+        self._print_rows(self._timed(sentence), sys.stderr)
+
+    @property
+    def _notices(self) -> IO[str]:
+        return sys.stdout if self.is_interactive else sys.stderr
+
+    def _timed(self, line: str) -> str:
+        """Return a line with its time before it, as what is said on a screen has it."""
+        is_part = self._has_begun and self._is_screen
+        return f"{render.now():{SCREEN_FORMAT}} {line}" if is_part else line
 
     def _print_rows(self, text: str, stream: IO[str]) -> None:
         """Print lines of the program's own; what they quote begins no row of a terminal."""
@@ -208,7 +219,8 @@ class PlainTerminal:
             self._print(sequence(title, text), end="")
 
     def use_lines(self, lines: TypedLines) -> None:
-        """Do nothing: a terminal without a line editor edits lines by itself."""
+        """Note that the conversation begins; a terminal without a line editor edits by itself."""
+        self._has_begun = True
 
     def when_shown(self, call: Callable[[], None]) -> None:
         """Call it at once, unless nothing can be shown any more."""
