@@ -186,18 +186,19 @@ class Incoming:
         if is_person and (line := self._memory.since.line_after(message)):
             self._terminal.show_notice(line)
 
-    def _rendered(self, message: Message) -> RenderedMessage | None:
+    def _record(self, message: Message) -> RenderedMessage | None:
+        """Write a message to the transcript; return how it is shown.
+
+        On the screen the room stands before what belongs to another one than is looked at; in the
+        transcript, which all rooms share, before all that belongs to another one than the common.
+        """
         seal = seal_word(message, self._session.sealing)
         rendered = render.render_message(self._readable(message), self._session.name, seal)
-        if rendered is not None and self._is_in_other_room(message):
-            rendered = render.in_room(rendered, message.room)
-        return rendered
-
-    def _record(self, message: Message) -> RenderedMessage | None:
-        """Write a message to the transcript; return how it is shown."""
-        if (rendered := self._rendered(message)) is not None:
-            self._memory.record(message, rendered)
-        return rendered
+        if rendered is None:
+            return None
+        with_room = render.in_room(rendered, message.room)
+        self._memory.record(message, with_room if message.room and not message.to else rendered)
+        return with_room if self._is_in_other_room(message) else rendered
 
     def _show(self, message: Message) -> None:
         rendered = self._record(message)

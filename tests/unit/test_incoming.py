@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime, timezone
+from pathlib import Path
 
 import pytest
 from fakes import FakeSession, FakeTerminal
@@ -10,10 +11,12 @@ from fakes import FakeSession, FakeTerminal
 from chat.client.alerts import Alerts
 from chat.client.connection_status import ConnectionStatus
 from chat.client.incoming import Incoming
+from chat.client.memory import Memory
 from chat.client.rooms import Rooms
 from chat.client.roster import Roster
 from chat.client.sent_lines import SentLines
 from chat.client.state import Change, State
+from chat.client.transcript import Transcript
 from chat_pb2 import (
     KIND_ACTION,
     KIND_CLOSED,
@@ -38,7 +41,7 @@ LONG_AGO = datetime(2000, 1, 1, tzinfo=timezone.utc)
 class Room:
     """One `Incoming` with what is around it, all of it looked at from outside."""
 
-    def __init__(self, terminal: FakeTerminal) -> None:
+    def __init__(self, terminal: FakeTerminal, memory: Memory | None = None) -> None:
         self.terminal = terminal
         self.rooms = Rooms(["", "Aula"])
         self.roster = Roster()
@@ -51,6 +54,7 @@ class Room:
             self.roster,
             Alerts("all", LONG_AGO),
             self.lines,
+            memory,
         )
 
 
@@ -226,6 +230,23 @@ def test_what_is_said_elsewhere_has_its_room_before_it(room: Room) -> None:
         "#common [bia]: there",
     ]
     assert room.rooms.unread == [("", 1)]
+
+
+def test_transcript_names_each_room_but_the_common_one(tmp_path: Path) -> None:
+    """Whichever is looked at; private messages belong to no room."""
+    written = Transcript(tmp_path / "said.log", tmp_path)
+    memory = Memory("localhost:1", "ana", tmp_path, transcript=written)
+    room = Room(FakeTerminal(), memory)
+    for where in ("", "aula"):
+        room.rooms.go_to(where)
+        room.incoming.take(Message(user="bia", message="oi", room="aula"))
+        room.incoming.take(said("there"))
+        room.incoming.take(Message(user="bia", message="psiu", to="ana"))
+    memory.pause()
+    memory.close()
+    lines = (tmp_path / "said.log").read_text("utf-8").splitlines()
+    said_there = ["#aula [bia]: oi", "[bia]: there", "[bia \u2192 ana, private]: psiu"]
+    assert [line[20:] for line in lines] == said_there * 2
 
 
 def test_own_words_are_never_hidden(room: Room) -> None:
