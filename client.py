@@ -51,7 +51,7 @@ with Importing():  # Ctrl-C ends it without a word meanwhile, and what is missin
     from chat.client.ui.base import Terminal
     from chat.client.ui.choose import check_use, choose_terminal
     from chat.client.ui.plain import PlainTerminal
-    from chat.client.ui.search_lines import SearchTerminal
+    from chat.client.ui.search_lines import SearchTerminal, refusal_text
     from chat.client.ui.signals import exit_on_signals
     from chat.protocol.errors import ChatError, ConfigError, UsageError
     from chat.protocol.names import check_name
@@ -161,14 +161,15 @@ def talk(arguments: Sequence[str]) -> int:
         trust = options["credentials"]
         check_servers(addresses, trust, confirming(terminal), terminal.show_error)
         app = enter(
-            name_of(settings, trust),
+            name_of(settings, trust, arguments),
             terminal,
             lambda name: join(name, terminal, addresses, settings, options),
         )
         code = EXIT_OK if app is None else app.run()
         return terminal.exit_code(code) if isinstance(terminal, SearchTerminal) else code
     except (ChatError, ConfigError) as refusal:
-        terminal.show_error(sentence(refusal))
+        is_search = isinstance(terminal, SearchTerminal)
+        terminal.show_error(refusal_text(refusal) if is_search else sentence(refusal))
         return EXIT_USAGE if isinstance(refusal, UsageError) else EXIT_REFUSED
     except EOFError:
         terminal.show_error("\n" + _("No name was given. Pass it by --name."))  # below the question

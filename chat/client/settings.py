@@ -6,13 +6,15 @@ from argparse import ArgumentTypeError, Namespace
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from chat.cli import credentials, flags
+from chat.cli import credentials, flags, i18n
 from chat.cli.dependencies import TLS_MODULES, check_installed
 from chat.cli.i18n import N_, _
+from chat.client.address import parse_addresses
 from chat.client.alerts import MODES
 from chat.client.rooms import typed_room
 from chat.client.trust import Trust
 from chat.client.ui.choose import Use
+from chat.client.ui.search_lines import made_up_name
 from chat.protocol.errors import ChatError, UsageError
 from chat.protocol.limits import DEFAULT_HISTORY, MAX_HISTORY, MAX_ROOMS, MAX_SEARCH_CHARACTERS
 from chat.protocol.names import COMMON_ROOM, name_key
@@ -200,9 +202,14 @@ def _key_of(settings: Namespace) -> Ed25519PrivateKey | None:
     return user_key(settings.key_file)
 
 
-def name_of(settings: Namespace, trust: Trust | None) -> str | None:
-    """Return the name to come in with, which may be that of a certificate; None: ask for one."""
-    if settings.name is None and trust is not None and trust.own is not None:
+def name_of(settings: Namespace, trust: Trust | None, arguments: Sequence[str] = ()) -> str | None:
+    """Return the name to come in with, which may be that of a certificate; None: ask for one.
+
+    A search has one of its own, unless `arguments` say another: who is in the chat under the usual
+    name may search meanwhile.
+    """
+    is_search = settings.search is not None and not i18n.given(arguments, "--name", "")
+    if (settings.name is None or is_search) and trust is not None and trust.own is not None:
         from chat.protocol.certified import name_in
 
         return name_in(trust.own.chain) or None
@@ -223,6 +230,8 @@ def trust_of(settings: Namespace) -> Trust | None:
     }
     if not any(given.values()):
         return None
+    if is_search:
+        return made_up_name()
     check_installed(TLS_MODULES, "TLS")
     return Trust(
         authorities=credentials.read_authorities(ca) if ca else None,

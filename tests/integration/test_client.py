@@ -241,8 +241,8 @@ def test_json_has_rooms_and_pages_of_history(server: RunningServer) -> None:
 
 
 def test_search_prints_what_it_finds_and_ends(server: RunningServer) -> None:
-    """The newest first; an exit code of its own where there is nothing."""
-    arguments = (server.address, "--name", "busca", "--room", "search", "--lang", "en")
+    """The newest first, under a name of its own; an exit code of its own for nothing found."""
+    arguments = (server.address, "--room", "search", "--lang", "en")
     with full_client(server.address, "bia", room="search") as bia:
         for text in ("Reunião às 15h", "bom dia", "a REUNIAO mudou"):
             bia.say(text, key=text)
@@ -250,12 +250,14 @@ def test_search_prints_what_it_finds_and_ends(server: RunningServer) -> None:
         done = talk(*arguments, "--search", "reuni")
         nothing = talk(*arguments, "--search", "nada")
         wrong = talk(*arguments, "--search", "!?")
+        taken = talk(*arguments, "--name", "bia", "--search", "reuni")
     lines = done.stdout.decode().splitlines()
     assert (done.returncode, done.stderr) == (0, b"")
     assert [line.split("[bia]: ")[1] for line in lines] == ["a REUNIAO mudou", "Reunião às 15h"]
     assert all(line.startswith("@") for line in lines)
     assert (nothing.returncode, nothing.stdout, nothing.stderr) == (4, b"", b"")
     assert wrong.returncode == 2
+    assert taken.returncode == 1 and b"leave out --name" in taken.stderr
 
 
 def test_several_rooms_are_heard_by_one_client(server: RunningServer) -> None:

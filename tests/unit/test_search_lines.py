@@ -8,8 +8,17 @@ from typing import Any
 
 import pytest
 
+from chat.cli import i18n
 from chat.client.ui.render import RenderedMessage, local_notice
-from chat.client.ui.search_lines import EXIT_NOTHING_FOUND, SearchTerminal
+from chat.client.ui.search_lines import (
+    EXIT_NOTHING_FOUND,
+    MAX_PRINTED,
+    SearchTerminal,
+    made_up_name,
+    refusal_text,
+)
+from chat.protocol.errors import ChatError
+from chat.protocol.names import check_name
 from chat_pb2 import KIND_NOTICE, KIND_SEARCH, Message
 
 Answer = Callable[[Message], list[Message]]
@@ -64,6 +73,30 @@ def test_what_is_found_is_an_object_each(capsys: pytest.CaptureFixture[str]) -> 
     """For programs."""
     assert run(found(9, 8), is_json=True)[0] == 0
     assert [json.loads(line)["id"] for line in capsys.readouterr().out.splitlines()] == [9, 8]
+
+
+def test_more_than_is_printed_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    """Once, on standard error; not where just so much was found."""
+    ids = range(MAX_PRINTED, 0, -1)
+    for more, told in ((found(), ""), (found(1), "* These are the newest 1000; there are more.")):
+        code, asked = run(found(*ids, reached=5), more)
+        out, err = capsys.readouterr()
+        assert code == 0 and len(asked) == 2 and len(out.splitlines()) == MAX_PRINTED
+        assert err.startswith(told) and err.count("\n") == bool(told)
+
+
+@pytest.mark.parametrize(("lang", "beginning"), [("en", "search-"), ("pt_BR", "busca-")])
+def test_search_without_a_name_makes_one_up(lang: str, beginning: str) -> None:
+    """Such as everybody may have, another one each time."""
+    i18n.use(lang)
+    names = {made_up_name() for _ in range(3)}
+    assert len(names) > 1 and all(check_name(name).startswith(beginning) for name in names)
+
+
+def test_name_that_is_taken_is_left_out() -> None:
+    """Where a search is refused for it, the sentence says what to do."""
+    assert "leave out --name" in refusal_text(ChatError("NAME_TAKEN"))
+    assert refusal_text(ChatError("SERVER_FULL")).startswith("The server is full")
 
 
 def test_nothing_found_is_an_exit_code_of_its_own(capsys: pytest.CaptureFixture[str]) -> None:

@@ -8,26 +8,42 @@ from __future__ import annotations
 import secrets
 import threading
 
-from chat.client.ending import EXIT_NOT_ACKNOWLEDGED
+from chat.cli.i18n import _
+from chat.client.ending import EXIT_NOT_ACKNOWLEDGED, sentence
 from chat.client.finder import with_id
+from chat.client.typed_lines import TypedLines
 from chat.client.ui import render
 from chat.client.ui.base import TerminalController
 from chat.client.ui.jsonl import json_of
 from chat.client.ui.plain import PlainTerminal
 from chat.client.ui.render import RenderedMessage
+from chat.protocol.errors import ChatError, ConfigError
 from chat.protocol.limits import MAX_HISTORY
 from chat_pb2 import KIND_NOTICE, KIND_SEARCH, Message
 
 EXIT_NOTHING_FOUND = 4
 # So much of it is printed at the most: what is behind may be asked for by other words.
 MAX_PRINTED = MAX_HISTORY
+NAME_BYTES = 2
+
+
+def made_up_name() -> str:
+    """Return a name for a search that was given none: nobody has to think of one, or be asked."""
+    return _("search-{number}").format(number=secrets.token_hex(NAME_BYTES))
+
+
+def refusal_text(refusal: ChatError | ConfigError) -> str:
+    """Return why a search did not begin; where somebody has the name, that it needs none."""
+    if isinstance(refusal, ChatError) and refusal.reason == "NAME_TAKEN":
+        return _("Somebody in the chat has this name; leave out --name to search.")
+    return sentence(refusal)
 
 
 class SearchTerminal(PlainTerminal):
     """Prints what is found, and nothing else that comes in.
 
     The main thread asks and waits, the receive thread prints; `_changed` guards `_key`, `_before`,
-    `_is_answered`, `_is_over`, `_is_refused` and `printed`.
+    `_is_answered`, `_is_over`, `_has_more`, `_is_refused` and `printed`.
     """
 
     def __init__(self, text: str, is_json: bool) -> None:
@@ -40,6 +56,7 @@ class SearchTerminal(PlainTerminal):
         self._before = 0
         self._is_answered = False
         self._is_over = False
+        self._has_more = False  # than is printed
         self._is_refused = False
         self.printed = 0
 
@@ -48,13 +65,21 @@ class SearchTerminal(PlainTerminal):
         while True:
             with self._changed:
                 if self._is_over:
-                    return
+                    break
                 self._key, self._is_answered = secrets.token_hex(12), False
                 wish = Message(kind=KIND_SEARCH, message=self._text, id=self._before, key=self._key)
             if not controller.handle_message(wish):
                 return
             with self._changed:
                 self._changed.wait_for(lambda: self._is_answered or self._is_over)
+        self._tell_more()
+
+    def _tell_more(self) -> None:
+        with self._changed:
+            has_more = self._has_more
+        if has_more:
+            text = _("* These are the newest {count}; there are more. More words find fewer.")
+            self.show_error(text.format(count=MAX_PRINTED))
 
     def show(self, message: Message, rendered: RenderedMessage) -> None:
         """Print what was found; anything else is not what was asked for."""
@@ -62,16 +87,18 @@ class SearchTerminal(PlainTerminal):
             if not self._key or message.key != self._key:
                 return
             for found in message.batch if message.kind == KIND_SEARCH else ():
-                if self.printed < MAX_PRINTED:
-                    self.printed += 1
-                    self._print(self._line_of(found))
+                if self.printed == MAX_PRINTED:
+                    self._has_more = True
+                    break
+                self.printed += 1
+                self._print(self._line_of(found))
             if message.kind == KIND_NOTICE:
                 self._is_refused = True
                 self.show_error(rendered.line)
             elif not message.batch:
                 self._before, self._is_answered = message.id, True
             self._is_over |= self._is_answered and not self._before
-            self._is_over |= self._is_refused or self.printed >= MAX_PRINTED
+            self._is_over |= self._is_refused or self._has_more
             self._changed.notify_all()
 
     def _line_of(self, message: Message) -> str:
@@ -79,6 +106,9 @@ class SearchTerminal(PlainTerminal):
             return json_of(message)
         rendered = render.render_message(message)
         return with_id(message, rendered).line if rendered is not None else ""
+
+    def use_lines(self, lines: TypedLines) -> None:
+        """Do nothing: it is no conversation."""
 
     def stop(self) -> None:
         """Make the main thread stop waiting for the answer."""
