@@ -23,12 +23,16 @@ CHAT_HINT = "For English: /idioma en; for good --lang en, CHAT_LANG=en or the se
 _is_due = False
 
 
-def offer(is_chosen: bool) -> None:
-    """Have the line ready, unless the language was chosen or is that of the environment."""
+def offer(is_chosen: bool, is_understood: bool = True) -> None:
+    """Have the line ready, unless the language was chosen or is that of the environment.
+
+    Who has chosen one that is not spoken here gets it, whatever the environment says.
+    """
     global _is_due
     language = i18n.tongue_of(language_of_environment())
     spoken = i18n.tongue_of(i18n.current())
-    _is_due = bool(language) and language != spoken and not is_chosen
+    is_other = bool(language) and language != spoken
+    _is_due = not is_understood if is_chosen else is_other
 
 
 def take(hint: str = HINT) -> str:

@@ -64,9 +64,10 @@ class Parser(argparse.ArgumentParser):
 
     def _use_language(self, arguments: Sequence[str]) -> None:
         chosen = language.given(arguments, "--lang", "CHAT_LANG") or self._file.find("lang") or ""
-        language.use(language.find(str(chosen)) or language.DEFAULT_LANGUAGE)
+        found = language.find(str(chosen))
+        language.use(found or language.DEFAULT_LANGUAGE)
         language.use_for_argparse()
-        english.offer(is_chosen=bool(chosen))
+        english.offer(is_chosen=bool(chosen), is_understood=found is not None)
 
     def _add_common_flags(self) -> None:
         languages = language.available()
@@ -159,7 +160,10 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         hint = _("see --help")
         in_english = english.take() if sys.stderr.isatty() else ""
-        lines = [f"{self.prog}: {_short(message)} ({hint})", *filter(None, [in_english])]
+        sentence = _short(message)
+        stop = "." if sentence.endswith(".") else ""
+        lines = [f"{self.prog}: {sentence.removesuffix('.')} ({hint}){stop}"]
+        lines += filter(None, [in_english])
         self.exit(2, "\n".join(lines) + "\n")
 
     def print_help(self, file: Any = None) -> None:

@@ -46,6 +46,13 @@ def words_of(error: Exception) -> str:
     return getattr(error, "strerror", None) or str(error)
 
 
+def words_of_writing(error: OSError) -> str:
+    """Return why a file, which is made where there is none, could not be written."""
+    if error.errno == errno.ENOENT:
+        return _("the folder is missing")
+    return words_of(error)
+
+
 def in_other_words(text: str) -> str:
     """Return what the system said in the user's language; what it did not say, or rarely, as is."""
     known = {os.strerror(number): words for number, words in _WORDS.items()}

@@ -17,7 +17,7 @@ from chat.client.ui.choose import Use
 from chat.client.ui.search_lines import made_up_name
 from chat.protocol.errors import ChatError, UsageError
 from chat.protocol.limits import DEFAULT_HISTORY, MAX_HISTORY, MAX_ROOMS, MAX_SEARCH_CHARACTERS
-from chat.protocol.names import COMMON_ROOM, name_key
+from chat.protocol.names import COMMON_ROOM, check_name, name_key
 from chat.protocol.words import Query
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def read_flags(arguments: Sequence[str], server_address: str) -> Namespace:
         "address",
         "CHAT_SERVER",
         nargs="?",
-        type=flags.text,
+        type=address_text,
         default=server_address,
         metavar="ADDRESS",
         help=_("HOST[:PORT] of the server; with commas, of several that are one chat"),
@@ -48,7 +48,7 @@ def read_flags(arguments: Sequence[str], server_address: str) -> Namespace:
         default=False,
         help=_("list the servers on the local network, and join the one that is chosen"),
     )
-    add("--name", type=flags.text, help=_("your name; asked for if missing"))
+    add("--name", type=name_text, help=_("your name; asked for if missing"))
     add(
         "--room",
         type=flags.text,
@@ -174,6 +174,23 @@ def history_of(settings: Namespace) -> int:
     return default if settings.history is None else settings.history
 
 
+def address_text(value: str) -> str:
+    """Return the address or addresses of a server, an argument type."""
+    try:
+        parse_addresses(value)
+    except UsageError as error:
+        raise ArgumentTypeError(str(error)) from error
+    return value
+
+
+def name_text(value: str) -> str:
+    """Return a name that servers take, an argument type."""
+    try:
+        return check_name(flags.text(value).strip())
+    except ChatError as error:
+        raise ArgumentTypeError(str(error)) from error
+
+
 def search_text(value: str) -> str:
     """Return what is searched for, an argument type."""
     text = flags.text(value)
@@ -213,6 +230,8 @@ def name_of(settings: Namespace, trust: Trust | None, arguments: Sequence[str] =
         from chat.protocol.certified import name_in
 
         return name_in(trust.own.chain) or None
+    if is_search:
+        return made_up_name()
     return settings.name  # type: ignore[no-any-return]
 
 
@@ -230,8 +249,6 @@ def trust_of(settings: Namespace) -> Trust | None:
     }
     if not any(given.values()):
         return None
-    if is_search:
-        return made_up_name()
     check_installed(TLS_MODULES, "TLS")
     return Trust(
         authorities=credentials.read_authorities(ca) if ca else None,

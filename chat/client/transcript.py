@@ -22,7 +22,7 @@ from pathlib import Path
 
 from chat.cli.i18n import _
 from chat.cli.locked_files import open_locked
-from chat.cli.system_errors import words_of
+from chat.cli.system_errors import words_of_writing
 from chat.client.bookmarks import INBOX, MAX_BYTES, Bookmarks
 from chat.client.cursor import Place
 from chat.client.identity import file_name
@@ -84,7 +84,7 @@ class Transcript:
                 size = os.fstat(file).st_size
         except OSError as error:
             text = _("The transcript {path} cannot be written ({error}). Give another file.")
-            raise UsageError(text.format(path=self.path, error=words_of(error))) from error
+            raise UsageError(text.format(path=self.path, error=words_of_writing(error))) from error
         if folder is None:
             return
         kept = folder / file_name(PREFIX, str(self.path), ".json")
@@ -236,7 +236,7 @@ class Transcript:
     def _tell_trouble(self, error: OSError) -> None:
         if self._failed_at is None:
             text = _("The transcript {path} cannot be written ({error}); the chat goes on.")
-            self.on_trouble(text.format(path=self.path, error=words_of(error)))
+            self.on_trouble(text.format(path=self.path, error=words_of_writing(error)))
         self._failed_at = time.monotonic()
 
     def _tell_mended(self) -> None:

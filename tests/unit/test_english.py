@@ -52,6 +52,12 @@ def test_who_chose_a_language_is_not_told_of_others(monkeypatch: pytest.MonkeyPa
     assert english.take() == ""
 
 
+def test_who_chose_a_language_that_is_not_spoken_here_is_told() -> None:
+    """Whatever the environment says: it reads the refusal in Portuguese, perhaps in vain."""
+    english.offer(is_chosen=True, is_understood=False)
+    assert english.take() == english.HINT
+
+
 @pytest.mark.parametrize(
     ("text", "meant"),
     [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 from argparse import Namespace
 from collections.abc import Callable
 from typing import Any
@@ -12,7 +13,7 @@ import pytest
 
 import chat
 import client
-from chat.cli import flags
+from chat.cli import english, flags
 from chat.cli import i18n as language
 from chat.client import settings as client_settings
 from chat.server import settings as server_settings
@@ -226,6 +227,9 @@ def test_address_comes_from_argument_variable_or_constant(monkeypatch: pytest.Mo
         (read_client_flags, ["--history", "\u0661"]),
         (read_client_flags, ["--bell", "loud"]),
         (read_client_flags, ["--name", "\udcff"]),
+        (read_client_flags, ["--name", "a[b"]),
+        (read_client_flags, ["--name", ""]),
+        (read_client_flags, ["bad:port"]),
         (read_client_flags, ["--room", "a", "--room", "b\udcff"]),
         (read_client_flags, ["\udcff:50051"]),
         (read_client_flags, ["a", "b"]),
@@ -250,7 +254,9 @@ def test_wrong_command_line_is_one_sentence(
     ("read", "variable", "text"),
     [
         (read_client_flags, "CHAT_SERVER", "\udcff"),
+        (read_client_flags, "CHAT_SERVER", "bad:port"),
         (read_client_flags, "CHAT_NAME", "\udcff"),
+        (read_client_flags, "CHAT_NAME", "a[b"),
         (read_client_flags, "CHAT_HISTORY", "1001"),
         (server_settings.read_flags, "CHAT_PORT", "65536"),
         (server_settings.read_flags, "CHAT_PORT", "x"),
@@ -275,6 +281,25 @@ def test_wrong_variable_is_one_sentence_that_names_it(
     assert end.value.code == 2
     said = capsys.readouterr().err
     assert variable in said and said.count("\n") == 1
+
+
+def test_hint_stands_before_the_full_stop(capsys: pytest.CaptureFixture[str]) -> None:
+    """Of a sentence that has one."""
+    with pytest.raises(SystemExit):
+        read_client_flags(["bad:port"])
+    assert capsys.readouterr().err.endswith("192.168.1.10:50051 (see --help).\n")
+
+
+@pytest.mark.parametrize("arguments", [["--lang", "fr"], ["--lang=fr"]])
+def test_language_that_is_not_spoken_is_told_in_english_too(
+    arguments: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The one case in which a foreigner reads Portuguese without having been able to choose."""
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    with pytest.raises(SystemExit):
+        read_client_flags(arguments)
+    refusal, hint = capsys.readouterr().err.splitlines()
+    assert "'fr'" in refusal and hint == english.HINT
 
 
 def test_sentence_says_what_would_be_right(capsys: pytest.CaptureFixture[str]) -> None:

@@ -123,10 +123,10 @@ def test_other_file_by_flag_or_variable(
 
 def test_tilde_is_the_home_in_a_path(path: Path, tmp_path: Path) -> None:
     """No shell sees it; in what is no path it is a letter like others."""
-    path.write_text('[client]\ntoken-file = "~/token"\nname = "~ana"\n', encoding="utf-8")
+    path.write_text('[client]\ntoken-file = "~/token"\nroom = "~ana"\n', encoding="utf-8")
     settings = read_client_flags([])
     assert Path(settings.token_file) == Path("~/token").expanduser()
-    assert settings.name == "~ana"
+    assert settings.room == "~ana"
 
 
 def test_mark_of_notepad_is_no_fault(path: Path) -> None:
@@ -153,6 +153,8 @@ WRONG = [
     ("[client]\nhistory = 5000", ("[client] history", "from 0 to 1000")),
     ("[client]\nhistory = nan", ("[client] history", "from 0 to 1000")),
     ("[client]\nhistory = 1979-05-27", ("[client] history", "a number is expected")),
+    ("[client]\nname = 'a[b'", ("[client] name", "a name has 1 to 32")),
+    ("[client]\naddress = 'bad:port'", ("[client] address", "is not a valid address")),
     ("[client]\nname = 5", ("[client] name", "a text in quotation marks is expected")),
     ("[client]\nroom = ['a', 5]", ("[client] room", "or a list of them")),
     ("[client]\ntls = 'yes'", ("[client] tls", "true or false is expected")),

@@ -303,6 +303,12 @@ def test_file_that_cannot_be_written_is_refused_at_the_start(tmp_path: Path, nam
         Writer(tmp_path, name)
 
 
+def test_folder_that_is_missing_is_named_as_such(tmp_path: Path) -> None:
+    """The file itself would have been made."""
+    with pytest.raises(UsageError, match="the folder is missing"):
+        Writer(tmp_path, "nowhere/said.log")
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has neither")
 def test_pipe_is_no_transcript_and_the_file_is_its_owners_alone(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
