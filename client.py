@@ -94,7 +94,7 @@ def join(
     `addresses`: of the servers, one or several. `options`: what `session_options` says.
     """
     chat = chat_name(addresses)
-    is_kept = not settings.private
+    is_kept = not settings.private and settings.search is None  # nobody comes back to a search
     identity = Identity(chat, check_name(name), is_kept=is_kept)
     memory = remember(settings, chat, name, terminal)
     session = Session(

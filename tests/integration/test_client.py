@@ -240,19 +240,23 @@ def test_json_has_rooms_and_pages_of_history(server: RunningServer) -> None:
     assert (rooms["json-a"], rooms["json-b"]) == ("1", "2") and "json-c" not in rooms
 
 
-def test_search_prints_what_it_finds_and_ends(server: RunningServer) -> None:
-    """The newest first, under a name of its own; an exit code of its own for nothing found."""
+def test_search_prints_what_it_finds_and_ends(server: RunningServer, tmp_path: Path) -> None:
+    """The newest first, under a name of its own, which leaves no file behind; an exit code of its
+    own for nothing found.
+    """
+    home = tmp_path / "state"
     arguments = (server.address, "--room", "search", "--lang", "en")
     with full_client(server.address, "bia", room="search") as bia:
         for text in ("Reunião às 15h", "bom dia", "a REUNIAO mudou"):
             bia.say(text, key=text)
         bia.wait_for_key("a REUNIAO mudou")
-        done = talk(*arguments, "--search", "reuni")
+        env = {"XDG_STATE_HOME": str(home), "LOCALAPPDATA": str(home)}
+        done = talk(*arguments, "--search", "reuni", **env)
         nothing = talk(*arguments, "--search", "nada")
         wrong = talk(*arguments, "--search", "!?")
         taken = talk(*arguments, "--name", "bia", "--search", "reuni")
     lines = done.stdout.decode().splitlines()
-    assert (done.returncode, done.stderr) == (0, b"")
+    assert (done.returncode, done.stderr) == (0, b"") and not home.exists()
     assert [line.split("[bia]: ")[1] for line in lines] == ["a REUNIAO mudou", "Reunião às 15h"]
     assert all(line.startswith("@") for line in lines)
     assert (nothing.returncode, nothing.stdout, nothing.stderr) == (4, b"", b"")
