@@ -144,8 +144,8 @@ class Incoming:
         # It answers, and says nothing.
         is_hidden |= message.kind in SAID and not (message.message or message.sealed)
         if not is_hidden and not self._is_ignored(message) and not self._is_elsewhere(message):
-            self._show_new(message)
-            self._note_news(message)
+            if self._show_or_record(message):
+                self._note_news(message)
         elif is_on_screen and not self._is_ignored(message):
             self._record(message)
 
@@ -176,6 +176,14 @@ class Incoming:
         is_own_rename = message.kind == KIND_RENAMED and is_own_name
         has_room = not message.to and not is_own_rename
         return has_room and not self._rooms.is_current(message.room)
+
+    def _show_or_record(self, message: Message) -> bool:
+        """Show what comes now, or, where an earlier run has, write it down; say which it was."""
+        if self._memory.has_shown(message):
+            self._record(message)
+            return False
+        self._show_new(message)
+        return True
 
     def _show_new(self, message: Message) -> None:
         """Show what was not seen before, with the line that says since when, if that is due."""

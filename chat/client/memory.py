@@ -16,6 +16,7 @@ from chat.cli.folders import state_folder
 from chat.cli.i18n import _
 from chat.client import left_off, typed_lines
 from chat.client.bookmarks import LogMarks, Mark
+from chat.client.catching_up import CatchingUp
 from chat.client.commands import HISTORY
 from chat.client.cursor import Place
 from chat.client.left_off import LeftOff
@@ -62,6 +63,7 @@ class Memory:
         self._transcript = transcript
         self.lines = TypedLines(address, name, folder if is_person else None)
         self.since = Since(render.now())
+        self._catching_up = CatchingUp()
         self._given = Place()  # where the session was told to begin
         self._met = ""  # the epoch of the log, once it is known
         self._lock = threading.Lock()
@@ -77,13 +79,12 @@ class Memory:
         self._given = own or Place()
         if self._has_history:
             return self._given
-        if self._transcript is not None:
-            place = self._transcript.bookmarks.place_at(self._address, self._given)
-            if place.left:
-                self._given = place
-                return place
+        written = seen = self._given
         if self._left_off is not None:
-            self._given = self._left_off.place(self._given)
+            seen = self._left_off.place(self._given)
+        if self._transcript is not None:
+            written = self._transcript.bookmarks.place_at(self._address, self._given)
+        self._given = self._catching_up.begin(written, seen, self._seen_marks(seen.epoch))
         return self._given
 
     @property
@@ -138,6 +139,7 @@ class Memory:
         if not place.epoch or place.epoch == self._met:
             return ""
         self._met = place.epoch
+        self._catching_up.meet(place.epoch)
         marks = self._marks(place.epoch)
         is_resumed = not self._has_history and self._given.epoch == place.epoch
         is_resumed = is_resumed and bool(self._given.left)
@@ -152,16 +154,19 @@ class Memory:
         return text.format(when=when, usage=HISTORY.typed)
 
     def _marks(self, epoch: str) -> dict[str, Mark]:
-        """Return where the user left off in a log, as far as the session knows it."""
+        """Return where the user left off in a log; where nobody did, how far was written."""
+        written: dict[str, Mark] = {}
         if self._transcript is not None:
-            log = self._transcript.bookmarks.logs.get(epoch, LogMarks())
-            if log.rooms:
-                return dict(log.rooms)
+            written = self._transcript.bookmarks.logs.get(epoch, LogMarks()).rooms
+        return written | self._seen_marks(epoch)
+
+    def _seen_marks(self, epoch: str) -> dict[str, Mark]:
         return self._left_off.marks(epoch) if self._left_off is not None else {}
 
     def rewind(self) -> None:
         """Note that ids from before mean nothing: the log is another, or was put back."""
         self.since.forget()
+        self._catching_up.forget()
         if self._left_off is not None:
             self._left_off.rewind()
         if self._transcript is not None:
@@ -171,6 +176,10 @@ class Memory:
         """Note that the user is called otherwise now."""
         if self._left_off is not None:
             self._left_off.rename(name)
+
+    def has_shown(self, message: Message) -> bool:
+        """Say whether an earlier run has shown a message that comes now, for the transcript."""
+        return self._catching_up.has(message)
 
     def record(self, message: Message, rendered: RenderedMessage) -> None:
         """Have an entry written to the transcript, if there is one."""
@@ -190,7 +199,7 @@ class Memory:
         """
         if self._left_off is None:
             return
-        place = place_now()
+        place = self._catching_up.seen(place_now())
         with self._lock:
             if self._is_marked:
                 self._taken = place

@@ -231,7 +231,7 @@ def test_transcript_has_everything_once_over_runs_kills_and_restarts(
         ana.wait_for("missed 29")
         leave(ana)
     with seated(server, "log", "log", *flags) as ana:
-        ana.wait_for("missed 29")
+        wait_for_text(path, "missed 29")
         ana.type("/history\r")
         ana.wait_for("back to the present")
         leave(ana)
@@ -239,6 +239,29 @@ def test_transcript_has_everything_once_over_runs_kills_and_restarts(
     said = [row.partition("]: ")[2] for row in rows if "]: " in row]
     assert said == ["one", "mine", *(f"missed {number}" for number in range(30))]
     assert all(re.match(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d ", row) for row in rows)
+
+
+def test_transcript_catches_up_and_the_screen_shows_what_is_new(
+    server: RunningServer, tmp_path: Path
+) -> None:
+    """What a run without it has shown does not come again on the screen."""
+    path = tmp_path / "said.log"
+    say(server, "both", "one")
+    for flags, texts in ((True, ["two"]), (False, ["three", "four"]), (True, ["five"])):
+        transcript = ("--transcript", str(path)) if flags else ()
+        with seated(server, "both", "both", *transcript) as ana:
+            if texts == ["five"]:
+                ana.wait_for("[bia]: away")
+                assert said_rows(ana) == ["away"]
+                assert sum("new since" in row for row in ana.scrollback) == 1
+            say(server, "both", *texts)
+            ana.wait_for(f"[bia]: {texts[-1]}")
+            leave(ana)
+        if not flags:
+            say(server, "both", "away")
+    rows = path.read_text("utf-8").splitlines()
+    said = [row.partition("[bia]: ")[2] for row in rows if "[bia]: " in row]
+    assert said == ["one", "two", "three", "four", "away", "five"]
 
 
 def test_transcript_of_a_pipe_misses_nothing(server: RunningServer, tmp_path: Path) -> None:

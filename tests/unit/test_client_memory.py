@@ -201,6 +201,87 @@ def test_transcript_goes_on_where_it_ended(tmp_path: Path) -> None:
     assert memory(tmp_path).at_most == MAX_HISTORY
 
 
+def written(folder: Path, seen: int, generation: str = "g", room: str = "") -> None:
+    """Let the transcript have everything of a room up to an id."""
+    one = Transcript(folder / "said.log", folder)
+    one.meet(HERE, Place({}, 0, "log", generation), "ana")
+    one.add(Message(id=seen, room=room), RenderedMessage(body=[("", "oi")]))
+    one.close()
+
+
+def resumed(folder: Path) -> Memory:
+    """Return what is remembered by a run with a transcript."""
+    transcript = Transcript(folder / "said.log", folder)
+    return Memory(HERE, "ana", folder, transcript=transcript, is_person=True)
+
+
+def message(number: int, at: int = 0, room: str = "", to: str = "") -> Message:
+    one = Message(user="bia", message="oi", id=number, room=room, to=to)
+    one.sent_at.FromSeconds(at)
+    return one
+
+
+def test_what_was_written_and_never_shown_comes_again(tmp_path: Path) -> None:
+    """The session begins at the older place of each room, so that the screen misses nothing."""
+    leave_off(tmp_path, 5)
+    written(tmp_path, 9)
+    written(tmp_path, 3, room="aula")
+    one = resumed(tmp_path)
+    assert one.place(None) == Place({}, 0, "log", "g", {"": 5, "aula": 3})
+    one.meet(at(5), "ana")
+    assert not any(one.has_shown(message(number)) for number in (6, 9, 10))
+    assert one.since.line_before(message(6), True).startswith("new since")
+    one.record(message(9), RenderedMessage(body=[("", "again")]))
+    one.close()
+    assert "again" not in (tmp_path / "said.log").read_text("utf-8")
+
+
+def test_what_was_shown_and_not_written_is_written_alone(tmp_path: Path) -> None:
+    """What is new begins where the user left off; and that does not go back meanwhile."""
+    written(tmp_path, 3)
+    leave_off(tmp_path, 9)
+    one = resumed(tmp_path)
+    assert one.place(None).left == {"": 3}
+    one.meet(at(3), "ana")
+    assert one.has_shown(message(4)) and one.has_shown(message(9))
+    assert not one.has_shown(message(5, room="aula")) and not one.has_shown(message(5, to="ana"))
+    one.take(lambda: at(4), FakeTerminal())
+    one.save()
+    assert left(tmp_path) == 9
+    assert not one.has_shown(message(10)) and not one.has_shown(message(4))
+    assert one.since.line_before(message(10), True).startswith("new since")
+    one.take(lambda: at(10), FakeTerminal())
+    one.close()
+    assert left(tmp_path) == 10
+
+
+@pytest.mark.parametrize("epoch", ["other", "log"])
+def test_nothing_of_another_log_was_shown(tmp_path: Path, epoch: str) -> None:
+    """Nor of one that was put back to an older copy."""
+    written(tmp_path, 3)
+    leave_off(tmp_path, 9)
+    one = resumed(tmp_path)
+    one.place(None)
+    one.meet(at(3, epoch), "ana")
+    if epoch == "log":
+        one.rewind()
+    assert not one.has_shown(message(4))
+    one.close()
+
+
+def test_what_was_said_after_it_was_shown_is_something_else(tmp_path: Path) -> None:
+    """The log was put back between the run with a transcript and the one without."""
+    written(tmp_path, 3, generation="older")
+    leave_off(tmp_path, 9)
+    one = resumed(tmp_path)
+    assert one.place(None).generation == "older"
+    one.meet(at(3), "ana")
+    assert one.has_shown(message(4)) and not one.has_shown(message(5, at=1 << 33))
+    one.take(lambda: at(5), FakeTerminal())
+    one.close()
+    assert left(tmp_path) == 5
+
+
 def test_all_that_is_remembered_can_be_forgotten() -> None:
     """And that is said, also where there was nothing."""
     folder = state_folder()

@@ -10,13 +10,16 @@ from fakes import FakeSession, FakeTerminal
 
 from chat.client.alerts import Alerts
 from chat.client.connection_status import ConnectionStatus
+from chat.client.cursor import Place
 from chat.client.incoming import Incoming
+from chat.client.left_off import LeftOff
 from chat.client.memory import Memory
 from chat.client.rooms import Rooms
 from chat.client.roster import Roster
 from chat.client.sent_lines import SentLines
 from chat.client.state import Change, State
 from chat.client.transcript import Transcript
+from chat.client.ui.render import RenderedMessage
 from chat_pb2 import (
     KIND_ACTION,
     KIND_CLOSED,
@@ -74,6 +77,28 @@ def said(text: str, user: str = "bia", key: str = "", id: int = 0) -> Message:
 
 def notice(reason: str, key: str = "", text: str = "", **place: str) -> Message:
     return Message(user=reason, message=text, key=key, kind=KIND_NOTICE, **place)  # type: ignore
+
+
+def test_what_an_earlier_run_has_shown_is_written_down_alone(tmp_path: Path) -> None:
+    """For the transcript, silently."""
+    seen = LeftOff("here", "ana", tmp_path)
+    seen.note(Place({"": 9}, 0, "log", "g"))
+    seen.save()
+    transcript = Transcript(tmp_path / "said.log", tmp_path)
+    transcript.meet("here", Place({}, 0, "log", "g"), "ana")
+    transcript.add(said("before", id=3), RenderedMessage(body=[("", "before")]))
+    transcript.write()
+    memory = Memory("here", "ana", tmp_path, transcript=transcript, is_person=True)
+    memory.place(None)
+    memory.meet(Place({"": 3}, 0, "log", "g"), "ana")
+    room = Room(FakeTerminal(), memory)
+    room.incoming.take(said("oi", id=4))
+    assert room.terminal.shown == [] and room.terminal.bells == 0
+    room.incoming.take(said("novo", id=10))
+    assert room.terminal.shown[-1] == "[bia]: novo" and room.terminal.bells == 1
+    memory.close()
+    rows = (tmp_path / "said.log").read_text("utf-8").splitlines()
+    assert [row[20:] for row in rows] == ["before", "[bia]: oi", "[bia]: novo"]
 
 
 def test_message_is_shown_and_rings(room: Room) -> None:
