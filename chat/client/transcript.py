@@ -46,12 +46,18 @@ MAX_TAIL_BYTES = 64 << 10
 
 @dataclass
 class Piece:
-    """What one entry adds: `content`, and to which place in the log that brings the transcript."""
+    """What one entry adds: `content`, and to which place in the log that brings the transcript.
+
+    `is_begun`: some of it is in the file, and the rest follows, whatever else is lost. `count`: for
+    how many entries it stands.
+    """
 
     content: bytes
     epoch: str = ""
     room: str = ""
     id: int = 0
+    is_begun: bool = False
+    count: int = 1
 
 
 class Transcript:
@@ -73,6 +79,7 @@ class Transcript:
         self._place = Place()
         self._inbox = INBOX
         self._tail = b""
+        self._is_cut = False  # the last line of the file, by a client that was killed
         self._open(folder)
 
     # In the main thread.
@@ -85,6 +92,7 @@ class Transcript:
         except OSError as error:
             text = _("The transcript {path} cannot be written ({error}). Give another file.")
             raise UsageError(text.format(path=self.path, error=words_of_writing(error))) from error
+        self._is_cut = self._read_from(max(0, size - 1)) not in (b"", b"\n")
         if folder is None:
             return
         kept = folder / file_name(PREFIX, str(self.path), ".json")
@@ -103,9 +111,14 @@ class Transcript:
         self.bookmarks = Bookmarks.from_bytes(fields)
         written = int(number)
         if written < size <= written + MAX_TAIL_BYTES:
-            with suppress(OSError), self.path.open("rb") as file:
-                file.seek(written)
-                self._tail = file.read(MAX_TAIL_BYTES)
+            self._tail = self._read_from(written)
+
+    def _read_from(self, start: int) -> bytes:
+        """Return what the file holds from there on, a tail at most; empty where it is unreadable."""
+        with suppress(OSError), self.path.open("rb") as file:
+            file.seek(start)
+            return file.read(MAX_TAIL_BYTES)
+        return b""
 
     def close(self) -> None:
         """Write what waits, if that is possible, and let another client have it."""
@@ -151,8 +164,13 @@ class Transcript:
         if failed_at is None or time.monotonic() - failed_at >= RETRY_SECONDS:
             self._flush()
         while len(self._waiting) > MAX_WAITING:
-            self._waiting.popleft()
-            self._lost += 1
+            self._lost += self._waiting[self._first_whole].count
+            del self._waiting[self._first_whole]
+
+    @property
+    def _first_whole(self) -> int:
+        """Which of what waits is the first that was not begun."""
+        return int(self._waiting[0].is_begun)
 
     def _flush(self) -> None:
         """Write all that waits; where that fails, say so once, and go on with it later."""
@@ -179,19 +197,21 @@ class Transcript:
     def _append(self, file: int) -> None:
         """Append all that waits, in a few large writes. Raises `OSError`."""
         try:
+            if self._is_cut:
+                os.write(file, b"\n")
+                self._is_cut = False
             if self._lost:
-                self._append_gap(file)
+                self._put_gap()
             while self._waiting:
                 self._note_written(os.write(file, self._next_content()))
         finally:
             self._note_position(os.fstat(file).st_size)
 
-    def _append_gap(self, file: int) -> None:
-        """Say how many entries were lost, where they are missing. Raises `OSError`."""
+    def _put_gap(self) -> None:
+        """Have it said how many entries were lost, where they are missing."""
         text = _("* {count} messages are missing here").format(count=self._lost)
-        entry = as_entry(render.local_notice(text))
-        while entry:
-            entry = entry[os.write(file, entry) :]
+        gap = Piece(as_entry(render.local_notice(text)), count=self._lost)
+        self._waiting.insert(self._first_whole, gap)
         self._lost = 0
 
     def _next_content(self) -> bytes:
@@ -209,6 +229,7 @@ class Transcript:
                 self.bookmarks.set_mark(piece.epoch, piece.room, piece.id, time.time())
         if count:
             self._waiting[0].content = self._waiting[0].content[count:]
+            self._waiting[0].is_begun = True
 
     @contextmanager
     def _file(self) -> Iterator[int]:

@@ -236,6 +236,48 @@ def test_no_more_waits_than_the_limit(tmp_path: Path, monkeypatch: pytest.Monkey
     writer.transcript.close()
 
 
+def test_gap_is_not_glued_to_an_entry_that_was_begun(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nor is an entry to a gap of which some was written; and nothing is counted twice."""
+    monkeypatch.setattr(transcript, "MAX_WAITING", 20)
+    writer = Writer(tmp_path)
+    disk = Disk(monkeypatch)
+    disk.free_bytes = 25
+    for number in range(1, 24):
+        writer.say(number)
+    disk.free_bytes = 32 - 25 + 5
+    for number in range(24, 26):
+        writer.say(number)
+    disk.free_bytes = 1 << 30
+    writer.say(26)
+    rows = [row[20:] for row in (tmp_path / "said.log").read_text("utf-8").splitlines()]
+    gaps = [int(row.split()[1]) for row in rows if row.endswith(" messages are missing here")]
+    said = [row for row in rows if row.startswith("[bia]: n")]
+    assert len(said) + len(gaps) == len(rows) and sum(gaps) + len(said) == 26
+    assert said[0] == "[bia]: n1" and said[-1] == "[bia]: n26" and gaps
+    writer.transcript.close()
+
+
+def test_entry_that_was_cut_off_is_ended_by_the_next_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A client that ended while the disk was full has left a line without an end."""
+    writer = Writer(tmp_path)
+    writer.say(1)
+    disk = Disk(monkeypatch)
+    disk.free_bytes = 25
+    writer.say(2)
+    writer.transcript.close()
+    disk.free_bytes = 1 << 30
+    later = Writer(tmp_path)
+    later.say(2)
+    later.say(3)
+    later.transcript.close()
+    rows = (tmp_path / "said.log").read_text("utf-8").splitlines()
+    assert [row[20:] for row in rows] == ["[bia]: n1", "[bia]", "[bia]: n2", "[bia]: n3"]
+
+
 def test_log_that_was_put_back_is_written_rather_than_lost(tmp_path: Path) -> None:
     """Ids from before mean nothing; another log has its own."""
     writer = Writer(tmp_path)
