@@ -78,7 +78,7 @@ class Transcript:
         self._failed_at: float | None = None
         self._place = Place()
         self._inbox = INBOX
-        self._tail = b""
+        self._tail = b""  # begins with the end of the line before it
         self._is_cut = False  # the last line of the file, by a client that was killed
         self._open(folder)
 
@@ -111,10 +111,10 @@ class Transcript:
         self.bookmarks = Bookmarks.from_bytes(fields)
         written = int(number)
         if written < size <= written + MAX_TAIL_BYTES:
-            self._tail = self._read_from(written)
+            self._tail = b"\n" + self._read_from(written)
 
     def _read_from(self, start: int) -> bytes:
-        """Return what the file holds from there on, a tail at most; empty where it is unreadable."""
+        """Return what the file holds from there on, a tail at most; empty where it cannot."""
         with suppress(OSError), self.path.open("rb") as file:
             file.seek(start)
             return file.read(MAX_TAIL_BYTES)
@@ -186,13 +186,30 @@ class Transcript:
             self._tell_mended()
 
     def _pass_over_written(self) -> None:
-        """Leave out what a client that was killed has written, and not noted."""
-        while self._tail and self._waiting:
-            content = self._waiting[0].content
-            is_there = self._tail.startswith(content)
-            self._tail = self._tail[len(content) :] if is_there else b""
-            if is_there:
-                self._note_written(len(content))
+        """Leave out what a client that was killed has written, and not noted.
+
+        Entry by entry, in order: who came and went stands between them and does not come again, nor
+        do the user's own notes.
+        """
+        if not self._tail:
+            return
+        pieces, self._waiting = self._waiting, deque()
+        for piece in pieces:
+            if piece.id and self._find_in_tail(piece.content):
+                self._note_piece(piece)
+            else:
+                self._waiting.append(piece)
+        is_any_there = len(self._waiting) < len(pieces)
+        if not is_any_there and any(piece.id for piece in pieces):
+            self._tail = b""
+
+    def _find_in_tail(self, content: bytes) -> bool:
+        """Say whether an entry is there, and pass over it and what stands before it."""
+        place = self._tail.find(b"\n" + content)
+        if place < 0:
+            return False
+        self._tail = self._tail[place + len(content) :]
+        return True
 
     def _append(self, file: int) -> None:
         """Append all that waits, in a few large writes. Raises `OSError`."""
@@ -225,11 +242,16 @@ class Transcript:
         while self._waiting and count >= len(self._waiting[0].content):
             piece = self._waiting.popleft()
             count -= len(piece.content)
-            if piece.id:
-                self.bookmarks.set_mark(piece.epoch, piece.room, piece.id, time.time())
+            self._note_piece(piece)
         if count:
             self._waiting[0].content = self._waiting[0].content[count:]
             self._waiting[0].is_begun = True
+
+    def _note_piece(self, piece: Piece) -> None:
+        """Note that an entry is in the file; one that stood there already may be a later one."""
+        if piece.id:
+            seen = max(piece.id, self.bookmarks.mark(piece.epoch, piece.room))
+            self.bookmarks.set_mark(piece.epoch, piece.room, seen, time.time())
 
     @contextmanager
     def _file(self) -> Iterator[int]:

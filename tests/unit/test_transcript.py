@@ -139,6 +139,34 @@ def test_killed_client_leaves_neither_a_hole_nor_a_double(tmp_path: Path) -> Non
     assert texts(tmp_path) == ["n1", "two", "", "n3", "n4", "n5"]
 
 
+@pytest.mark.parametrize("later", [[2, 3, 4], [0, 2, 3, 4]])
+def test_who_came_and_went_hides_no_double(tmp_path: Path, later: list[int]) -> None:
+    """They have no id, and do not come again; nor does a line that another run writes otherwise."""
+    first = Writer(tmp_path)
+    first.say(1)
+    (kept,) = (tmp_path / "state").glob("transcript-*.json")
+    position = kept.read_bytes()
+    for number in (0, 2, 0, 3):
+        first.say(number)
+    first.say(5, "otherwise")
+    first.say(6)
+    first.transcript.close()
+    kept.write_bytes(position)
+    second = Writer(tmp_path)
+    for number in later[:-1]:
+        second.add(number)
+    second.transcript.write()
+    second.add(5, "once more")
+    second.say(6)
+    second.say(7)
+    second.transcript.close()
+    said = ["n1", "n0", "n2", "n0", "n3", "otherwise", "n6"]
+    assert texts(tmp_path) == said + ["n0"] * (0 in later) + ["once more", "n7"]
+    third = Writer(tmp_path)
+    assert third.transcript.bookmarks.place_at(HERE, Place()).left == {"": 7}
+    third.transcript.close()
+
+
 def test_what_others_append_is_theirs(tmp_path: Path) -> None:
     """A note of the user's own is not taken for an entry that was written already."""
     first = Writer(tmp_path)
