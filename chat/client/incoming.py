@@ -117,7 +117,9 @@ class Incoming:
         elif message.kind == KIND_NOTICE:
             self._take_notice(message, typed)
         else:
+            self._memory.since.note(message)
             self._take_said(message, typed)
+            self._tell_rest(message)
 
     def _ends_wait(self, message: Message) -> bool:
         """Say whether it answers what has its key; somebody else may have used the same one."""
@@ -191,7 +193,11 @@ class Incoming:
         if is_person and (line := self._memory.since.line_before(message, is_here)):
             self._terminal.show_separator(line)
         self._show(message)
-        if is_person and (line := self._memory.since.line_after(message)):
+
+    def _tell_rest(self, message: Message) -> None:
+        """Say how much more was missed, below what came by itself, also if that is not shown."""
+        line = self._memory.since.line_after(message)
+        if line and self._terminal.is_interactive:
             self._terminal.show_notice(line)
 
     def _record(self, message: Message) -> RenderedMessage | None:

@@ -68,22 +68,32 @@ class Since:
         if number.isascii() and number.isdigit():
             self._left_out[name_key(room)] = Rest(int(number[:MAX_COUNT_DIGITS]))
 
+    def note(self, message: Message) -> None:
+        """Take note of what comes, whether it is shown or not. Call it for each, before the lines.
+
+        Where the first that is new is said now, nothing was missed.
+        """
+        key = name_key(message.room)
+        if self._is_new(message):
+            if render.time_of(message) >= self._began_at:
+                del self._marks[key]
+        elif self._reached is not None and key in self._marks and message.id and not message.to:
+            self._reached.add(key)
+
+    def _is_new(self, message: Message) -> bool:
+        """Say whether it came after the user left off in its room, and no line says so yet."""
+        mark = self._marks.get(name_key(message.room))
+        return mark is not None and bool(message.id) and not message.to and message.id > mark.id
+
     def line_before(self, message: Message, is_here: bool) -> str:
-        """Return what stands before a message of the log, empty for nothing. Call it for each.
+        """Return what stands before a message of the log, empty for nothing. For each one shown.
 
         `is_here`: the user looks at its room.
         """
-        key = name_key(message.room)
-        mark = self._marks.get(key)
-        if mark is None or not message.id or message.to:
+        key, since = name_key(message.room), self.left_at(message.room)
+        if since is None or not self._is_new(message):
             return ""
-        if message.id <= mark.id:
-            self._reach(key)
-            return ""
-        since = self.left_at(message.room)
         del self._marks[key]
-        if since is None or render.time_of(message) >= self._began_at:
-            return ""  # it is said now, and nothing was missed
         if self._reached is not None and key not in self._reached:
             return ""  # more may be new than is shown
         when = time_text(since, render.now())
@@ -92,12 +102,8 @@ class Since:
         room = render.room_sign(message.room)
         return _("new in {room} since {when}").format(room=room, when=when)
 
-    def _reach(self, room: str) -> None:
-        if self._reached is not None:
-            self._reached.add(room)
-
     def line_after(self, message: Message) -> str:
-        """Return what is said after a message of the log, empty for nothing. Call it for each."""
+        """Return what is said after a message of the log, empty for none. For each that comes."""
         rest = self._left_out.get(name_key(message.room))
         if rest is None or not message.id or message.to:
             return ""

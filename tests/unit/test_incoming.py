@@ -20,6 +20,7 @@ from chat.client.sent_lines import SentLines
 from chat.client.state import Change, State
 from chat.client.transcript import Transcript
 from chat.client.ui.render import RenderedMessage
+from chat.protocol.limits import MAX_HISTORY
 from chat_pb2 import (
     KIND_ACTION,
     KIND_CLOSED,
@@ -99,6 +100,19 @@ def test_what_an_earlier_run_has_shown_is_written_down_alone(tmp_path: Path) -> 
     memory.close()
     rows = (tmp_path / "said.log").read_text("utf-8").splitlines()
     assert [row[20:] for row in rows] == ["before", "[bia]: oi", "[bia]: novo"]
+
+
+def test_rest_is_counted_by_what_comes_not_by_what_is_shown(room: Room) -> None:
+    """It is told below the last that comes by itself, although some of it is ignored."""
+    room.roster.toggle_ignored("chato")
+    room.incoming.take(notice("MORE_MISSED", text="7"))
+    for number in range(1, MAX_HISTORY):
+        room.incoming.take(said("oi", user="chato" if number % 2 else "bia", id=number))
+    assert room.terminal.notices == []
+    room.incoming.take(said("oi", user="chato", id=MAX_HISTORY))
+    room.incoming.take(said("oi", id=MAX_HISTORY + 1))
+    (line,) = room.terminal.notices
+    assert line.startswith("* 7 earlier messages of #common were missed too")
 
 
 def test_message_is_shown_and_rings(room: Room) -> None:

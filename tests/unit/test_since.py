@@ -53,8 +53,20 @@ def test_line_stands_only_above_all_that_is_new(since: Since) -> None:
 
 def test_nothing_is_said_where_nothing_was_missed(since: Since) -> None:
     """The first new message is said after the user is back."""
+    since.note(said(10, BEGAN_AT))
+    assert since.left_at("") is not None
+    since.note(said(11, BEGAN_AT))
     assert since.line_before(said(11, BEGAN_AT), True) == ""
     assert since.line_before(said(12, EARLIER), True) == ""
+
+
+def test_line_stands_before_what_is_shown(since: Since) -> None:
+    """Although something came before that is not."""
+    since.note(said(11))
+    since.note(said(12))
+    assert since.line_before(said(12), True) == "new since Tuesday 18:04"
+    since.note(said(13))
+    assert since.line_before(said(13), True) == ""
 
 
 def test_nothing_is_said_of_ids_that_mean_nothing(since: Since) -> None:
