@@ -20,6 +20,7 @@ from pathlib import Path
 from chat.cli import secret_files
 from chat.protocol.limits import MAX_MESSAGE_BYTES
 from chat.protocol.names import name_key
+from chat.protocol.text import clean_message
 
 # So many lines come back; the file is made short again when it has twice as many.
 MAX_LINES = 500
@@ -130,7 +131,10 @@ def _as_row(line: str) -> bytes:
 
 
 def _read(path: Path | None) -> list[str]:
-    """Return the lines in a file, but for rows that make no sense; none where there is no file."""
+    """Return the lines in a file, but for rows that make no sense; none where there is no file.
+
+    Each as a server would take it: half of a pair of surrogates could not even be sent.
+    """
     lines: list[str] = []
     if path is None:
         return lines
@@ -140,5 +144,5 @@ def _read(path: Path | None) -> list[str]:
             with suppress(ValueError, RecursionError):
                 line = json.loads(row)
                 if isinstance(line, str) and line.strip() and len(line) <= MAX_LINE_CHARACTERS:
-                    lines.append(line)
+                    lines.append(clean_message(line))
     return lines

@@ -101,6 +101,18 @@ def test_rows_that_make_no_sense_are_none(tmp_path: Path) -> None:
     lines(tmp_path).add("a")
 
 
+def test_rows_hold_nothing_that_could_not_be_sent(tmp_path: Path) -> None:
+    """Half of a pair of surrogates would end the conversation, an escape steer the terminal."""
+    typed = lines(tmp_path)
+    typed.add("a")
+    typed.draft_now = lambda: "b"
+    typed.save_draft()
+    for path in tmp_path.iterdir():
+        path.write_bytes(b'"x\\ud83dy\\u001b[31m\\nz"\n')
+    again = lines(tmp_path)
+    assert again.earlier == [again.draft] == ["x\ufffdy\ufffd[31m\nz"]
+
+
 def test_forgotten_for_one_name_or_for_all(tmp_path: Path) -> None:
     """On that server alone."""
     for name in ("ana", "bia"):
