@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from chat.cli.regular_files import open_regular
+
 # On Windows a lock keeps others from reading: it is far behind what is read.
 LOCK_OFFSET = 1 << 20
 # How often is looked whether a lock that is held for a moment is free.
@@ -24,15 +26,20 @@ def open_locked(path: Path) -> int | None:
     It is made, and its folder, where there is none.
     """
     try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        file = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o600)
+        return open_and_lock(path)
     except OSError:
         return None
+
+
+def open_and_lock(path: Path) -> int:
+    """Return what `open_locked` does; raises `BlockingIOError` where it is in use, or `OSError`."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    file = open_regular(path, os.O_RDWR | os.O_CREAT)
     try:
         _lock(file)
-    except OSError:
+    except OSError as error:
         os.close(file)
-        return None
+        raise BlockingIOError from error
     return file
 
 

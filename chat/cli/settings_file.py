@@ -21,6 +21,7 @@ from chat.cli.dependencies import python
 from chat.cli.display import one_line
 from chat.cli.folders import config_folder
 from chat.cli.i18n import N_, _
+from chat.cli.regular_files import read_regular
 from chat.cli.system_errors import words_of
 from chat.protocol.errors import UsageError
 
@@ -80,7 +81,7 @@ class SettingsFile:
         path = Path(given) if given else folder / FILE_NAME if folder else None
         if path is None or not (given or path.exists()):
             return cls(path, table, {}, {})
-        content = _parsed(path)
+        content = _parsed(path, bool(given))
         shared = {key: value for key, value in content.items() if key not in PROGRAMS}
         for name in PROGRAMS:
             if not isinstance(content.get(name, {}), dict):
@@ -155,9 +156,9 @@ def _as_text(value: Any, kind: Kind) -> str | bool | None:
     return ",".join(value) if kind is Kind.TEXTS and is_list else None
 
 
-def _parsed(path: Path) -> dict[str, Any]:
+def _parsed(path: Path, is_given: bool) -> dict[str, Any]:
     """Return what a file holds; raises `UsageError`."""
-    text = _text_in(path)
+    text = _text_in(path, is_given)
     try:
         return dict(_toml().loads(text))
     except (ValueError, RecursionError) as error:
@@ -168,10 +169,14 @@ def _parsed(path: Path) -> dict[str, Any]:
         raise UsageError(sentence.format(path=path, line=number)) from error
 
 
-def _text_in(path: Path) -> str:
+def _text_in(path: Path, is_given: bool) -> str:
+    """Return what a file holds, which may be a pipe where the user has named it."""
     try:
-        with path.open("rb") as file:
-            content = file.read(MAX_FILE_BYTES + 1)
+        if is_given:
+            with path.open("rb") as file:
+                content = file.read(MAX_FILE_BYTES + 1)
+        else:
+            content = read_regular(path, MAX_FILE_BYTES + 1)
         if len(content) > MAX_FILE_BYTES:
             raise ValueError(_("it is too long"))
         return content.decode("utf-8-sig")  # Notepad's mark

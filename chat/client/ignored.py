@@ -12,6 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from chat.cli import secret_files
+from chat.cli.regular_files import read_regular
 from chat.client.identity import file_name
 from chat.client.ui.render import shown_name
 from chat.protocol.limits import MAX_RAW_NAME_CHARACTERS
@@ -87,8 +88,7 @@ class Ignored:
         if self._path is None:
             return {}
         with suppress(OSError, ValueError, RecursionError):
-            with self._path.open("rb") as file:
-                names = json.loads(file.read(MAX_FILE_BYTES))
+            names = json.loads(read_regular(self._path, MAX_FILE_BYTES))
             if isinstance(names, list) and all(map(_is_name, names)):
                 return {name_key(name): shown_name(name) for name in names[-MAX_IGNORED:]}
         return {}

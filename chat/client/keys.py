@@ -21,11 +21,14 @@ from cryptography.hazmat.primitives.serialization import (
 
 from chat.cli.folders import state_folder
 from chat.cli.i18n import _
+from chat.cli.regular_files import read_regular
 from chat.cli.secret_files import publish, warn_if_others_can_read
 from chat.cli.system_errors import words_of
 from chat.protocol.errors import UsageError
 
 KEY_FILE = "key.pem"
+# Far more than a key takes.
+MAX_FILE_BYTES = 1 << 20
 
 _log = logging.getLogger(__name__)
 
@@ -49,13 +52,17 @@ def user_key(path: str | None = None) -> Ed25519PrivateKey | None:
         text = _("No key can be kept in {path} ({error}): no name here will be your own.")
         _log.warning("%s", text.format(path=own, error=words_of(error)))
         return None
-    return read_key(str(own))
+    return read_key(str(own), is_own=True)
 
 
-def read_key(path: str) -> Ed25519PrivateKey:
-    """Return the key in a file; raises `UsageError`. Others who can read it are told of."""
+def read_key(path: str, is_own: bool = False) -> Ed25519PrivateKey:
+    """Return the key in a file; raises `UsageError`. Others who can read it are told of.
+
+    `is_own`: the program's own file, and no pipe that the user has named.
+    """
     try:
-        key = load_pem_private_key(Path(path).read_bytes(), None)
+        content = read_regular(Path(path), MAX_FILE_BYTES) if is_own else Path(path).read_bytes()
+        key = load_pem_private_key(content, None)
     except FileNotFoundError as error:
         text = _("There is no key {path}. Give its path; without --key-file your own is used.")
         raise UsageError(text.format(path=path)) from error

@@ -13,9 +13,12 @@ from pathlib import Path
 
 from chat.cli import secret_files
 from chat.cli.folders import state_folder
+from chat.cli.regular_files import read_regular
 from chat.client.identity import file_name
 
 PREFIX, SUFFIX = "server-", ".pem"
+# Far more than a certificate takes.
+MAX_FILE_BYTES = 1 << 20
 
 
 class Damaged(Exception):
@@ -36,7 +39,7 @@ class KnownServers:
         from chat.protocol.certified import der_of  # cryptography: only where there is TLS
 
         try:
-            return der_of(path.read_bytes())
+            return der_of(read_regular(path, MAX_FILE_BYTES))
         except (FileNotFoundError, NotADirectoryError):
             return None
         except (OSError, ValueError) as error:

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from chat.cli import secret_files
 from chat.cli.locked_files import locked
+from chat.cli.regular_files import read_regular
 from chat.client.bookmarks import MAX_BYTES, Bookmarks, LogMarks, Mark
 from chat.client.cursor import Place
 from chat.client.identity import file_name
@@ -106,8 +107,8 @@ class LeftOff:
 def read_bookmarks(path: Path | None) -> Bookmarks:
     """Return what a file holds: nothing where there is none, or it cannot be read."""
     if path is not None:
-        with suppress(OSError), path.open("rb") as file:
-            return Bookmarks.from_bytes(file.read(MAX_BYTES))
+        with suppress(OSError):
+            return Bookmarks.from_bytes(read_regular(path, MAX_BYTES))
     return Bookmarks()
 
 

@@ -20,6 +20,7 @@ from typing import Protocol
 from chat.cli import secret_files
 from chat.cli.folders import state_folder
 from chat.cli.i18n import _
+from chat.cli.regular_files import read_regular
 from chat.cli.system_errors import words_of
 from chat.client.identity import file_name
 from chat.protocol.errors import ChatError, ConfigError
@@ -126,8 +127,7 @@ class Pins:
         if self._path is None:
             return
         try:
-            with self._path.open("rb") as file:
-                self._keys.update(_keys_in(file.read(MAX_FILE_BYTES + 1)))
+            self._keys.update(_keys_in(read_regular(self._path, MAX_FILE_BYTES + 1)))
         except (FileNotFoundError, NotADirectoryError):  # there is none yet
             return
         except OSError as error:

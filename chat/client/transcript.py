@@ -9,9 +9,7 @@ and closed in the main thread.
 
 from __future__ import annotations
 
-import errno
 import os
-import stat
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -22,6 +20,7 @@ from pathlib import Path
 
 from chat.cli.i18n import _
 from chat.cli.locked_files import open_locked
+from chat.cli.regular_files import open_regular, read_regular
 from chat.cli.system_errors import words_of_writing
 from chat.client.bookmarks import INBOX, MAX_BYTES, Bookmarks
 from chat.client.cursor import Place
@@ -115,9 +114,8 @@ class Transcript:
 
     def _read_from(self, start: int) -> bytes:
         """Return what the file holds from there on, a tail at most; empty where it cannot."""
-        with suppress(OSError), self.path.open("rb") as file:
-            file.seek(start)
-            return file.read(MAX_TAIL_BYTES)
+        with suppress(OSError):
+            return read_regular(self.path, MAX_TAIL_BYTES, start)
         return b""
 
     def close(self) -> None:
@@ -256,12 +254,8 @@ class Transcript:
     @contextmanager
     def _file(self) -> Iterator[int]:
         """Open the file, which is made where there is none, for the length of the block."""
-        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT
-        flags |= getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0)  # no pipe is waited for
-        file = os.open(self.path, flags, 0o600)
+        file = open_regular(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
         try:
-            if not stat.S_ISREG(os.fstat(file).st_mode):
-                raise OSError(errno.EINVAL, _("it is not a regular file"))
             yield file
         finally:
             os.close(file)

@@ -18,6 +18,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from chat.cli import secret_files
+from chat.cli.regular_files import open_regular, read_regular
 from chat.protocol.limits import MAX_MESSAGE_BYTES
 from chat.protocol.names import name_key
 from chat.protocol.text import clean_message
@@ -65,8 +66,7 @@ class TypedLines:
     def _append(self, line: str) -> None:
         if self._lines_path is not None:
             self._lines_path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0)
-            file = os.open(self._lines_path, flags, 0o600)
+            file = open_regular(self._lines_path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
             try:
                 os.write(file, _as_row(line))
             finally:
@@ -138,9 +138,8 @@ def _read(path: Path | None) -> list[str]:
     lines: list[str] = []
     if path is None:
         return lines
-    with suppress(OSError), path.open("rb") as file:
-        file.seek(max(0, file.seek(0, os.SEEK_END) - MAX_FILE_BYTES))
-        for row in file:
+    with suppress(OSError):
+        for row in read_regular(path, MAX_FILE_BYTES, -MAX_FILE_BYTES).split(b"\n"):
             with suppress(ValueError, RecursionError):
                 line = json.loads(row)
                 if isinstance(line, str) and line.strip() and len(line) <= MAX_LINE_CHARACTERS:

@@ -69,6 +69,14 @@ def test_key_is_its_owners_alone(folder: Path, caplog: pytest.LogCaptureFixture)
     assert "Other users of this machine can read" in caplog.text
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such pipes")
+def test_pipe_in_place_of_ones_own_key_is_not_waited_for(folder: Path) -> None:
+    folder.mkdir(parents=True)
+    os.mkfifo(folder / KEY_FILE)
+    with pytest.raises(UsageError, match="not a regular file"):
+        user_key()
+
+
 def test_clients_that_start_together_make_one_key(folder: Path) -> None:
     """Of many that find none, all get the same, also where the disk knows no hard links."""
     with ThreadPoolExecutor(16) as pool:

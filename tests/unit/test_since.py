@@ -47,6 +47,7 @@ def test_line_stands_only_above_all_that_is_new(since: Since) -> None:
     marks = {room: Mark(10, EARLIER.timestamp()) for room in ("", "aula")}
     since.begin(marks, is_resumed=False)
     assert since.line_before(said(15), True) == since.line_before(said(16), True) == ""
+    since.note(said(9, room="aula"))
     assert since.line_before(said(9, room="aula"), True) == ""
     assert since.line_before(said(11, room="aula"), True) == "new since Tuesday 18:04"
 
