@@ -83,9 +83,14 @@ class Option:
         return value.lower() in YES
 
     def from_file(self, value: str | bool) -> Any:
-        """Return what a value of the file says; no shell has put the user's folder for `~`."""
+        """Return what a value of the file says; no shell has put the user's folder for `~`.
+
+        Raises `argparse.ArgumentTypeError`.
+        """
         if isinstance(value, bool):
             return value
+        if "\0" in value:  # neither a path nor a variable nor an argument can have one
+            raise argparse.ArgumentTypeError(_("a NUL character is in it; write it without that"))
         is_path = self.kind is Kind.TEXT and "type" not in self.options
         if is_path and value.startswith("~"):
             with suppress(RuntimeError):  # a user without a home

@@ -129,6 +129,28 @@ def test_tilde_is_the_home_in_a_path(path: Path, tmp_path: Path) -> None:
     assert settings.room == "~ana"
 
 
+@pytest.mark.parametrize("value", ["a\\u0000b", "~\\u0000"])
+@pytest.mark.parametrize(
+    ("table", "key"),
+    [
+        (table, flag.removeprefix("--"))
+        for table, known in (("client", CLIENT_FLAGS), ("server", SERVER_FLAGS))
+        for flag, _text, value, _default in known
+        if flag != "--config" and isinstance(value, str)
+    ],
+)
+def test_no_text_has_a_nul(
+    path: Path, capsys: pytest.CaptureFixture[str], table: str, key: str, value: str
+) -> None:
+    """Which no path can have, whether the file is opened by the program or another one's code."""
+    path.write_text(f'lang = "pt"\n[{table}]\n{key} = "{value}"\n', encoding="utf-8")
+    with pytest.raises(SystemExit) as ended:
+        READERS[table]([])
+    said = capsys.readouterr().err
+    assert ended.value.code == 2 and f"[{table}] {key}: " in said and "Traceback" not in said
+    assert "NUL" in said and len(said.splitlines()) == 1
+
+
 def test_mark_of_notepad_is_no_fault(path: Path) -> None:
     """It writes UTF-8 with a mark before it."""
     path.write_text("[client]\nhistory = 7\n", encoding="utf-8-sig")
