@@ -9,6 +9,7 @@ and closed in the main thread.
 
 from __future__ import annotations
 
+import errno
 import os
 import time
 from collections import deque
@@ -19,7 +20,7 @@ from itertools import accumulate, islice, takewhile
 from pathlib import Path
 
 from chat.cli.i18n import _
-from chat.cli.locked_files import open_locked
+from chat.cli.locked_files import open_and_lock
 from chat.cli.regular_files import open_regular, read_regular
 from chat.cli.system_errors import words_of_writing
 from chat.client.bookmarks import INBOX, MAX_BYTES, Bookmarks
@@ -71,6 +72,8 @@ class Transcript:
         self.on_trouble: Callable[[str], None] = lambda sentence: None
         self.on_mended: Callable[[str], None] = lambda sentence: None
         self._position: int | None = None  # a descriptor, locked
+        self._unkept: OSError | None = None  # why it is not kept, or not lately
+        self._is_unkept_told = False
         self._waiting: deque[Piece] = deque()
         self._newest: dict[str, int] = {}  # of what waits, by room
         self._lost = 0
@@ -92,15 +95,19 @@ class Transcript:
             text = _("The transcript {path} cannot be written ({error}). Give another file.")
             raise UsageError(text.format(path=self.path, error=words_of_writing(error))) from error
         self._is_cut = self._read_from(max(0, size - 1)) not in (b"", b"\n")
-        if folder is None:
-            return
-        kept = folder / file_name(PREFIX, str(self.path), ".json")
-        self._position = open_locked(kept)
-        if self._position is None and kept.exists():
-            text = _("Another client is writing the transcript {path}. Give another file.")
-            raise UsageError(text.format(path=self.path))
-        if self._position is not None:
+        try:
+            self._position = self._open_position(folder)
             self._read_position(self._position, size)
+        except BlockingIOError as error:
+            text = _("Another client is writing the transcript {path}. Give another file.")
+            raise UsageError(text.format(path=self.path)) from error
+        except OSError as error:
+            self._unkept = error
+
+    def _open_position(self, folder: Path | None) -> int:
+        if folder is None:
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
+        return open_and_lock(folder / file_name(PREFIX, str(self.path), ".json"))
 
     def _read_position(self, position: int, size: int) -> None:
         raw = os.read(position, MAX_BYTES)
@@ -182,6 +189,7 @@ class Transcript:
         else:
             self._newest = {}
             self._tell_mended()
+            self._tell_unkept()
 
     def _pass_over_written(self) -> None:
         """Leave out what a client that was killed has written, and not noted.
@@ -264,11 +272,26 @@ class Transcript:
         if self._position is None:
             return
         content = b"%d\n%s" % (size, self.bookmarks.to_bytes())
-        padding = -len(content) % BLOCK_BYTES
-        with suppress(OSError):
+        content = content.ljust(len(content) + -len(content) % BLOCK_BYTES)
+        try:
             os.lseek(self._position, 0, os.SEEK_SET)
-            os.write(self._position, content.ljust(len(content) + padding))
-            os.ftruncate(self._position, len(content) + padding)
+            if os.write(self._position, content) < len(content):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            os.ftruncate(self._position, len(content))
+        except OSError as error:
+            self._unkept = error
+        else:
+            self._unkept = None
+
+    def _tell_unkept(self) -> None:
+        """Say, once, that the next run cannot go on where this one ends."""
+        if self._unkept is not None and not self._is_unkept_told:
+            self._is_unkept_told = True
+            text = _(
+                "How far the transcript {path} goes cannot be kept ({error}); what is said between"
+                " this run and the next may be missing from it."
+            )
+            self.on_trouble(text.format(path=self.path, error=words_of(self._unkept)))
 
     def _tell_trouble(self, error: OSError) -> None:
         if self._failed_at is None:

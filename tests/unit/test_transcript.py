@@ -355,9 +355,43 @@ def test_position_that_makes_no_sense_is_none(tmp_path: Path, content: bytes) ->
     assert texts(tmp_path) == ["n1"]
 
 
+def test_position_that_cannot_be_kept_is_told_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The state folder's disk may be full while the transcript's is not."""
+    writer = Writer(tmp_path)
+    disk = Disk(monkeypatch)
+    writer.say(1)
+    assert writer.told == []
+    monkeypatch.setattr(transcript, "BLOCK_BYTES", 1 << 20)
+    for number in range(2, 5):
+        disk.free_bytes = 1000
+        writer.say(number)
+    (line,) = writer.told
+    assert "cannot be kept (the disk is full)" in line
+    assert texts(tmp_path) == ["n1", "n2", "n3", "n4"]
+    disk.free_bytes = 1 << 30
+    writer.transcript.close()
+
+
+def test_position_that_is_no_file_is_told(tmp_path: Path) -> None:
+    """And is not taken for another client's."""
+    Writer(tmp_path).transcript.close()
+    (kept,) = (tmp_path / "state").iterdir()
+    kept.unlink()
+    kept.mkdir()
+    writer = Writer(tmp_path)
+    writer.say(1)
+    writer.say(2)
+    writer.transcript.close()
+    assert texts(tmp_path) == ["n1", "n2"] and len(writer.told) == 1
+
+
 def test_without_a_state_folder_it_is_written_all_the_same(tmp_path: Path) -> None:
     """Every run is the first one then."""
     one = Transcript(tmp_path / "said.log", None)
+    told: list[str] = []
+    one.on_trouble = told.append
     message = Message(user="bia", message="oi", id=1)
     rendered = render_message(message)
     assert rendered is not None
@@ -365,6 +399,7 @@ def test_without_a_state_folder_it_is_written_all_the_same(tmp_path: Path) -> No
     one.add(message, rendered)
     one.close()
     assert texts(tmp_path) == ["oi"]
+    assert len(told) == 1 and "cannot be kept" in told[0]
 
 
 @pytest.mark.parametrize("name", [".", "nowhere/said.log"])
