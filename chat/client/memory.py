@@ -144,6 +144,10 @@ class Memory:
         is_resumed = not self._has_history and self._given.epoch == place.epoch
         is_resumed = is_resumed and bool(self._given.left)
         self.since.begin(marks, is_resumed=is_resumed)
+        if self._transcript is not None and self._left_off is not None and not marks:
+            # What is written from now on, and not shown before the client is killed, comes again.
+            self._left_off.note(place)
+            self._left_off.save()
         rooms = {name_key(room): seen for room, seen in place.rooms.items()}
         known = {key: seen for key, seen in rooms.items() if key in marks}
         passed = [marks[key] for key, seen in known.items() if seen > marks[key].id]

@@ -291,7 +291,7 @@ class Transcript:
                 "How far the transcript {path} goes cannot be kept ({error}); what is said between"
                 " this run and the next may be missing from it."
             )
-            self.on_trouble(text.format(path=self.path, error=words_of(self._unkept)))
+            self.on_trouble(text.format(path=self.path, error=words_of_writing(self._unkept)))
 
     def _tell_trouble(self, error: OSError) -> None:
         if self._failed_at is None:

@@ -236,6 +236,20 @@ def test_what_was_written_and_never_shown_comes_again(tmp_path: Path) -> None:
     assert "again" not in (tmp_path / "said.log").read_text("utf-8")
 
 
+def test_what_the_very_first_run_wrote_and_never_showed_comes_again(tmp_path: Path) -> None:
+    """A client may be killed before it first notes what was shown."""
+    one = resumed(tmp_path)
+    one.place(None)
+    one.meet(at(3), "ana")
+    one.record(message(4), RenderedMessage(body=[("", "oi")]))
+    one.take(lambda: at(4), SlowTerminal())
+    one.pause()
+    one.close()
+    later = resumed(tmp_path)
+    assert later.place(None).left == {"": 3}
+    later.close()
+
+
 def test_what_was_shown_and_not_written_is_written_alone(tmp_path: Path) -> None:
     """What is new begins where the user left off; and that does not go back meanwhile."""
     written(tmp_path, 3)
