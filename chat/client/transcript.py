@@ -48,15 +48,15 @@ MAX_TAIL_BYTES = 64 << 10
 class Piece:
     """What one entry adds: `content`, and to which place in the log that brings the transcript.
 
-    `is_begun`: some of it is in the file, and the rest follows, whatever else is lost. `count`: for
-    how many entries it stands.
+    `whole`: what it was before some of it came into the file, to which the rest belongs, whatever
+    else is lost; else empty. `count`: for how many entries it stands.
     """
 
     content: bytes
     epoch: str = ""
     room: str = ""
     id: int = 0
-    is_begun: bool = False
+    whole: bytes = b""
     count: int = 1
 
 
@@ -175,7 +175,7 @@ class Transcript:
     @property
     def _first_whole(self) -> int:
         """Which of what waits is the first that was not begun."""
-        return int(self._waiting[0].is_begun)
+        return int(bool(self._waiting[0].whole))
 
     def _flush(self) -> None:
         """Write all that waits; where that fails, say so once, and go on with it later."""
@@ -220,6 +220,8 @@ class Transcript:
     def _append(self, file: int) -> None:
         """Append all that waits, in a few large writes. Raises `OSError`."""
         try:
+            if not os.fstat(file).st_size:
+                self._begin_anew()
             if self._is_cut:
                 os.write(file, b"\n")
                 self._is_cut = False
@@ -229,6 +231,12 @@ class Transcript:
                 self._note_written(os.write(file, self._next_content()))
         finally:
             self._note_position(os.fstat(file).st_size)
+
+    def _begin_anew(self) -> None:
+        """Note that the file is empty: what was begun in one that was moved is here whole."""
+        self._is_cut = False
+        piece = self._waiting[0]
+        piece.content, piece.whole = piece.whole or piece.content, b""
 
     def _put_gap(self) -> None:
         """Have it said how many entries were lost, where they are missing."""
@@ -250,8 +258,9 @@ class Transcript:
             count -= len(piece.content)
             self._note_piece(piece)
         if count:
-            self._waiting[0].content = self._waiting[0].content[count:]
-            self._waiting[0].is_begun = True
+            piece = self._waiting[0]
+            piece.whole = piece.whole or piece.content
+            piece.content = piece.content[count:]
 
     def _note_piece(self, piece: Piece) -> None:
         """Note that an entry is in the file; one that stood there already may be a later one."""

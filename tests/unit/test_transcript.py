@@ -287,6 +287,22 @@ def test_gap_is_not_glued_to_an_entry_that_was_begun(
     writer.transcript.close()
 
 
+def test_file_that_was_moved_while_the_disk_was_full_begins_with_a_whole_entry(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The half of it stays with the file that was moved."""
+    writer = Writer(tmp_path)
+    disk = Disk(monkeypatch)
+    disk.free_bytes = 25
+    writer.say(1)
+    (tmp_path / "said.log").rename(tmp_path / "said.log.1")
+    disk.free_bytes = 1 << 30
+    writer.say(2)
+    assert texts(tmp_path) == ["n1", "n2"]
+    assert (tmp_path / "said.log").read_bytes()[4:5] == b"-"
+    writer.transcript.close()
+
+
 def test_entry_that_was_cut_off_is_ended_by_the_next_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
