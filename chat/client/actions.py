@@ -355,7 +355,7 @@ class Actions:
     def _ask_page(self, room: str, count: int) -> None:
         """Ask for the messages before the oldest one that was shown."""
         key = secrets.token_hex(12)
-        before = self._incoming.pages.begin(room, key)
+        before = self._incoming.pages.begin(room, key, count)
         if before is None:
             self._notify(_("Earlier messages are on their way already."))
             return

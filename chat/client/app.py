@@ -339,6 +339,10 @@ class App:
     def name(self) -> str:
         return self._session.name
 
+    @property
+    def room(self) -> str:
+        return self._rooms.current
+
     def handle_line(self, line: str) -> bool:
         """Take a typed line: a message or a command. False when it is the last one.
 
@@ -376,6 +380,10 @@ class App:
             return False
         self._send_made(message)
         return True
+
+    def wait_answered(self) -> None:
+        """Wait until what was sent is answered; raises `ChatError` where that is given up."""
+        self._farewell.wait_answered()
 
     def _send_made(self, message: Message) -> None:
         """Send a message of any kind that a client may send."""

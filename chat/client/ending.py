@@ -33,6 +33,9 @@ EXIT_BROKEN_PIPE = 141  # 128 and the number of SIGPIPE
 # one, which outlives a server's restart; and so long with a server that has not said a word.
 PIPE_END_SECONDS = 60.0
 SILENT_END_SECONDS = 15.0
+# A search is not said to a plain server, which says nothing by itself: with connecting and leaving
+# that is known within 15 s.
+SILENT_SEARCH_SECONDS = 12.0
 # When to say what is waited for.
 TELL_WAITING_SECONDS = 5.0
 LOOK_SECONDS = 1.0
@@ -69,12 +72,24 @@ class Farewell:
         self.wait_acknowledged(outbox.MAX_PENDING - 1)
         return not self._has_given_up
 
-    def wait_acknowledged(self, allowed: int = 0) -> None:
+    def wait_answered(self) -> None:
+        """Wait until all is answered that a search has asked. Blocks.
+
+        Raises PLAIN_SERVER where it is given up and the server has not said a word, SERVER_SILENT
+        where it has.
+        """
+        self.wait_acknowledged(silent_seconds=SILENT_SEARCH_SECONDS)
+        if self._has_given_up:
+            raise ChatError("PLAIN_SERVER" if self._session.is_silent else "SERVER_SILENT")
+
+    def wait_acknowledged(self, allowed: int = 0, silent_seconds: float | None = None) -> None:
         """Wait until all but `allowed` messages are acknowledged, as long as that goes on.
 
-        Says so after a while. Ends as well with the session, and when nobody reads standard output
-        any more. Waits no more once it was given up. Blocks.
+        `silent_seconds`: so long for the first word of a server; None: as at the end of input. Says
+        so after a while. Ends as well with the session, and when nobody reads standard output any
+        more. Waits no more once it was given up. Blocks.
         """
+        patience = SILENT_END_SECONDS if silent_seconds is None else silent_seconds
         left, since = self._session.unacknowledged, time.monotonic()
         while not self._is_useless and self._session.wait_acknowledged(
             min(LOOK_SECONDS, PIPE_END_SECONDS), allowed
@@ -82,7 +97,7 @@ class Farewell:
             if (now_left := self._session.unacknowledged) < left:
                 left, since = now_left, time.monotonic()
             waited = time.monotonic() - since
-            if waited >= (SILENT_END_SECONDS if self._session.is_silent else PIPE_END_SECONDS):
+            if waited >= (patience if self._session.is_silent else PIPE_END_SECONDS):
                 self._has_given_up = True
             elif waited >= TELL_WAITING_SECONDS:
                 self._tell_waiting(left)

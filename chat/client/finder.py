@@ -14,13 +14,14 @@ from dataclasses import dataclass, field, replace
 from chat.cli.i18n import _
 from chat.client import commands
 from chat.client.commands import as_typed
+from chat.client.readings import answers, goes_on_before
 from chat.client.sent_lines import quotation
 from chat.client.session import Session
 from chat.client.ui import render
 from chat.client.ui.base import Terminal
 from chat.client.ui.render import RenderedMessage
 from chat.protocol.errors import ChatError
-from chat.protocol.limits import MAX_FOUND, MAX_HISTORY
+from chat.protocol.limits import MAX_FOUND
 from chat.protocol.names import name_key
 from chat_pb2 import KIND_SEARCH, Message
 
@@ -29,18 +30,31 @@ SHOWN = 20
 # Before a message, and from it on, as `/history @ID` shows it.
 AROUND = 10
 ID_SIGN = "@"
+# How servers refuse that know no searches: of an earlier version, and plain ones.
+UNABLE = ("REQUEST_INVALID", "PLAIN_SERVER")
 # Of an id, which has 63 bits.
 MAX_ID_DIGITS = 19
 
 
 @dataclass
 class _Asked:
-    """What was asked for: the messages by id, as far as they came; `around`: the id of one."""
+    """What was asked for: the messages by id, as far as they came.
+
+    `before`: the id before which it is searched, 0 for the newest. `around`: the id of a message.
+    """
 
     room: str
     text: str = ""
+    before: int = 0
     around: int = 0
     messages: dict[int, Message] = field(default_factory=dict)
+
+    def take(self, part: Message) -> None:
+        """Take of a part of the answer what can be one, and no more than was asked for."""
+        limit = 2 * AROUND if self.around else MAX_FOUND
+        for one in answers(part, self.room, self.before):
+            if len(self.messages) < limit:
+                self.messages[one.id] = one
 
 
 class Finder:
@@ -66,7 +80,7 @@ class Finder:
         with self._lock:
             *last, before = self._next
             before = before if last == [name_key(room), text] else 0
-        with self._asking(_Asked(room, text)) as key:
+        with self._asking(_Asked(room, text, before)) as key:
             self._session.search(text, room, before, key)
 
     def look_around(self, room: str, message_id: int) -> None:
@@ -96,14 +110,11 @@ class Finder:
             if asked is None:
                 return False
             if part.batch:
-                left = (MAX_FOUND if part.kind == KIND_SEARCH else MAX_HISTORY) - len(
-                    asked.messages
-                )
-                asked.messages.update((one.id, one) for one in part.batch[: max(0, left)])
+                asked.take(part)
                 return True
             del self._asked[part.key]
         if part.kind == KIND_SEARCH:
-            self._show_found(asked, part.id)
+            self._show_found(asked, goes_on_before(part, asked.before))
         else:
             self._show_around(asked)
         return True
@@ -112,7 +123,7 @@ class Finder:
         """Forget what was refused; say whether the server knows no searches."""
         with self._lock:
             asked = self._asked.pop(notice.key, None)
-        return asked is not None and notice.user == "REQUEST_INVALID"
+        return asked is not None and notice.user in UNABLE
 
     def _show_found(self, asked: _Asked, reached: int) -> None:
         """Show the newest first, each with the id by which one looks around it."""
@@ -163,6 +174,11 @@ class Finder:
         rendered = render.render_message(message, self._session.name)
         if rendered is not None and not self._is_ignored(message):
             self._terminal.show(message, with_id(message, rendered) if has_id else rendered)
+
+
+def cannot_search() -> str:
+    """Return what is said of a server that knows no searches."""
+    return _("* This server cannot search yet.")
 
 
 def with_id(message: Message, rendered: RenderedMessage) -> RenderedMessage:

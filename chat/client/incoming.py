@@ -11,7 +11,7 @@ from chat.cli.facts import is_fact
 from chat.cli.i18n import _, _n
 from chat.client.alerts import Alerts
 from chat.client.connection_status import ConnectionStatus
-from chat.client.finder import Finder
+from chat.client.finder import Finder, cannot_search
 from chat.client.key_sentences import key_lines, seal_word, sent_line
 from chat.client.memory import Memory
 from chat.client.pages import Page, Pages
@@ -249,7 +249,7 @@ class Incoming:
     def _take_notice(self, message: Message, typed: str | None) -> None:
         self.pages.end(message.key)
         if self.finder.refuse(message):
-            self._terminal.show_notice(_("* This server cannot search yet."))
+            self._terminal.show_notice(cannot_search())
             return
         is_moved = self._rooms.refuse_entry(message.key)
         if message.user in REFUSED_ENTRIES and message.room:

@@ -5,20 +5,29 @@ from __future__ import annotations
 import threading
 from dataclasses import dataclass, field
 
-from chat.protocol.limits import MAX_HISTORY
+from chat.client.readings import answers
 from chat.protocol.names import name_key
 from chat_pb2 import Message
 
 
 @dataclass
 class Page:
-    """A page of history that was asked for: `room`, and its messages by id, as far as they came.
+    """A page of history that was asked for: its messages by id, as far as they came.
 
-    By id, since a page that the loss of the connection cut off begins anew.
+    By id, since a page that the loss of the connection cut off begins anew. `count`: how many of
+    `room` were asked for; `before`: the id before which they were said, 0 for the newest.
     """
 
     room: str
+    count: int
+    before: int
     messages: dict[int, Message] = field(default_factory=dict)
+
+    def take(self, part: Message) -> None:
+        """Take of a part of the answer what can be one, and no more than was asked for."""
+        for message in answers(part, self.room, self.before):
+            if len(self.messages) < self.count:
+                self.messages[message.id] = message
 
 
 class Pages:
@@ -32,8 +41,8 @@ class Pages:
         self._pages: dict[str, Page] = {}  # by the key of what asked for them
         self._oldest: dict[str, int] = {}  # ids, by room
 
-    def begin(self, room: str, key: str) -> int | None:
-        """Note that a page of `room` is being asked for with this key.
+    def begin(self, room: str, key: str, count: int) -> int | None:
+        """Note that a page of `count` messages of `room` is being asked for with this key.
 
         Returns the oldest id shown, before which it is to end, 0 for none. None: a page of the room
         is on its way already.
@@ -41,8 +50,9 @@ class Pages:
         with self._lock:
             if any(name_key(page.room) == name_key(room) for page in self._pages.values()):
                 return None
-            self._pages[key] = Page(room)
-            return self._oldest.get(name_key(room), 0)
+            before = self._oldest.get(name_key(room), 0)
+            self._pages[key] = Page(room, count, before)
+            return before
 
     def take(self, part: Message) -> Page | None:
         """Take a part of an answer to HISTORY; return the page that is complete by it."""
@@ -50,9 +60,8 @@ class Pages:
             return self.end(part.key)
         with self._lock:
             page = self._pages.get(part.key)
-            left = MAX_HISTORY - len(page.messages) if page is not None else 0
-            if page is not None and left > 0:
-                page.messages.update((message.id, message) for message in part.batch[:left])
+            if page is not None:
+                page.take(part)
         return None
 
     def end(self, key: str) -> Page | None:

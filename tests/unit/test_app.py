@@ -32,6 +32,7 @@ from chat_pb2 import (
     KIND_HISTORY,
     KIND_INVITED,
     KIND_JOINED,
+    KIND_LEFT,
     KIND_NOTICE,
     KIND_OPENED,
     KIND_PRESENT,
@@ -419,6 +420,23 @@ def test_search_that_found_nothing_says_whether_it_is_over(ana: Sitting) -> None
     assert "cannot search yet" in ana.terminal.notices[-1]
     ana.type("/buscar !?")
     assert ana.session.pending[-1] == wish
+
+
+def test_search_shows_only_what_can_be_an_answer(ana: Sitting) -> None:
+    """And goes on only where the server came nearer to the beginning."""
+    ana.type("/buscar casa")
+    odd = [found(2**63), found(0), found(9), found(30), found(31)]
+    odd[2].to, odd[3].room, odd[4].kind = "bia", "aula", KIND_LEFT
+    key = ana.session.pending[-1].key
+    ana.app.receive(Message(kind=KIND_SEARCH, key=key, batch=[*odd, found(8)]))
+    ana.app.receive(Message(kind=KIND_SEARCH, key=key, id=8))
+    assert [line.split()[0] for line in ana.terminal.shown[1:]] == ["@8"]
+    ana.type("/buscar casa")
+    wish = ana.session.pending[-1]
+    ana.app.receive(Message(kind=KIND_SEARCH, key=wish.key, batch=[found(8)]))
+    ana.app.receive(Message(kind=KIND_SEARCH, key=wish.key, id=8))
+    assert wish.id == 8 and len(ana.terminal.shown) == 2
+    assert "has all of that" in ana.terminal.notices[-1]
 
 
 def test_what_was_said_around_a_message(ana: Sitting) -> None:

@@ -17,6 +17,7 @@ from chat.client.ending import (
     EXIT_REFUSED,
     PIPE_END_SECONDS,
     SILENT_END_SECONDS,
+    SILENT_SEARCH_SECONDS,
     TELL_WAITING_SECONDS,
     Farewell,
     is_broken_pipe,
@@ -99,6 +100,26 @@ def test_wait_ends_when_nothing_is_acknowledged(
     farewell.wait_acknowledged()
     assert session.clock == pytest.approx(3 + seconds, abs=1)
     assert farewell.tell_lost() and terminal.errors == ["1 message was not confirmed:\n  oi"]
+
+
+@pytest.mark.parametrize(
+    ("is_silent", "seconds", "reason"),
+    [(False, PIPE_END_SECONDS, "SERVER_SILENT"), (True, SILENT_SEARCH_SECONDS, "PLAIN_SERVER")],
+)
+def test_search_without_an_answer_is_given_up(
+    monkeypatch: pytest.MonkeyPatch, is_silent: bool, seconds: float, reason: str
+) -> None:
+    """Plain servers say nothing to one who only searches: with leaving that takes 15 seconds."""
+    session = WaitingSession(None)
+    session.is_silent = is_silent
+    farewell, _terminal = leaving(session, monkeypatch)
+    with pytest.raises(ChatError) as refusal:
+        farewell.wait_answered()
+    assert refusal.value.reason == reason
+    assert session.clock == pytest.approx(seconds, abs=1)
+
+    farewell, _terminal = leaving(WaitingSession(1.0), monkeypatch)
+    farewell.wait_answered()
 
 
 def test_input_is_held_back_until_there_is_space(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 
 from chat.cli import i18n
+from chat.client.ending import EXIT_NOT_ACKNOWLEDGED
+from chat.client.ui import search_lines
 from chat.client.ui.render import RenderedMessage, local_notice
 from chat.client.ui.search_lines import (
     EXIT_NOTHING_FOUND,
@@ -18,19 +20,30 @@ from chat.client.ui.search_lines import (
     refusal_text,
 )
 from chat.protocol.errors import ChatError
+from chat.protocol.limits import MAX_FOUND
 from chat.protocol.names import check_name
-from chat_pb2 import KIND_NOTICE, KIND_SEARCH, Message
+from chat_pb2 import (
+    KIND_ACTION,
+    KIND_JOINED,
+    KIND_NOTICE,
+    KIND_SEARCH,
+    KIND_UNSPECIFIED,
+    Message,
+)
 
 Answer = Callable[[Message], list[Message]]
 
 
 class Answering:
-    """A conversation whose server answers at once."""
+    """A conversation whose server answers at once, if it does."""
+
+    room = "aula"
 
     def __init__(self, terminal: SearchTerminal, *answers: Answer) -> None:
         self.terminal = terminal
         self.answers = list(answers)
         self.asked: list[Message] = []
+        self.is_given_up = False
 
     def handle_message(self, message: Message) -> bool:
         self.asked.append(message)
@@ -40,10 +53,18 @@ class Answering:
             self.terminal.show(part, rendered)
         return True
 
+    def wait_answered(self) -> None:
+        if not self.answers and self.is_given_up:
+            raise ChatError("PLAIN_SERVER")
+
+
+def said(number: int, room: str = "aula", to: str = "", kind: Any = KIND_UNSPECIFIED) -> Message:
+    return Message(user="bia", message=f"casa\n{number}", id=number, room=room, to=to, kind=kind)
+
 
 def found(*ids: int, reached: int = 0) -> Answer:
     """Answer with messages of these ids, and how far was searched."""
-    batch = [Message(user="bia", message=f"casa\n{number}", id=number) for number in ids]
+    batch = [said(number) for number in ids]
     parts = [Message(kind=KIND_SEARCH, batch=batch)] if batch else []
     return lambda wish: [*parts, Message(kind=KIND_SEARCH, id=reached)]
 
@@ -105,6 +126,57 @@ def test_nothing_found_is_an_exit_code_of_its_own(capsys: pytest.CaptureFixture[
     assert run(lambda wish: [Message(kind=KIND_NOTICE, user="NOT_IN_ROOM")])[0] == 3
     assert "no" in capsys.readouterr().err
     assert SearchTerminal("casa", is_json=False).exit_code(1) == 1
+
+
+@pytest.mark.parametrize("reached", [5, 6, 2**64 - 1])
+def test_search_that_goes_no_further_ends(reached: int, capsys: pytest.CaptureFixture[str]) -> None:
+    """A server that says the same once more would be asked for ever."""
+    code, asked = run(found(9, reached=5), found(4, reached=reached))
+    assert code == 0 and len(asked) == 2
+    assert len(capsys.readouterr().out.splitlines()) == 2
+
+
+def test_server_is_not_asked_for_ever(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Though it goes back by one message each time; that not all was found is said."""
+    monkeypatch.setattr(search_lines, "MAX_QUESTIONS", 3)
+    code, asked = run(*[found(reached=2**40 - step) for step in range(5)])
+    assert code == EXIT_NOT_ACKNOWLEDGED and len(asked) == 3
+    assert "Not all was looked through" in capsys.readouterr().err
+
+
+def test_only_what_can_be_an_answer_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    """Nothing private, of another room or out of order, no event, no more than one answer has."""
+    nested = Message(kind=KIND_SEARCH, id=8, room="aula", batch=[said(7)])
+    odd = [
+        *(said(2**63), said(9), said(9), said(10), said(0), nested),
+        *(said(8, room="other"), said(7, to="bia"), said(6, kind=KIND_JOINED)),
+        *(said(5, kind=KIND_NOTICE), said(4, kind=KIND_ACTION)),
+    ]
+    parts = [Message(kind=KIND_SEARCH, batch=odd), Message(kind=KIND_SEARCH, id=4)]
+    run(lambda wish: parts, found(5, *range(3, 0, -1)))
+    ids = [line.split()[0] for line in capsys.readouterr().out.splitlines()]
+    assert ids == ["@9", "@4", "@3", "@2", "@1"]
+
+    run(found(*range(MAX_FOUND + 5, 0, -1)))
+    assert len(capsys.readouterr().out.splitlines()) == MAX_FOUND
+
+
+@pytest.mark.parametrize("reason", ["REQUEST_INVALID", "PLAIN_SERVER"])
+def test_server_that_cannot_search_is_told_as_one(
+    reason: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Whether it refuses, or does not say a word until that is given up."""
+    assert run(lambda wish: [Message(kind=KIND_NOTICE, user=reason)])[0] == EXIT_NOT_ACKNOWLEDGED
+    assert capsys.readouterr().err == "* This server cannot search yet.\n"
+
+    terminal = SearchTerminal("casa", is_json=False)
+    controller: Any = Answering(terminal, lambda wish: [])
+    controller.is_given_up = True
+    terminal.run(controller)
+    assert terminal.exit_code(0) == EXIT_NOT_ACKNOWLEDGED
+    assert capsys.readouterr().err == "* This server cannot search yet.\n"
 
 
 def test_end_of_the_conversation_ends_the_search() -> None:

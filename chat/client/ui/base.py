@@ -21,6 +21,10 @@ class TerminalController(Protocol):
     def name(self) -> str:
         """The user's own name, as far as the server has agreed to it."""
 
+    @property
+    def room(self) -> str:
+        """The room that is talked in, empty for the common one."""
+
     def handle_line(self, line: str) -> bool:
         """Take a typed line; False when nothing more is to be read."""
 
@@ -28,6 +32,13 @@ class TerminalController(Protocol):
         """Send a message that a program made; raises `ChatError` where it cannot be.
 
         False when nothing more is to be read.
+        """
+
+    def wait_answered(self) -> None:
+        """Wait until what was sent is answered, or nothing more will be. Blocks.
+
+        Raises `ChatError` where the server is given up: PLAIN_SERVER for one that has not said a
+        word, else SERVER_SILENT.
         """
 
     def report_unsent(self, line: str, reason: str) -> None:

@@ -10,7 +10,8 @@ import threading
 
 from chat.cli.i18n import _
 from chat.client.ending import EXIT_NOT_ACKNOWLEDGED, sentence
-from chat.client.finder import with_id
+from chat.client.finder import UNABLE, cannot_search, with_id
+from chat.client.readings import answers, goes_on_before
 from chat.client.typed_lines import TypedLines
 from chat.client.ui import render
 from chat.client.ui.base import TerminalController
@@ -18,12 +19,14 @@ from chat.client.ui.jsonl import json_of
 from chat.client.ui.plain import PlainTerminal
 from chat.client.ui.render import RenderedMessage
 from chat.protocol.errors import ChatError, ConfigError
-from chat.protocol.limits import MAX_HISTORY
+from chat.protocol.limits import MAX_FOUND, MAX_HISTORY
 from chat_pb2 import KIND_NOTICE, KIND_SEARCH, Message
 
 EXIT_NOTHING_FOUND = 4
 # So much of it is printed at the most: what is behind may be asked for by other words.
 MAX_PRINTED = MAX_HISTORY
+# However slowly a server goes back, it is asked no more often.
+MAX_QUESTIONS = 1000
 NAME_BYTES = 2
 
 
@@ -42,8 +45,8 @@ def refusal_text(refusal: ChatError | ConfigError) -> str:
 class SearchTerminal(PlainTerminal):
     """Prints what is found, and nothing else that comes in.
 
-    The main thread asks and waits, the receive thread prints; `_changed` guards `_key`, `_before`,
-    `_is_answered`, `_is_over`, `_has_more`, `_is_refused` and `printed`.
+    The main thread asks and waits, the receive thread prints; `_changed` guards `_wish`, `_left`,
+    `_before`, `_printed_id`, `_is_answered`, `_is_over`, `_has_more`, `_is_refused` and `printed`.
     """
 
     def __init__(self, text: str, is_json: bool) -> None:
@@ -52,8 +55,10 @@ class SearchTerminal(PlainTerminal):
         self._text = text
         self._is_json = is_json
         self._changed = threading.Condition()
-        self._key = ""
-        self._before = 0
+        self._wish = Message()  # the present one
+        self._left = 0  # of its answer so many may still come
+        self._before = 0  # which id it goes on
+        self._printed_id = 0  # the last one; of all that comes behind it the ids are lower
         self._is_answered = False
         self._is_over = False
         self._has_more = False  # than is printed
@@ -62,17 +67,34 @@ class SearchTerminal(PlainTerminal):
 
     def run(self, controller: TerminalController) -> None:
         """Search, and go on until all was looked through, or enough is found."""
-        while True:
-            with self._changed:
-                if self._is_over:
-                    break
-                self._key, self._is_answered = secrets.token_hex(12), False
-                wish = Message(kind=KIND_SEARCH, message=self._text, id=self._before, key=self._key)
-            if not controller.handle_message(wish):
-                return
-            with self._changed:
-                self._changed.wait_for(lambda: self._is_answered or self._is_over)
-        self._tell_more()
+        try:
+            for _question in range(MAX_QUESTIONS):
+                wish = self._next_wish(controller.room)
+                if wish is None:
+                    self._tell_more()
+                    return
+                if not controller.handle_message(wish):
+                    return
+                controller.wait_answered()
+                with self._changed:
+                    self._changed.wait_for(lambda: self._is_answered or self._is_over)
+            self._refuse(_("* Not all was looked through: the server is too slow at it."))
+        except ChatError as error:
+            if error.reason not in UNABLE:
+                raise
+            self._refuse(cannot_search())
+
+    def _next_wish(self, room: str) -> Message | None:
+        """Return what to ask next, None where nothing is left to be asked."""
+        with self._changed:
+            if self._is_over:
+                return None
+            self._is_answered, self._left = False, MAX_FOUND
+            key = secrets.token_hex(12)
+            wish = Message(kind=KIND_SEARCH, message=self._text, room=room, key=key)
+            wish.id = self._before
+            self._wish.CopyFrom(wish)
+        return wish
 
     def _tell_more(self) -> None:
         with self._changed:
@@ -84,22 +106,36 @@ class SearchTerminal(PlainTerminal):
     def show(self, message: Message, rendered: RenderedMessage) -> None:
         """Print what was found; anything else is not what was asked for."""
         with self._changed:
-            if not self._key or message.key != self._key:
+            if not self._wish.key or message.key != self._wish.key:
                 return
-            for found in message.batch if message.kind == KIND_SEARCH else ():
-                if self.printed == MAX_PRINTED:
-                    self._has_more = True
-                    break
+            if message.kind == KIND_NOTICE:
+                self._refuse(cannot_search() if message.user in UNABLE else rendered.line)
+            elif message.kind == KIND_SEARCH and message.batch:
+                self._print_found(message)
+            elif message.kind == KIND_SEARCH:
+                self._before = goes_on_before(message, self._wish.id)
+                self._is_answered = True
+            self._is_over |= self._is_answered and not self._before
+            self._is_over |= self._has_more
+            self._changed.notify_all()
+
+    def _print_found(self, part: Message) -> None:
+        """Print a part of an answer, which may come once more after the loss of a connection."""
+        for found in answers(part, self._wish.room, self._wish.id):
+            is_next = not self._printed_id or found.id < self._printed_id
+            if is_next and self.printed == MAX_PRINTED:
+                self._has_more = True
+            elif is_next and self._left > 0:
+                self._left -= 1
+                self._printed_id = found.id
                 self.printed += 1
                 self._print(self._line_of(found))
-            if message.kind == KIND_NOTICE:
-                self._is_refused = True
-                self.show_error(rendered.line)
-            elif not message.batch:
-                self._before, self._is_answered = message.id, True
-            self._is_over |= self._is_answered and not self._before
-            self._is_over |= self._is_refused or self._has_more
-            self._changed.notify_all()
+
+    def _refuse(self, text: str) -> None:
+        """Say why nothing more is found, and look for no more."""
+        with self._changed:
+            self._is_refused = self._is_over = True
+        self.show_error(text)
 
     def _line_of(self, message: Message) -> str:
         if self._is_json:
@@ -119,6 +155,6 @@ class SearchTerminal(PlainTerminal):
 
     def exit_code(self, code: int) -> int:
         """Return the exit code of a conversation that ended with `code`."""
-        if code or self.printed:
-            return code
-        return EXIT_NOT_ACKNOWLEDGED if self._is_refused else EXIT_NOTHING_FOUND
+        if self._is_refused and not code:
+            return EXIT_NOT_ACKNOWLEDGED
+        return code if code or self.printed else EXIT_NOTHING_FOUND
