@@ -1,4 +1,4 @@
-"""What a client's wish asks for: a room, a number; and the word that it is fulfilled.
+"""Which room a client's wish is about, and the word that it is fulfilled.
 
 Runs in the event loop.
 """
@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import chat_pb2
 from chat.protocol.errors import ChatError
-from chat.protocol.limits import MAX_HISTORY
 from chat.protocol.names import check_room, name_key
 from chat.server.encoding import Delivery
 from chat.server.member import Member
@@ -32,26 +31,6 @@ def place_of(member: Member, room: str, is_exact: bool = False) -> Subscription:
 def asked_room(member: Member, message: Message) -> str:
     """Return the key of the room that a message is about, any room; empty: as `place_of`."""
     return name_key(check_room(message.room)) or place_of(member, "").room.key
-
-
-def count_in(message: Message) -> int:
-    """Return the number that a wish carries as its text; raises REQUEST_INVALID."""
-    text = message.message
-    if not (text.isascii() and text.isdigit() and len(text) <= len(str(MAX_HISTORY))):
-        raise ChatError("REQUEST_INVALID")
-    return min(int(text), MAX_HISTORY)
-
-
-def counts_in(message: Message) -> tuple[int, int]:
-    """Return how many messages HISTORY is to have before its id, and from it on.
-
-    Raises REQUEST_INVALID, also where it asks for none.
-    """
-    before, plus, after = message.message.partition("+")
-    counts = tuple(count_in(Message(message=text or "0")) for text in (before, after))
-    if not any(counts) or (plus and not message.id):
-        raise ChatError("REQUEST_INVALID")
-    return counts[0], counts[1]
 
 
 def echo(member: Member, wish: Message, room: str, message_id: int = 0) -> None:

@@ -11,7 +11,8 @@ from contextlib import nullcontext
 from heapq import nsmallest
 
 import chat_pb2
-from chat.server.asked import asked_room, counts_in, place_of
+from chat.protocol.counts import counts_in
+from chat.server.asked import asked_room, place_of
 from chat.server.encoding import Delivery
 from chat.server.hub import Hub
 from chat.server.member import Member
@@ -75,7 +76,7 @@ class Lookups:
     async def tell_history(self, member: Member, message: Message) -> None:
         """Begin to tell a member what was said in one of its rooms. Raises LOG_UNREADABLE."""
         key = place_of(member, message.room).room.key
-        count, count_after = counts_in(message)
+        count, count_after = counts_in(message.message, message.id)
         end = self._hub.rooms.last_id + 1
         before = min(message.id or end, end)
         start = before - 1

@@ -9,13 +9,14 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 import chat_pb2
+from chat.protocol.counts import count_in
 from chat.protocol.errors import ChatError
 from chat.protocol.kinds import DOORS, MOVES, SAID
 from chat.protocol.limits import MAX_KEY_CHARACTERS, MAX_ROOMS
 from chat.protocol.names import COMMON_ROOM, check_name, check_room, name_key
 from chat.protocol.text import check_message
 from chat.server.appending import Appender
-from chat.server.asked import asked_room, count_in, echo, place_of
+from chat.server.asked import asked_room, echo, place_of
 from chat.server.directory import new_identity
 from chat.server.doors import Doors
 from chat.server.encoding import Delivery
@@ -168,7 +169,7 @@ class Posting:
 
     async def _enter(self, member: Member, message: Message) -> None:
         key = name_key(check_room(message.room))
-        count = count_in(message) if message.message else None
+        count = count_in(message.message) if message.message else None
         place = member.rooms.get(key)
         if place is not None:
             echo(member, message, key, place.seen_id)
