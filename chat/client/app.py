@@ -39,9 +39,10 @@ from chat.client.session import Session
 from chat.client.state import Change, State
 from chat.client.ui import render
 from chat.client.ui.base import Terminal
+from chat.protocol.counts import count_in, counts_in
 from chat.protocol.errors import ChatError, ConfigError
 from chat.protocol.kinds import MODERATION, SAID
-from chat.protocol.limits import DEFAULT_HISTORY, MAX_HISTORY
+from chat.protocol.limits import DEFAULT_HISTORY
 from chat_pb2 import (
     KIND_ACTION,
     KIND_CLOSED,
@@ -400,7 +401,8 @@ class App:
         elif message.kind == KIND_KEY:
             session.ask_key(message.to, key)
         elif message.kind == KIND_ENTERED:
-            session.enter(message.room, _number_in(message), key)
+            count = count_in(message.message) if message.message else None
+            session.enter(message.room, count, key, message.id or None)
         elif message.kind == KIND_EXITED and message.to:
             session.uninvite(message.to, room, key)
         elif message.kind == KIND_EXITED:
@@ -412,7 +414,11 @@ class App:
         elif message.kind == KIND_INVITED:
             session.invite(message.to, room, key)
         elif message.kind == KIND_HISTORY:
-            session.history(_number_in(message) or DEFAULT_HISTORY, room, message.id, key)
+            count, after = counts_in(message.message or str(DEFAULT_HISTORY), message.id)
+            if "+" in message.message:
+                session.around(message.id, count, room, key, after)
+            else:
+                session.history(count, room, message.id, key)
         elif message.kind == KIND_SEARCH:
             session.search(message.message, room, message.id, key)
         elif message.kind in MODERATION:
@@ -474,16 +480,6 @@ class App:
         self._ask_who_is_here()
         if not self._present_status.is_steady:
             self._terminal.refresh()
-
-
-def _number_in(message: Message) -> int | None:
-    """Return the number that a program's wish carries as its text; raises REQUEST_INVALID."""
-    text = message.message
-    if not text:
-        return None
-    if not (text.isascii() and text.isdigit() and len(text) <= len(str(MAX_HISTORY))):
-        raise ChatError("REQUEST_INVALID")
-    return int(text)
 
 
 def enter(name: str | None, terminal: Terminal, join: Callable[[str], App]) -> App | None:

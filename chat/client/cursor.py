@@ -103,10 +103,18 @@ class Cursor:
         with self._lock:
             return [self._entry(name) for name in list(self._names.values())[1:]]
 
-    def entry(self, room: str, count: int | None = None) -> Message:
-        """Return the wish to be in `room`: with its last `count` messages, or all that is new."""
+    def entry(self, room: str, count: int | None = None, after: int | None = None) -> Message:
+        """Return the wish to be in `room`: with its last `count` messages, or all that is new.
+
+        `after`: all that came after this id, though it was seen, or the last `count` of it.
+        """
         with self._lock:
-            return self._entry(room, count)
+            if after is None:
+                return self._entry(room, count)
+            if name_key(room) not in self._names:
+                self._seen[name_key(room)] = after
+            text = "" if count is None else str(count)
+            return Message(kind=KIND_ENTERED, room=room, id=after, message=text)
 
     def _entry(self, room: str, count: int | None = None) -> Message:
         seen = self._seen.get(name_key(room))

@@ -16,6 +16,7 @@ from chat.client.sealing import Sealing
 from chat.protocol.errors import ChatError
 from chat.protocol.kinds import MOVES, SAID
 from chat.protocol.limits import MAX_KEY_CHARACTERS
+from chat.protocol.names import name_key
 from chat_pb2 import KIND_RENAMED, KIND_UNSPECIFIED, Message
 
 # Messages that may wait for the server's echo; whoever sends more waits.
@@ -389,10 +390,11 @@ class Outbox:
             requests = self._requests.values()
             return [wish for wish in requests if wish.kind in MOVES and not wish.to]
 
-    def awaits(self, kind: int) -> bool:
-        """Say whether a request of this kind is not answered yet."""
+    def awaits(self, kind: int, room: str | None = None) -> bool:
+        """Say whether a request of this kind, about this room or any, is not answered yet."""
         with self._changed:
-            return any(message.kind == kind for message in self._requests.values())
+            rooms = [name_key(one.room) for one in self._requests.values() if one.kind == kind]
+        return bool(rooms) if room is None else name_key(room) in rooms
 
     @property
     def unacknowledged(self) -> int:

@@ -431,6 +431,8 @@ class Receiver:
 
     def _is_answer(self, message: Message, sent: Message | None) -> bool | None:
         """Say whether it answers something that was asked; None for what is no answer at all."""
+        if message.kind == KIND_PRESENT and self._outbox.awaits(KIND_WHO, message.room):
+            return True  # though the session is not in that room
         if message.kind == KIND_PRESENT:
             return None if self._outbox.awaits(KIND_WHO) else False
         if message.kind == KIND_ROOMS and message.message:

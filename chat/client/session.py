@@ -177,13 +177,16 @@ class Session:
             message.room = self._checked(room)
         return self._put(message)
 
-    def enter(self, room: str, count: int | None = None, key: str = "") -> str:
+    def enter(
+        self, room: str, count: int | None = None, key: str = "", after: int | None = None
+    ) -> str:
         """Be in `room` too; the echo of kind ENTERED says that it is so. Returns the key.
 
         First come its last `count` messages (0 to 1000); None: all that is new since it was left,
-        or as many as `history` says. Raises ROOM_INVALID.
+        or as many as `history` says. `after`: only what came after this id, of that the last
+        `count`; None of them: all. Raises ROOM_INVALID.
         """
-        wish = self._cursor.entry(check_room(room), count)
+        wish = self._cursor.entry(check_room(room), count, after)
         wish.key = key
         return self._put(wish)
 
@@ -246,7 +249,7 @@ class Session:
 
     def ask_who(self, room: str | None = None, key: str = "") -> str:
         """Ask who is in a room (None: the first); one PRESENT each, then the echo. The key."""
-        return self._put(Message(kind=KIND_WHO, room=self._checked(room), key=key))
+        return self._put(Message(kind=KIND_WHO, room=self._named(room), key=key))
 
     def ask_rooms(self, key: str = "") -> str:
         """Ask which rooms have people; one ROOMS each, then the echo. Returns the key."""
@@ -272,12 +275,20 @@ class Session:
         wish = Message(kind=KIND_HISTORY, message=str(count), room=room, id=before, key=key)
         return self._put(wish)
 
-    def around(self, message_id: int, count: int, room: str | None = None, key: str = "") -> str:
-        """Ask for what was said around a message: `count` before it, and as many from it on.
+    def around(
+        self,
+        message_id: int,
+        count: int,
+        room: str | None = None,
+        key: str = "",
+        after: int | None = None,
+    ) -> str:
+        """Ask for what was said around a message: `count` before it, and `after` from it on.
 
-        The answer is like that of `history`. Returns the key.
+        None: as many. The answer is like that of `history`. Returns the key.
         """
-        wish = Message(kind=KIND_HISTORY, message=f"{count}+{count}", id=message_id, key=key)
+        counts = f"{count}+{count if after is None else after}"
+        wish = Message(kind=KIND_HISTORY, message=counts, id=message_id, key=key)
         wish.room = self._checked(room)
         return self._put(wish)
 

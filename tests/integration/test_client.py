@@ -216,10 +216,17 @@ def test_json_that_is_none_is_refused(server: RunningServer) -> None:
 
 def test_json_has_rooms_and_pages_of_history(server: RunningServer) -> None:
     """A program is in several rooms by one stream, and asks for what was said before."""
-    with full_client(server.address, "bia", room="json-b") as bia:
+    with (
+        full_client(server.address, "bia", room="json-b") as bia,
+        full_client(server.address, "caio", room="json-d") as caio,
+        full_client(server.address, "davi", room="json-e"),
+    ):
         for number in range(5):
             bia.say(str(number), key=f"json-b{number}")
+            caio.say(f"d{number}", key=f"json-d{number}")
         last = bia.wait_for_text("4")
+        first = caio.wait_for_key("json-d0")
+        caio.wait_for_key("json-d4")
         wishes: list[dict[str, object]] = [
             {"kind": "KIND_ENTERED", "room": "json-b", "message": "1", "key": "e"},
             {"kind": "KIND_HISTORY", "room": "json-b", "message": "2", "id": last.id, "key": "h"},
@@ -227,15 +234,22 @@ def test_json_has_rooms_and_pages_of_history(server: RunningServer) -> None:
             {"kind": "KIND_ENTERED", "room": "json-c", "key": "c"},
             {"kind": "KIND_EXITED", "room": "json-c", "key": "x"},
             {"kind": "KIND_ROOMS", "key": "r"},
+            {"kind": "KIND_ENTERED", "room": "json-d", "message": "2", "id": first.id, "key": "d"},
+            {"kind": "KIND_HISTORY", "room": "json-b", "message": "1+2", "id": last.id, "key": "p"},
+            {"kind": "KIND_SEARCH", "room": "json-b", "message": '"3"', "key": "s"},
+            {"kind": "KIND_WHO", "room": "json-e", "key": "w"},
         ]
         typed = "".join(json.dumps(wish) + "\n" for wish in wishes)
         done = talk(server.address, "--name", "robo", "--room", "json-a", "--json", typed=typed)
     assert (done.returncode, done.stderr) == (0, b"")
     came = [json.loads(line) for line in done.stdout.splitlines()]
     keys = [message["key"] for message in came if message["key"]]
-    assert set(keys) == {"e", "h", "a", "c", "x", "r", "json-b4"} and keys[0] == "e"
-    [page] = [message["batch"] for message in came if message.get("batch")]
-    assert [message["message"] for message in page] == ["2", "3"]
+    came_by_themselves = {"json-b4", "json-d3", "json-d4"}
+    assert set(keys) == {*"ehacxrdpsw", *came_by_themselves} and keys[0] == "e"
+    answers = {m["key"]: [one["message"] for one in m["batch"]] for m in came if m.get("batch")}
+    assert answers == {"h": ["2", "3"], "p": ["3", "4", "waves"], "s": ["3"]}
+    present = [(m["user"], m["room"]) for m in came if m["kind"] == "KIND_PRESENT"]
+    assert present == [("davi", "json-e")]
     rooms = {m["room"]: m["message"] for m in came if m["kind"] == "KIND_ROOMS" and m["message"]}
     assert (rooms["json-a"], rooms["json-b"]) == ("1", "2") and "json-c" not in rooms
 

@@ -22,7 +22,7 @@ from chat.client.ending import (
     EXIT_REFUSED,
     sentence,
 )
-from chat.protocol.kinds import DOORS
+from chat.protocol.kinds import DOORS, MODERATION
 from chat.protocol.limits import MAX_PRESENCE_MEMBERS
 from chat_pb2 import (
     KIND_ACTION,
@@ -32,6 +32,7 @@ from chat_pb2 import (
     KIND_HISTORY,
     KIND_INVITED,
     KIND_JOINED,
+    KIND_KEY,
     KIND_LEFT,
     KIND_NOTICE,
     KIND_OPENED,
@@ -41,6 +42,7 @@ from chat_pb2 import (
     KIND_SEARCH,
     KIND_UNSPECIFIED,
     KIND_WHO,
+    Kind,
     Message,
 )
 
@@ -553,7 +555,16 @@ def test_program_sends_messages_of_every_kind(pipe: Sitting) -> None:
         Message(kind=KIND_WHO, room="redes", key="6"),
         Message(kind=KIND_ROOMS, key="7"),
         Message(kind=KIND_HISTORY, room="redes", message="7", id=9, key="8"),
-        Message(room="redes", kind=KIND_EXITED, key="9"),
+        Message(kind=KIND_HISTORY, room="redes", message="10+7", id=9, key="9"),
+        Message(kind=KIND_SEARCH, room="redes", message="casa", id=9, key="10"),
+        Message(room="redes", kind=KIND_EXITED, key="11"),
+        Message(room="sala", kind=KIND_ENTERED, key="12", message="5", id=7),
+        Message(room="outra", kind=KIND_ENTERED, key="13", id=7),
+        Message(kind=KIND_WHO, room="elsewhere", key="14"),
+        *(Message(kind=kind, room="sala", key=f"d{kind}") for kind in (KIND_CLOSED, KIND_OPENED)),
+        Message(kind=KIND_INVITED, room="sala", to="bia", key="15"),
+        *(Message(kind=kind, to="bia", message="x", key=f"m{kind}") for kind in MODERATION),
+        Message(kind=KIND_NOTICE, message="all", key="16"),
     ]
     for wish in wishes:
         pipe.app.handle_message(wish)
@@ -561,6 +572,9 @@ def test_program_sends_messages_of_every_kind(pipe: Sitting) -> None:
     for message in sent:
         message.user = ""
     assert sent == wishes
+    only_told = {KIND_JOINED, KIND_LEFT, KIND_PRESENT}
+    rest = set(Kind.values()) - only_told - {wish.kind for wish in wishes}
+    assert rest == {KIND_KEY}  # which takes an own key
 
 
 @pytest.mark.parametrize(
@@ -569,6 +583,8 @@ def test_program_sends_messages_of_every_kind(pipe: Sitting) -> None:
         Message(kind=KIND_JOINED),
         Message(kind=KIND_ENTERED, room="x", message="-1"),
         Message(kind=KIND_HISTORY, message="many"),
+        Message(kind=KIND_HISTORY, message="10+10"),  # around nothing
+        Message(kind=KIND_SEARCH, message="!?"),
         Message(message="oi", room="elsewhere"),
     ],
 )
