@@ -20,6 +20,7 @@ from chat.cli.argument_types import host_port as host_port
 from chat.cli.argument_types import language as language_type
 from chat.cli.argument_types import port as port
 from chat.cli.argument_types import text as text
+from chat.cli.display import one_line
 from chat.cli.i18n import _
 from chat.cli.option import EachTime as EachTime
 from chat.cli.option import OnOff as OnOff
@@ -142,7 +143,7 @@ class Parser(argparse.ArgumentParser):
         path = self._file.path
         is_there = path is not None and path.exists()
         head = _("settings file: {path}") if is_there else _("settings file: {path} (not there)")
-        lines = [f"# {head.format(path=path)}", f"[{self._table}]"]
+        lines = [f"# {one_line(head.format(path=path))}", f"[{self._table}]"]
         for key, option in self._options.items():
             if key != "config":
                 value = getattr(settings, key.replace("-", "_"))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import difflib
 import json
 import re
+import unicodedata
 from collections.abc import Collection, Mapping
 from contextlib import suppress
 from enum import Enum, auto
@@ -24,6 +25,7 @@ from chat.cli.i18n import N_, _
 from chat.cli.regular_files import read_regular
 from chat.cli.system_errors import words_of
 from chat.protocol.errors import UsageError
+from chat.protocol.text import REPLACEMENT
 
 FILE_NAME = "config.toml"
 # Far more than all settings take; of what else it may be (a disk, /dev/zero) not all is read.
@@ -222,9 +224,19 @@ def toml_line(key: str, value: Any, kind: Kind, origin: str) -> str:
         shown = str(value).lower()
     else:
         shown = _quoted(value) if isinstance(value, str) else str(value)
-    return f"{key} = {shown}  # {origin}"
+    return f"{key} = {shown}  # {one_line(origin)}"
 
 
 def _quoted(text: str) -> str:
-    """Return a basic string of TOML, which has JSON's escapes and forbids one character more."""
-    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
+    """Return a basic string of TOML, which has JSON's escapes; in ASCII what cannot be seen."""
+    return "".join(map(_escaped, json.dumps(text, ensure_ascii=False)))
+
+
+def _escaped(character: str) -> str:
+    """Return a character of a string: as TOML escapes it where it would change what is read."""
+    if character.isprintable():
+        return character
+    if unicodedata.category(character) == "Cs":  # a byte that is no text, and cannot be in TOML
+        return REPLACEMENT
+    number = ord(character)
+    return f"\\u{number:04X}" if number <= 0xFFFF else f"\\U{number:08X}"

@@ -270,6 +270,32 @@ def test_printed_settings_are_a_file_that_says_the_same(
     assert vars(read([])) == before
 
 
+@pytest.mark.parametrize(
+    ("odd", "shown"),
+    [
+        ("a\u202eb\u2066", "a\\u202Eb\\u2066"),
+        ("\x9b31m\x7f", "\\u009B31m\\u007F"),
+        ("\x1b]0;x\x07", "\\u001b]0;x\\u0007"),
+        ("\u2028\ufeff\u200b", "\\u2028\\uFEFF\\u200B"),
+        ("\U000e0041\U0001f600", "\\U000E0041\U0001f600"),
+        ("\udcff", "\ufffd"),
+    ],
+)
+def test_printed_settings_steer_no_terminal(
+    odd: str, shown: str, path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What cannot be seen stands there as TOML escapes it, and means the same."""
+    path = path.with_name("a\u202eb.toml")
+    path.touch()
+    with pytest.raises(SystemExit):
+        read_server_flags(["--print-config", "--db", f"é {odd}", "--config", str(path)])
+    printed = capsys.readouterr().out
+    assert f'db = "é {shown}"' in printed
+    assert all(c.isprintable() or c == "\n" for c in printed)
+    expected = odd.replace("\udcff", "\ufffd")
+    assert tomllib.loads(printed)["server"]["db"] == f"é {expected}"
+
+
 def test_printed_settings_say_where_each_comes_from(
     path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
