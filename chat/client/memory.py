@@ -14,6 +14,7 @@ from pathlib import Path
 
 from chat.cli.folders import state_folder
 from chat.cli.i18n import _
+from chat.cli.system_errors import words_of
 from chat.client import left_off, typed_lines
 from chat.client.bookmarks import LogMarks, Mark
 from chat.client.catching_up import CatchingUp
@@ -252,7 +253,7 @@ def forget_all(address: str, name: str | None) -> str:
         is_known |= folder is not None and typed_lines.forget(folder, address, name)
     except OSError as error:
         text = _("What is remembered of {address} cannot be removed ({error}).")
-        raise UsageError(text.format(address=address, error=error.strerror)) from error
+        raise UsageError(text.format(address=address, error=words_of(error))) from error
     if not is_known:
         return _("Nothing was remembered of {address}.").format(address=address)
     text = _("Where you left off on {address}, what you typed there and the draft are forgotten.")

@@ -33,6 +33,14 @@ def mode_of(path: Path) -> int:
     return stat.S_IMODE(path.stat().st_mode)
 
 
+@needs_posix
+def test_links_in_a_circle_are_told(tmp_path: Path) -> None:
+    """As what cannot be opened, in the last part of the path or before."""
+    (tmp_path / "loop").symlink_to("loop")
+    assert problem_of(tmp_path / "loop") is Problem.UNUSABLE
+    assert problem_of(tmp_path / "loop" / "chat.db") is Problem.NO_FOLDER
+
+
 @pytest.mark.parametrize(
     ("path", "problem"),
     [

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 import os
+import socket
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -20,7 +22,11 @@ from chat.server.log_sentences import explain_log_error
 
 @pytest.mark.parametrize(
     ("name", "words"),
-    [("nowhere", "o arquivo não existe"), ("file/x", "não é uma pasta"), ("a\0b", "null")],
+    [
+        ("nowhere", "o arquivo não existe"),
+        ("file/x", "não é uma pasta"),
+        ("a\0b", "caractere nulo"),
+    ],
 )
 def test_system_speaks_the_users_language(tmp_path: Path, name: str, words: str) -> None:
     """Where it is usual; else in its own words."""
@@ -38,8 +44,54 @@ def test_connection_that_is_refused_is_told_in_words() -> None:
 
 def test_rare_error_is_told_in_the_systems_words() -> None:
     """Rather than not at all."""
-    assert words_of(OSError(98, "Address in use")) == "Address in use"
+    assert words_of(OSError(99999, "Odd")) == "Odd"
     assert words_of(ValueError("odd")) == "odd"
+
+
+FILES_AND_SOCKETS = """
+    ENOENT EACCES EPERM EISDIR ENOTDIR EEXIST ELOOP ENAMETOOLONG ENXIO ENODEV ENOSPC EDQUOT EFBIG
+    EROFS EIO ESTALE EBUSY ETXTBSY EAGAIN EMFILE ENFILE ENOMEM EINVAL EBADF EPIPE EADDRINUSE
+    EADDRNOTAVAIL EAFNOSUPPORT ECONNREFUSED ECONNRESET ECONNABORTED EHOSTUNREACH EHOSTDOWN
+    ENETUNREACH ENETDOWN ETIMEDOUT ENOTCONN ENOBUFS EOPNOTSUPP EILSEQ
+"""
+
+
+@pytest.mark.parametrize("name", FILES_AND_SOCKETS.split())
+def test_what_files_and_sockets_raise_is_told_in_both_languages(name: str) -> None:
+    """Neither in the system's words, nor in the other language."""
+    if not hasattr(errno, name):
+        pytest.skip("this system has no such error")
+    error = OSError(getattr(errno, name), "System's words")
+    words = [words_of(error)]
+    language.use("pt_BR")
+    words.append(words_of(error))
+    assert len({*words, "System's words"}) == 3
+
+
+@pytest.mark.parametrize("name", ["EAI_NONAME", "EAI_AGAIN", "EAI_FAIL", "EAI_FAMILY"])
+def test_what_names_of_machines_raise_is_told_in_both_languages(name: str) -> None:
+    """By a table of its own: on some systems the numbers are those of files."""
+    words = [words_of(socket.gaierror(getattr(socket, name), "System's words"))]
+    language.use("pt_BR")
+    words.append(words_of(socket.gaierror(getattr(socket, name), "System's words")))
+    assert len({*words, "System's words"}) == 3
+    assert "arquivo" not in words[1]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="what opening a socket raises differs")
+def test_real_errors_of_files_are_told_in_words(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A link to itself, and a socket where a file should be."""
+    language.use("pt_BR")
+    (tmp_path / "loop").symlink_to("loop")
+    with pytest.raises(UsageError, match="em círculo"):
+        read_file(str(tmp_path / "loop"))
+    with socket.socket(socket.AF_UNIX) as door:
+        monkeypatch.chdir(tmp_path)  # the path of a socket may be 107 bytes long
+        door.bind("door")
+        with pytest.raises(UsageError, match="nada responde"):
+            read_file("door")
 
 
 def test_words_of_the_system_are_said_in_other_words() -> None:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
-from pathlib import Path
 from typing import Any
 
 from chat.server.log.base import LogError, Problem
@@ -79,7 +79,7 @@ def lock_beside(path: str) -> sqlite3.Connection:
     The lock is SQLite's own, on an empty database beside the file. It ends with the connection, or
     with the process. Raises `LogError`.
     """
-    name = path if path == IN_MEMORY else f"{Path(path).resolve()}{LOCK_SUFFIX}"
+    name = path if path == IN_MEMORY else f"{os.path.realpath(path)}{LOCK_SUFFIX}"
     try:
         with ExitStack() as opened:
             connection = opened.enter_context(

@@ -58,7 +58,7 @@ def check_path(path: str) -> None:
     check_spelling(path)
     if Path(path).is_dir():
         raise LogError(Problem.FOLDER, path)
-    if not Path(path).resolve().parent.is_dir():
+    if not Path(os.path.realpath(path)).parent.is_dir():  # `resolve` raises for links in a circle
         raise LogError(Problem.NO_FOLDER, path)
     if Path(path).exists() and not Path(path).is_file():
         raise LogError(Problem.FOREIGN, path)
@@ -201,6 +201,7 @@ def _open(real_path: str, path: str) -> int:
     except OSError as error:
         full = (errno.ENOSPC, errno.EDQUOT)
         problem = Problem.FULL if error.errno in full else Problem.READ_ONLY
+        problem = Problem.UNUSABLE if error.errno == errno.ELOOP else problem
         raise LogError(problem, path, error.strerror or "") from error
 
 
