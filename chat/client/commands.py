@@ -8,6 +8,7 @@ from __future__ import annotations
 import difflib
 import unicodedata
 from dataclasses import dataclass
+from functools import lru_cache
 
 from chat.cli import i18n
 from chat.cli.i18n import N_, _
@@ -17,6 +18,8 @@ PREFIX = "/"
 ACCEPT_WORDS = frozenset({"aceitar", "accept"})
 # To what a mistyped command may have been meant for (`difflib`): two letters out of three.
 MIN_LIKENESS = 0.65
+# Words whose folded form is remembered: as many as there may be names to choose from, and more.
+MAX_FOLDED = 1 << 14
 
 
 @dataclass(frozen=True)
@@ -279,8 +282,11 @@ def nearest(line: str) -> str:
     return _BY_NAME[names[0]].typed if names else ""
 
 
+@lru_cache(maxsize=MAX_FOLDED)
 def folded(word: str) -> str:
     """Return `word` as it is compared: without accents, all in one case."""
+    if word.isascii():
+        return word.lower()
     decomposed = unicodedata.normalize("NFKD", word.casefold())
     return "".join(character for character in decomposed if not unicodedata.combining(character))
 

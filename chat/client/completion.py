@@ -6,7 +6,7 @@ Knows the table of commands and no terminal; who and what there is to choose fro
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from chat.cli.i18n import _
 from chat.client import commands
@@ -19,8 +19,7 @@ SIGNS = {"@": "", "[": "]"}
 ADDRESS_END = ":"
 
 
-@dataclass(frozen=True)
-class Candidate:
+class Candidate(NamedTuple):
     """What the word may be completed to: `text`; and in the menu `shown`, and what that does."""
 
     text: str
@@ -74,11 +73,11 @@ def _of_command(typed: str, command: Command) -> Candidate:
 
 def _of_words(before: str, start: int, words: Iterable[str], form: Form) -> Completions:
     """Return what the longest end of `before`, from `start` on, begins."""
-    choices = sorted((folded(word), word) for word in words)
+    choices = [(folded(word), word) for word in words]
     for begin in _word_starts(before, start):
         sign = before[begin : begin + 1] if before[begin : begin + 1] in SIGNS else ""
         typed = folded(before[begin + len(sign) :])
-        if found := [word for key, word in choices if key.startswith(typed)]:
+        if found := [word for _key, word in sorted(c for c in choices if c[0].startswith(typed))]:
             is_first = begin == start
             shown = [sign + word + SIGNS.get(sign, "") for word in found]
             texts = shown if sign else [form(word, is_first) for word in found]

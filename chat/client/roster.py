@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections import defaultdict
 from collections.abc import Mapping, Sized
+from itertools import islice
 
 from chat.client import addressing
 from chat.client.addressing import Reading
@@ -40,8 +41,9 @@ class Roster:
         self._ignored = ignored if ignored is not None else Ignored()
         self._lock = threading.Lock()
         self._people: dict[str, dict[str, str]] = {}  # by the key of the room
-        # Of answers that are not complete: the names, and whether each is the person's own.
-        self._present: dict[str, list[tuple[str, bool]]] = defaultdict(list)
+        # Of answers that are not complete: the names, by key, and which of them are people's own.
+        self._present: dict[str, dict[str, str]] = defaultdict(dict)
+        self._present_owned: dict[str, set[str]] = defaultdict(set)
         self._owned: dict[str, set[str]] = {}  # the keys of owned names, by that of the room
         self._asked_at: dict[str, float] = {}
         self._heard: dict[str, str] = {}  # names of this run, by key
@@ -63,10 +65,15 @@ class Roster:
 
     @property
     def names(self) -> list[str]:
-        """The names of everybody in all rooms, as they are shown, sorted."""
+        """The names of everybody in all rooms, as they are shown, sorted.
+
+        Those too of whom an answer tells that is not complete: a large room's takes seconds.
+        """
+        everybody: dict[str, str] = {}
         with self._lock:
-            everybody = {k: name for room in self._people.values() for k, name in room.items()}
-            return sorted(everybody.values(), key=str.casefold)
+            for room in (*self._present.values(), *self._people.values()):
+                everybody |= room
+        return sorted(everybody.values(), key=str.casefold)
 
     @property
     def correspondent(self) -> str:
@@ -130,6 +137,14 @@ class Roster:
                 return False
             return True
 
+    def _note_present(self, room: str, message: Message) -> None:
+        """Note one of those of whom an answer tells, each at once: all together take a second."""
+        if _count(self._present) < MAX_PEOPLE:
+            key = name_key(message.user)
+            self._present[room][key] = shown_name(message.user)
+            if message.message == OWNED_MARK:
+                self._present_owned[room].add(key)
+
     def _note_private(self, message: Message, own_name: str) -> None:
         """Remember who wrote; an echo tells that the server accepted what was written to them."""
         if name_key(message.user) == name_key(own_name):
@@ -173,6 +188,7 @@ class Roster:
         with self._lock:
             self._people.clear()
             self._present.clear()
+            self._present_owned.clear()
             self._owned.clear()
             self._asked_at.clear()
 
@@ -181,6 +197,7 @@ class Roster:
         with self._lock:
             self._people.pop(name_key(room), None)
             self._present.pop(name_key(room), None)
+            self._present_owned.pop(name_key(room), None)
             self._owned.pop(name_key(room), None)
             self._asked_at.pop(name_key(room), None)
 
@@ -196,6 +213,7 @@ class Roster:
         with self._lock:
             self._asked_at[name_key(room)] = now
             self._present.pop(name_key(room), None)
+            self._present_owned.pop(name_key(room), None)
 
     def is_stale(self, room: str, now: float) -> bool:
         """Say whether to ask who is in `room`.
@@ -215,16 +233,15 @@ class Roster:
         room = name_key(message.room)
         with self._lock:
             if message.kind == KIND_PRESENT:
-                if _count(self._present) < MAX_PEOPLE:
-                    self._present[room].append((message.user, message.message == OWNED_MARK))
+                self._note_present(room, message)
                 return False, False
-            present = self._present.pop(room, [])
+            present = self._present.pop(room, {})
             self._people.pop(room, None)
-            known = present[: MAX_PEOPLE - _count(self._people)]
-            self._people[room] = {name_key(name): shown_name(name) for name, _is_owned in known}
-            for name, _is_owned in known:
+            known = dict(islice(present.items(), MAX_PEOPLE - _count(self._people)))
+            self._people[room] = known
+            for name in list(known.values())[-MAX_HEARD:]:
                 self._hear(name)
-            self._owned[room] = {name_key(name) for name, is_owned in known if is_owned}
+            self._owned[room] = self._present_owned.pop(room, set()) & known.keys()
             was_requested = message.key in self._requested
             self._requested.discard(message.key)
             return True, was_requested

@@ -62,6 +62,17 @@ def test_half_an_answer_is_forgotten_when_asked_anew(roster: Roster) -> None:
     assert roster.names == ["ana"]
 
 
+def test_names_are_known_before_the_answer_is_complete(roster: Roster) -> None:
+    """That of a large room takes seconds; who is told of is offered at once, and counted later."""
+    answer(roster, "caio")
+    for name in ("bia", "Davi"):
+        roster.take_answer(Message(user=name, kind=KIND_PRESENT, message="owned"))
+    assert roster.names == ["bia", "caio", "Davi"] and roster.names_in("") == ["caio"]
+    roster.take_answer(Message(kind=KIND_WHO))
+    assert roster.names == roster.names_in("") == ["bia", "Davi"]
+    assert roster.owned_in("") == {"bia", "davi"}
+
+
 def test_only_what_the_user_asked_is_listed(roster: Roster) -> None:
     """What the program asks for by itself is listed for nobody."""
     roster.request_who("mine")

@@ -5,14 +5,14 @@ Everything here runs in the editor's loop.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from os.path import commonprefix
 
-from prompt_toolkit.buffer import Buffer, CompletionState
+from prompt_toolkit.buffer import CompletionState
 from prompt_toolkit.completion import (
     CompleteEvent,
     Completer,
     Completion,
-    get_common_complete_suffix,
 )
 from prompt_toolkit.document import Document
 from prompt_toolkit.formatted_text import StyleAndTextTuples
@@ -20,9 +20,12 @@ from prompt_toolkit.key_binding.key_processor import KeyPressEvent
 
 from chat.cli.i18n import _n
 from chat.cli.wrap import cut, text_width
+from chat.client.completion import Candidate, Completions
 from chat.client.ui.base import TerminalController
 
 MAX_ROWS = 8
+# So many may be gone through; of more only the number is told.
+MAX_OFFERED = 100
 # Between what is offered and what it does.
 GAP = "  "
 
@@ -37,14 +40,27 @@ class DraftCompleter(Completer):
         self, document: Document, complete_event: CompleteEvent
     ) -> Iterable[Completion]:
         """Yield the candidates for the end of the line before the cursor."""
-        length, candidates = self._controller.completions(document.current_line_before_cursor)
-        for candidate in candidates:
-            yield Completion(
-                candidate.text + " ",
-                start_position=-length,
-                display=candidate.shown,
-                display_meta=candidate.help,
-            )
+        length, found = self.candidates(document)
+        yield from _completions(length, found)
+
+    def candidates(self, document: Document) -> Completions:
+        """Return how much of the line before the cursor is completed, and by what."""
+        return self._controller.completions(document.current_line_before_cursor)
+
+
+class Offer(CompletionState):
+    """What there is to choose from: the first `MAX_OFFERED`, and how many more there are."""
+
+    def __init__(self, document: Document, length: int, found: Sequence[Candidate]) -> None:
+        super().__init__(document, _completions(length, found[:MAX_OFFERED]))
+        self.left_out = len(found) - len(self.completions)
+
+
+def _completions(length: int, found: Iterable[Candidate]) -> list[Completion]:
+    return [
+        Completion(one.text + " ", -length, display=one.shown, display_meta=one.help)
+        for one in found
+    ]
 
 
 def complete(event: KeyPressEvent) -> None:
@@ -56,20 +72,21 @@ def complete(event: KeyPressEvent) -> None:
     if draft.complete_state:
         draft.complete_next()
         return
-    found = _candidates(draft)
+    assert isinstance(draft.completer, DraftCompleter)
+    length, found = draft.completer.candidates(draft.document)
     if len(found) == 1:
-        draft.apply_completion(found[0])
-        return
-    if common := get_common_complete_suffix(draft.document, found):
+        draft.apply_completion(_completions(length, found)[0])
+    elif found:
+        typed = draft.document.text_before_cursor[-length:] if length else ""
+        common = _common_rest(typed, found)
         draft.insert_text(common)
-        found = _candidates(draft)
-    if found:
-        draft.complete_state = CompletionState(draft.document, found)
+        draft.complete_state = Offer(draft.document, length + len(common), found)
 
 
-def _candidates(draft: Buffer) -> list[Completion]:
-    wish = CompleteEvent(completion_requested=True)
-    return list(draft.completer.get_completions(draft.document, wish))
+def _common_rest(typed: str, found: Iterable[Candidate]) -> str:
+    """Return what all begin with behind what was typed; nothing, if one begins otherwise."""
+    common = commonprefix([one.text for one in found])
+    return common.removeprefix(typed) if common.startswith(typed) else ""
 
 
 def menu_rows(state: CompletionState | None, columns: int) -> StyleAndTextTuples:
@@ -85,7 +102,8 @@ def menu_rows(state: CompletionState | None, columns: int) -> StyleAndTextTuples
     for number, one in enumerate(shown, first):
         style = "class:menu.chosen" if number == chosen else "class:menu"
         rows += [("", "\n" if rows else ""), (style, _row(one, width, columns))]
-    if left := len(offered) - first - len(shown):
+    left_out = state.left_out if isinstance(state, Offer) else 0
+    if left := len(offered) - first - len(shown) + left_out:
         rows.append(
             ("class:menu.more", "\n " + _n("and {} more", "and {} more", left).format(left))
         )
