@@ -40,7 +40,7 @@ class FakeTerminal:
         self.notices: list[str] = []
         self.notifications: list[tuple[str, str]] = []
         self.errors: list[str] = []
-        self.bells = self.clears = self.refreshes = 0
+        self.bells = self.clears = self.refreshes = self.unread = 0
         self.is_stopped = False
         self.failure: OSError | None = None
         self.lines: TypedLines | None = None
@@ -59,6 +59,9 @@ class FakeTerminal:
         for line in self._lines:
             if not controller.handle_line(line):
                 return
+
+    def unread_lines(self) -> int:
+        return self.unread
 
     def show(self, message: Message, rendered: RenderedMessage) -> None:
         self.messages.append(message)

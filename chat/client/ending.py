@@ -59,6 +59,7 @@ class Farewell:
         self._sent_lines = sent_lines
         self._as_said = as_said
         self._is_told = self._has_given_up = False
+        self._refused_lines = 0  # since there was no space for them
 
     def wait_greeted(self, greeted: threading.Event) -> None:
         """Wait for the first answer of a server, as long as one may come. Blocks."""
@@ -70,6 +71,7 @@ class Farewell:
     def wait_for_space(self) -> bool:
         """Wait until one more message may be sent; False when that is given up. Blocks."""
         self.wait_acknowledged(outbox.MAX_PENDING - 1)
+        self._refused_lines += self._has_given_up
         return not self._has_given_up
 
     def wait_answered(self) -> None:
@@ -126,7 +128,22 @@ class Farewell:
             lines = [text.format(len(lost)), *map(self._unsent_line, lost)]
             with suppress(OSError):  # the terminal is gone
                 self._terminal.show_error("\n".join(lines))
+        if self._refused_lines:
+            self._tell_unread()
         return bool(lost)
+
+    def _tell_unread(self) -> None:
+        """Say that reading ended before the input did, and how much of it is known to be lost."""
+        count = self._refused_lines + self._terminal.unread_lines()
+        text = _n(
+            "Standard input was not read to its end: {} line that was read was not sent, nor any"
+            " after it.",
+            "Standard input was not read to its end: {} lines that were read were not sent, nor any"
+            " after them.",
+            count,
+        )
+        with suppress(OSError):
+            self._terminal.show_error(text.format(count))
 
     def _unsent_line(self, message: Message) -> str:
         return "  " + render.clean(self._as_said(message)).replace("\n", render.LINE_FEED_SIGN)

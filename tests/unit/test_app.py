@@ -840,6 +840,7 @@ def test_input_ends_where_the_server_confirms_nothing(
     So it is for lines and for JSON.
     """
     monkeypatch.setattr(outbox, "MAX_PENDING", 1)
+    pipe.terminal.unread = 7
     pipe.start()
     pipe.type("one")
     assert not pipe.app.handle_line("two")
@@ -850,6 +851,8 @@ def test_input_ends_where_the_server_confirms_nothing(
         f"Not sent: {reason}: two",
         f"Not sent: {reason}: three",
         "1 message was not confirmed:\n  one",
+        "Standard input was not read to its end: 9 lines that were read were not sent, nor any"
+        " after them.",
     ]
 
 

@@ -9,6 +9,8 @@ import sys
 import threading
 from contextlib import closing
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from support import DEADLINE_SECONDS
@@ -102,3 +104,25 @@ def test_reader_who_takes_nothing_holds_up_nobody_but_who_shows(
         finally:
             stuck.is_thawed.set()
             showing.join()
+
+
+@pytest.mark.skipif(not hasattr(os, "get_blocking"), reason="input that cannot be looked at")
+@pytest.mark.parametrize(("typed", "unread"), [(b"a\nb\nc\nd", 2), (b"a\nb\n", 0)])
+def test_lines_that_were_taken_and_not_sent_are_counted(
+    typed: bytes, unread: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever wrote them to a pipe cannot know; nothing more is waited for, and it stays usable."""
+    reading, writing = os.pipe()
+    with os.fdopen(reading) as pipe, os.fdopen(writing, "wb", buffering=0) as writer:
+        monkeypatch.setattr(sys, "stdin", pipe)
+        writer.write(typed)
+        terminal = PlainTerminal(send_only=True)
+        handed: list[str] = []
+        controller: Any = SimpleNamespace(
+            handle_line=lambda line: handed.append(line) or len(handed) < 2,
+            last_words=lambda: 0,
+        )
+        terminal.run(controller)
+        assert handed == ["a", "b"] and terminal.unread_lines() == unread
+        assert os.get_blocking(reading)
+        assert PlainTerminal(listen_only=True).unread_lines() == 0

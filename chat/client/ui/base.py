@@ -83,6 +83,9 @@ class Terminal(Protocol):
     def run(self, controller: TerminalController) -> None:
         """Hand over what is typed until the user leaves, input ends or `stop()`. Blocks."""
 
+    def unread_lines(self) -> int:
+        """Return how many lines of a program were read that `run` did not hand over. After it."""
+
     def show(self, message: Message, rendered: RenderedMessage) -> None:
         """Show one message. From any thread; may block while the terminal takes nothing."""
 

@@ -228,6 +228,10 @@ class LineEditor:
         if self._signal:
             sys.exit(128 + self._signal)
 
+    def unread_lines(self) -> int:
+        """Return 0: a person's lines are handed over as they are typed."""
+        return 0
+
     def finish(self) -> None:
         """Print what still waits."""
         self._queue.print_rest()

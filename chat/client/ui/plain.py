@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
 import threading
@@ -146,6 +147,10 @@ class PlainTerminal:
     def _hand_over(self, controller: TerminalController, line: str) -> bool:
         return controller.handle_line(line)
 
+    def unread_lines(self) -> int:
+        """Return how many lines were read that were not handed over."""
+        return 0 if self.is_interactive or self._listen_only else lines_taken()
+
     def show(self, message: Message, rendered: RenderedMessage) -> None:
         """Show one message, if it has anything to show; on one line, to a pipe."""
         text = self._text_of(message, rendered)
@@ -261,6 +266,26 @@ class PlainTerminal:
 
 def _separator(title: str) -> str:
     return f"--- {title} ---"
+
+
+def lines_taken() -> int:
+    """Return how many lines were taken from standard input that nobody was handed.
+
+    Whoever wrote them cannot know. 0 where that cannot be said without waiting for more.
+    """
+    try:
+        descriptor = sys.stdin.fileno()
+        is_blocking = os.get_blocking(descriptor)
+        os.set_blocking(descriptor, False)
+    except (AttributeError, OSError):  # Windows; or no file at all
+        return 0
+    try:
+        taken = sys.stdin.buffer.peek()
+    except OSError:
+        return 0
+    finally:
+        os.set_blocking(descriptor, is_blocking)
+    return taken.count(b"\n") + (not taken.endswith(b"\n") and bool(taken))
 
 
 def byte_lines() -> Iterator[bytes]:
