@@ -26,6 +26,8 @@ from support import (
 )
 from test_security import make_certificates
 
+from chat_pb2 import KIND_HISTORY, KIND_SEARCH, Message
+
 FLAGS = ("--lang", "en", "--host", "localhost", "--port", "0")
 
 
@@ -59,6 +61,35 @@ def test_what_is_said_at_one_server_is_heard_at_the_other(nats: Natsd, tmp_path:
         with full_client(second.address, "caio") as caio:
             caio.wait_for_text("tudo bem?")
             assert caio.texts == ["oi", "tudo bem?"]
+
+
+def test_what_was_said_at_one_server_is_found_at_the_other(nats: Natsd, tmp_path: Path) -> None:
+    """And what was said around it; nothing private, nor what was said in another room."""
+    room = "found"
+    with (
+        running_server("--cluster", nats.url, db=tmp_path / "one.db") as first,
+        running_server("--cluster", nats.url, db=tmp_path / "other.db") as second,
+        full_client(first.address, "dora", room=room) as dora,
+        full_client(second.address, "elis", room=room) as elis,
+        full_client(first.address, "flor", room="elsewhere") as flor,
+    ):
+        for client in (dora, elis, flor):
+            client.wait_for_greeting()
+        for text in ("Reunião às 15h", "bom dia", "a REUNIAO mudou"):
+            dora.say(text, key=text)
+        flor.say("reunião de outros", key="outros")
+        flor.wait_for_key("outros")
+        dora.send(Message(message="reunião a dois", to="elis", key="private"))
+        dora.wait_for_key("private")
+        middle = elis.wait_for_text("bom dia")
+        elis.wait_for_text("a REUNIAO mudou")
+        elis.send(Message(kind=KIND_SEARCH, message="reuni", key="s"))
+        elis.send(Message(kind=KIND_HISTORY, message="1+1", id=middle.id, key="h"))
+        elis.wait_for(lambda message: message.key == "h" and not message.batch)
+        found = [one.message for part in elis.messages if part.key == "s" for one in part.batch]
+        around = [one.message for part in elis.messages if part.key == "h" for one in part.batch]
+        assert found == ["a REUNIAO mudou", "Reunião às 15h"]
+        assert around == ["Reunião às 15h", "bom dia"]
 
 
 def test_first_line_is_the_port_whatever_is_said_meanwhile(nats: Natsd) -> None:

@@ -233,7 +233,9 @@ async def test_index_goes_on_after_a_restart(db: Path) -> None:
         assert count_in(db) == 2
 
 
-@pytest.mark.parametrize("how", ["older copy", "another log", "damaged", "another version"])
+@pytest.mark.parametrize(
+    "how", ["older copy", "another log", "another's index", "damaged", "another version"]
+)
 async def test_index_of_something_else_is_made_anew(
     db: Path, tmp_path: Path, how: str, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -248,6 +250,12 @@ async def test_index_of_something_else_is_made_anew(
         copy.replace(db)
     elif how == "another log":
         db.unlink()
+    elif how == "another's index":
+        other = tmp_path / "other.db"
+        async with opened(other) as log:
+            await log.say("um carro de outros", "dois carros de outros", "três", "quatro")
+            await indexed(other, log)
+        index_of(other).replace(index_of(db))
     elif how == "damaged":
         content = index_of(db).read_bytes()
         index_of(db).write_bytes(content[:4096] + b"\xaa" * (len(content) - 4096))
@@ -260,7 +268,8 @@ async def test_index_of_something_else_is_made_anew(
         found = await log.find("carro")
         assert found[:2] == ["carro", "um carro novo"]
         assert ("um carro" in found) == (how != "another log")
-        assert ("dois carros" in found) == how.startswith(("damaged", "another version"))
+        assert ("dois carros" in found) == (how not in ("older copy", "another log"))
+        assert not [text for text in found if text.endswith("outros")]
         assert count_in(db) == len(found)
     assert maintenance.check(str(db)) == []
 
