@@ -118,10 +118,12 @@ def test_lines_that_were_taken_and_not_sent_are_counted(
         writer.write(typed)
         terminal = PlainTerminal(send_only=True)
         handed: list[str] = []
-        controller: Any = SimpleNamespace(
-            handle_line=lambda line: handed.append(line) or len(handed) < 2,
-            last_words=lambda: 0,
-        )
+
+        def hand(line: str) -> bool:
+            handed.append(line)
+            return len(handed) < 2
+
+        controller: Any = SimpleNamespace(handle_line=hand, last_words=lambda: 0)
         terminal.run(controller)
         assert handed == ["a", "b"] and terminal.unread_lines() == unread
         assert os.get_blocking(reading)

@@ -98,11 +98,13 @@ def test_what_is_found_is_an_object_each(capsys: pytest.CaptureFixture[str]) -> 
 
 def test_more_than_is_printed_is_told(capsys: pytest.CaptureFixture[str]) -> None:
     """Once, on standard error; not where just so much was found."""
-    ids = range(MAX_PRINTED, 0, -1)
+    ends = range(MAX_PRINTED + MAX_FOUND, MAX_FOUND, -MAX_FOUND)
+    answers = [found(*range(end, end - MAX_FOUND, -1), reached=end - MAX_FOUND) for end in ends]
     for more, told in ((found(), ""), (found(1), "* These are the newest 1000; there are more.")):
-        code, asked = run(found(*ids, reached=5), more)
+        code, asked = run(*answers, more)
         out, err = capsys.readouterr()
-        assert code == 0 and len(asked) == 2 and len(out.splitlines()) == MAX_PRINTED
+        assert code == 0 and len(asked) == len(answers) + 1
+        assert len(out.splitlines()) == MAX_PRINTED
         assert err.startswith(told) and err.count("\n") == bool(told)
 
 

@@ -7,7 +7,8 @@ import shutil
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from typing import IO
+from io import BufferedReader
+from typing import IO, cast
 
 from chat.cli.i18n import _
 from chat.cli.streams import discard
@@ -280,7 +281,7 @@ def lines_taken() -> int:
     except (AttributeError, OSError):  # Windows; or no file at all
         return 0
     try:
-        taken = sys.stdin.buffer.peek()
+        taken = cast(BufferedReader, sys.stdin.buffer).peek()
     except OSError:
         return 0
     finally:
