@@ -224,7 +224,7 @@ class Actions:
 
     def _ask_who_is_meant(self, command: Command, meant: list[Reading]) -> None:
         """Ask for brackets: nobody else must read, or get, what is for one person."""
-        text = _("Nothing was sent, since it is not clear where the name ends. Write {usages}.")
+        text = _("Not sent: it is not clear where the name ends. Write this: {usages}")
         usages = [
             as_typed(command, f"{render.name_sign(name)} {_shown_rest(command, rest)}")
             for name, rest in meant

@@ -107,8 +107,8 @@ class Moderating:
     def _tell_no_time(self, words: str) -> None:
         """Say what a time looks like: without one it would be for good."""
         text = _(
-            "Nothing was sent, since {words} does not begin with a time: that is 10min, 2h or 3d,"
-            " say. No reason begins with a digit."
+            'Not sent: "{words}" does not begin with a time, which is 10min, 2h or 3d, say. No'
+            " reason begins with a digit."
         )
         self._notify(text.format(words=quotation(words)))
 

@@ -67,9 +67,9 @@ class SentLines:
         self.count_failure()
         quoted = quotation(line)
         if self._terminal.is_interactive and commands.is_request(line):
-            text = _("Not done: {reason}: {line}")
+            text = "{line}: {reason}"
         else:
-            text = _("Not sent: {reason}: {line}") if quoted else _("Not sent: {reason}")
+            text = _('Not sent: "{line}": {reason}') if quoted else _("Not sent: {reason}")
         self._terminal.show_error(text.format(reason=reason, line=quoted))
 
 

@@ -165,7 +165,7 @@ def test_refusal_without_a_word_is_a_sentence(room: Room, pipe: Room) -> None:
         one.incoming.take(notice("", text=" ", key="k"))
         one.incoming.take(notice("WHATEVER", key="k2"))
     reason = "the server refuses, and does not say why"
-    assert room.terminal.errors == [f"Not sent: {reason}: oi"]
+    assert room.terminal.errors == [f'Not sent: "oi": {reason}']
     assert pipe.terminal.shown == [f"* server: {reason}"] * 2
     assert room.terminal.shown == [f"* server: {reason}"]
 
@@ -174,7 +174,7 @@ def test_refused_line_is_told(room: Room) -> None:
     """As it was typed, with the reason."""
     room.lines.add("k", "/msg dora oi")
     room.incoming.take(notice("USER_UNKNOWN", key="k"))
-    assert room.terminal.errors[0].endswith(": /msg dora oi")
+    assert room.terminal.errors[0].startswith('Not sent: "/msg dora oi": ')
     assert "nobody with this name is here" in room.terminal.errors[0]
     assert room.terminal.shown == []
 

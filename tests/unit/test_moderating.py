@@ -107,7 +107,7 @@ def test_whom_it_meets_is_asked_where_that_is_not_clear(ana: Sitting) -> None:
     ana.type("/kick bia spam spam")
     assert not asked(ana)
     assert ana.terminal.notices[-1].endswith(
-        "Write /kick [bia] spam spam or /kick [bia spam] spam."
+        "Write this: /kick [bia] spam spam or /kick [bia spam] spam"
     )
 
 
@@ -130,7 +130,7 @@ def test_name_that_may_end_elsewhere_takes_brackets(ana: Sitting, line: str, usa
     """Where nobody called so was seen here, and where a time comes later than it should."""
     ana.type(line)
     assert not asked(ana)
-    assert ana.terminal.notices[-1].endswith(f"Write {usages}.")
+    assert ana.terminal.notices[-1].endswith(f"Write this: {usages}")
 
 
 def test_name_with_spaces_is_known_when_its_owner_has_left(ana: Sitting) -> None:
@@ -161,7 +161,7 @@ def test_mistyped_time_is_not_for_good(ana: Sitting, words: str) -> None:
     """Of somebody here or not; nothing is sent, and what a time looks like is said."""
     for name in ("bia", "[bia]", "caio"):
         ana.type(f"/mute {name} {words}")
-        assert ana.terminal.notices[-1].startswith(f"* Nothing was sent, since {words} does not")
+        assert ana.terminal.notices[-1].startswith(f'* Not sent: "{words}" does not')
         assert "10min, 2h or 3d" in ana.terminal.notices[-1]
     assert not asked(ana)
 
@@ -181,7 +181,7 @@ def test_refusal_quotes_what_was_typed(ana: Sitting) -> None:
     key = ana.session.pending[-1].key
     ana.app.receive(Message(user="NOT_OPERATOR", key=key, kind=NOTICE))
     (error,) = ana.terminal.errors
-    assert error == "Not done: only an operator of this server may do that: /kick bia spam"
+    assert error == "/kick bia spam: only an operator of this server may do that"
 
 
 def test_announcement_comes_back_as_one(ana: Sitting) -> None:

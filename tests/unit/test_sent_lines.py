@@ -34,7 +34,11 @@ def test_unsent_line_is_quoted_and_counted() -> None:
     lines.report_unsent("a\nb", "why")
     lines.report_unsent("", "why")
     lines.report_unsent("x" * 100, "why")
-    assert terminal.errors == ["Not sent: why: a b", "Not sent: why", f"Not sent: why: {'x' * 60}…"]
+    assert terminal.errors == [
+        'Not sent: "a b": why',
+        "Not sent: why",
+        'Not sent: "' + "x" * 60 + '…": why',
+    ]
     lines.count_failure()
     assert lines.failures == 4
 
@@ -42,11 +46,11 @@ def test_unsent_line_is_quoted_and_counted() -> None:
 @pytest.mark.parametrize(
     ("line", "is_interactive", "said"),
     [
-        ("/nome x", True, "Not done: why: /nome x"),
-        ("/quem", True, "Not done: why: /quem"),
-        ("/msg bia oi", True, "Not sent: why: /msg bia oi"),
-        ("//nome", True, "Not sent: why: //nome"),
-        ("/nome x", False, "Not sent: why: /nome x"),
+        ("/nome x", True, "/nome x: why"),
+        ("/quem", True, "/quem: why"),
+        ("/msg bia oi", True, 'Not sent: "/msg bia oi": why'),
+        ("//nome", True, 'Not sent: "//nome": why'),
+        ("/nome x", False, 'Not sent: "/nome x": why'),
     ],
 )
 def test_command_that_says_nothing_is_not_called_unsent(
