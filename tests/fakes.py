@@ -40,6 +40,7 @@ class FakeTerminal:
         self.notices: list[str] = []
         self.notifications: list[tuple[str, str]] = []
         self.errors: list[str] = []
+        self.given_back: list[str] = []
         self.bells = self.clears = self.refreshes = self.unread = 0
         self.is_stopped = False
         self.failure: OSError | None = None
@@ -84,6 +85,9 @@ class FakeTerminal:
 
     def use_lines(self, lines: TypedLines) -> None:
         self.lines = lines
+
+    def put_back(self, line: str) -> None:
+        self.given_back.append(line)
 
     def when_shown(self, call: Callable[[], None]) -> None:
         call()

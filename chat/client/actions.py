@@ -86,6 +86,7 @@ class Actions:
             self._remembered,
             self._show_usage,
             self._ask_who_is_meant,
+            self._complain,
             self._notify,
         )
         self._of_command |= {
@@ -168,19 +169,24 @@ class Actions:
     def _notify(self, text: str) -> None:
         self._terminal.show_notice(f"* {text}")
 
+    def _complain(self, text: str) -> None:
+        """Say why what was typed is not done, and give it back."""
+        self._notify(text)
+        self._sent_lines.give_back()
+
     def _show_usage(self, command: Command) -> None:
         text, example = _("Usage: {usage}"), ""
         if command.example:
             text = _("Usage: {usage}; a name with spaces in brackets: {example}")
             example = command.example_usage
-        self._notify(text.format(usage=command.usage, example=example))
+        self._complain(text.format(usage=command.usage, example=example))
 
     def _tell_unknown(self, line: str) -> None:
         text = _("There is no command {word}. {help} shows them all.")
         if usage := commands.nearest(line):
             text = _("There is no command {word}. Did you mean {usage}? {help} shows them all.")
         word = quotation(line.split()[0])
-        self._notify(text.format(word=word, usage=usage, help=commands.HELP.typed))
+        self._complain(text.format(word=word, usage=usage, help=commands.HELP.typed))
 
     def _of_operator(self, do: Callable[[str], None]) -> Callable[[str], None]:
         """Return a command of operators, which only a full server knows."""
@@ -229,12 +235,12 @@ class Actions:
             as_typed(command, f"{render.name_sign(name)} {_shown_rest(command, rest)}")
             for name, rest in meant
         ]
-        self._notify(text.format(usages=_(" or ").join(usages)))
+        self._complain(text.format(usages=_(" or ").join(usages)))
 
     def _reply(self, argument: str) -> None:
         to = self._roster.correspondent
         if not to:
-            self._notify(_("Nobody has written to you in private yet."))
+            self._complain(_("Nobody has written to you in private yet."))
         elif not argument:
             self._show_usage(commands.REPLY)
         else:
@@ -380,7 +386,7 @@ class Actions:
         if language is None:
             text = _("Languages: {languages}. Type {usage}.")
             usage = as_typed(commands.LANGUAGE, i18n.SOURCE_LANGUAGE)
-            self._notify(text.format(languages=", ".join(i18n.available()), usage=usage))
+            self._complain(text.format(languages=", ".join(i18n.available()), usage=usage))
             return
         i18n.use(language)
         text = _("In English from now on. For the next time too: {flag}, or lang in {file}.")

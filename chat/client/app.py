@@ -357,6 +357,7 @@ class App:
         if not self._terminal.is_interactive and not self._farewell.wait_for_space():
             self._report_refused(line, ChatError("TOO_MUCH_WAITING"))
             return False
+        self._sent_lines.begin(line)
         try:
             if self._terminal.is_interactive:
                 self._actions.do(line)
@@ -364,6 +365,7 @@ class App:
                 self._piped_lines.note(line)
                 self._actions.send(line, self._rooms.current)
         except ChatError as error:
+            self._sent_lines.begin(line)  # not as it would have been sent
             self._report_refused(line, error)
         return True
 

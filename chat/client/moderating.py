@@ -33,7 +33,8 @@ class Moderating:
     """The commands of operators.
 
     `show_usage`: says how a command is typed. `choose`: asks who is meant, where that is not clear;
-    gets the command and how the line may be read. `notify`: tells something.
+    gets the command and how the line may be read. `complain`: says why it is not done, and gives it
+    back. `notify`: tells something.
     """
 
     def __init__(
@@ -43,6 +44,7 @@ class Moderating:
         remembered: Remembered,
         show_usage: Callable[[Command], None],
         choose: Callable[[Command, list[Reading]], None],
+        complain: Callable[[str], None],
         notify: Callable[[str], None],
     ) -> None:
         self._session = session
@@ -50,6 +52,7 @@ class Moderating:
         self._remembered = remembered
         self._show_usage = show_usage
         self._choose = choose
+        self._complain = complain
         self._notify = notify
         self.of_command: dict[Command, Callable[[str], None]] = {
             commands.REMOVE: lambda said: self._ask(commands.REMOVE, KIND_REMOVED, said),
@@ -110,7 +113,7 @@ class Moderating:
             'Not sent: "{words}" does not begin with a time, which is 10min, 2h or 3d, say. No'
             " reason begins with a digit."
         )
-        self._notify(text.format(words=quotation(words)))
+        self._complain(text.format(words=quotation(words)))
 
     def _tell_unknown(self, name: str, undoing: Command) -> None:
         """Say that a name is nobody's, as far as is known here: it may be mistyped."""

@@ -18,8 +18,8 @@ MAX_UNREAD_LINES = 100
 class SentLines:
     """What was typed, by the key of the message that it became, and how many lines failed.
 
-    `_lock` guards `_lines`, `_delivered` and `_failures`: the main thread adds, the receive thread
-    takes, and both report. The terminal is called without it.
+    `_lock` guards `_lines`, `_delivered`, `_newest` and `_failures`: the main thread adds, the
+    receive thread takes, and both report. The terminal is called without it.
     """
 
     def __init__(self, terminal: Terminal) -> None:
@@ -27,6 +27,7 @@ class SentLines:
         self._lock = threading.Lock()
         self._lines: dict[str, str] = {}
         self._delivered: dict[str, str] = {}  # private ones
+        self._newest = ""  # what was typed last, as it is given back
         self._failures = 0
 
     @property
@@ -35,10 +36,15 @@ class SentLines:
         with self._lock:
             return self._failures
 
+    def begin(self, line: str) -> None:
+        """Note that `line` was typed, and is to be done."""
+        with self._lock:
+            self._newest = line
+
     def add(self, key: str, line: str) -> None:
         """Remember `line`; before it is sent, since the answer comes in the other thread."""
         with self._lock:
-            self._lines[key] = line
+            self._lines[key] = self._newest = line
 
     def take(self, key: str) -> str | None:
         """Return and forget the line whose message has `key`; None where there is none."""
@@ -71,6 +77,16 @@ class SentLines:
         else:
             text = _('Not sent: "{line}": {reason}') if quoted else _("Not sent: {reason}")
         self._terminal.show_error(text.format(reason=reason, line=quoted))
+        with self._lock:
+            is_newest = bool(line) and line == self._newest
+        if is_newest:
+            self._terminal.put_back(line)
+
+    def give_back(self) -> None:
+        """Let the user type what was typed last again: it was not understood."""
+        with self._lock:
+            line = self._newest
+        self._terminal.put_back(line)
 
 
 def quotation(line: str) -> str:

@@ -18,7 +18,7 @@ from chat.client.ui.colours import NAME_COLOURS
 if sys.platform == "win32":
     pytest.skip("Windows has no pseudo-terminals", allow_module_level=True)
 
-from person import CTRL_C, TAB, person
+from person import CTRL_C, TAB, UP, person
 
 COLUMNS = (40, 80, 200)
 ROWS = 30
@@ -96,6 +96,27 @@ def test_ignored_by_the_name_without_its_accent(server: RunningServer) -> None:
             assert "unseen" not in bia.screen
         bia.type("/help /msg\r")
         bia.wait_for("* /msg ")
+
+
+def test_refused_line_comes_back_into_the_draft(server: RunningServer) -> None:
+    """Whoever refuses it; not over what was typed since, where the arrow brings it."""
+    with person(server.address, "bia", "--room", "refused", "--lang", "en", rows=ROWS) as bia:
+        bia.wait_for("1 person")
+        for columns in COLUMNS:
+            bia.resize(columns, ROWS)
+            for line in ("/hlep", "/msg xico oi", "/nick", "/part nowhere"):
+                bia.type(f"{line}\r")
+                bia.wait_for_line(f"[bia]: {line}", len(f"[bia]: {line}"))
+            bia.type(CTRL_C + "x" * 9000 + "\r")
+            bia.wait_for("\n".join(["x" * columns] * 2))
+            bia.type(CTRL_C + "/hlep\rand on")
+            bia.wait_for_line("[bia]: and on")
+            bia.type(CTRL_C + "/clear\r")
+            bia.wait_until_gone("bytes")
+            bia.wait_for_line("[bia]:")
+            bia.type(UP * 3)
+            bia.wait_for_line("[bia]: /hlep")
+            bia.type(CTRL_C)
 
 
 URL = "https://chat.example/" + "a-long-way/" * 30 + "end?to=be&copied=whole"

@@ -178,6 +178,23 @@ def test_line_that_cannot_be_sent_is_told(ana: Sitting) -> None:
     assert "at most 8192 bytes" in ana.terminal.errors[0]
 
 
+def test_line_that_is_not_understood_is_given_back(ana: Sitting) -> None:
+    """As it was typed; what is done is not."""
+    refused = ["/hlep", "/nick", "/r", "/sino xyz", "/idioma fr", "/part nada", "/historico x"]
+    ana.type("oi", *refused, "/clear")
+    assert ana.terminal.given_back == refused
+
+
+def test_refused_line_is_given_back_unless_another_one_follows(ana: Sitting) -> None:
+    """As it would be typed to whom it was for."""
+    for line, later in (("/r oi", []), ("/r tchau", ["hm"])):
+        ana.app.receive(Message(user="bia", to="ana", message="oi"))
+        ana.type(line, *later)
+        key = [m.key for m in ana.session.pending if m.to == "bia"][-1]
+        ana.app.receive(Message(user="USER_UNKNOWN", kind=KIND_NOTICE, key=key))
+    assert ana.terminal.given_back == ["/msg [bia] oi"]
+
+
 def test_person_is_not_made_to_wait(ana: Sitting, monkeypatch: pytest.MonkeyPatch) -> None:
     """While too much is on its way a line is refused; the editor must not stand still."""
     monkeypatch.setattr(outbox, "MAX_PENDING", 1)

@@ -99,7 +99,7 @@ def test_what_is_found_is_an_object_each(capsys: pytest.CaptureFixture[str]) -> 
 def test_more_than_is_printed_is_told(capsys: pytest.CaptureFixture[str]) -> None:
     """Once, on standard error; not where just so much was found."""
     ends = range(MAX_PRINTED + MAX_FOUND, MAX_FOUND, -MAX_FOUND)
-    answers = [found(*range(end, end - MAX_FOUND, -1), reached=end - MAX_FOUND) for end in ends]
+    answers = [found(*range(e, e - MAX_FOUND, -1), reached=e - MAX_FOUND + 1) for e in ends]
     for more, told in ((found(), ""), (found(1), "* These are the newest 1000; there are more.")):
         code, asked = run(*answers, more)
         out, err = capsys.readouterr()

@@ -107,6 +107,9 @@ class Terminal(Protocol):
     def use_lines(self, lines: TypedLines) -> None:
         """Offer earlier lines and the draft, and keep what is typed. In the main thread, once."""
 
+    def put_back(self, line: str) -> None:
+        """Offer a refused line once more, unless something was typed since. From any thread."""
+
     def when_shown(self, call: Callable[[], None]) -> None:
         """Call something once all that was shown so far can be seen. From any thread.
 

@@ -46,6 +46,7 @@ from prompt_toolkit.widgets import SearchToolbar
 
 from chat.cli.i18n import _, _n
 from chat.cli.wrap import MIN_COLUMNS, cut, in_rows, text_width
+from chat.client.commands import PREFIX
 from chat.client.typed_lines import TypedLines
 from chat.client.ui import render
 from chat.client.ui.base import TerminalController
@@ -66,6 +67,8 @@ TICK_SECONDS = 1.0
 # size at once, and tells it up to 0.25 s later (`server_client_check_pane_resize`).
 SETTLE_SECONDS = 0.15
 TMUX_SETTLE_SECONDS = 0.5
+# A refused line is put back so much later: what was typed ahead of the refusal goes first.
+PUT_BACK_SECONDS = 0.2
 # A paste of more lines is asked about.
 MAX_UNASKED_LINES = 20
 # How much of the screen the line being typed, and what is on its way, may take.
@@ -197,6 +200,7 @@ class LineEditor:
         self._queue = OutputQueue(make_output())
         self._stopped = threading.Event()
         self._app: EditorApplication | None = None
+        self._draft: Draft | None = None
         self._signal = 0
         self._lines = TypedLines()
 
@@ -213,8 +217,8 @@ class LineEditor:
     def run(self, controller: TerminalController) -> None:
         """Edit lines and hand them to `controller`, until one of them leaves."""
         handlers = {number: signal.getsignal(number) for number in ENDING_SIGNALS}
-        draft = Draft(controller, self._leave, self._lines)
-        self._app = make_app(draft, controller, self._queue)
+        self._draft = Draft(controller, self._leave, self._lines)
+        self._app = make_app(self._draft, controller, self._queue)
         try:
             self._queue.open()
             if not self._stopped.is_set():
@@ -299,6 +303,11 @@ class LineEditor:
         """Offer earlier lines and the draft, and keep what is typed; in the main thread."""
         self._lines = lines
 
+    def put_back(self, line: str) -> None:
+        """Put a refused line into the draft, unless something was typed since."""
+        if self._draft is not None:
+            self._queue.call_soon(self._draft.put_back, line)
+
     def when_shown(self, call: Callable[[], None]) -> None:
         """Call something, in the main thread, once all that was shown so far is on the screen."""
         self._queue.put_call(call)
@@ -342,6 +351,8 @@ class Draft:
         self._lines = lines
         self.hint = ""  # what the status line says instead, until the next key
         self._is_asked_about = False  # since it is long
+        self._untouched: object | None = None  # another one for each line, until the next is begun
+        self._came_back = ""  # the refused line, until it is changed
         self._was_interrupted = False
         self.buffer = LineBuffer(
             multiline=True,
@@ -349,9 +360,13 @@ class Draft:
             history=InMemoryHistory(lines.earlier),
             completer=DraftCompleter(controller),
             complete_while_typing=False,
-            on_text_changed=lambda _buffer: self._forget_hint(),
+            on_text_changed=lambda _buffer: self._note_change(),
         )
         lines.draft_now = lambda: self.buffer.text
+
+    def _note_change(self) -> None:
+        self._untouched, self._came_back = None, ""
+        self._forget_hint()
 
     def _forget_hint(self) -> None:
         self.hint = ""
@@ -361,6 +376,9 @@ class Draft:
         """Return what each key does."""
         bindings = KeyBindings()
         is_empty = Condition(lambda: not self.buffer.text)
+        came_back = Condition(
+            lambda: bool(self._came_back) and self.buffer.document.is_cursor_at_the_end
+        )
         add = bindings.add
         add("enter", filter=~is_searching)(lambda _event: self._enter())
         add("escape", "enter")(lambda _event: self.buffer.insert_text("\n"))
@@ -368,6 +386,7 @@ class Draft:
         add("<sigint>")(lambda _event: self._interrupt())
         add(Keys.BracketedPaste)(lambda event: event.current_buffer.insert_text(pasted(event.data)))
         add("c-d", filter=is_empty & ~is_searching)(lambda _event: self._leave())
+        add(PREFIX, filter=came_back & ~is_searching)(lambda _event: self._begin_command())
         add("tab", filter=~is_searching)(complete)
         add("s-tab", filter=~is_searching)(lambda _event: self.buffer.complete_previous())
         if hasattr(signal, "SIGTSTP"):
@@ -385,8 +404,24 @@ class Draft:
             return
         self._clear()
         self._forget_hint()
+        self._untouched = object()
         if not self._controller.handle_line(text):
             self._leave()
+
+    def put_back(self, line: str) -> None:
+        """Have a refused line edited again, unless something is typed before that can be seen."""
+        loop, untouched = asyncio.get_running_loop(), self._untouched
+        if untouched is not None:
+            loop.call_later(PUT_BACK_SECONDS, self._put_back, line, untouched)
+
+    def _put_back(self, line: str, untouched: object) -> None:
+        if untouched is self._untouched:
+            self.buffer.document = Document(line)
+            self._came_back = line
+
+    def _begin_command(self) -> None:
+        """Begin another command, instead of what came back and is left as it is."""
+        self.buffer.document = Document(PREFIX)
 
     def _clear(self) -> None:
         """Empty the line; what it was comes back with the arrow up."""
@@ -395,9 +430,10 @@ class Draft:
 
     def _interrupt(self) -> None:
         """Clear the line; on an empty one say how to leave, and the second time leave."""
+        self._untouched = None
         if self.buffer.text:
             self._clear()
-            self._forget_hint()
+            self._note_change()
         elif self._was_interrupted:
             self._leave()
         else:

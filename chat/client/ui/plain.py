@@ -228,6 +228,9 @@ class PlainTerminal:
         """Note that the conversation begins; a terminal without a line editor edits by itself."""
         self._has_begun = True
 
+    def put_back(self, line: str) -> None:
+        """Do nothing: a terminal without a line editor shows what was typed."""
+
     def when_shown(self, call: Callable[[], None]) -> None:
         """Call it at once, unless nothing can be shown any more."""
         if self.failure is None:
