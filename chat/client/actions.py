@@ -59,6 +59,7 @@ class Actions:
         self._sent_lines = sent_lines
         self._status = status
         self._of_command: dict[Command, Callable[[str], None]] = {
+            commands.LEAVE: self._stay,
             commands.HELP: self._help,
             commands.MOVE: self._move,
             commands.ROOMS: self._list_rooms,
@@ -104,6 +105,9 @@ class Actions:
         command, argument = commands.parse(text)
         if command is None:
             self._tell_unknown(text)
+            return
+        if argument and not command.arguments and command is not commands.LEAVE:
+            self._show_usage(command)
             return
         self._check_not_too_much_waiting()
         self._of_command[command](argument)
@@ -207,9 +211,17 @@ class Actions:
         else:
             self._tell_unknown(commands.PREFIX + argument.lstrip(commands.PREFIX))
 
-    def _who(self, _argument: str) -> None:
-        self._check_answers()
+    def _stay(self, _argument: str) -> None:
+        """Ask what `/q` with something behind it means: in other chats it talks to somebody."""
+        text = _("Did you mean {tell}? {leave} alone leaves the chat.")
+        self._complain(text.format(tell=commands.TELL.typed, leave=commands.LEAVE.typed))
+
+    def _who(self, argument: str) -> None:
         room, key = self._rooms.current, secrets.token_hex(12)
+        if argument and (room := typed_room(argument)) not in self._rooms:
+            self._show_usage(commands.WHO)
+            return
+        self._check_answers()
         self._roster.request_who(key)
         self._roster.begin_who(room, time.monotonic())
         self._session.ask_who(room, key)
@@ -221,12 +233,29 @@ class Actions:
     def _tell(self, argument: str) -> None:
         meant = self._roster.readings(argument, needs_text=True)
         to, text = meant[0]
-        if len(meant) > 1:
+        if len(meant) > 1 and not any(self._roster.is_known(name) for name, _text in meant):
+            self._tell_unseen(meant)
+        elif len(meant) > 1:
             self._ask_who_is_meant(commands.TELL, meant)
         elif to and text:
             self._send_privately(to, text, argument)
         else:
             self._show_usage(commands.TELL)
+
+    def _tell_unseen(self, meant: list[Reading]) -> None:
+        """Say that nobody is called so, and who may be meant, or how to write to who is away."""
+        near = [(known, text) for name, text in meant if (known := self._roster.nearest(name))]
+        name, text = [*near, *meant][0]
+        said = _(
+            "Not sent: nobody called {user} has been seen here. To write to that name: {usage}"
+        )
+        if near:
+            said = _(
+                "Not sent: nobody called {user} has been seen here. Did you mean this: {usage}"
+            )
+        rest = _shown_rest(commands.TELL, text)
+        usage = as_typed(commands.TELL, f"{render.name_sign(name)} {rest}")
+        self._complain(said.format(user=render.name_sign(meant[0][0]), usage=usage))
 
     def _ask_who_is_meant(self, command: Command, meant: list[Reading]) -> None:
         """Ask for brackets: nobody else must read, or get, what is for one person."""

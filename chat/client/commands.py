@@ -5,21 +5,23 @@ Knows what commands are called, not what they do: `actions.py` does them.
 
 from __future__ import annotations
 
-import difflib
 import unicodedata
 from dataclasses import dataclass
 from functools import lru_cache
 
 from chat.cli import i18n
 from chat.cli.i18n import N_, _
+from chat.client.guessing import nearest as nearest_word
 
 PREFIX = "/"
 # What people may type to accept a key, whatever their language.
 ACCEPT_WORDS = frozenset({"aceitar", "accept"})
-# To what a mistyped command may have been meant for (`difflib`): two letters out of three.
-MIN_LIKENESS = 0.65
 # Words whose folded form is remembered: as many as there may be names to choose from, and more.
 MAX_FOLDED = 1 << 14
+# Of a command's other names the list of all commands shows so many.
+LISTED_NAMES = 3
+# Leaves, as in other programs; with a name behind it, it would talk to somebody in other chats.
+SHORT_NAME = "q"
 
 
 @dataclass(frozen=True)
@@ -77,21 +79,27 @@ class Command:
         return [*self.aliases, *(PREFIX + name for name in self.other_names)]
 
 
-LEAVE = Command(("sair", "quit"), N_("leave the chat"), other_names=("q", "exit"))
+LEAVE = Command(("sair", "quit"), N_("leave the chat"), other_names=(SHORT_NAME, "exit"))
 HELP = Command(
     ("ajuda", "help"),
     N_("show the commands, or what one of them does"),
     N_("[COMMAND]"),
     completes="commands",
 )
-WHO = Command(("quem", "who"), N_("show who is in the room"), other_names=("w", "names"))
+WHO = Command(
+    ("quem", "who"),
+    N_("show who is in the room, or in another one that you are in"),
+    N_("[ROOM]"),
+    completes="rooms",
+    other_names=("names", "users", "w"),
+)
 TELL = Command(
     ("msg",),
     N_("tell one person something in private"),
     N_("NAME TEXT"),
     completes="names",
     example=N_("[ana paula] hello"),
-    other_names=("tell", "query", "whisper"),
+    other_names=("tell", "query", "m", "dm", "whisper"),
 )
 REPLY = Command(("r", "reply"), N_("answer the last private message"), N_("TEXT"))
 ME = Command(
@@ -142,6 +150,7 @@ SEARCH = Command(
     ("buscar", "search"),
     N_('find what was said in the room, by all of the words or a "phrase"; again for older ones'),
     N_("TEXT"),
+    other_names=("lastlog",),
 )
 IGNORE = Command(
     ("ignorar", "ignore"),
@@ -252,9 +261,13 @@ def as_typed(command: Command, argument: str) -> str:
 
 
 def is_leaving(line: str) -> bool:
-    """Say whether a typed line is the command to leave."""
+    """Say whether a typed line is the command to leave; `/q` with a name is meant otherwise."""
     text = line.strip()
-    return is_command(text) and parse(text)[0] is LEAVE
+    if not is_command(text):
+        return False
+    command, argument = parse(text)
+    is_short = folded(text.partition(" ")[0]) == PREFIX + SHORT_NAME
+    return command is LEAVE and not (is_short and argument)
 
 
 def is_request(line: str) -> bool:
@@ -278,8 +291,8 @@ def nearest(line: str) -> str:
     As it is typed in the user's language, whichever of its names was meant.
     """
     word = folded(line.removeprefix(PREFIX).partition(" ")[0])
-    names = difflib.get_close_matches(word, _BY_NAME, 1, MIN_LIKENESS)
-    return _BY_NAME[names[0]].typed if names else ""
+    name = nearest_word(word, _BY_NAME)
+    return _BY_NAME[name].typed if name else ""
 
 
 @lru_cache(maxsize=MAX_FOLDED)
@@ -297,7 +310,7 @@ def help_lines() -> list[str]:
     Those for operators by their names alone, since few people need them.
     """
     lines = [
-        _line(command, command.aliases, _(command.help))
+        _line(command, command.all_aliases[:LISTED_NAMES], _(command.help))
         for command in COMMANDS
         if not command.is_for_operators
     ]

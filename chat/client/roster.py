@@ -10,6 +10,7 @@ from itertools import islice
 from chat.client import addressing
 from chat.client.addressing import Reading
 from chat.client.commands import folded
+from chat.client.guessing import nearest
 from chat.client.ignored import Ignored
 from chat.client.ui.render import shown_name
 from chat.protocol.kinds import SAID
@@ -101,6 +102,12 @@ class Roster:
         if name_key(name) in names:
             return [names[name_key(name)]]
         return sorted(other for other in names.values() if folded(other) == folded(name))
+
+    def nearest(self, name: str) -> str | None:
+        """Return who may be meant by a name that nobody known has; None where nobody is near."""
+        names = {folded(known): known for known in self._known.values()}
+        found = nearest(folded(name), names)
+        return names[found] if found else None
 
     @property
     def _known(self) -> dict[str, str]:

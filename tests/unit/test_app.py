@@ -195,6 +195,46 @@ def test_refused_line_is_given_back_unless_another_one_follows(ana: Sitting) -> 
     assert ana.terminal.given_back == ["/msg [bia] oi"]
 
 
+@pytest.mark.parametrize("line", ["/q bia oi", "/Q bia", " /q  bia"])
+def test_short_name_of_leaving_takes_nobody_out_by_a_name(ana: Sitting, line: str) -> None:
+    """It talks to somebody in other chats; alone, and with other names, it leaves."""
+    ana.type(line)
+    [notice] = ana.terminal.notices
+    assert notice == "* Did you mean /msg? /quit alone leaves the chat."
+    assert ana.terminal.given_back == [line] and ana.sent == []
+    assert not any(map(ana.app.handle_line, ("/q", " /Q ", "/exit", "/quit bye", "/sair")))
+
+
+def test_private_message_to_nobody_says_so(ana: Sitting) -> None:
+    """And who may be meant; where the name ends is asked where that decides who gets it."""
+    ana.app.receive(Message(user="Ana Paula", kind=KIND_JOINED))
+    unseen = "* Not sent: nobody called [{}] has been seen here. "
+    for line, who, advice in (
+        ("/msg nobody hello there?", "nobody", "To write to that name: /msg [nobody] hello there?"),
+        ("/msg Ana Paulo oi", "Ana", "Did you mean this: /msg [Ana Paula] oi"),
+    ):
+        ana.type(line)
+        assert ana.terminal.notices[-1] == unseen.format(who) + advice
+        assert ana.terminal.given_back[-1] == line
+    ana.type("/m Ana Paula oi", "/msg [nobody] oi")
+    assert ana.sent == [("oi", "Ana Paula"), ("oi", "nobody")]
+
+
+@pytest.mark.parametrize("line", ["/rooms x", "/limpar x", "/close x", "/open x", "/names #x"])
+def test_argument_that_means_nothing_is_not_passed_over(ana: Sitting, line: str) -> None:
+    """How it is typed is said, and nothing is done."""
+    ana.type(line)
+    [notice] = ana.terminal.notices
+    assert notice.startswith("* Usage: /") and ana.terminal.given_back == [line]
+    assert ana.asked == [] and ana.terminal.clears == 0
+
+
+def test_who_asks_about_any_room_that_one_is_in(ana: Sitting) -> None:
+    """By its name, with its sign or without."""
+    ana.type("/sala redes", "/sala", "/who redes", "/names #Redes", "/users comum", "/who")
+    assert ana.asked[1:] == [(KIND_WHO, room) for room in ("redes", "redes", "", "")]
+
+
 def test_person_is_not_made_to_wait(ana: Sitting, monkeypatch: pytest.MonkeyPatch) -> None:
     """While too much is on its way a line is refused; the editor must not stand still."""
     monkeypatch.setattr(outbox, "MAX_PENDING", 1)
@@ -545,7 +585,7 @@ def test_bell_help_and_screen(ana: Sitting) -> None:
     for line in ("/sino tudo", "/ajuda", "/limpar"):
         ana.app.handle_line(line)
     assert ana.terminal.notices[0] == "* The bell rings at every message."
-    assert "/quit (/sair)" in ana.terminal.notices[1]
+    assert "/quit (/sair, /q, /exit): " in ana.terminal.notices[1]
     ana.app.receive(Message(user="bia", message="banana"))
     assert ana.terminal.bells == 1 and ana.terminal.clears == 1
 

@@ -27,6 +27,9 @@ def test_commands_are_found_whatever_their_case_and_accents() -> None:
         ("/sala1", "/join"),
         ("/histroy 5", "/history"),
         ("/xyz", ""),
+        ("/nada", ""),
+        ("/save", ""),
+        ("/quote", ""),
         ("/zzz", ""),
         ("/etc/passwd", ""),
         ("/", ""),
@@ -50,10 +53,10 @@ def test_guess_is_in_the_language_of_the_user() -> None:
 
 def test_sentences_name_a_command_in_the_language_of_the_user() -> None:
     """The help has the other names beside it; some commands have one name only."""
-    for lang, typed, other in (("en", "/who", ["/quem"]), ("pt_BR", "/quem", ["/who"])):
+    for lang, typed, other in (("en", "/rooms", ["/salas"]), ("pt_BR", "/salas", ["/rooms"])):
         language.use(lang)
-        assert (commands.WHO.typed, commands.WHO.aliases) == (typed, other)
-        assert commands.WHO.usage == typed and commands.TELL.typed == "/msg"
+        assert (commands.ROOMS.typed, commands.ROOMS.aliases) == (typed, other)
+        assert commands.ROOMS.usage == typed and commands.TELL.typed == "/msg"
 
 
 def test_help_and_guide_list_every_command() -> None:

@@ -99,8 +99,8 @@ def test_what_is_found_is_an_object_each(capsys: pytest.CaptureFixture[str]) -> 
 def test_more_than_is_printed_is_told(capsys: pytest.CaptureFixture[str]) -> None:
     """Once, on standard error; not where just so much was found."""
     ends = range(MAX_PRINTED + MAX_FOUND, MAX_FOUND, -MAX_FOUND)
-    answers = [found(*range(e, e - MAX_FOUND, -1), reached=e - MAX_FOUND + 1) for e in ends]
     for more, told in ((found(), ""), (found(1), "* These are the newest 1000; there are more.")):
+        answers = [found(*range(e, e - MAX_FOUND, -1), reached=e - MAX_FOUND + 1) for e in ends]
         code, asked = run(*answers, more)
         out, err = capsys.readouterr()
         assert code == 0 and len(asked) == len(answers) + 1
