@@ -35,6 +35,7 @@ TAKE_THE_TERMINAL = (
     "os.execv(sys.argv[1], sys.argv[1:])"
 )
 CTRL_C, CTRL_D, CTRL_R, TAB = "\x03", "\x04", "\x12", "\t"
+ESCAPE, ALT_B = "\x1b", "\x1bb"
 UP, LEFT, RIGHT = "\x1b[A", "\x1b[D", "\x1b[C"
 
 

@@ -18,7 +18,7 @@ from chat.client.ui.colours import NAME_COLOURS
 if sys.platform == "win32":
     pytest.skip("Windows has no pseudo-terminals", allow_module_level=True)
 
-from person import CTRL_C, TAB, UP, person
+from person import ALT_B, CTRL_C, ESCAPE, LEFT, TAB, UP, person
 
 COLUMNS = (40, 80, 200)
 ROWS = 30
@@ -67,6 +67,25 @@ def test_tab_completes_and_explains(server: RunningServer) -> None:
         bia.type("/msg ana p" + TAB + "psiu\r")
         assert paula.wait_for(lambda message: message.message == "psiu").to == "Ana Paula"
         assert paula.wait_for_kind(chat_pb2.KIND_JOINED).user == "bia"
+
+
+def test_escape_closes_the_menu_at_once(server: RunningServer) -> None:
+    """Keys that begin with it, Alt's and the arrows, do what they do; Esc, Enter begins a line."""
+    with person(server.address, "bia", "--room", "escape", "--lang", "en", rows=ROWS) as bia:
+        bia.wait_for("1 person")
+        bia.type("/" + TAB)
+        bia.wait_for(" /rooms ")
+        bia.type(ESCAPE)
+        bia.wait_until_gone(" /rooms ")
+        bia.wait_for_line("[bia]: /")
+        for keys, column in ((LEFT, 7), (ALT_B, 8)):
+            bia.type(CTRL_C + "/" + TAB)
+            bia.wait_for(" /rooms ")
+            bia.type(keys)
+            bia.wait_for_line("[bia]: /", column)
+        bia.type(CTRL_C + "one" + ESCAPE + "\rtwo")
+        bia.wait_for_line("two")
+        assert "[bia]: one" in bia.rows
 
 
 IGNORING = {

@@ -25,6 +25,7 @@ from prompt_toolkit.formatted_text import StyleAndTextTuples
 from prompt_toolkit.history import InMemoryHistory
 from prompt_toolkit.input import Input, create_input
 from prompt_toolkit.key_binding import KeyBindings
+from prompt_toolkit.key_binding.key_processor import KeyProcessor
 from prompt_toolkit.keys import Keys
 from prompt_toolkit.layout import (
     BufferControl,
@@ -67,6 +68,11 @@ TICK_SECONDS = 1.0
 # size at once, and tells it up to 0.25 s later (`server_client_check_pane_resize`).
 SETTLE_SECONDS = 0.15
 TMUX_SETTLE_SECONDS = 0.5
+# How long Esc waits for the key that it may be one with: prompt_toolkit's own second, since some
+# press Esc and then Enter. While Tab's menu is there Esc closes it, and waits only for what a
+# terminal sends as one key.
+ESCAPE_SECONDS = 1.0
+MENU_ESCAPE_SECONDS = 0.05
 # A refused line is put back so much later: what was typed ahead of the refusal goes first.
 PUT_BACK_SECONDS = 0.2
 # A paste of more lines is asked about.
@@ -364,6 +370,11 @@ class Draft:
         )
         lines.draft_now = lambda: self.buffer.text
 
+    @property
+    def offers(self) -> bool:
+        """Whether Tab's menu is there."""
+        return self.buffer.complete_state is not None
+
     def _note_change(self) -> None:
         self._untouched, self._came_back = None, ""
         self._forget_hint()
@@ -379,6 +390,7 @@ class Draft:
         came_back = Condition(
             lambda: bool(self._came_back) and self.buffer.document.is_cursor_at_the_end
         )
+        offers = Condition(lambda: self.offers)
         add = bindings.add
         add("enter", filter=~is_searching)(lambda _event: self._enter())
         add("escape", "enter")(lambda _event: self.buffer.insert_text("\n"))
@@ -388,6 +400,7 @@ class Draft:
         add("c-d", filter=is_empty & ~is_searching)(lambda _event: self._leave())
         add(PREFIX, filter=came_back & ~is_searching)(lambda _event: self._begin_command())
         add("tab", filter=~is_searching)(complete)
+        add("escape", filter=offers & ~is_searching)(lambda _event: self.buffer.cancel_completion())
         add("s-tab", filter=~is_searching)(lambda _event: self.buffer.complete_previous())
         if hasattr(signal, "SIGTSTP"):
             add("c-z")(lambda event: event.app.suspend_to_background())
@@ -528,6 +541,11 @@ def make_app(draft: Draft, controller: TerminalController, queue: OutputQueue) -
     app.before_render += lambda _app: release(queue.output)
     app.after_render += lambda _app: queue.tell_shown()
     app.ttimeoutlen = 0.1
+
+    def choose_timeout(_keys: KeyProcessor) -> None:
+        app.timeoutlen = MENU_ESCAPE_SECONDS if draft.offers else ESCAPE_SECONDS
+
+    app.key_processor.before_key_press += choose_timeout
     return app
 
 
