@@ -8,6 +8,7 @@ import time
 from datetime import datetime
 
 from chat.cli.i18n import N_
+from chat.client.commands import folded
 from chat.client.ui import render
 from chat.client.ui.render import is_invitation_of
 from chat.protocol.kinds import SAID
@@ -17,15 +18,17 @@ from chat_pb2 import Message
 # No more than one notification in so long.
 NOTIFICATION_SECONDS = 2.0
 MODES = ("all", "mentions", "off")
-# What people may type for them, without accents.
+# What else people may type for them, without accents.
 MODE_WORDS = {
     "tudo": "all",
     "todas": "all",
+    "citacoes": "mentions",
     "mencoes": "mentions",
-    "menções": "mentions",
+    "never": "off",
+    "none": "off",
     "nao": "off",
-    "não": "off",
     "nada": "off",
+    "nunca": "off",
 }
 MODE_TEXTS = {
     "all": N_("The bell rings at every message."),
@@ -55,7 +58,7 @@ class Alerts:
 
     def choose(self, word: str) -> bool:
         """Set the mode that a typed word means, none keeps it; False for an unknown word."""
-        word = word.casefold()
+        word = folded(word)
         mode = MODE_WORDS.get(word, word) or self.mode
         if mode not in MODES:
             return False

@@ -15,7 +15,7 @@ from contextlib import contextmanager, suppress
 from chat.cli import english, i18n
 from chat.cli.dependencies import missing_line
 from chat.cli.i18n import _, _n
-from chat.client import alerts, commands, completion, outbox
+from chat.client import commands, completion, outbox
 from chat.client.actions import Actions
 from chat.client.alerts import Alerts
 from chat.client.arrival import Arrival
@@ -472,7 +472,7 @@ class App:
         choices: dict[str, Iterable[str]] = {
             "names": [name for name in self._roster.names if name != self.name],
             "rooms": self._rooms.known,
-            "bells": alerts.MODES,
+            "bells": commands.BELL.words,
             "languages": i18n.available(),
         }
         return completion.completions(before, choices)

@@ -55,6 +55,11 @@ class Command:
         return f"{self.typed} {_(self.arguments) if self.arguments else ''}".rstrip()
 
     @property
+    def words(self) -> list[str]:
+        """The words of which one is its argument, in the user's language."""
+        return _(self.arguments).strip("[]").split("|")
+
+    @property
     def explanation(self) -> str:
         """What it does, and how a name with spaces is typed."""
         if not self.example:
@@ -205,7 +210,7 @@ ANNOUNCE = Command(
 BELL = Command(
     ("sino", "bell"),
     N_("when to ring: at all messages, at those to you (mentions), or not at all (off)"),
-    "[all|mentions|off]",
+    N_("[all|mentions|off]"),
     completes="bells",
 )
 CLEAR = Command(("limpar", "clear"), N_("clear the screen; what was on it is further up"))

@@ -6,7 +6,9 @@ from datetime import datetime, timedelta, timezone
 
 import pytest
 
-from chat.client.alerts import Alerts
+from chat.cli import i18n as language
+from chat.client import commands
+from chat.client.alerts import MODES, Alerts
 from chat_pb2 import KIND_ACTION, KIND_INVITED, KIND_JOINED, Message
 
 BEGAN_AT = datetime(2026, 1, 2, 12, 0, tzinfo=timezone.utc)
@@ -62,6 +64,19 @@ def test_mode_is_chosen_by_a_word(word: str, mode: str) -> None:
     alerts = Alerts("mentions", BEGAN_AT)
     assert alerts.choose(word)
     assert alerts.mode == mode
+
+
+@pytest.mark.parametrize(
+    ("lang", "shown"),
+    [("pt_BR", "/sino [todas|menções|nunca]"), ("en", "/bell [all|mentions|off]")],
+)
+def test_words_that_are_shown_are_understood(lang: str, shown: str) -> None:
+    """Those of the user's language, each for its mode."""
+    language.use(lang)
+    assert commands.BELL.usage == shown
+    for word, mode in zip(commands.BELL.words, MODES, strict=True):
+        alerts = Alerts("mentions", BEGAN_AT)
+        assert alerts.choose(word) and alerts.mode == mode
 
 
 def test_unknown_word_changes_nothing() -> None:

@@ -598,6 +598,7 @@ def test_tab_completes_people_rooms_and_modes(ana: Sitting) -> None:
         ("oi b", 1, ["bernardo", "bia"]),
         ("oi an", 0, []),
         ("/sino o", 1, ["off"]),
+        ("/bell m", 1, ["mentions"]),
     ):
         assert (length, words) == offered(ana, before)
 
