@@ -76,7 +76,9 @@ class Actions:
             commands.ME: self._me,
             commands.KEY: self._key,
             commands.RENAME: self._rename,
-            commands.IGNORE: Ignoring(roster, lambda: session.name, self._notify).do,
+            commands.IGNORE: Ignoring(
+                roster, lambda: session.name, self._notify, self._complain
+            ).do,
             commands.BELL: self._bell,
             commands.CLEAR: self._clear,
             commands.LANGUAGE: self._speak,

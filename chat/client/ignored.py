@@ -42,6 +42,7 @@ class Ignored:
             self._path = folder / file_name("ignored-", address, ".json")
         self._names = self._read()  # as shown, by key
         self._kept_as: dict[str, str] = {}  # the keys in the file of those who are called otherwise
+        self._renamed: dict[str, str] = {}  # the keys that they had in this run: what they have now
 
     @property
     def names(self) -> list[str]:
@@ -69,6 +70,11 @@ class Ignored:
             self._write(kept)
             return is_ignored
 
+    def now_called(self, name: str) -> str | None:
+        """Return what an ignored one is called now who had this name in this run; else None."""
+        with self._lock:
+            return self._names.get(self._renamed.get(name_key(name), ""))
+
     def rename(self, old: str, new: str) -> None:
         """Whoever is ignored is called otherwise now, and is so still."""
         before, after = name_key(old), name_key(new)
@@ -77,6 +83,16 @@ class Ignored:
                 del self._names[before]
                 self._names[after] = shown_name(new)
                 self._kept_as[after] = self._kept_as.pop(before, before)
+                self._follow(before, after)
+
+    def _follow(self, before: str, after: str) -> None:
+        """Know somebody by the name of before too, and by those from which that was taken."""
+        for old, new in self._renamed.items():
+            if new == before:
+                self._renamed[old] = after
+        self._renamed[before] = after
+        self._renamed.pop(after, None)
+        self._bound(self._renamed)
 
     @staticmethod
     def _bound(names: dict[str, str]) -> None:
@@ -126,6 +142,10 @@ class SharedIgnored(Ignored):
             if (name in each) != is_ignored:
                 each.toggle(name)
         return is_ignored
+
+    def now_called(self, name: str) -> str | None:
+        """Return what an ignored one is called now who had this name in this run; else None."""
+        return next((called for each in self._each if (called := each.now_called(name))), None)
 
     def rename(self, old: str, new: str) -> None:
         """Whoever is ignored is called otherwise now, and is so still."""

@@ -18,15 +18,21 @@ MAX_LISTED = 100
 class Ignoring:
     """Hides what somebody says, and shows it again.
 
-    `own_name`: returns what the user is called. `notify` shows a line.
+    `own_name`: returns what the user is called. `notify` shows a line; `complain` one that says why
+    nothing is done.
     """
 
     def __init__(
-        self, roster: Roster, own_name: Callable[[], str], notify: Callable[[str], None]
+        self,
+        roster: Roster,
+        own_name: Callable[[], str],
+        notify: Callable[[str], None],
+        complain: Callable[[str], None],
     ) -> None:
         self._roster = roster
         self._own_name = own_name
         self._notify = notify
+        self._complain = complain
 
     def do(self, argument: str) -> None:
         """Do what was typed behind the command; without anything list who is hidden."""
@@ -35,13 +41,25 @@ class Ignoring:
         if not name:
             self._list()
         elif name_key(name) == name_key(self._own_name()):
-            self._notify(_("Usage: {usage}").format(usage=commands.IGNORE.usage))
+            self._complain(_("You cannot hide yourself."))
         elif len(meant) > 1:
             text = _("More than one person is called that. Write {usages}.")
             usages = [as_typed(commands.IGNORE, render.shown_name(one)) for one in meant]
-            self._notify(text.format(usages=_(" or ").join(usages)))
+            self._complain(text.format(usages=_(" or ").join(usages)))
+        elif not meant and "[" not in argument and (near := self._roster.nearest(name)):
+            self._ask(name, near)
         else:
             self._toggle(meant[0] if meant else name)
+
+    def _ask(self, name: str, near: str) -> None:
+        """Ask whether somebody else is meant than nobody; in brackets it is meant as it is."""
+        text = _(
+            "Nobody called {user} has been seen here. Did you mean {near}? {usage} hides that name"
+            " all the same."
+        )
+        user = render.name_sign(name)
+        usage = as_typed(commands.IGNORE, user)
+        self._complain(text.format(user=user, near=render.name_sign(near), usage=usage))
 
     def _toggle(self, name: str) -> None:
         user, shown = render.name_sign(name), render.shown_name(name)
@@ -49,8 +67,8 @@ class Ignoring:
         if not self._roster.toggle_ignored(name):
             self._notify(_("Messages from {user} are shown again.").format(user=user))
         elif self._roster.is_known(name):
-            text = _("Messages from {users} are hidden; {usage} shows them again.")
-            self._notify(text.format(users=user, usage=usage))
+            text = _("Messages from {user} are hidden; {usage} shows them again.")
+            self._notify(text.format(user=user, usage=usage))
         else:
             # It may be mistyped; or whoever is meant is away.
             text = _(
@@ -66,13 +84,17 @@ class Ignoring:
             text = _("You hide nobody; {usage} hides what somebody says.")
             self._notify(text.format(usage=as_typed(commands.IGNORE, _("NAME"))))
             return
-        signs = ", ".join(map(render.name_sign, names[:MAX_LISTED]))
-        more = ", \N{HORIZONTAL ELLIPSIS}" if len(names) > MAX_LISTED else ""
-        usage = as_typed(commands.IGNORE, names[0])
-        text = _("Messages from {users} are hidden; {usage} shows them again.")
-        if len(names) > 1:
-            text = _("Messages from {users} are hidden; {usage} shows those of the first again.")
-        self._notify(text.format(users=signs + more, usage=usage))
+        usage = as_typed(commands.IGNORE, _("NAME"))
+        text = _("Hidden: {users}. {usage} shows what they say again.")
+        self._notify(text.format(users=_listed(names), usage=usage))
+
+
+def _listed(names: list[str]) -> str:
+    """Return names as a list in a sentence, which is cut where it would fill the screen."""
+    *signs, last = map(render.name_sign, names[:MAX_LISTED])
+    if len(names) > MAX_LISTED:
+        return ", ".join([*signs, last, "\N{HORIZONTAL ELLIPSIS}"])
+    return _(" and ").join([", ".join(signs), last]) if signs else last
 
 
 def typed_name(text: str) -> str:

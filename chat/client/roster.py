@@ -98,10 +98,17 @@ class Roster:
 
     def called(self, name: str) -> list[str]:
         """Return who of those known or ignored is called `name`, or so but for accents and case."""
+        if (renamed := self._renamed(name)) is not None:
+            return [renamed]
         names = self._known | {name_key(ignored): ignored for ignored in self.ignored}
         if name_key(name) in names:
             return [names[name_key(name)]]
         return sorted(other for other in names.values() if folded(other) == folded(name))
+
+    def _renamed(self, name: str) -> str | None:
+        """Return who of those ignored had this name, unless somebody else has it now."""
+        is_present = name_key(name) in map(name_key, self.names)
+        return None if is_present or name in self._ignored else self._ignored.now_called(name)
 
     def nearest(self, name: str) -> str | None:
         """Return who may be meant by a name that nobody known has; None where nobody is near."""

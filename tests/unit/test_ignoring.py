@@ -6,7 +6,7 @@ import pytest
 
 from chat.client.ignoring import Ignoring
 from chat.client.roster import Roster
-from chat_pb2 import KIND_JOINED, Message
+from chat_pb2 import KIND_JOINED, KIND_RENAMED, Message
 
 
 class Asking:
@@ -17,7 +17,7 @@ class Asking:
         self.said: list[str] = []
         for name in people:
             self.roster.note(Message(user=name, kind=KIND_JOINED), "eu")
-        self._ignoring = Ignoring(self.roster, lambda: "eu", self.said.append)
+        self._ignoring = Ignoring(self.roster, lambda: "eu", self.said.append, self.said.append)
 
     def type(self, argument: str) -> list[str]:
         """Return whom is ignored after it."""
@@ -58,26 +58,56 @@ def test_accents_tell_two_people_apart() -> None:
 def test_name_that_nobody_has_is_told() -> None:
     """It is hidden all the same, since whoever is meant may be away, and can be shown again."""
     asking = Asking("bia")
-    assert asking.type("bai") == ["bai"]
-    assert asking.said[-1].startswith("Nobody called [bai] has been seen here.")
-    assert asking.said[-1].endswith("/ignore bai takes it back.")
-    assert asking.type("Bãi") == []
+    assert asking.type("rúi") == ["rúi"]
+    assert asking.said[-1].startswith("Nobody called [rúi] has been seen here.")
+    assert asking.said[-1].endswith("/ignore rúi takes it back.")
+    assert asking.type("Rui") == []
+
+
+def test_name_near_a_known_one_is_asked_about() -> None:
+    """Nothing is hidden, unless it stands in brackets, as names are shown."""
+    asking = Asking("Ana Paula")
+    assert asking.type("ana poula") == []
+    assert asking.said == [
+        "Nobody called [ana poula] has been seen here. Did you mean [Ana Paula]?"
+        " /ignore [ana poula] hides that name all the same."
+    ]
+    assert asking.type("[ana poula]") == ["ana poula"]
+
+
+def test_hidden_one_is_shown_again_by_an_earlier_name() -> None:
+    """Unless somebody else is called so by now."""
+    asking = Asking("bia")
+    asking.type("bia")
+    for old, new in (("bia", "bea"), ("bea", "professor")):
+        asking.roster.note(Message(user=old, message=new, kind=KIND_RENAMED), "eu")
+    assert asking.roster.ignored == ["professor"]
+    assert asking.type("Bea") == []
+    asking.type("professor")
+    assert asking.type("bia") == []
+    asking.type("professor")
+    asking.roster.note(Message(user="bia", kind=KIND_JOINED), "eu")
+    assert asking.type("bia") == ["bia", "professor"]
 
 
 @pytest.mark.parametrize("typed", ["eu", "[EU]", "@eu"])
 def test_nobody_ignores_themselves(typed: str) -> None:
-    """They are told how the command is used."""
+    """They are told so."""
     asking = Asking("eu")
     assert asking.type(typed) == []
-    assert asking.said == ["Usage: /ignore [NAME]"]
+    assert asking.said == ["You cannot hide yourself."]
 
 
 @pytest.mark.parametrize("typed", ["", "  ", "[]", "@"])
 def test_without_a_name_it_lists(typed: str) -> None:
     """Whatever signs of a name there are."""
-    asking = Asking("bia")
+    asking = Asking("bia", "caio", "Zé")
     asking.type(typed)
     assert asking.said[-1].startswith("You hide nobody")
     asking.type("bia")
     asking.type(typed)
-    assert asking.said[-1].startswith("Messages from [bia] are hidden")
+    assert asking.said[-1] == "Hidden: [bia]. /ignore NAME shows what they say again."
+    asking.type("caio")
+    asking.type("Zé")
+    asking.type(typed)
+    assert asking.said[-1].startswith("Hidden: [bia], [caio] and [Zé]. ")
