@@ -207,12 +207,17 @@ class Incoming:
         transcript, which all rooms share, before all that belongs to another one than the common.
         """
         seal = seal_word(message, self._session.sealing)
-        rendered = render.render_message(self._readable(message), self._session.name, seal)
+        is_elsewhere, shown = self._is_in_other_room(message), self._readable(message)
+        names_room = message.kind in (KIND_JOINED, KIND_LEFT)
+        if is_elsewhere and names_room:
+            shown = Message(user=message.user, kind=message.kind)  # the room stands before it
+        rendered = render.render_message(shown, self._session.name, seal)
         if rendered is None:
             return None
         with_room = render.in_room(rendered, message.room)
-        self._memory.record(message, with_room if message.room and not message.to else rendered)
-        return with_room if self._is_in_other_room(message) else rendered
+        needs_room = message.room and not message.to and not names_room
+        self._memory.record(message, with_room if needs_room or is_elsewhere else rendered)
+        return with_room if is_elsewhere else rendered
 
     def _show(self, message: Message) -> None:
         rendered = self._record(message)

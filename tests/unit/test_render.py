@@ -96,6 +96,8 @@ def test_action_looks_like_no_event(name: str, text: str, shown: str) -> None:
     ("message", "text"),
     [
         (Message(user="Bia left. Caio", kind=KIND_JOINED), "* [Bia left. Caio] joined"),
+        (Message(user="bia", kind=KIND_JOINED, room="aula"), "* [bia] joined #aula"),
+        (Message(user="bia", kind=KIND_LEFT, room="aula"), "* [bia] left #aula"),
         (Message(user="server: x", kind=KIND_JOINED), "* [server\ufffd x] joined"),
         (
             Message(user="ana] left. [bia", message="a * b", kind=KIND_RENAMED),

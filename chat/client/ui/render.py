@@ -134,9 +134,11 @@ def _body(message: chat_pb2.Message, own_name: str, style: str) -> list[Fragment
 def _event(message: chat_pb2.Message) -> str | None:
     user = name_sign(message.user)
     if message.kind == Kind.KIND_JOINED:
-        return _("* {user} joined").format(user=user)
+        text = _("* {user} joined {room}") if message.room else _("* {user} joined")
+        return text.format(user=user, room=room_sign(message.room))
     if message.kind == Kind.KIND_LEFT:
-        return _("* {user} left").format(user=user)
+        text = _("* {user} left {room}") if message.room else _("* {user} left")
+        return text.format(user=user, room=room_sign(message.room))
     if message.kind == Kind.KIND_RENAMED:
         return _("* {user} is now {name}").format(user=user, name=name_sign(message.message))
     if is_fact(message):
