@@ -305,6 +305,9 @@ class Actions:
         if not argument:
             self._show_usage(commands.RENAME)
             return
+        if argument == self._session.name and not self._status().has_lost_name:
+            self._complain(_("You are called that already."))
+            return
         if self._status().has_lost_name:
             # Not a wish to be sent: without a name there is no stream to send it by.
             self._session.take_name(argument)

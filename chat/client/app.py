@@ -43,6 +43,7 @@ from chat.protocol.counts import count_in, counts_in
 from chat.protocol.errors import ChatError, ConfigError
 from chat.protocol.kinds import MODERATION, SAID
 from chat.protocol.limits import DEFAULT_HISTORY
+from chat.protocol.names import name_key
 from chat_pb2 import (
     KIND_ACTION,
     KIND_CLOSED,
@@ -469,9 +470,14 @@ class App:
 
     def completions(self, before: str) -> Completions:
         """Return how much of `before` is the word that Tab completes, and by what."""
+        present, gone = self._roster.names, self._roster.gone
         choices: dict[str, Iterable[str]] = {
-            "names": [name for name in self._roster.names if name != self.name],
-            "rooms": self._rooms.known,
+            "names": [
+                name
+                for name in sorted(present, key=commands.folded) + gone
+                if name_key(name) != name_key(self.name)
+            ],
+            "rooms": sorted(self._rooms.known, key=commands.folded),
             "bells": commands.BELL.words,
             "languages": i18n.available(),
         }

@@ -36,8 +36,8 @@ Form = Callable[[str, bool], str]
 def completions(before: str, choices: Mapping[str, Iterable[str]]) -> Completions:
     """Return how much of the end of `before` Tab completes, and by what.
 
-    `choices`: the words for each `Command.completes`. A name may have spaces in it: the longest end
-    of the line is taken that begins one. Case and accents make no difference.
+    `choices`: the words for each `Command.completes`, in their order. A name may have spaces in it:
+    the longest end of the line is taken that begins one. Case and accents make no difference.
     """
     if not commands.is_command(before):
         return _of_words(before, 0, choices["names"], _in_message)
@@ -88,9 +88,9 @@ def _of_words(before: str, start: int, words: Iterable[str], form: Form) -> Comp
 
 
 def _word_starts(before: str, start: int) -> Iterator[int]:
-    """Yield where words begin, the first of them first, as far back as a name may reach."""
+    """Yield where words begin, also behind a bracket, as far back as a name may reach."""
     for place in range(max(start, len(before) - MAX_NAME_CHARACTERS - 1), len(before) + 1):
-        if place == start or before[place - 1] == " ":
+        if place == start or not (before[place - 1].isalnum() or before[place - 1] in SIGNS):
             yield place
 
 

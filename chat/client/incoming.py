@@ -215,8 +215,8 @@ class Incoming:
         if rendered is None:
             return None
         with_room = render.in_room(rendered, message.room)
-        needs_room = message.room and not message.to and not names_room
-        self._memory.record(message, with_room if needs_room or is_elsewhere else rendered)
+        needs_room = message.room and not message.to and (is_elsewhere or not names_room)
+        self._memory.record(message, with_room if needs_room else rendered)
         return with_room if is_elsewhere else rendered
 
     def _show(self, message: Message) -> None:

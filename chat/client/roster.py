@@ -24,6 +24,8 @@ WHO_SECONDS = 60.0
 OWNED_MARK = "owned"
 # Names that are remembered when whoever had them is gone; of more the oldest are forgotten.
 MAX_HEARD = 1000
+# Of those who spoke and are gone the last ones are offered by Tab.
+MAX_GONE = 20
 # Of more people in all rooms the others are not remembered: a server may name as many as it likes.
 MAX_PEOPLE = 10_000
 
@@ -48,6 +50,7 @@ class Roster:
         self._owned: dict[str, set[str]] = {}  # the keys of owned names, by that of the room
         self._asked_at: dict[str, float] = {}
         self._heard: dict[str, str] = {}  # names of this run, by key
+        self._speakers: dict[str, str] = {}  # who spoke, by key; the last one last
         self._requested: set[str] = set()  # the keys of what the user asked
         self._writer = ""  # of the last private message that was shown
         self._written_to = ""  # the last one who was written to in private
@@ -75,6 +78,14 @@ class Roster:
             for room in (*self._present.values(), *self._people.values()):
                 everybody |= room
         return sorted(everybody.values(), key=str.casefold)
+
+    @property
+    def gone(self) -> list[str]:
+        """The names of those who spoke and are not here, the last one first."""
+        with self._lock:
+            present = {key for room in self._people.values() for key in room}
+            gone = [name for key, name in self._speakers.items() if key not in present]
+            return gone[: -MAX_GONE - 1 : -1]
 
     @property
     def correspondent(self) -> str:
@@ -139,6 +150,8 @@ class Roster:
         """Remember what a message says of people; say whether others are in its room now."""
         with self._lock:
             self._hear(message.user)
+            if message.kind in SAID:
+                self._note_speaker(message.user)
             if message.kind == KIND_JOINED:
                 self._replace(message.room, "", message.user)
             elif message.kind == KIND_LEFT:
@@ -166,6 +179,12 @@ class Roster:
         elif message.user not in self._ignored:
             self._writer = message.user
 
+    def _note_speaker(self, name: str) -> None:
+        self._speakers.pop(name_key(name), None)
+        self._speakers[name_key(name)] = shown_name(name)
+        if len(self._speakers) > MAX_HEARD:
+            del self._speakers[next(iter(self._speakers))]
+
     def _hear(self, name: str) -> None:
         """Remember that somebody has this name."""
         if not name:
@@ -186,6 +205,8 @@ class Roster:
         old, new = name_key(message.user), message.message
         for room in [room for room, people in self._people.items() if old in people]:
             self._replace(room, message.user, new)
+        if self._speakers.pop(old, None) is not None:
+            self._note_speaker(new)
         if name_key(self._writer) == old:
             self._writer = new
         if name_key(self._written_to) == old:

@@ -235,6 +235,27 @@ def test_who_asks_about_any_room_that_one_is_in(ana: Sitting) -> None:
     assert ana.asked[1:] == [(KIND_WHO, room) for room in ("redes", "redes", "", "")]
 
 
+def test_tab_completes_who_just_left(ana: Sitting) -> None:
+    """After those who are here."""
+    for name in ("bia", "beto"):
+        ana.app.receive(Message(user=name, kind=KIND_JOINED))
+        ana.app.receive(Message(user=name, message="oi"))
+    ana.app.receive(Message(user="beto", kind=KIND_LEFT))
+    ana.app.receive(Message(user="ana", message="oi"))
+    _length, candidates = ana.app.completions("oi (b")
+    assert [candidate.text for candidate in candidates] == ["bia", "beto"]
+    assert ana.app.completions("oi an") == (0, [])
+
+
+def test_own_name_is_no_new_one(ana: Sitting) -> None:
+    """Another way to write it is."""
+    ana.type("/nick ana")
+    assert ana.terminal.notices == ["* You are called that already."]
+    assert ana.terminal.given_back == ["/nick ana"] and not ana.session.pending
+    ana.type("/nick Ana")
+    assert [wish.message for wish in ana.session.pending] == ["Ana"]
+
+
 def test_person_is_not_made_to_wait(ana: Sitting, monkeypatch: pytest.MonkeyPatch) -> None:
     """While too much is on its way a line is refused; the editor must not stand still."""
     monkeypatch.setattr(outbox, "MAX_PENDING", 1)

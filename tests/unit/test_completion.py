@@ -66,6 +66,11 @@ def test_every_command_is_offered_once_with_what_it_does() -> None:
         ("oi @ana p", "@ana p", ["@Ana Paula"]),
         ("oi ", "", ["Ana", "Ana Paula", "Zé", "ze ramos"]),
         ("oi x", "", []),
+        ("oi (ana p", "ana p", ["Ana Paula"]),
+        ("oi,ze", "ze", ["Zé", "ze ramos"]),
+        ('diga "@an', "@an", ["@Ana", "@Ana Paula"]),
+        ("eu@an", "", []),
+        ("rouze", "", []),
     ],
 )
 def test_name_is_completed_whole(before: str, completed: str, words: list[str]) -> None:
@@ -82,6 +87,7 @@ def test_name_is_completed_whole(before: str, completed: str, words: list[str]) 
         ("/msg Zé oi an", "an", ["Ana", "Ana Paula"]),
         ("/ignorar ", "", ["Ana", "[Ana Paula]", "Zé", "[ze ramos]"]),
         ("/sala re", "re", ["redes", "redes de dados"]),
+        ("/sala #re", "re", ["redes", "redes de dados"]),
         ("/sala redes ", "redes ", ["redes de dados"]),
         ("/deixar r", "r", ["redes", "redes de dados"]),
         ("/sino o", "o", ["off"]),

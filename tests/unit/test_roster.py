@@ -232,3 +232,17 @@ def test_no_more_people_are_remembered_than_there_can_be(
     answer(roster, "eva")
     answer(roster, "gil", "hugo", room="aula")
     assert roster.names == ["eva", "gil"]
+
+
+def test_who_spoke_and_left_is_remembered_for_tab() -> None:
+    """By the present name, the last one first; not who said nothing."""
+    roster = Roster()
+    for name in ("ana", "bia", "caio", "rui"):
+        roster.note(Message(user=name, kind=KIND_JOINED), "eu")
+    for name in ("ana", "bia", "caio", "ana"):
+        roster.note(Message(user=name, message="oi"), "eu")
+    assert roster.gone == []
+    roster.note(Message(user="bia", message="bea", kind=KIND_RENAMED), "eu")
+    for name in ("ana", "bea", "rui"):
+        roster.note(Message(user=name, kind=KIND_LEFT), "eu")
+    assert roster.gone == ["bea", "ana"]
