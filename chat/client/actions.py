@@ -419,8 +419,14 @@ class Actions:
         language = i18n.find(argument)
         if language is None:
             text = _("Languages: {languages}. Type {usage}.")
+            if argument:
+                text = _("The language {word} is not known here. There are: {languages}.")
             usage = as_typed(commands.LANGUAGE, i18n.SOURCE_LANGUAGE)
-            self._complain(text.format(languages=", ".join(i18n.available()), usage=usage))
+            self._complain(
+                text.format(
+                    word=quotation(argument), languages=", ".join(i18n.available()), usage=usage
+                )
+            )
             return
         i18n.use(language)
         text = _("In English from now on. For the next time too: {flag}, or lang in {file}.")

@@ -24,6 +24,15 @@ LISTED_NAMES = 3
 SHORT_NAME = "q"
 
 
+@lru_cache(maxsize=MAX_FOLDED)
+def folded(word: str) -> str:
+    """Return `word` as it is compared: without accents, all in one case."""
+    if word.isascii():
+        return word.lower()
+    decomposed = unicodedata.normalize("NFKD", word.casefold())
+    return "".join(character for character in decomposed if not unicodedata.combining(character))
+
+
 @dataclass(frozen=True)
 class Command:
     """`names`: the Portuguese one, then the English one, if that is another. `completes`: by Tab.
@@ -147,7 +156,7 @@ UNINVITE = Command(
 )
 OPEN = Command(("abrir", "open"), N_("open the room again, to everybody"))
 HISTORY = Command(
-    ("historico", "history"),
+    ("histórico", "history"),
     N_("show older messages of the room, 20 at a time; again for even older ones"),
     N_("[NUMBER|@ID]"),
 )
@@ -251,7 +260,7 @@ COMMANDS = (
     ANNOUNCE,
 )
 _BY_NAME = {
-    name: command for command in COMMANDS for name in (*command.names, *command.other_names)
+    folded(name): command for command in COMMANDS for name in (*command.names, *command.other_names)
 }
 
 
@@ -298,15 +307,6 @@ def nearest(line: str) -> str:
     word = folded(line.removeprefix(PREFIX).partition(" ")[0])
     name = nearest_word(word, _BY_NAME)
     return _BY_NAME[name].typed if name else ""
-
-
-@lru_cache(maxsize=MAX_FOLDED)
-def folded(word: str) -> str:
-    """Return `word` as it is compared: without accents, all in one case."""
-    if word.isascii():
-        return word.lower()
-    decomposed = unicodedata.normalize("NFKD", word.casefold())
-    return "".join(character for character in decomposed if not unicodedata.combining(character))
 
 
 def help_lines() -> list[str]:

@@ -27,7 +27,7 @@ from person import CTRL_C, CTRL_D, UP, Person, person
 REMEMBERING = {"CHAT_PRIVATE": "0"}
 LANGUAGES = {
     "en": ("connected", "─── new since ", "/history"),
-    "pt_BR": ("conectado", "─── novidades desde ", "/historico"),
+    "pt_BR": ("conectado", "─── novidades desde ", "/histórico"),
 }
 
 

@@ -146,6 +146,7 @@ def test_language_changes_at_once(ana: Sitting) -> None:
     for line in ("/language tlh", "/idioma"):
         ana.type(line)
         assert "en, pt_BR" in ana.terminal.notices[-1] and language.current() == "en"
+        assert ("language tlh is not known" in ana.terminal.notices[-1]) == ("tlh" in line)
     assert offered(ana, "/lang p") == (1, ["pt_BR"])
 
 

@@ -29,7 +29,7 @@ def offered(before: str) -> tuple[str, list[str]]:
         ("pt_BR", "/sa", ["/sair", "/sala", "/salas"]),
         ("en", "/q", ["/quit"]),
         ("en", "/HIST", ["/history"]),
-        ("pt_BR", "/histó", ["/historico"]),
+        ("pt_BR", "/histó", ["/histórico"]),
         # Names of the other language, or of another chat, where it has none of its own.
         ("pt_BR", "/jo", ["/join"]),
         ("en", "/que", ["/quem", "/query"]),
