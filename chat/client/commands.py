@@ -40,6 +40,7 @@ class Command:
     `other_names`: what it is called elsewhere, which is understood and not offered.
 
     `example`: arguments with a name that has spaces, where such a name needs brackets.
+    `brief`: what it does in few words, for a row of a menu, where the help is longer.
     `is_for_operators`: the server refuses it to everybody else.
     """
 
@@ -50,6 +51,7 @@ class Command:
     example: str = ""
     is_for_operators: bool = False
     other_names: tuple[str, ...] = ()
+    brief: str = ""
 
     @property
     def typed(self) -> str:
@@ -99,6 +101,7 @@ HELP = Command(
     N_("show the commands, or what one of them does"),
     N_("[COMMAND]"),
     completes="commands",
+    brief=N_("show the commands"),
 )
 WHO = Command(
     ("quem", "who"),
@@ -106,6 +109,7 @@ WHO = Command(
     N_("[ROOM]"),
     completes="rooms",
     other_names=("names", "users", "w"),
+    brief=N_("show who is here"),
 )
 TELL = Command(
     ("msg",),
@@ -114,63 +118,98 @@ TELL = Command(
     completes="names",
     example=N_("[ana paula] hello"),
     other_names=("tell", "query", "m", "dm", "whisper"),
+    brief=N_("write in private"),
 )
-REPLY = Command(("r", "reply"), N_("answer the last private message"), N_("TEXT"))
+REPLY = Command(
+    ("r", "reply"),
+    N_("answer the last private message"),
+    N_("TEXT"),
+    brief=N_("answer in private"),
+)
 ME = Command(
-    ("eu", "me"), N_("say what you do: /me waves shows as [ana] *waves* to everybody"), N_("TEXT")
+    ("eu", "me"),
+    N_("say what you do: /me waves shows as [ana] *waves* to everybody"),
+    N_("TEXT"),
+    brief=N_("say what you do"),
 )
 KEY = Command(
     ("chave", "key"),
     N_("show somebody's key and yours, to compare them; with accept, trust a key that has changed"),
     N_("[NAME [accept]]"),
     completes="names",
+    brief=N_("compare keys"),
 )
-RENAME = Command(("nome", "nick"), N_("take another name"), N_("NAME"))
+RENAME = Command(
+    ("nome", "nick"),
+    N_("take another name"),
+    N_("NAME"),
+    brief=N_("take another name"),
+)
 MOVE = Command(
     ("sala", "join"),
     N_("enter a room and talk there, or go back to one; without a name, to the common one"),
     N_("[NAME]"),
     completes="rooms",
     other_names=("j",),
+    brief=N_("enter a room"),
 )
-ROOMS = Command(("salas", "rooms"), N_("show the rooms that have people"), other_names=("list",))
+ROOMS = Command(
+    ("salas", "rooms"),
+    N_("show the rooms that have people"),
+    other_names=("list",),
+    brief=N_("show the rooms"),
+)
 PART = Command(
     ("deixar", "part"),
     N_("leave a room; without a name, the one that you talk in"),
     N_("[NAME]"),
     completes="rooms",
     other_names=("leave",),
+    brief=N_("leave a room"),
 )
-CLOSE = Command(("fechar", "close"), N_("close the room: only those you invite can enter it"))
+CLOSE = Command(
+    ("fechar", "close"),
+    N_("close the room: only those you invite can enter it"),
+    brief=N_("close the room"),
+)
 INVITE = Command(
     ("convidar", "invite"),
     N_("invite somebody into the room that you closed, also somebody who is away"),
     N_("NAME"),
     completes="names",
+    brief=N_("invite somebody"),
 )
 UNINVITE = Command(
     ("desconvidar", "uninvite"),
     N_("take back an invitation; who is in the room has to leave it"),
     N_("NAME"),
     completes="names",
+    brief=N_("end an invitation"),
 )
-OPEN = Command(("abrir", "open"), N_("open the room again, to everybody"))
+OPEN = Command(
+    ("abrir", "open"),
+    N_("open the room again, to everybody"),
+    brief=N_("open the room again"),
+)
 HISTORY = Command(
     ("histórico", "history"),
     N_("show older messages of the room, 20 at a time; again for even older ones"),
     N_("[NUMBER|@ID]"),
+    brief=N_("show older messages"),
 )
 SEARCH = Command(
     ("buscar", "search"),
     N_('find what was said in the room, by all of the words or a "phrase"; again for older ones'),
     N_("TEXT"),
     other_names=("lastlog",),
+    brief=N_("find what was said"),
 )
 IGNORE = Command(
     ("ignorar", "ignore"),
     N_("hide what somebody says, from now on; again to undo it; without a name: who that is"),
     N_("[NAME]"),
     completes="names",
+    brief=N_("hide what one says"),
 )
 REMOVE = Command(
     ("remover", "kick"),
@@ -179,6 +218,7 @@ REMOVE = Command(
     completes="names",
     example="[ana paula] spam",
     is_for_operators=True,
+    brief=N_("put somebody out"),
 )
 BAN = Command(
     ("banir", "ban"),
@@ -187,6 +227,7 @@ BAN = Command(
     completes="names",
     example="[ana paula] 2h spam",
     is_for_operators=True,
+    brief=N_("keep somebody out"),
 )
 UNBAN = Command(
     ("desbanir", "unban"),
@@ -194,6 +235,7 @@ UNBAN = Command(
     N_("NAME|ADDRESS"),
     completes="names",
     is_for_operators=True,
+    brief=N_("end a ban"),
 )
 MUTE = Command(
     ("silenciar", "mute"),
@@ -202,6 +244,7 @@ MUTE = Command(
     completes="names",
     example="[ana paula] 10min",
     is_for_operators=True,
+    brief=N_("silence somebody"),
 )
 UNMUTE = Command(
     ("dessilenciar", "unmute"),
@@ -209,25 +252,33 @@ UNMUTE = Command(
     N_("NAME"),
     completes="names",
     is_for_operators=True,
+    brief=N_("let somebody speak"),
 )
 ANNOUNCE = Command(
     ("aviso", "announce"),
     N_("operators: tell everybody on the server something"),
     N_("TEXT"),
     is_for_operators=True,
+    brief=N_("tell everybody"),
 )
 BELL = Command(
     ("sino", "bell"),
     N_("when to ring: at all messages, at those to you (mentions), or not at all (off)"),
     N_("[all|mentions|off]"),
     completes="bells",
+    brief=N_("when to ring"),
 )
-CLEAR = Command(("limpar", "clear"), N_("clear the screen; what was on it is further up"))
+CLEAR = Command(
+    ("limpar", "clear"),
+    N_("clear the screen; what was on it is further up"),
+    brief=N_("clear the screen"),
+)
 LANGUAGE = Command(
     ("idioma", "language", "lang"),
     N_("go on in another language: pt_BR or en"),
     N_("LANGUAGE"),
     completes="languages",
+    brief=N_("change the language"),
 )
 
 COMMANDS = (

@@ -20,11 +20,15 @@ ADDRESS_END = ":"
 
 
 class Candidate(NamedTuple):
-    """What the word may be completed to: `text`; and in the menu `shown`, and what that does."""
+    """What the word may be completed to: `text`; and in the menu `shown`, and what that does.
+
+    `brief`: the same in few words, where the row is short.
+    """
 
     text: str
     shown: str
     help: str = ""
+    brief: str = ""
 
 
 # How many characters are completed, and by what.
@@ -68,7 +72,7 @@ def _of_commands(word: str) -> list[Candidate]:
 
 def _of_command(typed: str, command: Command) -> Candidate:
     usage = command.usage.replace(command.typed, typed, 1)
-    return Candidate(typed, usage, _(command.help))
+    return Candidate(typed, usage, _(command.help), _(command.brief or command.help))
 
 
 def _of_words(before: str, start: int, words: Iterable[str], form: Form) -> Completions:

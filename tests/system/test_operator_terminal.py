@@ -80,7 +80,7 @@ def test_ignored_one_is_ignored_the_next_time_too(server: ModeratedServer) -> No
         do(rui, "heard", "[rui]: heard")
         caio.wait_for("[rui]: heard")
         assert "[bia]: hidden" not in caio.screen
-        do(caio, "/ignore", "Messages from [bia] are hidden; /ignore bia shows")
+        do(caio, "/ignore", "Hidden: [bia]. /ignore NAME shows")
         do(caio, "/ignore bia", "Messages from [bia] are shown again")
         do(bia, "shown", "[bia]: shown")
         caio.wait_for("[bia]: shown")

@@ -5,7 +5,7 @@ Everything here runs in the editor's loop.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from os.path import commonprefix
 
 from prompt_toolkit.buffer import CompletionState
@@ -28,6 +28,16 @@ MAX_ROWS = 8
 MAX_OFFERED = 100
 # Between what is offered and what it does.
 GAP = "  "
+# What every command does is said in so many columns (`Command.brief`).
+BRIEF_COLUMNS = 22
+
+
+class Row(Completion):
+    """One row of the menu."""
+
+    def __init__(self, candidate: Candidate, length: int) -> None:
+        super().__init__(candidate.text + " ", start_position=-length, display=candidate.shown)
+        self.candidate = candidate
 
 
 class DraftCompleter(Completer):
@@ -36,12 +46,10 @@ class DraftCompleter(Completer):
     def __init__(self, controller: TerminalController) -> None:
         self._controller = controller
 
-    def get_completions(
-        self, document: Document, complete_event: CompleteEvent
-    ) -> Iterable[Completion]:
+    def get_completions(self, document: Document, complete_event: CompleteEvent) -> Iterable[Row]:
         """Yield the candidates for the end of the line before the cursor."""
         length, found = self.candidates(document)
-        yield from _completions(length, found)
+        yield from _rows(length, found)
 
     def candidates(self, document: Document) -> Completions:
         """Return how much of the line before the cursor is completed, and by what."""
@@ -52,15 +60,13 @@ class Offer(CompletionState):
     """What there is to choose from: the first `MAX_OFFERED`, and how many more there are."""
 
     def __init__(self, document: Document, length: int, found: Sequence[Candidate]) -> None:
-        super().__init__(document, _completions(length, found[:MAX_OFFERED]))
+        super().__init__(document, list(_rows(length, found[:MAX_OFFERED])))
         self.left_out = len(found) - len(self.completions)
 
 
-def _completions(length: int, found: Iterable[Candidate]) -> list[Completion]:
-    return [
-        Completion(one.text + " ", -length, display=one.shown, display_meta=one.help)
-        for one in found
-    ]
+def _rows(length: int, found: Iterable[Candidate]) -> Iterator[Row]:
+    for candidate in found:
+        yield Row(candidate, length)
 
 
 def complete(event: KeyPressEvent) -> None:
@@ -75,7 +81,7 @@ def complete(event: KeyPressEvent) -> None:
     assert isinstance(draft.completer, DraftCompleter)
     length, found = draft.completer.candidates(draft.document)
     if len(found) == 1:
-        draft.apply_completion(_completions(length, found)[0])
+        draft.apply_completion(Row(found[0], length))
     elif found:
         typed = draft.document.text_before_cursor[-length:] if length else ""
         common = _common_rest(typed, found)
@@ -95,27 +101,31 @@ def menu_rows(state: CompletionState | None, columns: int) -> StyleAndTextTuples
         return []
     offered, chosen = state.completions, state.complete_index
     first = _first_row(len(offered), chosen or 0)
-    shown = offered[first : first + MAX_ROWS]
-    # In a narrow terminal what it does has half of the row at least.
-    width = min(max(text_width(one.display_text) for one in shown), columns // 2)
+    shown = [one.candidate for one in offered[first : first + MAX_ROWS] if isinstance(one, Row)]
     rows: StyleAndTextTuples = []
-    for number, one in enumerate(shown, first):
+    for number, text in enumerate(_texts(shown, columns - len(GAP) - 1), first):
         style = "class:menu.chosen" if number == chosen else "class:menu"
-        rows += [("", "\n" if rows else ""), (style, _row(one, width, columns))]
+        rows += [("", "\n" if rows else ""), (style, f" {text} ")]
     left_out = state.left_out if isinstance(state, Offer) else 0
     if left := len(offered) - first - len(shown) + left_out:
-        rows.append(
-            ("class:menu.more", "\n " + _n("and {} more", "and {} more", left).format(left))
-        )
+        more = _n("and {} more; Tab goes on", "and {} more; Tab goes on", left).format(left)
+        rows.append(("class:menu.more", "\n " + more))
     return rows
 
 
-def _row(one: Completion, width: int, columns: int) -> str:
-    text = one.display_text
-    if one.display_meta_text:
-        text = cut(text, width)
-        text += " " * (width - text_width(text)) + GAP + one.display_meta_text
-    return cut(f" {text} ", columns - 1)
+def _texts(shown: list[Candidate], columns: int) -> list[str]:
+    """Return what the rows say: with arguments, where beside them it fits what each does."""
+    heads = [one.shown for one in shown]
+    is_narrow = columns - max(map(text_width, heads)) - len(GAP) < BRIEF_COLUMNS
+    if is_narrow and any(one.help for one in shown):
+        heads = [one.text for one in shown]
+    width = max(map(text_width, heads))
+    texts = []
+    for head, one in zip(heads, shown, strict=True):
+        does = one.help if text_width(one.help) <= columns - width - len(GAP) else one.brief
+        row = head + " " * (width - text_width(head)) + GAP + does if does else head
+        texts.append(cut(row, columns))
+    return texts
 
 
 def _first_row(count: int, chosen: int) -> int:
