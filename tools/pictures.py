@@ -1,7 +1,8 @@
 """The pictures of the guide: real conversations in real pseudo-terminals, drawn as SVG.
 
-    python tools/pictures.py        writes terminal-LANG.svg, reconnecting-LANG.svg (stills) and
-                                    conversation-LANG.svg (a film) to docs/
+    python tools/pictures.py        writes terminal-LANG.svg, reconnecting-LANG.svg,
+                                    returning-LANG.svg (stills) and conversation-LANG.svg (a film)
+                                    to docs/
 
 Nothing is drawn by hand: a server and its clients run, what they write to their terminals goes
 through a terminal emulator (pyte), and its screens become the pictures. Not on Windows.
@@ -10,8 +11,8 @@ Made twice they are the same to the byte, unless the programs show something els
 
 - a picture is taken when every terminal shows what is expected of it and has been quiet for a
   while, and a film's pace is that of its script: how fast the programs were is not seen;
-- three things on the screen belong to the run, and are replaced in place by as many characters of
-  the script (`Terminal.shot`): the hour before a line, the port, the seconds of a countdown;
+- some things on the screen belong to the run, and are replaced in place by as many characters of
+  the script (`Terminal.shot`): hours and days, the port, the seconds of a countdown;
 - the programs live in a time zone in which it is about noon, so that no new day begins.
 """
 
@@ -36,10 +37,10 @@ from terminal_svg import Emulator, Frame, Row, Shot, Window, film, still, window
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
-from person import CTRL_C, Person  # noqa: E402
+from person import CTRL_C, TAB, Person  # noqa: E402
 from support import eventually  # noqa: E402
 
-STILL_COLUMNS, STILL_ROWS = 76, 16
+STILL_COLUMNS, STILL_ROWS, RETURNING_ROWS = 76, 16, 28
 SERVER_COLUMNS, SERVER_ROWS = 96, 12
 CLIENT_COLUMNS, CLIENT_ROWS = 46, 21
 # Makes the two below as wide as the one above.
@@ -47,6 +48,8 @@ WINDOW_GAP = window_size(SERVER_COLUMNS, 0)[0] - 2 * window_size(CLIENT_COLUMNS,
 # What the script says instead of what belongs to the run.
 SHOWN_PORT, SHOWN_SECONDS, FIRST_MINUTE, LATER_MINUTE = "50051", "1", "09:41", "09:42"
 HOUR = re.compile(r"\d\d:\d\d(?= )")
+# The time of what is found, and since when there is something new: the conversation is of one day.
+DAY_AND_HOUR = re.compile(r"(?<=@\d )\S{10} \d\d:\d\d|(?<=─ )(\D+)\d\d:\d\d(?= ─)")
 # A terminal that wrote nothing for so long has drawn all that belongs together.
 QUIET_SECONDS = 0.2
 # The pace of a film: letters that appear together, for how long, and the pauses after what happens.
@@ -69,6 +72,9 @@ class Script:
     lines: tuple[str, str, str, str, str, str]
     draft: str
     void: str
+    missed: tuple[str, str, str]
+    search: str
+    day: str
     film_title: str
     film_lines: tuple[str, str, str, str, str, str]
 
@@ -91,6 +97,13 @@ SCRIPTS = {
         ),
         draft="esta linha fica inteira enquanto as mensagens chegam",
         void="isto chega assim que o servidor voltar, uma única vez",
+        missed=(
+            "a prova passou para sexta, no laboratório 2",
+            "Ana, você leva o cabo de rede?",
+            "eu levo o roteador",
+        ),
+        search="/buscar roteador",
+        day="15/01/2026",
         film_title="Duas pessoas conversam; o servidor para e volta, e nada se perde",
         film_lines=(
             "oi, Ana! é só isso?",
@@ -118,6 +131,13 @@ SCRIPTS = {
         ),
         draft="this line stays whole while messages come in",
         void="this arrives as soon as the server is back, once",
+        missed=(
+            "the exam has moved to Friday, in lab 2",
+            "Ana, can you bring the network cable?",
+            "I'll bring the router",
+        ),
+        search="/search router",
+        day="2026-01-15",
         film_title="Two people talk; the server stops and comes back, and nothing is lost",
         film_lines=(
             "hi Ana! is that all it takes?",
@@ -139,6 +159,8 @@ def main() -> None:
         write(f"terminal-{lang}.svg", still(conversation, "python client.py"))
         write(f"reconnecting-{lang}.svg", still(reconnecting, "python client.py"))
         with stage(lang, script) as a_stage:
+            write(f"returning-{lang}.svg", still(take_return(a_stage), "python client.py"))
+        with stage(lang, script) as a_stage:
             write(f"conversation-{lang}.svg", take_film(a_stage))
 
 
@@ -158,8 +180,11 @@ class Terminal:
     Hours are known by their order, so nothing may scroll off: its size must be enough for all.
     """
 
-    def __init__(self, person: Person, columns: int, rows: int, port: str, lost: str) -> None:
+    def __init__(
+        self, person: Person, columns: int, rows: int, port: str, lost: str, day: str
+    ) -> None:
         self.person = person
+        self._day = day
         self._screen = Emulator(columns, rows)
         self._stream = pyte.ByteStream(self._screen)
         self._fed_bytes = 0
@@ -191,8 +216,12 @@ class Terminal:
     def _retold(self, text: str, hours: Iterator[str]) -> str:
         if HOUR.match(text):
             text = next(hours) + text[len(FIRST_MINUTE) :]
+        text = DAY_AND_HOUR.sub(self._moment, text)
         text = self._countdown.sub(rf"\g<1>{SHOWN_SECONDS}", text)
         return self._port.sub(SHOWN_PORT, text)
+
+    def _moment(self, found: re.Match[str]) -> str:
+        return f"{found[1] or self._day + ' '}{FIRST_MINUTE}"
 
     @property
     def text(self) -> str:
@@ -275,7 +304,7 @@ class Stage:
         """Return one more terminal, whose shell waits for a command."""
         shell = ["-c", "import os; os.execlp('sh', 'sh', '-i')"]
         person = Person(shell, columns, rows, self.environment)
-        terminal = Terminal(person, columns, rows, self.port, self.script.lost)
+        terminal = Terminal(person, columns, rows, self.port, self.script.lost, self.script.day)
         self.stack.callback(terminal.close)
         terminal.wait_for_line("$")
         self.terminals.append(terminal)
@@ -341,6 +370,9 @@ def stage(lang: str, script: Script) -> Iterator[Stage]:
             "CHAT_HOST": "localhost",
             "CHAT_PORT": port,
             "CHAT_DB": str(Path(folder, "chat.db")),
+            "CHAT_PRIVATE": "0",
+            "XDG_STATE_HOME": folder,
+            "XDG_CONFIG_HOME": folder,
         }
         yield Stage(script, environment, port, stack)
 
@@ -385,6 +417,29 @@ def take_stills(stage: Stage) -> tuple[Shot, Shot]:
     ana.wait_for(f"… {script.void}")
     ana.wait_for_line(f"]: {script.draft}")
     return conversation, stage.take(0)[1]
+
+
+def take_return(stage: Stage) -> Shot:
+    """Let Ana come back to what was said meanwhile, look for a word, and press Tab."""
+    script = stage.script
+    server, earlier, friend = (stage.open(STILL_COLUMNS, STILL_ROWS) for _person in range(3))
+    start(server, "python server.py", f"{script.port} {stage.port}")
+    start(friend, f"python client.py --name {script.friend}", f"{script.connected} ·")
+    start(earlier, "python client.py --name Ana", f"2 {script.people}")
+    say_to(earlier, friend, script.lines[0])
+    earlier.person.type("/q\r")
+    earlier.wait_for_line("$")
+    for line in script.missed:
+        say_to(server, friend, line)
+    ana = stage.open(STILL_COLUMNS, RETURNING_ROWS)
+    start(ana, "python client.py --name Ana", f"2 {script.people}")
+    ana.wait_for(f"]: {script.missed[-1]}")
+    ana.person.type(f"{script.search}\r")
+    ana.wait_for("@ID")
+    ana.person.type("/" + TAB)
+    ana.wait_for_line("]: /")
+    ana.wait_for("Tab")
+    return stage.take(0)[-1]
 
 
 def start(terminal: Terminal, command: str, expected: str) -> None:

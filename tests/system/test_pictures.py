@@ -15,7 +15,16 @@ if sys.platform == "win32":
     pytest.skip("the pictures are taken in pseudo-terminals", allow_module_level=True)
 
 import pyte
-from pictures import FIRST_MINUTE, SCRIPTS, SHOWN_PORT, Stage, stage, start
+from pictures import (
+    FIRST_MINUTE,
+    SCRIPTS,
+    SHOWN_PORT,
+    Stage,
+    stage,
+    start,
+    take_return,
+    text_of,
+)
 from terminal_svg import (
     CELL_WIDTH,
     FOREGROUND,
@@ -158,6 +167,16 @@ def test_film_cuts_the_other_moments_off() -> None:
     assert float(slit.attrib["x"]) == MARGIN
     assert float(slit.attrib["width"]) == pytest.approx(COLUMNS * CELL_WIDTH)
     assert float(slit.attrib["height"]) < STRIP_STEP
+
+
+def test_return_shows_what_was_missed_a_search_and_the_menu() -> None:
+    """With the script's day and hours instead of the run's."""
+    with stage("en", SCRIPTS["en"]) as a_stage:
+        rows = [text_of(row).rstrip() for row in take_return(a_stage).rows]
+    assert f"─── new since {FIRST_MINUTE} ───" in rows
+    found = f"@4 {SCRIPTS['en'].day} {FIRST_MINUTE} [Bob]: {SCRIPTS['en'].missed[-1]}"
+    assert found in rows and "─── found in #common: router ───" in rows
+    assert any(row.endswith(" more; Tab goes on") for row in rows)
 
 
 def small_scene(stage: Stage) -> str:
