@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from chat import __version__
-from chat.cli import english, streams
+from chat.cli import english, metavars, streams
 from chat.cli import i18n as language
 from chat.cli.argument_types import between as between
 from chat.cli.argument_types import host_port as host_port
@@ -100,6 +100,7 @@ class Parser(argparse.ArgumentParser):
         `options` are those of `argparse.add_argument`; a default that is not None is shown.
         """
         key = name.removeprefix("--")
+        metavars.translate(key, options)
         option = Option(variable or "CHAT_" + key.replace("-", "_").upper(), options)
         self._options[key] = option
         options["help"] = f"{options['help']} {option.hint}".replace("%", "%%")

@@ -336,6 +336,26 @@ def test_help_speaks_the_language_asked_for(
         assert "A chat server" in capsys.readouterr().out
 
 
+HELP_VALUES = [
+    ("pt_BR", read_client_flags, ["[--history NÚMERO]", "[--tls-ca ARQUIVO]", "\n  ENDEREÇO "]),
+    ("pt_BR", read_client_flags, ["[--search TEXTO]", "[--name NOME]", "[--room SALA]"]),
+    ("pt_BR", server_settings.read_flags, ["[--port PORTA]", "[--metrics-port [HOST:]PORTA]"]),
+    ("en", read_client_flags, ["[--history NUMBER]", "[--tls-ca FILE]", "\n  ADDRESS "]),
+    ("en", server_settings.read_flags, ["[--retain DAYS]", "[--free NAME]"]),
+]
+
+
+@pytest.mark.parametrize(("lang", "read", "values"), HELP_VALUES)
+def test_help_names_values_in_the_language_asked_for(
+    lang: str, read: Read, values: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As it names everything else."""
+    with pytest.raises(SystemExit):
+        read(["--help", "--lang", lang])
+    shown = capsys.readouterr().out
+    assert [value for value in values if value not in shown] == []
+
+
 def test_percent_sign_in_a_default_is_shown(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
