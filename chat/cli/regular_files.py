@@ -12,6 +12,7 @@ import stat
 from pathlib import Path
 
 from chat.cli.i18n import _
+from chat.cli.system_errors import SaidError
 
 OWNER_ONLY = 0o600
 
@@ -29,12 +30,12 @@ def open_regular(path: Path, flags: int) -> int:
     if stat.S_ISREG(os.fstat(file).st_mode):
         return file
     os.close(file)
-    raise OSError(errno.EINVAL, _("it is not a regular file"))
+    raise SaidError(errno.EINVAL, _("it is not a regular file"))
 
 
 def impossible_path() -> OSError:
     """Return what is wrong with a path that has a NUL, of which Python alone knows."""
-    return OSError(errno.EINVAL, _("no file can be called so"))
+    return SaidError(errno.EINVAL, _("no file can be called so"))
 
 
 def read_regular(path: Path, max_bytes: int, start: int = 0) -> bytes:

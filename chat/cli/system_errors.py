@@ -88,6 +88,10 @@ _WORDS_OF_NAMES_BY_NAME = {
 }
 
 
+class SaidError(OSError):
+    """An error of a file of which the words are ours already."""
+
+
 def _by_number(words: Mapping[str, str], module: ModuleType) -> dict[int, str]:
     return {getattr(module, name): said for name, said in words.items() if hasattr(module, name)}
 
@@ -102,7 +106,7 @@ def words_of(error: Exception) -> str:
     """
     number = getattr(error, "errno", None)
     known = _WORDS_OF_NAMES if isinstance(error, socket.gaierror) else _WORDS
-    if number in known:
+    if number in known and not isinstance(error, SaidError):
         return _(known[number])
     if isinstance(error, ValueError) and "null" in str(error):
         return _("a path cannot have a null character in it")

@@ -472,11 +472,7 @@ class App:
         """Return how much of `before` is the word that Tab completes, and by what."""
         present, gone = self._roster.names, self._roster.gone
         choices: dict[str, Iterable[str]] = {
-            "names": [
-                name
-                for name in sorted(present, key=commands.folded) + gone
-                if name_key(name) != name_key(self.name)
-            ],
+            "names": [name for name in present + gone if name_key(name) != name_key(self.name)],
             "rooms": sorted(self._rooms.known, key=commands.folded),
             "bells": commands.BELL.words,
             "languages": i18n.available(),

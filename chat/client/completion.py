@@ -81,7 +81,7 @@ def _of_words(before: str, start: int, words: Iterable[str], form: Form) -> Comp
     for begin in _word_starts(before, start):
         sign = before[begin : begin + 1] if before[begin : begin + 1] in SIGNS else ""
         typed = folded(before[begin + len(sign) :])
-        if found := [word for _key, word in sorted(c for c in choices if c[0].startswith(typed))]:
+        if found := [word for key, word in choices if key.startswith(typed)]:
             is_first = begin == start
             shown = [sign + word + SIGNS.get(sign, "") for word in found]
             texts = shown if sign else [form(word, is_first) for word in found]

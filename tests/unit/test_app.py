@@ -233,7 +233,7 @@ def test_argument_that_means_nothing_is_not_passed_over(ana: Sitting, line: str)
 def test_who_asks_about_any_room_that_one_is_in(ana: Sitting) -> None:
     """By its name, with its sign or without."""
     ana.type("/sala redes", "/sala", "/who redes", "/names #Redes", "/users comum", "/who")
-    assert ana.asked[1:] == [(KIND_WHO, room) for room in ("redes", "redes", "", "")]
+    assert ana.asked[1:] == [(KIND_WHO, room) for room in ("redes", "Redes", "", "")]
 
 
 def test_tab_completes_who_just_left(ana: Sitting) -> None:

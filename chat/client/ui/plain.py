@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import os
 import shutil
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from io import BufferedReader
-from typing import IO, cast
+from typing import IO
 
 from chat.cli.i18n import _
 from chat.cli.streams import discard
@@ -277,19 +277,22 @@ def lines_taken() -> int:
 
     Whoever wrote them cannot know. 0 where that cannot be said without waiting for more.
     """
+    stream = getattr(sys.stdin, "buffer", None)
+    if not isinstance(stream, io.BufferedReader):
+        return 0
     try:
-        descriptor = sys.stdin.fileno()
+        descriptor = stream.fileno()
         is_blocking = os.get_blocking(descriptor)
         os.set_blocking(descriptor, False)
     except (AttributeError, OSError):  # Windows; or no file at all
         return 0
     try:
-        taken = cast(BufferedReader, sys.stdin.buffer).peek()
+        taken = stream.peek()
     except OSError:
         return 0
     finally:
         os.set_blocking(descriptor, is_blocking)
-    return taken.count(b"\n") + (not taken.endswith(b"\n") and bool(taken))
+    return len(taken.splitlines())
 
 
 def byte_lines() -> Iterator[bytes]:
