@@ -197,7 +197,7 @@ class ChatService(chat_pb2_grpc.ChatServiceServicer):
                     await asyncio.sleep(wait_seconds)
                 await self._post(client, raw, context)
                 await client.queue.wait_answered()
-                del raw  # who is silent keeps nothing in memory of what was said
+                del raw  # who is silent keeps nothing of what was said
             # A client that vanished looks like one that half-closed, until gRPC cancels the call.
             await asyncio.sleep(PARTING_SECONDS)
         except ChatError as refusal:
@@ -225,15 +225,20 @@ class ChatService(chat_pb2_grpc.ChatServiceServicer):
 
     async def _send_messages(self, client: Member, context: Context) -> None:
         """Write all there is, then let the next batch gather (gRPC takes one write at a time)."""
+        write, clock = context.write, asyncio.get_running_loop().time
         traffic, told_messages = client.traffic, 0
         try:
             while deliveries := await client.replay.next():
                 frames = client.encode(deliveries)
+                deliveries.clear()  # who hears nothing more keeps nothing of what was heard either
                 self._visits.write_sizes.add(traffic.sent_messages - told_messages)
                 told_messages = traffic.sent_messages
                 begun = rounds.worked_seconds()
-                await self._write(client, context, frames)
-                del deliveries, frames  # nor of what was heard, which may be a page of the log
+                while frames:
+                    client.writing_since = clock()
+                    traffic.sent_bytes += len(frames[0])
+                    await write(frames.pop(0))
+                client.writing_since = None
                 client.queue.mark_written()
                 if client.wants_batches and client.queue.is_busy:
                     await self._rounds.rest(begun)
@@ -243,14 +248,6 @@ class ChatService(chat_pb2_grpc.ChatServiceServicer):
         except asyncio.CancelledError:
             if client.error is None or client.error.reason != "READER_STUCK":
                 raise
-
-    async def _write(self, client: Member, context: Context, frames: Sequence[bytes]) -> None:
-        clock = asyncio.get_running_loop().time
-        for frame in frames:
-            client.writing_since = clock()
-            await context.write(frame)
-            client.traffic.sent_bytes += len(frame)
-        client.writing_since = None
 
     async def _until_all_is_sent(
         self, client: Member, receiving: asyncio.Task[None], sending: asyncio.Task[None]
