@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from rooms import Chat, FakeLog, Message, come_true
+from rooms import Chat, FakeLog, Message, come_true, quiet
 
 from chat.protocol.lookalikes import looks
 from chat.protocol.metadata import JoinRequest
@@ -86,6 +86,7 @@ async def test_idle_client_takes_little(traced: None) -> None:
     before = taken_bytes()
     tasks = await serve(chat, contexts)
     await come_true(lambda: all(one.heard_bytes for one in contexts[:-1]))  # of those who came
+    await quiet()
     assert (taken_bytes() - before) / CLIENTS < MAX_IDLE_BYTES
     await end(tasks)
 
@@ -101,5 +102,6 @@ async def test_what_was_heard_is_not_kept(traced: None) -> None:
     before = taken_bytes()
     tasks = await serve(chat, contexts)
     await come_true(lambda: all(one.heard_bytes > 40_000 for one in contexts))
+    await quiet()
     assert (taken_bytes() - before) / CLIENTS < MAX_IDLE_BYTES + 2_000
     await end(tasks)
