@@ -287,7 +287,7 @@ def study(sizes: Sequence[int], folder: Path) -> list[Growth]:
         growth = measure(path)
         growth.messages = size
         growths.append(growth)
-        print(f"[{len(growths)}/{len(sizes)}] {size:,} messages", file=sys.stderr, flush=True)
+        print(f"[{len(growths)}/{len(sizes)}]\n{table([growth])}", file=sys.stderr, flush=True)
     return growths
 
 
