@@ -19,6 +19,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from chat.server import runtime
 from chat.server.assembly import SERVICE
+from chat.server.grpc_options import server_options
 from chat.server.log.migrations import SCHEMA
 from chat.server.log.sqlite_writer import INSERTS
 from server import EOF, Context
@@ -51,7 +52,7 @@ class FanOut:
 
 async def serve(name: str) -> None:
     """Run one of the two until the process is ended."""
-    grpc_server = grpc.aio.server(options=[("grpc.so_reuseport", 0)])
+    grpc_server = grpc.aio.server(options=server_options(CLIENTS))
     behaviour = echo if name == "echo" else FanOut().chat
     handler: Any = grpc.stream_stream_rpc_method_handler(behaviour)
     service = grpc.method_handlers_generic_handler(SERVICE, {"Chat": handler})
