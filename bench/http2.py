@@ -95,8 +95,9 @@ class Wire(Connection):
         path: str,
         metadata: Mapping[str, bytes],
         tls: ssl.SSLContext | None = None,
+        is_patient: bool = True,
     ) -> None:
-        super().__init__(port, tls)
+        super().__init__(port, tls, is_patient)
         self.is_open = False
         self._rest = b""  # the beginning of a frame
         self._received_bytes = 0  # since the last update of the windows

@@ -8,6 +8,7 @@ python bench/run.py --variants   what uvloop, the scheduling class and the delay
 python bench/run.py --tls        what TLS costs the server
 python bench/run.py --ages       how long what is said waits until it is read
 python bench/run.py --cluster    the log in NATS against the embedded one; several servers on a port
+python bench/run.py --joins      a thousand who come at once, ten thousand who come back
 python bench/run.py --units      what one thing costs each, as docs/scale.md reckons with it
 python bench/run.py --check      the load generator, held against real gRPC clients
 """
@@ -265,6 +266,7 @@ def main() -> int:
     parser.add_argument("--ages", action="store_true", help="how long reading waits")
     parser.add_argument("--check", action="store_true", help="the generator, by gRPC clients")
     parser.add_argument("--cluster", action="store_true", help="the log in NATS; needs nats-server")
+    parser.add_argument("--joins", action="store_true", help="who comes, and comes back")
     parser.add_argument("--units", action="store_true", help="what one thing costs; nats-server")
     parser.add_argument("--seconds", type=float, default=2.0, help="measured for each cell")
     parser.add_argument(
@@ -295,6 +297,11 @@ def main() -> int:
         from cluster_study import cluster  # which needs what the tests need
 
         cluster(flags.rounds)
+        return 0
+    if flags.joins:
+        from joins_study import joins  # which makes a log
+
+        joins(flags.rounds)
         return 0
     if flags.units:
         from units_study import UNITS, units  # which does too

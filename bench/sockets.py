@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import ssl
 
@@ -9,11 +10,19 @@ RECEIVE_BYTES = 1 << 18  # of TLS one record at most: nothing of it is left behi
 
 
 class Connection:
-    """A connection to this machine that never blocks. `is_over`: the other side has ended it."""
+    """A connection to this machine that never blocks. `is_over`: the other side has ended it.
 
-    def __init__(self, port: int, tls: ssl.SSLContext | None = None) -> None:
-        self.socket = socket.create_connection(("127.0.0.1", port))
+    `is_patient`: making it waits until there is a connection; else, what is sent before that waits.
+    """
+
+    def __init__(
+        self, port: int, tls: ssl.SSLContext | None = None, is_patient: bool = True
+    ) -> None:
+        self.socket = socket.socket()
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.socket.setblocking(is_patient)
+        with contextlib.suppress(BlockingIOError):
+            self.socket.connect(("127.0.0.1", port))
         if tls is not None:
             self.socket = tls.wrap_socket(self.socket)  # waits for the handshake
         self.socket.setblocking(False)
