@@ -44,7 +44,10 @@ class Gathered(Generic[_Question, _Answer]):
         self._waiting.append((question, answer))
         if self._answering is None:
             self._answering = asyncio.create_task(self._answer_all(), name="gathered-reads")
-        return await answer
+        try:
+            return await answer
+        finally:
+            del answer  # which has the exception whose frames would keep it, and all the log
 
     async def _answer_all(self) -> None:
         clock = asyncio.get_running_loop().time
