@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing, contextmanager
+from collections.abc import Callable
+from contextlib import ExitStack, closing
 from typing import Any
 
 from chat.server.log.base import LogError, Problem
@@ -21,6 +21,8 @@ WRITER_TIMEOUT_SECONDS = 0.1
 # (a thousand pages and a group), since a file that grows again costs each commit.
 MAX_WAL_BYTES = 8 << 20
 
+DAMAGED = "malformed database schema"
+
 
 class Connection(sqlite3.Connection):
     """A connection whose errors are all `sqlite3.Error`.
@@ -32,26 +34,24 @@ class Connection(sqlite3.Connection):
 
     def execute(self, *arguments: Any) -> sqlite3.Cursor:
         """Execute one statement."""
-        with _decoding():
+        try:
             return super().execute(*arguments)
+        except UnicodeDecodeError as error:
+            raise sqlite3.DatabaseError(DAMAGED) from error
 
     def executemany(self, *arguments: Any) -> sqlite3.Cursor:
         """Execute one statement with each set of parameters."""
-        with _decoding():
+        try:
             return super().executemany(*arguments)
+        except UnicodeDecodeError as error:
+            raise sqlite3.DatabaseError(DAMAGED) from error
 
     def executescript(self, *arguments: Any) -> sqlite3.Cursor:
         """Execute several statements."""
-        with _decoding():
+        try:
             return super().executescript(*arguments)
-
-
-@contextmanager
-def _decoding() -> Iterator[None]:
-    try:
-        yield
-    except UnicodeDecodeError as error:
-        raise sqlite3.DatabaseError("malformed database schema") from error
+        except UnicodeDecodeError as error:
+            raise sqlite3.DatabaseError(DAMAGED) from error
 
 
 def connect_sqlite(*arguments: Any, **named: Any) -> sqlite3.Connection:
