@@ -231,8 +231,6 @@ class ChatService(chat_pb2_grpc.ChatServiceServicer):
             while deliveries := await client.replay.next():
                 frames = client.encode(deliveries)
                 deliveries.clear()  # who hears nothing more keeps nothing of what was heard either
-                self._visits.write_sizes.add(traffic.sent_messages - told_messages)
-                told_messages = traffic.sent_messages
                 begun = rounds.worked_seconds()
                 while frames:
                     client.writing_since = clock()
@@ -240,6 +238,8 @@ class ChatService(chat_pb2_grpc.ChatServiceServicer):
                     await write(frames.pop(0))
                 client.writing_since = None
                 client.queue.mark_written()
+                self._visits.write_sizes.add(traffic.sent_messages - told_messages)
+                told_messages = traffic.sent_messages
                 if client.wants_batches and client.queue.is_busy:
                     await self._rounds.rest(begun)
         except ChatError as refusal:

@@ -135,19 +135,20 @@ class SendQueue:
 
     def take(self) -> list[Item]:
         """Return what waits, in order: `MAX_TAKEN_BYTES` of it, or one delivery that is longer."""
+        queued_messages = self.queued_messages
         if self.queued_bytes <= MAX_TAKEN_BYTES:
             taken, self._items = self._items, []
+            self.queued_messages = self.queued_bytes = 0
         else:
             count = self._count_to_take()
             taken, self._items = self._items[:count], self._items[count:]
+            self._measure()
         if self._unanswered:
             answers = sum(is_answer for _delivery, _place, is_answer in taken)
             self._unanswered -= answers
             self._unwritten += answers
         self._has_rest = bool(self._items)
-        self._taken_messages = self.queued_messages
-        self._measure()
-        self._taken_messages -= self.queued_messages
+        self._taken_messages = queued_messages - self.queued_messages
         return taken
 
     def _count_to_take(self) -> int:
