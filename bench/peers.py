@@ -1,7 +1,7 @@
-"""The least that has to be paid, to hold the chat against: a gRPC echo, a bare fan-out, a commit.
+"""The least that has to be paid, to hold the chat against: gRPC's own part, and a commit.
 
-Run: `python bench/peers.py echo`, `fan-out`, or `commit DIRECTORY`. The servers ask of the machine
-what the chat server asks (`runtime.py`), and do nothing but what their name says.
+Run: `python bench/peers.py echo`, `fan-out`, `relay`, or `commit DIRECTORY`. The servers ask of the
+machine what the chat server asks (`runtime.py`), and do nothing but what their name says.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import grpc
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from chat.server import runtime
+from chat.server import runtime, send_queue
 from chat.server.assembly import SERVICE
 from chat.server.grpc_options import server_options
 from chat.server.log.migrations import SCHEMA
@@ -50,10 +50,40 @@ class FanOut:
             self._contexts.discard(context)
 
 
+class Relay:
+    """Write every message to every stream, as it comes: a list and a task for each."""
+
+    def __init__(self) -> None:
+        self._waiting: dict[Context, list[bytes]] = {}
+        self._ready: dict[Context, asyncio.Future[None]] = {}
+
+    async def chat(self, _requests: object, context: Context) -> None:
+        """Serve one client."""
+        self._waiting[context] = []
+        writing = asyncio.create_task(self._write(context))
+        try:
+            while (raw := await context.read()) is not EOF:
+                for listener, waiting in self._waiting.items():
+                    waiting.append(raw)
+                    send_queue.wake(self._ready.get(listener))
+        finally:
+            writing.cancel()
+            del self._waiting[context]
+
+    async def _write(self, context: Context) -> None:
+        while True:
+            if not self._waiting[context]:
+                self._ready[context] = asyncio.get_running_loop().create_future()
+                await self._ready[context]
+            raws, self._waiting[context] = self._waiting[context], []
+            for raw in raws:
+                await context.write(raw)
+
+
 async def serve(name: str) -> None:
-    """Run one of the two until the process is ended."""
+    """Run one of them until the process is ended."""
     grpc_server = grpc.aio.server(options=server_options(CLIENTS))
-    behaviour = echo if name == "echo" else FanOut().chat
+    behaviour = {"echo": echo, "fan-out": FanOut().chat, "relay": Relay().chat}[name]
     handler: Any = grpc.stream_stream_rpc_method_handler(behaviour)
     service = grpc.method_handlers_generic_handler(SERVICE, {"Chat": handler})
     grpc_server.add_generic_rpc_handlers((service,))
