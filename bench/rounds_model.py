@@ -226,14 +226,10 @@ class Model:
         for client in self._clients:
             client.queue += group
             self._write(client)
-        if len(self._gathering) >= MAX_GROUP:
-            self._commit()
-        elif self._gathering or len(group) > 1:
-            took = self._clock.now - begun
-            gather = min(self._case.gather_factor * took, self._case.max_gather)
-            self._clock.after(gather, self._commit)
-        else:
-            self._is_committing = False
+        took = self._clock.now - begun if self._gathering else PUT * len(self._clients)
+        gather = min(self._case.gather_factor * took, self._case.max_gather)
+        is_whole = len(self._gathering) >= MAX_GROUP
+        self._clock.after(0.0 if is_whole else gather, self._commit)
 
     # What goes out (`ChatService._send_messages`, `rounds.py`).
 
@@ -320,7 +316,7 @@ LOADS = {
 # As it was until there were rounds.
 APART: dict[str, Any] = {"is_together": False, "rest_factor": 10.0}
 RESTS: Changes = {"each for itself, 10": APART}
-RESTS |= {f"together, {factor}": {"rest_factor": float(factor)} for factor in (0, 1, 3, 10)}
+RESTS |= {f"together, {factor}": {"rest_factor": float(factor)} for factor in (0, 1, 2.5, 10)}
 GATHERINGS = {
     "500 senders, 1,000 slow clients": slow(MANY),
     "the same, the log in memory": replace(slow(MANY), disk=0.0),

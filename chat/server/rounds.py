@@ -18,7 +18,7 @@ from chat.server.send_queue import wake
 
 # The rest is so many times what the loop worked while the first write of a round was under way: by
 # the time that it is done all others have begun.
-REST_FACTOR = 3.0
+REST_FACTOR = 2.5
 MAX_REST_SECONDS = 0.1
 
 

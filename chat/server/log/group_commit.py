@@ -18,12 +18,13 @@ from chat.server.tally import Commits
 MAX_WAITING = 4096
 # One transaction: enough to share an fsync among many, short enough not to keep the first waiting.
 MAX_GROUP = 256
-# After several messages at once, or when more came meanwhile, the next group gathers for a multiple
-# of what that one took, the way through the writer's thread and into all queues included, whatever
-# the disk needs: else the server is busy with groups of three messages each, a log in memory most
-# of all. When idle nothing waits.
+# When more came while a group was under way, the next one gathers for a multiple of what that took,
+# the way through the writer's thread and into all queues included; else of what its delivery took,
+# where there are many queues. So groups grow by themselves under load, else the server is busy with
+# groups of three messages each, a log in memory most of all. When idle nothing waits.
 GATHER_FACTOR = 10.0
 MAX_GATHER_SECONDS = 0.01
+MIN_GATHER_SECONDS = 0.001  # a step of uvloop's timers
 # A commit that takes so long is one that may never end: the disk does not answer.
 SILENT_SECONDS = 3.0
 # What a disk that was given up has to answer after all, at the very end.
@@ -172,34 +173,27 @@ class GroupCommit:
             self._notes = group.notes | self._notes
         if group.trouble is not None or not group.is_lost:
             self._tell(group.trouble)
+        taken_back_at = self._loop.time()
         try:
             self._give_back(group.entries)
         finally:
-            self._gather(len(group.entries))
+            self._gather(self._handed_over_at if self._gathering else taken_back_at)
 
-    def _gather(self, last_count: int) -> None:
-        """Have the next group handed over, after so many messages in the last one."""
-        is_whole = len(self._gathering) >= MAX_GROUP
-        if self._ended.done() or not (self._gathering or last_count > 1):
-            self._rest()
-        elif is_whole:
-            self._hand_over()
+    def _gather(self, since: float) -> None:
+        """Have the next group gather for a multiple of the time since then."""
+        gather_seconds = min(GATHER_FACTOR * (self._loop.time() - since), MAX_GATHER_SECONDS)
+        if gather_seconds < MIN_GATHER_SECONDS or len(self._gathering) >= MAX_GROUP:
+            self._go_on()
         else:
-            took_seconds = self._loop.time() - self._handed_over_at
-            gather_seconds = min(GATHER_FACTOR * took_seconds, MAX_GATHER_SECONDS)
-            self._loop.call_later(gather_seconds, self._hand_over_gathered)
+            self._loop.call_later(gather_seconds, self._go_on)
 
-    def _hand_over_gathered(self) -> None:
-        """Give the writer what has gathered, if anything has."""
+    def _go_on(self) -> None:
+        """Give the writer what has gathered; if nothing has, what comes next at once."""
         if self._gathering and not self._ended.done():
             self._hand_over()
         else:
-            self._rest()
-
-    def _rest(self) -> None:
-        """Let what comes next be handed over at once."""
-        self._is_busy = False
-        self._commit_notes_later()
+            self._is_busy = False
+            self._commit_notes_later()
 
     def _give_back(self, entries: list[Entry]) -> None:
         """Deliver entries of which it is known what became of them."""
