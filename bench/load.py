@@ -28,9 +28,6 @@ STAMP = re.compile(rb"~~([0-9a-f]{6})([0-9a-f]{16})")
 SEED_PATH = "/ChatService/Chat"
 JOIN_SECONDS = 60.0
 ROLL_SECONDS = 1.0
-DRAIN_SECONDS = 20.0
-# Beyond the warming up: how long to wait until each of the first messages has had its answer.
-STEADY_SECONDS = 15.0
 # Clients whose every message is timed; timing them all would slow the generator down.
 TIMED_CLIENTS = 10
 # A server that uses no more of its core than this is calm.
@@ -64,6 +61,9 @@ class Plan:
     rooms: int = 1  # the clients are spread over; of more than one only with batches
     more_rooms: int = 0  # that each client enters beside its first one, of `ROOM_CLIENTS` each
     rounds: int = 0  # instead of load: messages to all, one after the other, then all leave
+    # How long to wait, after the warming up, until each of the first messages has had its answer;
+    # and in the end for all that is still missing.
+    patience_seconds: float = 20.0
     history: int = 0  # how many of the last messages a client that takes batches asks for
 
 
@@ -324,7 +324,7 @@ class Crowd:
                 lambda: all(
                     client.heard >= client.due(sent[client.room]) for client in self.clients
                 ),
-                DRAIN_SECONDS,
+                self.plan.patience_seconds,
                 "all",
             )
         return sum(abs(client.due(sent[client.room]) - client.heard) for client in self.clients)
@@ -385,7 +385,7 @@ def become_steady(crowd: Crowd) -> bool:
 
     Before that, only those messages have been timed that were answered soon.
     """
-    deadline = time.monotonic() + STEADY_SECONDS
+    deadline = time.monotonic() + crowd.plan.patience_seconds
 
     def is_steady() -> bool:
         return sum(client.sent for client in crowd.clients) >= 2 * crowd.plan.in_flight

@@ -70,7 +70,7 @@ def note(reports: Sequence[Report]) -> str:
     if not all(report.is_steady for report in reports):
         notes.append("latency is a lower bound: the first messages in flight were still unanswered")
     if any(report.missing for report in reports):
-        notes.append("not everything had arrived 20 s after the end")
+        notes.append("not everything had arrived in the end")
     return ", ".join(notes)
 
 

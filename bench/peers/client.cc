@@ -36,7 +36,7 @@ using std::chrono::steady_clock;
 // A text is a mark, its sender, when it was sent, dots, and the end: 64 bytes.
 const std::string kMark = "~~", kRoll = "~r", kEnd = "~.";
 constexpr std::size_t kTextBytes = 64, kSenderDigits = 6, kTimeDigits = 16;
-constexpr double kJoinSeconds = 60, kRollSeconds = 1, kSteadySeconds = 15, kDrainSeconds = 20;
+constexpr double kJoinSeconds = 60, kRollSeconds = 1;
 // Clients whose every message is timed; they are spread from the first that joined to the last.
 constexpr std::size_t kTimedClients = 10;
 
@@ -271,7 +271,7 @@ class Crowd {
     ServeFor(plan_.warm_seconds());
     // What was in flight at first has been answered: only now are all latencies seen.
     report.set_is_steady(ServeUntil(
-        [&] { return totals_.sent >= 2ull * plan_.in_flight(); }, kSteadySeconds));
+        [&] { return totals_.sent >= 2ull * plan_.in_flight(); }, plan_.patience_seconds()));
     const auto timed = Spread(kTimedClients);
     for (Client* client : timed) client->BeginTiming();
     const Totals before = totals_;
@@ -342,7 +342,7 @@ class Crowd {
   unsigned Drain() {
     for (auto& client : clients_) client->SetWindow(0);
     const unsigned long long due = totals_.sent * clients_.size();
-    ServeUntil([&] { return totals_.heard >= due; }, kDrainSeconds);
+    ServeUntil([&] { return totals_.heard >= due; }, plan_.patience_seconds());
     return static_cast<unsigned>(due > totals_.heard ? due - totals_.heard : totals_.heard - due);
   }
 
