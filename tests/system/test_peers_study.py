@@ -68,3 +68,11 @@ def test_without_anything_installed_it_says_so_and_builds_nothing(
     assert "ngircd: left out; not installed: ngircd\n" in said
     assert re.search(r"^gRPC clients: .* protobuf-compiler-grpc\b", said, re.MULTILINE)
     assert re.search(r"^Go server: .* golang-go\b", said, re.MULTILINE)
+
+
+def test_server_that_does_not_stand_the_load_is_in_the_table() -> None:
+    """What it failed by stands where its figures would be."""
+    row = peers_study.Row(LOAD, PEERS[0], PEERS[0].generators[0])
+    table = peers_study.tables({row: [Report(error="the stream of client 3 ended")]})
+    assert "| failed: the stream of client 3 ended |" in table
+    assert "nan" not in table
