@@ -68,9 +68,9 @@ def note(reports: Sequence[Report]) -> str:
     ):
         notes.append("the generator was the bottleneck")
     if not all(report.is_steady for report in reports):
-        notes.append("latency is a lower bound: the first messages in flight were still unanswered")
+        notes.append("latency is a lower bound")
     if any(report.missing for report in reports):
-        notes.append("not everything had arrived in the end")
+        notes.append("some was still to come")
     return ", ".join(notes)
 
 
