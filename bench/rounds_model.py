@@ -21,7 +21,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from chat.server.appending import MAX_UNCOMMITTED
 from chat.server.log.group_commit import GATHER_FACTOR, MAX_GATHER_SECONDS, MAX_GROUP
-from chat.server.rounds import MAX_REST_SECONDS, REST_FACTOR
+from chat.server.rounds import LONG_TURN_SECONDS, MAX_REST_SECONDS, REST_FACTOR
 
 # What the server does, on its core (`perf`, and the grid of bench/README.md).
 READ = 55.0  # of one message: gRPC, judging it, appending it
@@ -255,7 +255,8 @@ class Model:
         return WRITE + WRITE_MESSAGE * len(written), end
 
     def _rest(self, client: Client, count: int, took: float) -> None:
-        rest = min(self._case.rest_factor * took, self._case.max_rest)
+        times = 1.0 + took / (LONG_TURN_SECONDS * 1e6) if self._case.is_together else 1.0
+        rest = min(self._case.rest_factor * took * times, self._case.max_rest)
         if count < 2 and not client.queue:
             self._go_on([client])
         elif not self._case.is_together:
@@ -316,7 +317,7 @@ LOADS = {
 # As it was until there were rounds.
 APART: dict[str, Any] = {"is_together": False, "rest_factor": 10.0}
 RESTS: Changes = {"each for itself, 10": APART}
-RESTS |= {f"together, {factor}": {"rest_factor": float(factor)} for factor in (0, 1, 2.5, 10)}
+RESTS |= {f"together, {factor}": {"rest_factor": float(factor)} for factor in (0, 0.3, 1, 3)}
 GATHERINGS = {
     "500 senders, 1,000 slow clients": slow(MANY),
     "the same, the log in memory": replace(slow(MANY), disk=0.0),

@@ -21,7 +21,7 @@ VARIANTS: tuple[tuple[str, dict[str, str]], ...] = (
     ("without uvloop", {"BENCH_LOOP": "asyncio"}),
     ("without either", {"BENCH_SCHED": "other", "BENCH_LOOP": "asyncio"}),
 )
-REST_FACTORS = (0, 1, 2.5, 10)  # 2.5 is what it is: how much noise there is
+REST_FACTORS = (0, 0.3, 1, 3)  # 1 is what it is: how much noise there is
 GATHER_FACTORS = (0, 1, 100)
 LOADS = (
     ("plain 100/20", Plan(0, 0, clients=100, in_flight=20)),

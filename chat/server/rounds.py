@@ -16,9 +16,11 @@ import time
 
 from chat.server.send_queue import wake
 
-# The rest is so many times what the loop worked while the first write of a round was under way: by
-# the time that it is done all others have begun.
-REST_FACTOR = 2.5
+# The rest is as long as the loop worked while the first write of a round was under way (by the time
+# that it is done all others have begun), and the longer the more work it was: a turn of a hundred
+# clients, some milliseconds, once more, one of a thousand two to three times.
+REST_FACTOR = 1.0
+LONG_TURN_SECONDS = 0.02
 MAX_REST_SECONDS = 0.1
 
 
@@ -40,7 +42,8 @@ class Rounds:
         """Return when the next round begins. `begun`: `worked_seconds` when the write began."""
         loop = asyncio.get_running_loop()
         if not self._resting:
-            rest_seconds = REST_FACTOR * (worked_seconds() - begun)
+            turn_seconds = worked_seconds() - begun
+            rest_seconds = REST_FACTOR * turn_seconds * (1.0 + turn_seconds / LONG_TURN_SECONDS)
             loop.call_later(min(rest_seconds, MAX_REST_SECONDS), self._begin)
         rested = loop.create_future()
         self._resting.append(rested)
