@@ -208,16 +208,15 @@ class Model:
             self._is_committing = False
             return
         group, self._gathering = self._gathering[:MAX_GROUP], self._gathering[MAX_GROUP:]
-        begun = self._clock.now
 
         def deliver() -> None:
             cost = PUT * len(self._clients)
-            self._server.add(lambda: (cost, lambda: self._deliver(group, begun)))
+            self._server.add(lambda: (cost, lambda: self._deliver(group)))
 
         cost = COMMIT + COMMIT_MESSAGE * len(group)
         self._server.add(lambda: (cost, lambda: self._clock.after(self._case.disk, deliver)))
 
-    def _deliver(self, group: list[Said], begun: float) -> None:
+    def _deliver(self, group: list[Said]) -> None:
         self._outcome.groups += 1
         self._outcome.messages += len(group)
         for sender, _said in group:
@@ -226,7 +225,8 @@ class Model:
         for client in self._clients:
             client.queue += group
             self._write(client)
-        took = self._clock.now - begun if self._gathering else PUT * len(self._clients)
+        commit = COMMIT + COMMIT_MESSAGE * len(group) + self._case.disk
+        took = PUT * len(self._clients) + (commit if self._gathering else 0.0)
         gather = min(self._case.gather_factor * took, self._case.max_gather)
         is_whole = len(self._gathering) >= MAX_GROUP
         self._clock.after(0.0 if is_whole else gather, self._commit)

@@ -193,32 +193,6 @@ async def test_after_a_costly_delivery_the_next_group_gathers(
     assert [len(group) for group in storage.groups] == [1, 2]
 
 
-async def test_way_to_the_writer_and_back_counts_for_gathering(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """Where more came meanwhile, the next group waits for a multiple of it, so that more comes."""
-    loop = asyncio.get_running_loop()
-    now, way_seconds = loop.time(), 0.0005
-    storage = Storage()
-    async with started(storage) as writer:
-        with monkeypatch.context() as frozen:
-            frozen.setattr(loop, "time", lambda: now)
-            storage.gate.clear()
-            writer.append(entry())
-            await asyncio.sleep(0)  # it is on its way
-            writer.append(entry())
-            now += way_seconds
-            storage.gate.set()
-            while writer.waiting == 2:
-                await asyncio.sleep(0)
-            now += 0.9 * group_commit.GATHER_FACTOR * way_seconds
-            await asyncio.sleep(0)
-            writer.append(entry())
-            now += 0.2 * group_commit.GATHER_FACTOR * way_seconds
-            await bounded(writer.flush())
-    assert [len(group) for group in storage.groups] == [1, 2]
-
-
 async def test_tidying_goes_on_between_the_groups_until_it_wants_no_more() -> None:
     """It is called at once when it asks for it, and never again after None."""
     answers: list[float | None] = [0.0, 0.0, None]

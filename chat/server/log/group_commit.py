@@ -18,10 +18,10 @@ from chat.server.tally import Commits
 MAX_WAITING = 4096
 # One transaction: enough to share an fsync among many, short enough not to keep the first waiting.
 MAX_GROUP = 256
-# When more came while a group was under way, the next one gathers for a multiple of what that took,
-# the way through the writer's thread and into all queues included; else of what its delivery took,
-# where there are many queues. So groups grow by themselves under load, else the server is busy with
-# groups of three messages each, a log in memory most of all. When idle nothing waits.
+# The next group gathers for a multiple of what the delivery of the last one took, into all queues;
+# and of its commit too, where more came meanwhile. So groups grow by themselves under load; else
+# the server is busy with groups of three messages each, also where a commit takes no time, as in
+# memory. When idle nothing waits.
 GATHER_FACTOR = 10.0
 MAX_GATHER_SECONDS = 0.01
 MIN_GATHER_SECONDS = 0.001  # a step of uvloop's timers
@@ -155,7 +155,6 @@ class GroupCommit:
         """Give the writer what has gathered."""
         entries, self._gathering = self._gathering[:MAX_GROUP], self._gathering[MAX_GROUP:]
         notes, self._notes = self._notes, {}
-        self._handed_over_at = self._loop.time()
         self._under_way = Group(entries, notes)
         self._silence_timer = self._loop.call_later(SILENT_SECONDS, self._tell_silence)
         self._thread.put(self._under_way)
@@ -173,15 +172,16 @@ class GroupCommit:
             self._notes = group.notes | self._notes
         if group.trouble is not None or not group.is_lost:
             self._tell(group.trouble)
+        commit_seconds = took_seconds if self._gathering else 0.0
         taken_back_at = self._loop.time()
         try:
             self._give_back(group.entries)
         finally:
-            self._gather(self._handed_over_at if self._gathering else taken_back_at)
+            self._gather(commit_seconds + self._loop.time() - taken_back_at)
 
-    def _gather(self, since: float) -> None:
-        """Have the next group gather for a multiple of the time since then."""
-        gather_seconds = min(GATHER_FACTOR * (self._loop.time() - since), MAX_GATHER_SECONDS)
+    def _gather(self, took_seconds: float) -> None:
+        """Have the next group gather for a multiple of this time."""
+        gather_seconds = min(GATHER_FACTOR * took_seconds, MAX_GATHER_SECONDS)
         if gather_seconds < MIN_GATHER_SECONDS or len(self._gathering) >= MAX_GROUP:
             self._go_on()
         else:
