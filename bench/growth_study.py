@@ -53,6 +53,8 @@ MISSED = 40  # of the room's; the shortest log has 50
 SAID = 1000
 TRIMMED = 500
 STOP_SECONDS = 20.0
+# By then a server has begun all that it does by itself: the index looks for news each second.
+SETTLE_SECONDS = 2.5
 # The colour of each in the plot.
 KINDS = {
     "start": "start",
@@ -176,6 +178,7 @@ def serving(path: Path, *flags: str, is_killed: bool = False) -> Iterator[tuple[
     started = time.perf_counter()
     with process.running([*process.chat(str(path)), *flags]) as plan:
         taken = Taken([(time.perf_counter() - started) * 1000])
+        time.sleep(SETTLE_SECONDS)
         wait_until_calm(plan.pid)
         taken.cpu_ms = cpu_seconds(plan.pid) * 1000
         yield plan, taken
