@@ -9,6 +9,7 @@ servers that have this word in their name alone, beside the seed's design. Ctrl-
 from __future__ import annotations
 
 import argparse
+import math
 import os
 import sys
 from collections import defaultdict
@@ -125,8 +126,8 @@ def figures(reports: Sequence[Report], seed_micros: float) -> str:
         for who in ("server", "generator")
     )
     return (
-        f"{micros:.2f} | {micros / seed_micros:.3f} | {rate:,.0f} | {p50:,.1f}, {p99:,.1f} |"
-        f" {server:.0%}, {generator:.0%}"
+        f"{micros:.2f} | {micros / (seed_micros or math.nan):.3f} | {rate:,.0f} |"
+        f" {p50:,.1f}, {p99:,.1f} | {server:.0%}, {generator:.0%}"
     )
 
 
