@@ -193,6 +193,24 @@ async def test_after_a_costly_delivery_the_next_group_gathers(
     assert [len(group) for group in storage.groups] == [1, 2]
 
 
+async def test_lone_message_makes_the_next_one_wait_for_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """However long its commit took, where nothing more has come meanwhile."""
+    loop = asyncio.get_running_loop()
+    now = loop.time()
+    monkeypatch.setattr(group_commit, "GATHER_FACTOR", 1e9)
+    monkeypatch.setattr(group_commit, "MAX_GATHER_SECONDS", 1e9)
+    storage = Storage()
+    async with started(storage) as writer:
+        with monkeypatch.context() as frozen:
+            frozen.setattr(loop, "time", lambda: now)  # delivering takes none of it
+            for count in range(1, 4):
+                writer.append(entry())
+                await bounded(writer.flush())
+                assert len(storage.groups) == count
+
+
 async def test_tidying_goes_on_between_the_groups_until_it_wants_no_more() -> None:
     """It is called at once when it asks for it, and never again after None."""
     answers: list[float | None] = [0.0, 0.0, None]

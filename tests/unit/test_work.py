@@ -214,14 +214,12 @@ async def test_groups_grow_while_more_comes(
 async def test_lone_message_waits_for_nothing(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """Neither a commit nor a write is delayed where nothing more has come meanwhile."""
+    """No write is delayed where nothing more has come meanwhile."""
     async with chat_on(tmp_path / "chat.db") as chat:
         speaker = await chat.speaker()
         reader = await chat.join(user="ana", wants_batches=True)
         await chat.post(speaker)  # the first may meet the reading of the log at the beginning
         await come_true(lambda: messages_in(reader.writes) == 1)
-        monkeypatch.setattr(group_commit, "GATHER_FACTOR", 1e9)
-        monkeypatch.setattr(group_commit, "MAX_GATHER_SECONDS", 1e9)
         monkeypatch.setattr(rounds, "REST_FACTOR", 1e9)
         monkeypatch.setattr(rounds, "MAX_REST_SECONDS", 1e9)
         for _number in range(MESSAGES):
