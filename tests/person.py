@@ -21,9 +21,12 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from pathlib import Path
 
 import pyte
 from support import DEADLINE_SECONDS, ROOT, clean_environment, eventually
+
+from chat.cli.folders import FOLDER
 
 SCROLLBACK_LINES = 20_000
 READ_BYTES = 65536
@@ -39,10 +42,19 @@ ESCAPE, ALT_B = "\x1b", "\x1bb"
 UP, LEFT, RIGHT = "\x1b[A", "\x1b[D", "\x1b[C"
 
 
+def forget_what_was_typed(env: Mapping[str, str]) -> None:
+    """Forget where anybody left off, and what they typed, in the folder that `env` names."""
+    folder = Path(env.get("XDG_STATE_HOME") or os.environ["XDG_STATE_HOME"]) / FOLDER
+    for pattern in ("left-*", "lines-*", "draft-*"):
+        for path in folder.glob(pattern):
+            path.unlink(missing_ok=True)
+
+
 class Person:
     """A program at a terminal of `columns` by `rows`; a thread collects what it writes.
 
-    It is private, unless `env` has another CHAT_PRIVATE: what one test types is no other's draft.
+    It begins anew, unless `env` has CHAT_PRIVATE: what one test types is no other's draft. Whoever
+    was killed is the same session, though, and has the name back.
 
     `raw`: every chunk as it came, with the moment (monotonic seconds). The emulator, which is slow,
     gets it when somebody looks.
@@ -56,8 +68,10 @@ class Person:
         self._screen = pyte.HistoryScreen(columns, rows, history=SCROLLBACK_LINES, ratio=0.5)
         self._stream = pyte.ByteStream(self._screen)
         self._seen_chunks = 0
+        if "CHAT_PRIVATE" not in (env or {}):
+            forget_what_was_typed(env or {})
         environment = clean_environment(
-            {"TERM": "xterm-256color", "LANG": "C.UTF-8", "CHAT_PRIVATE": "1"} | dict(env or {})
+            {"TERM": "xterm-256color", "LANG": "C.UTF-8"} | dict(env or {})
         )
         for name in ("NO_COLOR", "COLORTERM", "COLUMNS", "LINES", "TMUX"):
             if name not in (env or {}):

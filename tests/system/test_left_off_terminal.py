@@ -196,7 +196,7 @@ def test_draft_lines_and_what_was_cleared_come_back(server: RunningServer) -> No
         ana.wait_for_line("[draft]: half a line")
         ana.send_signal(signal.SIGHUP)
         assert ana.wait() == 128 + signal.SIGHUP
-    with person(server.address, "draft", "--room", "draft") as private:
+    with person(server.address, "draft", "--room", "draft", env={"CHAT_PRIVATE": "1"}) as private:
         private.wait_for("connected")
         private.type("a secret")
         private.wait_for_line("[draft]: a secret")
