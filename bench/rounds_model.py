@@ -255,7 +255,7 @@ class Model:
         return WRITE + WRITE_MESSAGE * len(written), end
 
     def _rest(self, client: Client, count: int, took: float) -> None:
-        times = 1.0 + took / (LONG_TURN_SECONDS * 1e6) if self._case.is_together else 1.0
+        times = took / (LONG_TURN_SECONDS * 1e6) if self._case.is_together else 1.0
         rest = min(self._case.rest_factor * took * times, self._case.max_rest)
         if count < 2 and not client.queue:
             self._go_on([client])

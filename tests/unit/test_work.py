@@ -268,10 +268,11 @@ async def test_what_comes_while_writers_rest_is_one_write_to_each(
 ) -> None:
     """Group after group, until the rest is over; and it is over for all at the same moment.
 
-    Each write takes a millisecond but one, which takes longer: nobody rests longer for it.
+    Each write takes as long as the rest after it but one, which takes longer: nobody rests longer
+    for it.
     """
     loop = asyncio.get_running_loop()
-    now = loop.time()
+    now, turn_seconds = loop.time(), rounds.LONG_TURN_SECONDS
     async with chat_on(tmp_path / "chat.db") as chat:
         with monkeypatch.context() as frozen:
             frozen.setattr(loop, "time", lambda: now)
@@ -286,16 +287,16 @@ async def test_what_comes_while_writers_rest_is_one_write_to_each(
                 reader.writes.clear()
             await chat.post(speaker, 2)
             await come_true(lambda: all(len(reader.writes) == 1 for reader in readers))
-            now += 0.001
+            now += turn_seconds
             for reader in readers[1:]:
                 reader.gate.set()
             await quiet()
-            now += 0.9 * rounds.REST_FACTOR * 0.001
+            now += 0.9 * rounds.REST_FACTOR * turn_seconds
             readers[0].gate.set()
             for _group in range(5):
                 await chat.post(speaker, MESSAGES // 5)
             assert all(len(reader.writes) == 1 for reader in readers)
-            now += 0.2 * rounds.REST_FACTOR * 0.001
+            now += 0.2 * rounds.REST_FACTOR * turn_seconds
             got = 2 + MESSAGES
             await come_true(lambda: all(messages_in(reader.writes) == got for reader in readers))
             assert all(len(reader.writes) == 2 for reader in readers)
