@@ -16,9 +16,9 @@ import time
 
 from chat.server.send_queue import wake
 
-# The rest grows by the square of what the loop worked while the first write of a round was under way
-# (by the time that it is done all others have begun): after a turn of so many seconds it is as long
-# as that. After one of a hundred clients, some milliseconds, it is half of it, after one of a
+# The rest grows by the square of what the loop worked while the first write of a round was under
+# way (by the time that it is done all others have begun): after a turn of so many seconds it is as
+# long as that. After one of a hundred clients, some milliseconds, it is half of it, after one of a
 # thousand several times as much.
 LONG_TURN_SECONDS = 0.01
 # To measure what it brings: so many times as long a rest.

@@ -99,7 +99,9 @@ def test_help_is_translated_throughout(program: str) -> None:
     # A long flag stands on a line of its own.
     assert not [line for line in left if line and not re.fullmatch(r"  --[\w-]+,? \S+", line)]
     assert portuguese.startswith("uso: ")
-    assert len(portuguese.splitlines()) == len(english.splitlines())
+    # Values have names of their own in each language, so that their rows are not the same number.
+    flags = [re.findall(r"^  (?:-\w, )?(--[\w-]+)", text, re.M) for text in (english, portuguese)]
+    assert flags[0] == flags[1] and len(flags[0]) > 20
 
 
 @pytest.mark.parametrize("flags", WRONG_COMMAND_LINES, ids=lambda flags: " ".join(flags))
