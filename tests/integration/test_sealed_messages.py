@@ -204,9 +204,10 @@ def test_programs_seal_by_themselves(town: Town) -> None:
 
     def client(stack: ExitStack, name: str, home: str, address: str) -> Program:
         flags = ("--tls", "--fingerprint", town.pair.fingerprint, "--name", name, "--lang", "en")
-        flags += ("--history", "20")  # whoever comes first may have spoken before the other is in
         env = {"XDG_STATE_HOME": str(folder / home), "LOCALAPPDATA": str(folder / home)}
-        return stack.enter_context(running_client(address, *flags, "--json", env=env))
+        # Whoever comes first may have spoken before the other is in.
+        program = running_client(address, *flags, "--json", "--history", "20", env=env)
+        return stack.enter_context(program)
 
     with town.open_here() as address, ExitStack() as stack:
         ana = client(stack, "ana", "ana", address)
