@@ -237,7 +237,7 @@ def test_no_rest_is_left_where_the_terminal_breaks_rows_anew(server: RunningServ
     draft = "draft " * 12
     name = f"chat-test-{os.getpid()}"
     tmux = ["tmux", "-f", "/dev/null", "-L", name]
-    command = f"{sys.executable} client.py {server.address} --name bea --room tmux"
+    command = f"{sys.executable} client.py {server.address} --name kim --room tmux"
     start = [*tmux, "new-session", "-d", "-s", "chat", "-x", "90", "-y", "24", command]
     subprocess.run(start, check=True, cwd=ROOT, env=clean_environment({"TERM": "xterm"}))
 
@@ -265,16 +265,16 @@ def test_no_rest_is_left_where_the_terminal_breaks_rows_anew(server: RunningServ
             subprocess.run([*tmux, "send-keys", "-t", "chat", draft.strip()], check=True)
             wait_for(draft.strip())
             resize(40)
-            wait_for("[bea]: " + draft.strip())
+            wait_for("[kim]: " + draft.strip())
             b.say("said in between", key="tmux-between")
             wait_for("said in between")
         wait_for("* [b] left")
         for number in range(RESIZES):
             resize(WIDTHS[number % len(WIDTHS)])
-        wait_for("[bea]: " + draft.strip())
+        wait_for("[kim]: " + draft.strip())
         # Nothing is left in the scrollback either.
         kept = "\n".join(rows("-S", "-"))
-        assert kept.count("[bea]:") == kept.count("connected \N{MIDDLE DOT}") == 1, kept
+        assert kept.count("[kim]:") == kept.count("connected \N{MIDDLE DOT}") == 1, kept
         assert [kept.count(f"number {number}\n") for number in range(30)] == [1] * 30, kept
     finally:
         subprocess.run([*tmux, "kill-server"], check=True)
