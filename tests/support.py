@@ -40,6 +40,8 @@ METHOD = "/ChatService/Chat"
 # Far above what anything takes, since machines that run tests are busy.
 DEADLINE_SECONDS = 20.0
 POLL_SECONDS = 0.01
+# Those of another process begin elsewhere.
+STABLE_PORTS = iter(range(20_000 + os.getpid() % 100 * 100, 32_000))
 # The event loop of a server in this process, and what that may begin whenever it needs it.
 LOOP_THREAD = "test-loop"
 SERVER_THREADS = ("search", "log-reader", "asyncio_")
@@ -677,9 +679,10 @@ def stable_port() -> int:
     """Return a free port that no outgoing connection will ever take, for servers that come back.
 
     On Linux a client that connects to a port of the ephemeral range where nobody listens may end up
-    connected to itself, and hold the port.
+    connected to itself, and hold the port. Never the same twice: clients remember what they saw at
+    an address, and another log there would be one that was put back.
     """
-    for port in range(20_000 + os.getpid() % 10_000, 32_000):
+    for port in STABLE_PORTS:
         with socket.socket() as probe, suppress(OSError):
             probe.bind(("localhost", port))
             return port
