@@ -54,8 +54,8 @@ server: $(READY) ## run a server on port 50051
 client: $(READY) ## run a client of the server on this machine
 	@$(PYTHON) client.py
 
-test: $(DEV_READY) ## run the tests, four to six minutes
-	@echo "Running the tests: four to six minutes. ($(PYTHON) -m pytest tests/unit: seconds.)"
+test: $(DEV_READY) ## run the tests, ten minutes
+	@echo "Running the tests: ten minutes. ($(PYTHON) -m pytest tests/unit: seconds.)"
 	@$(PYTHON) -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 test-all: $(DEV_READY) ## run the tests on each Python from 3.10 on that is here

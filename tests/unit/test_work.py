@@ -228,14 +228,8 @@ async def test_lone_message_waits_for_nothing(
             await come_true(lambda: messages_in(reader.writes) == 1)
 
 
-async def test_messages_together_are_few_statements(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    """Each lets go of Python's lock, for which the writer waits while the event loop is busy.
-
-    The index of words, which reads the log in its own time, is left out.
-    """
-    monkeypatch.setattr(Searching, "start", lambda searching: None)
+async def test_messages_together_are_few_statements(tmp_path: Path) -> None:
+    """Each lets go of Python's lock, for which the writer waits while the event loop is busy."""
     async with chat_on(tmp_path / "chat.db") as chat:
         speaker = await chat.speaker()
         reader = await chat.join(user="ana", wants_batches=True)
@@ -245,8 +239,7 @@ async def test_messages_together_are_few_statements(
         await chat.post(speaker, MESSAGES)
         await come_true(lambda: messages_in(reader.writes) >= 1 + MESSAGES)
         assert chat.statements("INSERT") - inserts <= MESSAGES / 8
-        # Some may be the index of words, which looks now and then.
-        assert chat.statements("SELECT") - queries <= MESSAGES / 8
+        assert chat.statements("SELECT") == queries
 
 
 async def test_what_waits_for_a_writer_is_one_write(tmp_path: Path) -> None:
