@@ -227,22 +227,22 @@ class Receiver:
             self._sealing.begin_stream(self.name)
         metadata = self._join_request(way.fingerprint).to_metadata()
         connection = self._servers.present
-        with connection.stream(way, self._outbox.begin_stream(first), metadata) as stream:
-            with self._lock:
-                self._call = stream.call
-            # An abort while it was being opened found no call to cancel.
-            self._cancel_if_aborted()
-            try:
-                yield stream
-            except Exception:
-                raise
-            except BaseException:  # a signal, or whoever iterates has left the loop
-                self._outbox.give_up_stream()
-                raise
-            finally:
+        try:
+            with connection.stream(way, self._outbox.begin_stream(first), metadata) as stream:
                 with self._lock:
-                    self._call = None
-                self._outbox.end_stream()
+                    self._call = stream.call
+                # An abort while it was being opened found no call to cancel.
+                self._cancel_if_aborted()
+                yield stream
+        except Exception:
+            raise
+        except BaseException:  # a signal, or whoever iterates has left the loop
+            self._outbox.give_up_stream()
+            raise
+        finally:
+            with self._lock:
+                self._call = None
+            self._outbox.end_stream()
 
     def _join_request(self, fingerprint: str) -> JoinRequest:
         """Return who joins the server with the certificate of this fingerprint, if it has one."""

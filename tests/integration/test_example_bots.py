@@ -55,7 +55,10 @@ def test_bot_that_is_stopped_leaves_at_once_and_comes_back(
 
 
 def wait_for_kind(client: Client, kind: chat_pb2.Kind, times: int) -> None:
-    eventually(lambda: sum(message.kind == kind for message in list(client.messages)) == times)
+    def kinds() -> list[int]:
+        return [message.kind for message in list(client.messages)]
+
+    eventually(lambda: kinds().count(kind) == times, what=lambda: f"heard {kinds()}")
 
 
 def test_bot_that_is_started_before_the_server_waits_for_it(tmp_path: Path) -> None:

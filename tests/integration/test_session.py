@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import nullcontext
 from pathlib import Path
+from typing import Any
 
 import pytest
 from listener import listening
@@ -18,6 +19,7 @@ from support import (
 
 import chat_pb2
 from chat.client import Change, ChatError, ConfigError, Session
+from chat.client.connection import open_stream
 
 
 def test_echo_acknowledges() -> None:
@@ -263,6 +265,24 @@ def test_who_leaves_the_loop_leaves_the_room(cause: type[BaseException] | None) 
         assert chat.place == place
         with full_client(server.address, "bot", room="so") as other:
             assert not other.reason
+
+
+def test_who_is_interrupted_while_coming_in_leaves_the_room() -> None:
+    """The server may have let somebody in before the program has got the stream."""
+    with running_server() as server, full_client(server.address, "bia") as bia:
+        interruptions: list[BaseException] = [KeyboardInterrupt()]
+
+        def open_and_be_interrupted(*arguments: Any) -> Any:
+            call = open_stream(*arguments)
+            if interruptions:
+                bia.wait_for_kind(chat_pb2.KIND_JOINED)
+                raise interruptions.pop()
+            return call
+
+        session = Session(server.address, "bot", open_stream=open_and_be_interrupted)
+        with pytest.raises(KeyboardInterrupt), session as chat:
+            list(chat)
+        assert bia.wait_for_kind(chat_pb2.KIND_LEFT).user == "bot"
 
 
 def test_close_says_what_was_not_acknowledged() -> None:
