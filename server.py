@@ -1,9 +1,10 @@
 """The chat server. Run it: `python server.py`.
 
 The story: every client has a queue. `ChatService.Chat` serves one client for as long as its stream
-lives: one task receives what the client says and posts it to the log, another sends what is in the
-client's queue. When the log has a message on disk, `ChatService.broadcast` puts it into the queue
-of every client of its room. The parts are in `chat/server`; everything here runs in the event loop.
+lives: it sends what is in the client's queue, while a task beside it receives what the client says
+and posts it to the log. When the log has a message on disk, `ChatService.broadcast` puts it into
+the queue of every client of its room. The parts are in `chat/server`; everything here runs in the
+event loop.
 """
 
 from __future__ import annotations
@@ -102,7 +103,7 @@ class ChatService(chat_pb2_grpc.ChatServiceServicer):
         self._posting = Posting(hub, show)
         self._show = show
         self._open_calls = 0
-        self._sending: dict[Member, asyncio.Task[None]] = {}
+        self._sending: dict[Member, asyncio.Task[Any]] = {}  # the handlers, who write
         self._rounds = rounds.Rounds()
 
     async def Chat(self, request_iterator: object, context: Context) -> None:
@@ -133,8 +134,7 @@ class ChatService(chat_pb2_grpc.ChatServiceServicer):
             receiving = asyncio.create_task(
                 self._receive_messages(client, context), name="receiving"
             )
-            sending = asyncio.create_task(self._send_messages(client, context), name="sending")
-            await self._until_all_is_sent(client, receiving, sending)
+            await self._until_all_is_sent(client, context, receiving)
             is_lost = client.error is not None
         finally:
             self._unnamed.discard(client)
@@ -250,17 +250,18 @@ class ChatService(chat_pb2_grpc.ChatServiceServicer):
                 raise
 
     async def _until_all_is_sent(
-        self, client: Member, receiving: asyncio.Task[None], sending: asyncio.Task[None]
+        self, client: Member, context: Context, receiving: asyncio.Task[None]
     ) -> None:
-        """Return when all that the client is owed was written; raises what either task raised."""
-        self._sending[client] = sending
+        """Write to the client until all that it is owed was; raises what either task raises."""
+        handler = asyncio.current_task()
+        assert handler is not None
+        self._sending[client] = handler
         try:
-            await sending
+            await self._send_messages(client, context)
             if receiving.done():
                 receiving.result()
         finally:
             del self._sending[client]
-            sending.cancel()
             if not receiving.cancel() and not receiving.cancelled():
                 receiving.exception()  # it is known, also where the other task's is raised
 
@@ -269,12 +270,12 @@ class ChatService(chat_pb2_grpc.ChatServiceServicer):
         clock = asyncio.get_running_loop().time
         while True:
             await asyncio.sleep(STUCK_CHECK_SECONDS)
-            for client, sending in list(self._sending.items()):
+            for client, handler in list(self._sending.items()):
                 since = client.writing_since
                 if since is not None and clock() - since >= STUCK_SECONDS:
                     client.close()
                     client.error = ChatError("READER_STUCK")
-                    sending.cancel()
+                    handler.cancel()
 
     async def drain(self) -> None:
         """Return when every stream has ended, its status sent, or has had its time for it."""

@@ -57,7 +57,7 @@ def looks(name: str) -> frozenset[str]:
     name = _STRETCHED.sub("", name)
     parts = _SEPARATOR.join(_parts(name)) or name
     small = name_key(parts)
-    return frozenset({_look(parts), _look(small), _look(small.upper().translate(_LARGE_I))})
+    return frozenset(map(_look, {parts, small, small.upper().translate(_LARGE_I)}))
 
 
 def _look(text: str) -> str:
@@ -82,6 +82,7 @@ def _separates(character: str) -> bool:
     return category[0] in "PZ"
 
 
+@lru_cache(MAX_REMEMBERED)
 def looks_reserved(name: str) -> bool:
     """Say whether a name looks like one of the server's own: its letters and digits alone count.
 

@@ -45,7 +45,11 @@ def name_key(name: str) -> str:
 
     Of a text too long to be a name only the beginning counts, so that it costs nothing.
     """
-    name = name[:MAX_RAW_NAME_CHARACTERS]
+    return _key(name[:MAX_RAW_NAME_CHARACTERS])
+
+
+@lru_cache(MAX_REMEMBERED)  # of whoever comes it is asked several times in a row
+def _key(name: str) -> str:
     return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold())
 
 

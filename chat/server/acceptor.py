@@ -25,9 +25,6 @@ from grpc._cython import cygrpc  # type: ignore[attr-defined]
 from chat.protocol.limits import HEADER_OVERHEAD_BYTES, MAX_METADATA_BYTES
 from chat.server.status import bounded_abort
 
-# In one step of a task: in that of a call grpcio and we make them of all metadata, each once.
-MAX_PAIRS = 4 * MAX_METADATA_BYTES // HEADER_OVERHEAD_BYTES
-
 _log = logging.getLogger(__name__)
 
 _CoreServer: Any = cygrpc.AioServer
@@ -69,13 +66,15 @@ class _ToughServer(_CoreServer):  # type: ignore[misc]
 
 
 def _is_short(call: Any) -> bool:
-    """Say whether all metadata are within the limit."""
+    """Say whether all metadata are within the limit; whatever is made of them later is, too."""
+    cygrpc._Metadatum = _BoundedPairs().make  # grpcio looks it up for each pair
     try:
-        pairs = _context_of(call).invocation_metadata()
+        _context_of(call).invocation_metadata()
     except TooManyHeaders:
         return False
-    size = sum(len(key) + len(value) + HEADER_OVERHEAD_BYTES for key, value in pairs)
-    return size <= MAX_METADATA_BYTES
+    finally:
+        cygrpc._Metadatum = _Pair
+    return True
 
 
 async def _end(call: Any, code: grpc.StatusCode, text: str) -> None:
@@ -94,38 +93,27 @@ def _context_of(call: Any) -> Any:
 
 
 class TooManyHeaders(Exception):
-    """More pairs of metadata than any client needs."""
+    """More metadata than any client needs."""
 
 
-class _BoundedPair(_Pair):  # type: ignore[misc]
-    """A pair of metadata, the making of which fails when a call's task makes too many.
+class _BoundedPairs:
+    """The pairs of one call's metadata, the making of which fails beyond the limit."""
 
-    Counts in the event loop only; other threads are clients.
-    """
+    def __init__(self) -> None:
+        self._size_bytes = 0
 
-    __slots__ = ()
-    _task: asyncio.Task[Any] | None = None  # that made the last one
-    _made = 0  # by that one, since it was its turn
-
-    def __new__(cls, key: str, value: str | bytes) -> _BoundedPair:
-        """Return the pair; raises `TooManyHeaders`. Some thirty are made for each who comes."""
-        try:
-            task = asyncio.current_task()
-        except RuntimeError:  # no loop runs in this thread
-            return super().__new__(cls, key, value)  # type: ignore[no-any-return]
-        if task is not _BoundedPair._task:
-            _BoundedPair._task, _BoundedPair._made = task, 0
-        _BoundedPair._made += 1
-        if _BoundedPair._made > MAX_PAIRS:
+    def make(self, key: str, value: str | bytes) -> tuple[str, str | bytes]:
+        """Return the pair; raises `TooManyHeaders`."""
+        self._size_bytes += len(key) + len(value) + HEADER_OVERHEAD_BYTES
+        if self._size_bytes > MAX_METADATA_BYTES:
             raise TooManyHeaders
-        return super().__new__(cls, key, value)  # type: ignore[no-any-return]
+        return key, value
 
 
 def make_server(
     options: Sequence[tuple[str, Any]], interceptors: Sequence[grpc.aio.ServerInterceptor]
 ) -> grpc.aio.Server:
     """Return a server that listens nowhere yet. To be called in the event loop."""
-    cygrpc._Metadatum = _BoundedPair
     if _HAS_REGISTERED_METHODS:
         cygrpc.AioServer = _ToughServer
     try:

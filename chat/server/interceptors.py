@@ -91,9 +91,10 @@ class MetadataCheck(grpc.aio.ServerInterceptor):
 
     async def intercept_service(self, continuation: Continuation, details: Details) -> Handler:
         """Return the handler of a call with sound metadata, else one that refuses."""
-        if all(_is_sound(*pair) for pair in details.invocation_metadata or ()):
-            return await continuation(details)
-        return self._refusing
+        for key, value in details.invocation_metadata or ():
+            if not _is_sound(key, value):
+                return self._refusing
+        return await continuation(details)
 
 
 def _is_sound(key: str, value: str | bytes) -> bool:

@@ -172,7 +172,7 @@ class Owners:
 
     def check(self, name: str, owner: str) -> None:
         """Raise NAME_OWNED if it is, or looks like, a name of somebody else than `owner`."""
-        if owner == CERTIFIED:
+        if owner == CERTIFIED or not self._by_look:
             return
         for look in looks(name):
             for key in list(self._by_look.get(look, ())):

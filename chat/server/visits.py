@@ -44,11 +44,10 @@ class Event:
 class Visit:
     """One call, from its beginning to its end. `member`: who it is, once the hub knows."""
 
-    __slots__ = ("began_at", "claimed_name", "member", "peer")
+    __slots__ = ("began_at", "member", "peer")
 
-    def __init__(self, peer: str, claimed_name: str, began_at: float) -> None:
+    def __init__(self, peer: str, began_at: float) -> None:
         self.peer = peer
-        self.claimed_name = claimed_name
         self.began_at = began_at
         self.member: Member | None = None
 
@@ -79,9 +78,9 @@ class Visits:
         self.refused_messages: Counter[str] = Counter()
         self.write_sizes = Histogram()
 
-    def begin(self, peer: str, claimed_name: str) -> Visit:
+    def begin(self, peer: str) -> Visit:
         """Note that a call has come; what runs in this task belongs to it."""
-        visit = Visit(peer, claimed_name, self._clock())
+        visit = Visit(peer, self._clock())
         _current.set(visit)
         self.open.add(visit)
         return visit
@@ -95,8 +94,11 @@ class Visits:
         self.came += 1
         self._tell(Event("came", visit.peer, member.name, member.is_full))
 
-    def end(self, visit: Visit, reason: str) -> None:
-        """Note that a call is over; `reason`: one of `errors.py`, or of those above."""
+    def end(self, visit: Visit, reason: str, claimed_name: str) -> None:
+        """Note that a call is over; `reason`: one of `errors.py`, or of those above.
+
+        `claimed_name`: who the caller said to be; of no account where it was let in.
+        """
         self.open.discard(visit)
         member = visit.member
         seconds = self._clock() - visit.began_at
@@ -108,7 +110,7 @@ class Visits:
             # Timers that were set in its task keep the visit, but need not keep all of that.
             visit.member = None
         elif reason not in (LEFT, LOST):
-            self._refuse(reason, visit.peer, visit.claimed_name)
+            self._refuse(reason, visit.peer, claimed_name)
 
     def refuse_message(self, reason: str) -> None:
         """Count a message that was refused, while its stream goes on."""

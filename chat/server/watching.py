@@ -32,7 +32,7 @@ class Watching(grpc.aio.ServerInterceptor):
         behaviour = handler.stream_stream
 
         async def serve(requests: object, context: Any) -> None:
-            visit = self._visits.begin(context.peer(), claimed_name(context))
+            visit = self._visits.begin(context.peer())
             reason = LOST
             try:
                 await behaviour(requests, context)
@@ -41,7 +41,8 @@ class Watching(grpc.aio.ServerInterceptor):
                 reason = OTHER
                 raise
             finally:
-                self._visits.end(visit, refusal_of(context) or reason)
+                name = claimed_name(context) if visit.member is None else ""
+                self._visits.end(visit, refusal_of(context) or reason, name)
 
         decode, encode = handler.request_deserializer, handler.response_serializer
         return stream_handler(serve, decode, encode)

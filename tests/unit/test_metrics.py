@@ -89,7 +89,7 @@ async def test_numbers_of_many_clients_are_taken_in_parts() -> None:
     for number in range(people):
         reader = await chat.join_asleep(f"p{number}")
         reader.member.traffic.sent_bytes = 1
-        visits.begin("ipv4:192.0.2.7:5", "")
+        visits.begin("ipv4:192.0.2.7:5")
         visits.come(reader.member)
     taking = asyncio.ensure_future(snapshot_of(chat, visits))
     turns = 0
@@ -116,7 +116,7 @@ async def test_page_counts_what_was_refused_by_reason() -> None:
     """A message that was not stored is counted by the log."""
     chat = await Chat().start()
     visits = Visits()
-    visits.end(visits.begin("ipv4:192.0.2.7:5", "eva"), "NAME_TAKEN")
+    visits.end(visits.begin("ipv4:192.0.2.7:5"), "NAME_TAKEN", "eva")
     visits.refuse_message("MESSAGE_INVALID")
     chat.log.commits.note(2, 0.01, is_lost=True)
     chat.log.commits.note(3, 0.01, is_lost=False)
@@ -138,11 +138,11 @@ async def full_page(accept: str = "") -> tuple[str, str]:
     (ana,) = await chat.full("ana")
     visits = Visits()
     for reason in [*REASONS, LEFT, LOST, OTHER]:
-        visits.end(visits.begin("ipv4:192.0.2.7:5", "eva"), reason)
+        visits.end(visits.begin("ipv4:192.0.2.7:5"), reason, "eva")
         visits.refuse_message(reason)
-        visit = visits.begin("ipv4:192.0.2.8:5", "ana")
+        visit = visits.begin("ipv4:192.0.2.8:5")
         visits.come(ana.member)
-        visits.end(visit, reason)
+        visits.end(visit, reason, "whoever")
     page, content_type = Page().render(await snapshot_of(chat, visits, "FULL"), accept)
     return page.decode(), content_type
 

@@ -21,10 +21,10 @@ class Watched:
 
     async def stay(self, reader: Reader, seconds: float, reason: str) -> None:
         """Let a member come, be there, and go."""
-        visit = self.visits.begin(PEER, "whoever")
+        visit = self.visits.begin(PEER)
         self.visits.come(reader.member)
         self.now += seconds
-        self.visits.end(visit, reason)
+        self.visits.end(visit, reason, "whoever")
 
 
 async def test_member_comes_and_goes() -> None:
@@ -48,7 +48,7 @@ async def test_traffic_is_that_of_all_who_were_ever_here() -> None:
     ana.member.traffic.sent_bytes = 5
     await watched.stay(ana, 1.0, LEFT)
     ana.member.traffic.sent_bytes = 1000  # whatever becomes of the object
-    watched.visits.begin(PEER, "")
+    watched.visits.begin(PEER)
     watched.visits.come(bia.member)
     bia.member.traffic.sent_bytes = 7
     assert [traffic.sent_bytes for traffic in watched.visits.traffic()] == [5, 7]
@@ -57,7 +57,7 @@ async def test_traffic_is_that_of_all_who_were_ever_here() -> None:
 def test_refused_call_is_told_by_the_name_that_it_claims() -> None:
     """And counted by its reason."""
     watched = Watched()
-    watched.visits.end(watched.visits.begin(PEER, "eva"), "NAME_TAKEN")
+    watched.visits.end(watched.visits.begin(PEER), "NAME_TAKEN", "eva")
     assert watched.told == [Event("refused", PEER, "eva", reason="NAME_TAKEN")]
     assert watched.visits.refused_calls == {"NAME_TAKEN": 1}
 
@@ -65,8 +65,8 @@ def test_refused_call_is_told_by_the_name_that_it_claims() -> None:
 def test_call_that_is_no_stream_of_the_chat_is_not_told() -> None:
     """A load balancer asks every second."""
     watched = Watched()
-    watched.visits.end(watched.visits.begin(PEER, ""), LEFT)
-    watched.visits.end(watched.visits.begin(PEER, ""), LOST)
+    watched.visits.end(watched.visits.begin(PEER), LEFT, "")
+    watched.visits.end(watched.visits.begin(PEER), LOST, "")
     assert not watched.told and not watched.visits.refused_calls and not watched.visits.ended
 
 
@@ -83,7 +83,7 @@ async def test_each_task_has_a_visit_of_its_own() -> None:
     readers = await (await Chat().start()).full("ana", "bia")
 
     async def come(reader: Reader, peer: str) -> None:
-        watched.visits.begin(peer, "")
+        watched.visits.begin(peer)
         await asyncio.sleep(0)
         watched.visits.come(reader.member)
 
