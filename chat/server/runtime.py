@@ -23,9 +23,12 @@ from chat.cli.i18n import _
 
 # Open files beside one socket for each client: the log, gRPC's own, standard streams.
 SPARE_FILES = 100
-# Python looks for cycles when there are so many more objects than the last time. One message to
-# ten thousand clients makes 100,000 for a moment; gRPC leaves five for each stream that began.
-COLLECT_OBJECTS = 300_000
+# Python looks for cycles when there are so many more objects than the last time: it takes 90 ms,
+# longer the more they are. One message to ten thousand clients makes 100,000 for a moment; gRPC
+# leaves eight for each stream that began.
+COLLECT_OBJECTS = 150_000
+# And at those that have outlived that, a million and more, after so many times.
+COLLECT_OLDER = 20
 
 # An address for documentation (RFC 5737): nobody is there.
 ELSEWHERE = ("192.0.2.1", 9)
@@ -159,7 +162,7 @@ def tune_gc() -> None:
     """
     gc.collect()
     gc.freeze()  # the modules stay: they need not be looked at again
-    gc.set_threshold(COLLECT_OBJECTS, 10, 10)
+    gc.set_threshold(COLLECT_OBJECTS, COLLECT_OLDER, COLLECT_OLDER)
 
 
 def run(program: Coroutine[Any, Any, None]) -> None:
