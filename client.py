@@ -96,7 +96,7 @@ def join(
     chat = chat_name(addresses)
     is_kept = not settings.private and settings.search is None  # nobody comes back to a search
     identity = Identity(chat, check_name(name), is_kept=is_kept)
-    memory = remember(settings, chat, name, terminal)
+    memory = remember(settings, chat, name, terminal, identity)
     session = Session(
         ",".join(addresses),
         name,
@@ -107,7 +107,7 @@ def join(
         **options,
     )
     ignored = SharedIgnored(addresses, state_folder(), is_kept=is_kept)
-    app = App(session, terminal, settings.bell, identity, ignored, memory, settings.notify)
+    app = App(session, terminal, settings.bell, ignored, memory, settings.notify)
     receive_thread = threading.Thread(
         target=receive_messages, args=(session, app), name="receive", daemon=True
     )

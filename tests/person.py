@@ -68,6 +68,7 @@ class Person:
         self._screen = pyte.HistoryScreen(columns, rows, history=SCROLLBACK_LINES, ratio=0.5)
         self._stream = pyte.ByteStream(self._screen)
         self._seen_chunks = 0
+        self._is_stalled = threading.Event()
         if "CHAT_PRIVATE" not in (env or {}):
             forget_what_was_typed(env or {})
         environment = clean_environment(
@@ -94,7 +95,9 @@ class Person:
     def _collect(self) -> None:
         # The other end closed: the program has ended.
         with suppress(OSError):
-            while chunk := os.read(self.terminal, READ_BYTES):
+            while not self._is_stalled.is_set():
+                if not (chunk := os.read(self.terminal, READ_BYTES)):
+                    return
                 self.raw.append((time.monotonic(), chunk))
 
     def _set_size(self, columns: int, rows: int) -> None:
@@ -128,6 +131,10 @@ class Person:
     def send_signal(self, number: int) -> None:
         """Send the program a signal."""
         self.process.send_signal(number)
+
+    def stall(self) -> None:
+        """Let the terminal take nothing any more, once what it holds by itself is full."""
+        self._is_stalled.set()
 
     # Looking.
 

@@ -27,7 +27,6 @@ from chat.client.ending import (
     sentence,
     unexpected,
 )
-from chat.client.identity import Identity
 from chat.client.ignored import Ignored
 from chat.client.incoming import Incoming
 from chat.client.memory import Memory
@@ -74,9 +73,8 @@ LOST_NAME_SECONDS = 60.0
 class App:
     """One person at one terminal: what is typed goes to the session, what comes in is shown.
 
-    `session`: takes its `on_state`. `bell`: one of `alerts.MODES`. `identity`: kept up to date, and
-    closed at the end. `ignored`: who is, over runs. `memory`: what else is kept over runs.
-    `notifies`: by the terminal, where it can.
+    `session`: takes its `on_state`. `bell`: one of `alerts.MODES`. `ignored`: who is, over runs.
+    `memory`: what else is kept over runs. `notifies`: by the terminal, where it can.
 
     `_lock` guards `_cause`, `_has_started`, `_is_leaving`, `_status` and `_asked_name`: exactly one
     of the two threads sees to the cause of the end. What else there is has locks of its own.
@@ -87,14 +85,12 @@ class App:
         session: Session,
         terminal: Terminal,
         bell: str,
-        identity: Identity | None = None,
         ignored: Ignored | None = None,
         memory: Memory | None = None,
         notifies: bool = False,
     ) -> None:
         self._session = session
         self._terminal = terminal
-        self._identity = identity
         self._arrival = Arrival(terminal)
         self._memory = memory or Memory()
         self._rooms = Rooms(session.rooms)
@@ -226,26 +222,21 @@ class App:
             self._session.abort()
             if self._receive_thread is not None and self._receive_thread.is_alive():
                 self._receive_thread.join(max(0.0, deadline - time.monotonic()))
-            if self._identity is not None:
-                self._identity.close()
 
     # What comes in; in the receive thread.
 
     def receive(self, message: Message) -> None:
         """Take a message that came in."""
         if message.kind == KIND_NOTICE and message.user == "LOG_REWOUND":
-            self._memory.rewind()
+            self._memory.rewind(self._session.place)
         self._incoming.take(message)
-        self._memory.take(lambda: self._session.place, self._terminal)
+        is_private = bool(message.to and message.id)
+        self._memory.take(lambda: self._session.place, self._terminal, is_private=is_private)
         if message.kind == KIND_ENTERED:
             self._roster.forget_room(message.room)
             self._ask_who_is_here()
-        if self._identity is not None:
-            if message.kind == KIND_RENAMED:
-                self._identity.follow(self._session.name, self._session.place)
-                self._memory.rename(self._session.name)
-            elif message.to and message.id:
-                self._identity.save(self._session.place)
+        elif message.kind == KIND_RENAMED:
+            self._memory.rename(self._session.name)
 
     def end(self, cause: ChatError | ConfigError) -> None:
         """End the conversation: nothing more will come in. The first cause is told."""
@@ -289,9 +280,6 @@ class App:
         self._ask_who_is_here()
         if line := self._memory.meet(self._session.place, self._session.name):
             self._terminal.show_notice(line)
-        if self._identity is not None:
-            self._identity.follow(self._session.name, self._session.place)
-            self._identity.save(self._session.place)
 
     def _ask_who_is_here(self) -> None:
         """Ask for the status line, if that is not known and no asking would block or fail."""

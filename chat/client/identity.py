@@ -17,6 +17,7 @@ import re
 import secrets
 import threading
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 from chat.cli.folders import state_folder
@@ -47,7 +48,8 @@ class Identity:
         self._name_key = name_key(name)
         self._file = self._open()
         self.session, self.place = _read(self._file)
-        self._write(self.place or Place())
+        self._kept = self.place or Place()  # but for its rooms
+        self._write()
 
     def _open(self) -> int | None:
         if self._folder is None:
@@ -56,11 +58,26 @@ class Identity:
         return open_locked(self._folder / file_name("", owner, ".json"))
 
     def save(self, place: Place) -> None:
-        """Keep how far the inbox was seen."""
+        """Keep how far the inbox was seen: by the user, not only by the session."""
         with self._lock:
-            self._write(place)
+            self._keep(place)
 
-    def follow(self, name: str, place: Place) -> None:
+    def meet(self, place: Place) -> None:
+        """Keep which opening of which log this is; `place`: where the session is in it.
+
+        What came and was not seen yet still counts as that; but where the session is before what
+        was seen, in another log or one that was put back, the user is too.
+        """
+        with self._lock:
+            self._keep(replace(place, inbox=min(place.inbox, self._kept.inbox)))
+
+    def _keep(self, place: Place) -> None:
+        kept = Place({}, place.inbox, place.epoch, place.generation)
+        if kept != self._kept:
+            self._kept = kept
+            self._write()
+
+    def follow(self, name: str) -> None:
         """Keep the session under another name; whoever takes the old one is somebody else."""
         with self._lock:
             if name_key(name) == self._name_key:
@@ -68,7 +85,7 @@ class Identity:
             self._forget()
             self._name_key = name_key(name)
             self._file = self._open()
-            self._write(place)
+            self._write()
 
     def close(self) -> None:
         """Let another client have the file."""
@@ -87,9 +104,10 @@ class Identity:
             os.close(self._file)
             self._file = None
 
-    def _write(self, place: Place) -> None:
+    def _write(self) -> None:
         if self._file is None:
             return
+        place = self._kept
         fields = {
             "session": self.session,
             "inbox": place.inbox,

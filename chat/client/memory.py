@@ -1,7 +1,8 @@
 """What a client keeps of a conversation from one run to the next, and when it is written.
 
-Where the user left off, the lines that were typed and the draft, and the transcript: each has a
-module of its own, which knows its file; this one knows the conversation.
+Where the user left off, and who that is for the server, the lines that were typed and the draft,
+and the transcript: each has a module of its own, which knows its file; this one knows the
+conversation.
 """
 
 from __future__ import annotations
@@ -20,8 +21,10 @@ from chat.client.bookmarks import LogMarks, Mark
 from chat.client.catching_up import CatchingUp
 from chat.client.commands import HISTORY
 from chat.client.cursor import Place
+from chat.client.identity import Identity
 from chat.client.left_off import LeftOff
 from chat.client.settings import use_of
+from chat.client.shown import Shown
 from chat.client.since import Since, time_text
 from chat.client.transcript import Transcript
 from chat.client.typed_lines import TypedLines
@@ -42,10 +45,10 @@ class Memory:
 
     `transcript`: where what is said is written, None for nowhere. `has_history`: the user has said
     how much is to come first, and that is not what was missed. `is_person`: only a person leaves
-    off somewhere; what a program reads is its own business.
+    off somewhere; what a program reads is its own business. `identity`: kept up to date, and closed
+    at the end.
 
-    `_lock` guards `_shown`, `_taken` and `_is_marked`: the receive thread takes, whichever thread
-    shows says so. What else there is belongs to the receive thread, or has locks of its own.
+    What changes belongs to the receive thread, or has locks of its own.
     """
 
     def __init__(
@@ -57,19 +60,19 @@ class Memory:
         transcript: Transcript | None = None,
         has_history: bool = False,
         is_person: bool = False,
+        identity: Identity | None = None,
     ) -> None:
         self._address = address
         self._has_history = has_history
         self._left_off = LeftOff(address, name, folder) if folder and is_person else None
+        self._identity = identity
         self._transcript = transcript
         self.lines = TypedLines(address, name, folder if is_person else None)
         self.since = Since(render.now())
         self._catching_up = CatchingUp()
         self._given = Place()  # where the session was told to begin
         self._met = ""  # the epoch of the log, once it is known
-        self._lock = threading.Lock()
-        self._taken: Place | None = None  # not yet known to have been shown
-        self._is_marked = False  # something on its way to the screen will say that it was shown
+        self._shown = Shown(self._note_shown)
         self._has_ended = threading.Event()
         self._saver = threading.Thread(target=self._save_regularly, name="memory", daemon=True)
 
@@ -114,6 +117,8 @@ class Memory:
         self.save()
         if self._transcript is not None:
             self._transcript.close()
+        if self._identity is not None:
+            self._identity.close()
 
     # In a thread of its own.
 
@@ -135,6 +140,9 @@ class Memory:
         Returns what is to be said where that was not known at this address, so that more than the
         last messages may have been missed; else an empty text.
         """
+        if self._identity is not None:
+            self._identity.follow(name)
+            self._identity.meet(place)
         if self._transcript is not None:
             self._transcript.meet(self._address, place, name)
         if not place.epoch or place.epoch == self._met:
@@ -168,8 +176,14 @@ class Memory:
     def _seen_marks(self, epoch: str) -> dict[str, Mark]:
         return self._left_off.marks(epoch) if self._left_off is not None else {}
 
-    def rewind(self) -> None:
-        """Note that ids from before mean nothing: the log is another, or was put back."""
+    def rewind(self, place: Place) -> None:
+        """Note that ids from before mean nothing: the log is another, or was put back.
+
+        `place`: where the session is now.
+        """
+        self._shown.forget()
+        if self._identity is not None:
+            self._identity.meet(place)
         self.since.forget()
         self._catching_up.forget()
         if self._left_off is not None:
@@ -181,6 +195,8 @@ class Memory:
         """Note that the user is called otherwise now."""
         if self._left_off is not None:
             self._left_off.rename(name)
+        if self._identity is not None:
+            self._identity.follow(name)
 
     def has_shown(self, message: Message) -> bool:
         """Say whether an earlier run has shown a message that comes now, for the transcript."""
@@ -196,37 +212,28 @@ class Memory:
         if self._transcript is not None:
             self._transcript.write()
 
-    def take(self, place_now: Callable[[], Place], terminal: Terminal) -> None:
+    def take(
+        self, place_now: Callable[[], Place], terminal: Terminal, *, is_private: bool = False
+    ) -> None:
         """Note that everything that came so far is on its way to the screen.
 
-        One mark at a time follows it there, so that what was shown is known when it has been.
-        `place_now`: returns where the session is.
+        `place_now`: returns where the session is. `is_private`: what came last; of a program
+        nothing else counts.
         """
-        if self._left_off is None:
-            return
-        place = self._catching_up.seen(place_now())
-        with self._lock:
-            if self._is_marked:
-                self._taken = place
-                return
-            self._is_marked = True
-        self._mark(place, terminal)
+        if self._left_off is not None or is_private:
+            self._shown.take(self._catching_up.seen(place_now()), terminal)
 
-    def _mark(self, place: Place, terminal: Terminal) -> None:
-        terminal.when_shown(lambda: self._note_shown(place, terminal))
-
-    def _note_shown(self, place: Place, terminal: Terminal) -> None:
+    def _note_shown(self, place: Place) -> None:
         """Note that everything before `place` is on the screen; in whatever thread shows it."""
-        assert self._left_off is not None
-        self._left_off.note(place)
-        with self._lock:
-            following, self._taken = self._taken, None
-            self._is_marked = following is not None
-        if following is not None:
-            self._mark(following, terminal)
+        if self._left_off is not None:
+            self._left_off.note(place)
+        if self._identity is not None:
+            self._identity.save(place)
 
 
-def remember(settings: Namespace, address: str, name: str, terminal: Terminal) -> Memory:
+def remember(
+    settings: Namespace, address: str, name: str, terminal: Terminal, identity: Identity
+) -> Memory:
     """Return what is remembered of a conversation, as the settings say.
 
     Raises `UsageError`, where the transcript cannot be written.
@@ -239,6 +246,7 @@ def remember(settings: Namespace, address: str, name: str, terminal: Terminal) -
         transcript=Transcript(Path(settings.transcript), folder) if settings.transcript else None,
         has_history=settings.history is not None,
         is_person=terminal.is_interactive and use_of(settings).has_reader,
+        identity=identity,
     )
 
 

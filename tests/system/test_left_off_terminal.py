@@ -25,6 +25,8 @@ if sys.platform == "win32":
 from person import CTRL_C, CTRL_D, UP, Person, person
 
 REMEMBERING = {"CHAT_PRIVATE": "0"}
+# More than what a terminal holds by itself, and the test has read.
+FLOOD_MESSAGES, FLOOD_BYTES = 60, 3000
 LANGUAGES = {
     "en": ("connected", "─── new since ", "/history"),
     "pt_BR": ("conectado", "─── novidades desde ", "/histórico"),
@@ -144,6 +146,38 @@ def test_killed_client_shows_some_of_it_twice_and_skips_nothing(server: RunningS
         ana.wait_for("[bia]: five")
         assert said_rows(ana)[-2:] == ["four", "five"]
         assert said_rows(ana) == ["one", "two", "three", "four", "five"][-len(said_rows(ana)) :]
+
+
+def test_what_a_killed_client_had_not_shown_comes_again_and_nothing_else(
+    server: RunningServer, tmp_path: Path
+) -> None:
+    """Of the inbox as of the room, where the terminal takes nothing; it is written down once."""
+    path, name = tmp_path / "said.log", "stalled"
+    flags = ("--transcript", str(path))
+    with (
+        seated(server, name, name, *flags) as ana,
+        full_client(server.address, "bia", room=name) as bia,
+    ):
+        bia.say("shown", to=name, key="1")
+        ana.wait_for("shown")
+        ana.stall()
+        for number in range(FLOOD_MESSAGES):
+            bia.say("x" * FLOOD_BYTES, key=f"flood {number}")
+        bia.say("secret", to=name, key="2")
+        bia.say("the end", key="3")
+        wait_for_text(path, "secret")
+        wait_for_text(path, "the end")
+        ana.send_signal(signal.SIGKILL)
+        ana.wait()
+    for is_news in (True, False):
+        with seated(server, name, name, *flags) as ana:
+            say(server, name, f"now {is_news}")
+            ana.wait_for(f"now {is_news}")
+            said = "\n".join(ana.scrollback)
+            assert said.count("secret") == said.count("the end") == int(is_news)
+            assert "shown" not in said
+            leave(ana)
+    assert path.read_text("utf-8").count("secret") == 1
 
 
 def test_room_that_is_entered_later_goes_on_where_it_was_left(server: RunningServer) -> None:

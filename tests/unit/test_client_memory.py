@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
+from contextlib import closing
 from datetime import datetime
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,6 +14,7 @@ from fakes import FakeTerminal
 
 from chat.cli.folders import state_folder
 from chat.client.cursor import Place
+from chat.client.identity import FILE_BYTES, Identity
 from chat.client.left_off import LeftOff
 from chat.client.memory import Memory, forget_all
 from chat.client.transcript import Transcript
@@ -46,6 +49,22 @@ def at(seen: int, epoch: str = "log") -> Place:
     return Place({"": seen}, 0, epoch, "g")
 
 
+def with_inbox(folder: Path, is_person: bool) -> Memory:
+    identity = Identity(HERE, "ana", folder)
+    return Memory(HERE, "ana", folder, is_person=is_person, identity=identity)
+
+
+def inbox_at(seen: int, generation: str = "g") -> Place:
+    return Place({}, seen, "log", generation)
+
+
+def inbox(folder: Path) -> Place:
+    """Return how far the inbox was seen, by the only file of a session that there is."""
+    (path,) = (path for path in folder.iterdir() if path.stat().st_size == FILE_BYTES)
+    kept = json.loads(path.read_bytes())
+    return Place({}, kept["inbox"], kept["epoch"], kept["generation"])
+
+
 def leave_off(folder: Path, seen: int, epoch: str = "log", address: str = HERE) -> None:
     one = LeftOff(address, "ana", folder)
     one.note(at(seen, epoch))
@@ -75,6 +94,42 @@ def test_only_what_was_shown_counts_as_seen(tmp_path: Path) -> None:
     terminal.show_all()
     one.close()
     assert left(tmp_path) == 8
+
+
+@pytest.mark.parametrize("is_person", [True, False])
+def test_of_the_inbox_too_only_what_was_shown_counts(tmp_path: Path, is_person: bool) -> None:
+    """Nor what came before the connection was lost and found again; at the end what is shown."""
+    one, terminal = with_inbox(tmp_path, is_person), SlowTerminal()
+    one.meet(inbox_at(0), "ana")
+    one.take(lambda: inbox_at(4), terminal, is_private=True)
+    one.take(lambda: inbox_at(6), terminal, is_private=True)
+    one.meet(inbox_at(6, "later"), "ana")
+    assert inbox(tmp_path) == inbox_at(0, "later")
+    terminal.show_all()
+    assert inbox(tmp_path) == inbox_at(4)
+    terminal.show_all()
+    assert inbox(tmp_path) == inbox_at(6)
+    one.close()
+    terminal.show_all()
+    with closing(Identity(HERE, "ana", tmp_path)) as later:
+        assert later.place == inbox_at(6)
+
+
+def test_what_waits_for_the_screen_is_of_no_log_that_was_put_back(tmp_path: Path) -> None:
+    """It says nothing about what comes from there, and everything private comes once more."""
+    one, terminal = with_inbox(tmp_path, True), SlowTerminal()
+    one.take(lambda: inbox_at(4), terminal)
+    terminal.show_all()
+    one.take(lambda: inbox_at(6), terminal)
+    one.take(lambda: inbox_at(7), terminal)
+    one.meet(inbox_at(7, "later"), "ana")
+    one.rewind(inbox_at(0, "later"))
+    terminal.show_all()
+    assert inbox(tmp_path) == inbox_at(0, "later")
+    one.take(lambda: inbox_at(2, "later"), terminal)
+    terminal.show_all()
+    assert inbox(tmp_path) == inbox_at(2, "later") and terminal.calls == []
+    one.close()
 
 
 def test_saved_now_and_then_and_at_the_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -176,7 +231,7 @@ def test_log_that_was_put_back_is_begun_anew(tmp_path: Path) -> None:
     one = memory(tmp_path)
     one.place(None)
     one.meet(at(2), "ana")
-    one.rewind()
+    one.rewind(at(2))
     assert one.since.left_at("") is None
     one.take(lambda: at(3), FakeTerminal())
     one.close()
@@ -278,7 +333,7 @@ def test_nothing_of_another_log_was_shown(tmp_path: Path, epoch: str) -> None:
     one.place(None)
     one.meet(at(3, epoch), "ana")
     if epoch == "log":
-        one.rewind()
+        one.rewind(at(3))
     assert not one.has_shown(message(4))
     one.close()
 

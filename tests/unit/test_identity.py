@@ -48,11 +48,22 @@ def test_next_run_is_the_same_session(opened: Open) -> None:
     assert (second.session, second.place) == (first.session, KEPT)
 
 
+def test_opening_of_the_log_is_kept_with_what_was_seen(opened: Open) -> None:
+    """What came and was not seen is not; but of a log that was put back, or another, nothing is."""
+    first = opened()
+    for came, seen in ((9, 7), (0, 0)):
+        first.save(PLACE)
+        first.meet(Place({}, came, "epoch", "later"))
+        first.close()
+        first = opened()
+        assert first.place == Place({}, seen, "epoch", "later")
+
+
 def test_private_run_is_a_session_of_its_own(tmp_path: Path) -> None:
     """Nothing is written of it, whatever it is called."""
     private = Identity("localhost:1", "ana", tmp_path, is_kept=False)
     private.save(PLACE)
-    private.follow("bia", PLACE)
+    private.follow("bia")
     private.close()
     assert len(private.session) == 32 and private.place is None
     assert not list(tmp_path.iterdir())
@@ -78,8 +89,9 @@ def test_two_at_a_time_are_two_sessions(opened: Open) -> None:
 def test_session_follows_a_rename(opened: Open) -> None:
     """Whoever takes the old name is somebody else."""
     first = opened()
-    first.follow("ANA", PLACE)
-    first.follow("bia", PLACE)
+    first.save(PLACE)
+    first.follow("ANA")
+    first.follow("bia")
     other = opened()
     assert other.session != first.session
     first.close()
@@ -121,7 +133,7 @@ def test_works_without_a_folder_to_write_to(opened: Open, tmp_path: Path) -> Non
     blocked.write_text("")
     first = opened(folder=blocked / "state")
     first.save(PLACE)
-    first.follow("bia", PLACE)
+    first.follow("bia")
     first.close()
     assert opened(folder=blocked / "state").session != first.session
 
