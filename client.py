@@ -42,9 +42,9 @@ with Importing():  # Ctrl-C ends it without a word meanwhile, and what is missin
     from chat.client.first_look import check_servers
     from chat.client.identity import Identity
     from chat.client.ignored import SharedIgnored
-    from chat.client.memory import forget_all, remember
     from chat.client.outbox import Requests
     from chat.client.questions import confirming
+    from chat.client.remembering import forget_all, remember
     from chat.client.session import Session
     from chat.client.settings import name_of, read_flags, session_options, use_of
     from chat.client.trust import forget

@@ -16,7 +16,8 @@ from chat.cli.folders import state_folder
 from chat.client.cursor import Place
 from chat.client.identity import FILE_BYTES, Identity
 from chat.client.left_off import LeftOff
-from chat.client.memory import Memory, forget_all
+from chat.client.memory import Memory
+from chat.client.remembering import forget_all
 from chat.client.transcript import Transcript
 from chat.client.ui.render import RenderedMessage
 from chat.protocol.limits import MAX_HISTORY

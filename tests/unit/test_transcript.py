@@ -10,9 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from chat.client import transcript
+from chat.client import transcript, transcript_position, transcript_queue
 from chat.client.cursor import Place
-from chat.client.transcript import BLOCK_BYTES, MAX_TAIL_BYTES, Transcript
+from chat.client.transcript import Transcript
+from chat.client.transcript_position import BLOCK_BYTES
+from chat.client.transcript_queue import MAX_TAIL_BYTES
 from chat.client.ui.render import render_message
 from chat.protocol.errors import UsageError
 from chat_pb2 import KIND_JOINED, Message
@@ -250,7 +252,7 @@ def test_what_does_not_get_written_comes_again_in_the_next_run(
 
 def test_no_more_waits_than_the_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What is lost by that is said where it is missing."""
-    monkeypatch.setattr(transcript, "MAX_WAITING", 20)
+    monkeypatch.setattr(transcript_queue, "MAX_WAITING", 20)
     writer = Writer(tmp_path)
     disk = Disk(monkeypatch)
     disk.free_bytes = 0
@@ -268,7 +270,7 @@ def test_gap_is_not_glued_to_an_entry_that_was_begun(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nor is an entry to a gap of which some was written; and nothing is counted twice."""
-    monkeypatch.setattr(transcript, "MAX_WAITING", 20)
+    monkeypatch.setattr(transcript_queue, "MAX_WAITING", 20)
     writer = Writer(tmp_path)
     disk = Disk(monkeypatch)
     disk.free_bytes = 25
@@ -379,7 +381,7 @@ def test_position_that_cannot_be_kept_is_told_once(
     disk = Disk(monkeypatch)
     writer.say(1)
     assert writer.told == []
-    monkeypatch.setattr(transcript, "BLOCK_BYTES", 1 << 20)
+    monkeypatch.setattr(transcript_position, "BLOCK_BYTES", 1 << 20)
     for number in range(2, 5):
         disk.free_bytes = 1000
         writer.say(number)
