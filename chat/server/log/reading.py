@@ -13,13 +13,14 @@ from collections import OrderedDict, deque
 from collections.abc import Callable
 from contextlib import suppress
 from enum import IntEnum
-from typing import Any, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 # Of so many turns, one is that of the least urgent read, if any waits.
 LAST_TURN_EVERY = 4
 # Ends of pages that are remembered, to tell who goes on reading from who begins.
 MAX_PAGE_ENDS = 10_000
 
+_Given = ParamSpec("_Given")
 _Result = TypeVar("_Result")
 
 
@@ -72,7 +73,14 @@ class ReadThread:
         self._is_closing = False
         self._thread: threading.Thread | None = None
 
-    async def run(self, urgency: Urgency, read: Callable[..., _Result], *arguments: Any) -> _Result:
+    async def run(
+        self,
+        urgency: Urgency,
+        read: Callable[_Given, _Result],
+        /,
+        *arguments: _Given.args,
+        **named: _Given.kwargs,
+    ) -> _Result:
         """Return what `read` returns, called in the thread; raises what it raises."""
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[_Result] = loop.create_future()
@@ -81,7 +89,7 @@ class ReadThread:
             if answer.cancelled():
                 return
             try:
-                result = read(*arguments)
+                result = read(*arguments, **named)
             except BaseException as error:  # it is the asker's, whatever it is
                 _settle(loop, answer, answer.set_exception, error)
             else:

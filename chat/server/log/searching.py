@@ -17,7 +17,7 @@ import logging
 import sqlite3
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
-from typing import Any, TypeVar
+from typing import Any, ParamSpec, Protocol, TypeVar
 
 import chat_pb2
 from chat.protocol.kinds import SAID
@@ -57,18 +57,30 @@ SCANNED_ROWS = 500
 MAX_SCANNED_ROWS = 5000
 CLOSE_SECONDS = 0.3
 
+_Given = ParamSpec("_Given")
 _Result = TypeVar("_Result")
 _log = logging.getLogger(__name__)
 
-# Reads the log in its thread: `Urgency`, what to call, with what.
-Read = Callable[..., Awaitable[Any]]
+
+class Read(Protocol):
+    """Calls something in the log's own thread, when it is its turn; raises `LogError`."""
+
+    def __call__(
+        self,
+        urgency: Urgency,
+        read: Callable[_Given, _Result],
+        /,
+        *arguments: _Given.args,
+        **named: _Given.kwargs,
+    ) -> Awaitable[_Result]:
+        """Return what `read` returns."""
 
 
 class Searching:
     """Searches one log, and has its index follow it.
 
     `path`: of the log, None in memory. `identity`: returns the epoch and the generation of the log.
-    `read`: calls in the log's own thread; raises `LogError`.
+    `read`: calls in the log's own thread.
     """
 
     def __init__(
@@ -295,14 +307,18 @@ class Searching:
             with suppress(OSError):
                 await self._step(search_index.remove, path)
 
-    async def _step(self, step: Callable[..., _Result], *arguments: Any) -> _Result:
-        return await self._following.run(Urgency.CHECK, step, *arguments)
+    async def _step(
+        self, step: Callable[_Given, _Result], /, *arguments: _Given.args, **named: _Given.kwargs
+    ) -> _Result:
+        return await self._following.run(Urgency.CHECK, step, *arguments, **named)
 
-    async def _timed(self, step: Callable[..., object], *arguments: Any) -> float:
+    async def _timed(
+        self, step: Callable[_Given, object], /, *arguments: _Given.args, **named: _Given.kwargs
+    ) -> float:
         """Do a step; return how many seconds it took."""
         clock = asyncio.get_running_loop().time
         started = clock()
-        await self._step(step, *arguments)
+        await self._step(step, *arguments, **named)
         return clock() - started
 
 

@@ -12,8 +12,7 @@ import sqlite3
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, closing, nullcontext
-from functools import partial
-from typing import TypeVar
+from typing import ParamSpec, TypeVar
 
 import chat_pb2
 from chat.protocol.words import Query
@@ -47,6 +46,7 @@ CHECK_REST_FACTOR = 4.0
 # to do with a page than the thread that reads it.
 MAX_NEXT_PAGES = 4
 
+_Given = ParamSpec("_Given")
 _Result = TypeVar("_Result")
 
 
@@ -100,7 +100,7 @@ class SqliteFile:
             self._checkpoints = Checkpoints(self._writing, real_path, self._read_lock)
         self._reader = SqliteReader(self._reading, self._read_lock)
         self._read_thread = ReadThread()
-        self._places = Gathered(partial(self._look_up, self._reader.places))
+        self._places = Gathered(self._find_all_places)
         self._page_ends = PageEnds()
         self._next_pages = asyncio.Semaphore(MAX_NEXT_PAGES)
         self._searching = Searching(
@@ -149,6 +149,9 @@ class SqliteFile:
         """Return where the readers of rooms begin; many who ask at once are answered together."""
         return await self._places.ask(Wishes(wishes, generation, count))
 
+    async def _find_all_places(self, asked: Sequence[Wishes]) -> list[list[Place]]:
+        return await self._look_up(self._reader.places, asked)
+
     async def search(self, room: str, query: Query, after: int, before: int, limit: int) -> Found:
         """Find what was said and done in `room`: see `Log.search`."""
         return await self._searching.find(room, query, after, before, limit)
@@ -176,8 +179,9 @@ class SqliteFile:
 
     async def check(self) -> list[str]:
         """Look through what was written last, beside all else; return what is wrong, in English."""
-        last = checking.LAST_MESSAGES
-        check: Check = await self._run(Urgency.CHECK, self._locked, Check, self._reading, last)
+        check = await self._run(
+            Urgency.CHECK, self._locked, lambda: Check(self._reading, checking.LAST_MESSAGES)
+        )
         clock = asyncio.get_running_loop().time
         while True:
             started = clock()
@@ -196,18 +200,25 @@ class SqliteFile:
         is_gone = self._file is not None and not self._file.is_in_place()
         self._searching.close(is_gone)
 
-    async def _look_up(self, read: Callable[..., _Result], *arguments: object) -> _Result:
-        return await self._run(Urgency.LOOK_UP, read, *arguments)
+    async def _look_up(
+        self, read: Callable[_Given, _Result], /, *arguments: _Given.args, **named: _Given.kwargs
+    ) -> _Result:
+        return await self._run(Urgency.LOOK_UP, read, *arguments, **named)
 
     async def _run(
-        self, urgency: Urgency, read: Callable[..., _Result], *arguments: object
+        self,
+        urgency: Urgency,
+        read: Callable[_Given, _Result],
+        /,
+        *arguments: _Given.args,
+        **named: _Given.kwargs,
     ) -> _Result:
         """Call `read` in the reader's thread; what SQLite raises becomes a `LogError`."""
         try:
-            return await self._read_thread.run(urgency, read, *arguments)
+            return await self._read_thread.run(urgency, read, *arguments, **named)
         except sqlite3.Error as error:
             raise log_error(self.path, error) from error
 
-    def _locked(self, read: Callable[..., _Result], *arguments: object) -> _Result:
+    def _locked(self, read: Callable[[], _Result]) -> _Result:
         with self._read_lock:
-            return read(*arguments)
+            return read()
