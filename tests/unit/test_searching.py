@@ -343,6 +343,15 @@ def words_of_parts(db: Path) -> set[str]:
         return {word for (word,) in index.execute("SELECT term FROM temp.words")}
 
 
+async def trim_numbered(db: Path, count: int) -> None:
+    """Have so many numbered messages indexed, of which the log keeps the first 23 no longer."""
+    async with opened(db) as log:
+        await log.say(*[f"numero {number}" for number in range(count)])
+        await indexed(db, log)
+    with closing(sqlite3.connect(db)) as connection, connection:
+        connection.execute("DELETE FROM message WHERE id <= 23")
+
+
 async def test_what_the_log_keeps_no_longer_is_not_in_the_index(
     db: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -350,11 +359,7 @@ async def test_what_the_log_keeps_no_longer_is_not_in_the_index(
     monkeypatch.setattr(search_index, "PART_MESSAGES", 10)
     monkeypatch.setattr(search_index, "ASKED_PARTS", 1)
     monkeypatch.setattr(searching, "FOLLOWED_ROWS", 5)
-    async with opened(db) as log:
-        await log.say(*[f"numero {number}" for number in range(45)])
-        await indexed(db, log)
-    with closing(sqlite3.connect(db)) as connection, connection:
-        connection.execute("DELETE FROM message WHERE id <= 23")
+    await trim_numbered(db, 45)
     async with opened(db) as log:
         await come_true(lambda: count_in(db) == 22)
         assert len(await log.find("numero")) == 22
@@ -371,11 +376,7 @@ async def test_what_is_new_never_goes_into_an_old_part(
     """One that was made anew has room, but what is in it is not the newest."""
     monkeypatch.setattr(search_index, "PART_MESSAGES", 10)
     monkeypatch.setattr(searching, "FOLLOWED_ROWS", 5)
-    async with opened(db) as log:
-        await log.say(*[f"numero {number}" for number in range(40)])
-        await indexed(db, log)
-    with closing(sqlite3.connect(db)) as connection, connection:
-        connection.execute("DELETE FROM message WHERE id <= 23")
+    await trim_numbered(db, 40)
     async with opened(db) as log:
         await come_true(lambda: count_in(db) == 17)
         await log.say("numero 40", "numero 41")
