@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import re
+import sqlite3
 import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -30,9 +31,11 @@ from support import (
 from tls_recorder import tls_recorder
 
 from chat.client import Place, Session
+from chat.client.ending import EXIT_OK
 from chat.client.outbox import Requests
 from chat.client.pins import Pins
 from chat.client.sealing import Sealing
+from chat.client.ui.search_lines import EXIT_NOTHING_FOUND
 from chat.protocol.metadata import PROOF, SESSION, USER
 from chat.protocol.proof import make_proof
 from chat_pb2 import KIND_UNSPECIFIED, Message
@@ -198,20 +201,20 @@ def test_reader_who_was_away_reads_it_after_three_restarts(town: Town) -> None:
         assert private == [f"{SECRET}-{number}" for number in (1, 2, 3)]
 
 
+def program_of(town: Town, name: str, address: str, *flags: str) -> AbstractContextManager[Program]:
+    """Run the client of somebody, with a folder of their own."""
+    home = str(town.db.parent / name)
+    tls = ("--tls", "--fingerprint", town.pair.fingerprint)
+    # Whoever comes first may have spoken before the other is in.
+    use = flags or ("--json", "--history", "20")
+    env = {"XDG_STATE_HOME": home, "LOCALAPPDATA": home}
+    return running_client(address, *tls, "--name", name, "--lang", "en", *use, env=env)
+
+
 def test_programs_seal_by_themselves(town: Town) -> None:
     """Nobody has to ask for it; and they say so."""
-    folder = town.db.parent
-
-    def client(stack: ExitStack, name: str, home: str, address: str) -> Program:
-        flags = ("--tls", "--fingerprint", town.pair.fingerprint, "--name", name, "--lang", "en")
-        env = {"XDG_STATE_HOME": str(folder / home), "LOCALAPPDATA": str(folder / home)}
-        # Whoever comes first may have spoken before the other is in.
-        program = running_client(address, *flags, "--json", "--history", "20", env=env)
-        return stack.enter_context(program)
-
     with town.open_here() as address, ExitStack() as stack:
-        ana = client(stack, "ana", "ana", address)
-        bia = client(stack, "bia", "bia", address)
+        ana, bia = (stack.enter_context(program_of(town, name, address)) for name in ("ana", "bia"))
         bia.type('{"message": "estou aqui"}')
         ana.wait_for_line("estou aqui")
         ana.type('{"message": "o ouro", "to": "bia"}')
@@ -221,3 +224,49 @@ def test_programs_seal_by_themselves(town: Town) -> None:
         ana.type('{"kind": "KIND_KEY", "to": "bia", "key": "q"}')
         answer = json.loads(ana.wait_for_line("KIND_KEY"))
         assert re.fullmatch(r"\d{5}( \d{5}){7}", answer["message"])
+
+
+def words_in_index(db: Path) -> set[str]:
+    """Return all that can be found by the index of a log; nothing while there is none yet."""
+    words: set[str] = set()
+    index_uri = db.with_name(f"{db.name}-search").as_uri() + "?mode=ro"
+    with suppress(sqlite3.Error), closing(sqlite3.connect(index_uri, uri=True)) as index:
+        for (number,) in index.execute("SELECT number FROM part").fetchall():
+            table = f"fts5vocab(main, words_{number}, row)"
+            index.execute(f"CREATE VIRTUAL TABLE temp.vocabulary USING {table}")
+            words.update(word for (word,) in index.execute("SELECT term FROM vocabulary"))
+            index.execute("DROP TABLE vocabulary")
+    return words
+
+
+def found_by(program: Program, text: str) -> list[str]:
+    """Search as a program does; return what it is told, once that is all."""
+    key = f"look for {text}"
+    program.type(json.dumps({"kind": "KIND_SEARCH", "message": text, "key": key}))
+
+    def parts() -> list[list[dict[str, Any]]]:
+        answers = map(json.loads, list(program.lines))
+        return [answer["batch"] for answer in answers if answer["key"] == key]
+
+    eventually(lambda: [] in parts(), what=program.report)
+    return [message["message"] for part in parts() for message in part]
+
+
+def test_what_is_sealed_is_nowhere_found(town: Town) -> None:
+    """By neither of the two, nor anybody else; what is said aloud is, whoever looks for it."""
+    with town.open_here() as address, ExitStack() as stack:
+        ana, bia = (stack.enter_context(program_of(town, name, address)) for name in ("ana", "bia"))
+        bia.type('{"message": "ouro de tolo"}')
+        ana.wait_for_line("ouro de tolo")
+        ana.type('{"message": "ouro no quintal", "to": "bia"}')
+        assert json.loads(bia.wait_for_line("ouro no quintal"))["sealed"]
+        ana.type('{"message": "foi dito"}')
+        eventually(lambda: {"tolo", "dito"} < words_in_index(town.db))
+        assert "quintal" not in words_in_index(town.db)
+        for someone in (ana, bia):
+            assert found_by(someone, "quintal") == []
+            assert found_by(someone, "ouro") == ["ouro de tolo"]
+        for text, code in (("quintal", EXIT_NOTHING_FOUND), ("tolo", EXIT_OK)):
+            with program_of(town, f"zoe {text}", address, "--search", text) as search:
+                assert search.wait() == code
+                assert search.stderr == ""
