@@ -153,7 +153,7 @@ def talk(arguments: Sequence[str]) -> int:
         if settings.forget:
             PlainTerminal().show_notice(forget_all(chat_name(addresses), settings.name))
             return EXIT_OK
-        options = session_options(settings)
+        options = session_options(settings, arguments)
     except (ChatError, ConfigError) as error:
         terminal.show_error(sentence(error))
         return EXIT_USAGE

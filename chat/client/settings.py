@@ -199,15 +199,20 @@ def search_text(value: str) -> str:
     return text
 
 
-def session_options(settings: Namespace) -> dict[str, Any]:
-    """Return what `Session` needs of the settings; raises `ChatError` or `ConfigError`."""
+def session_options(settings: Namespace, arguments: Sequence[str] = ()) -> dict[str, Any]:
+    """Return what `Session` needs of the settings; raises `ChatError` or `ConfigError`.
+
+    `arguments`: as `name_of` has them. A name that is made up for one search is to be nobody's own:
+    a key has room for few.
+    """
     if settings.private and settings.transcript:
         raise UsageError(_("--private writes nothing, and --transcript does: give one of them."))
     trust = trust_of(settings)
+    is_made_up = _is_nameless_search(settings, arguments) and (trust is None or trust.own is None)
     return {
         "rooms": rooms_in(settings.room),
         "history": history_of(settings),
-        "key": _key_of(settings) if trust is not None else None,
+        "key": None if trust is None or is_made_up else _key_of(settings),
         "token": credentials.read_token(settings.token_file),
         "credentials": trust,
     }
@@ -225,7 +230,7 @@ def name_of(settings: Namespace, trust: Trust | None, arguments: Sequence[str] =
     A search has one of its own, unless `arguments` say another: who is in the chat under the usual
     name may search meanwhile.
     """
-    is_search = settings.search is not None and not i18n.given(arguments, "--name", "")
+    is_search = _is_nameless_search(settings, arguments)
     if (settings.name is None or is_search) and trust is not None and trust.own is not None:
         from chat.protocol.certified import name_in
 
@@ -233,6 +238,11 @@ def name_of(settings: Namespace, trust: Trust | None, arguments: Sequence[str] =
     if is_search:
         return made_up_name()
     return settings.name  # type: ignore[no-any-return]
+
+
+def _is_nameless_search(settings: Namespace, arguments: Sequence[str]) -> bool:
+    """Say whether it is a search under no name that somebody has said."""
+    return settings.search is not None and not i18n.given(arguments, "--name", "")
 
 
 def trust_of(settings: Namespace) -> Trust | None:

@@ -23,6 +23,17 @@ def test_session_gets_what_the_flags_say() -> None:
     assert session_options(read_flags(["--tls"], "a:1"))["credentials"] is not None
 
 
+@pytest.mark.parametrize(
+    ("arguments", "has_key"),
+    [([], True), (["--search", "oi"], False), (["--search", "oi", "--name", "ana"], True)],
+)
+def test_name_that_is_made_up_for_a_search_has_no_key(arguments: list[str], has_key: bool) -> None:
+    """It would be the user's own for ever, and a key has room for few."""
+    arguments = ["--tls", *arguments]
+    options = session_options(read_flags(arguments, "a:1"), arguments)
+    assert (options["key"] is not None) is has_key
+
+
 def test_bad_room_is_refused_before_anything_is_connected() -> None:
     """As the server would."""
     with pytest.raises(ChatError, match="room"):
