@@ -146,7 +146,10 @@ class Finder:
         usage = as_typed(commands.SEARCH, quotation(asked.text))
         around = as_typed(commands.HISTORY, _("@ID"))
         if not has_found and not reached:
-            text = _("* Nothing that was said in {room} has all of that: {text}")
+            text = _(
+                "* Nothing that was said in {room} has all of that: {text}. Private messages are"
+                " not searched."
+            )
         elif not has_found:
             text = _("* Nothing found so far; {usage} once more looks further back.")
         elif reached:

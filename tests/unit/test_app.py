@@ -490,7 +490,7 @@ def test_what_is_found_is_shown_newest_first_with_its_id_and_time(ana: Sitting) 
 
 def test_search_that_found_nothing_says_whether_it_is_over(ana: Sitting) -> None:
     """And of a server that cannot search that it cannot."""
-    for reached, words in ((0, "has all of that"), (7, "looks further back")):
+    for reached, words in ((0, "Private messages are not"), (7, "looks further back")):
         ana.type("/buscar nada")
         wish = ana.session.pending[-1]
         ana.app.receive(Message(kind=KIND_SEARCH, key=wish.key, id=reached))
