@@ -29,6 +29,7 @@ from chat.protocol.limits import (
     PING_TIMEOUT_MS,
 )
 from chat.protocol.metadata import JoinRequest
+from chat.server.begun import Begun
 from chat.server.log.base import Log, Missing, Place
 from chat.server.member import Member
 from chat.server.ownership import DAY, Owned, Owners
@@ -129,6 +130,7 @@ class Mail:
         self._readers: dict[Member, list[_Reader]] = {}
         self._unnoted: dict[Member, None] = {}
         self._heard_at: dict[Member, float] = {}  # when one of those has said something last
+        self._begun = Begun()
         self._timer: asyncio.TimerHandle | None = None
         self._shares = Shares(WAIT_SECONDS, wall_clock)
         self._queues: WeakValueDictionary[str, _Queue] = WeakValueDictionary()
@@ -161,6 +163,8 @@ class Mail:
                 place = its_own
             else:  # it would take for seen what comes below its cursor; so it sees no ids
                 inbox.hides_ids = True
+        elif is_same and client_id is not None:
+            place = await self._unseen(owned, client_id, place)
         inbox.hides_ids |= client_id is None
         if person.member is member:
             # What the stream had under this name before may still be on its way.
@@ -171,6 +175,7 @@ class Mail:
             # A stream that shows no ids leaves its session with a cursor that means nothing here.
             is_known = bool(person.session) and not inbox.hides_ids
             self._owners.note_seen(owned, certain_id, person.identity if is_known else "")
+            self._begun.note(owned.inbox, person.identity if is_known else "", place.start)
             if place.has_more or not is_certain:
                 self.note_soon(member)
         return place
@@ -186,6 +191,13 @@ class Mail:
         earlier = (reader.place for reader in self._readers.get(member, ()))
         here = (place for place in earlier if place.room.key == owned.inbox)
         return max([owned.inbox_seen_id, *(max(p.seen_id, p.owed_id) for p in here)])
+
+    async def _unseen(self, owned: Owned, client_id: int, place: Place) -> Place:
+        """Return where a session goes on that may not have shown all that has arrived at it."""
+        begun = self._begun.start(owned.inbox, owned.seen_by)
+        if begun is None or max(client_id, begun) >= place.start:
+            return place
+        return await self._place(owned, max(client_id, begun), self._log.generation)
 
     async def _place(self, owned: Owned, after: int, generation: str) -> Place:
         """Return where a reader of an inbox begins after an id, or after what is too old."""
@@ -216,6 +228,8 @@ class Mail:
         before = self._arrived_before(member)
         for reader in self._readers.pop(member, ()):
             self._note(reader, reader.certain_id(before) if is_lost else reader.place.seen_id)
+            if not is_lost:
+                self._begun.forget(reader.place.room.key)
         self._unnoted.pop(member, None)
         self._heard_at.pop(member, None)
 

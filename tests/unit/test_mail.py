@@ -13,7 +13,7 @@ import chat_pb2
 from chat.protocol.errors import ChatError
 from chat.protocol.limits import MAX_WAITING_MESSAGES
 from chat.protocol.metadata import JoinRequest
-from chat.server import absence, mail
+from chat.server import absence, begun, mail
 from chat.server.closed_rooms import PUBLIC_KEY_CHARACTERS
 from chat.server.log.base import Log
 from chat.server.mail import ARRIVAL_SECONDS, MAX_EARLIER, UNCERTAIN_SECONDS, WAIT_SECONDS, Mail
@@ -114,6 +114,58 @@ async def test_same_session_goes_on_where_it_was() -> None:
     assert await privates(again) == []
     again.leave(is_lost=True)
     assert await privates(await place.come("bia", BIA, THERE)) == []
+
+
+async def test_what_arrived_and_was_not_shown_is_told_to_the_same_session() -> None:
+    """By its own cursor, however long ago that was; also where nothing was shown before."""
+    place = await place_on(FakeLog())
+    ana, bia = await place.come("ana", ANA), await place.come("bia", BIA, HERE)
+    await ana.say("um", to="bia")
+    await ana.say("dois", to="bia")
+    assert await privates(bia) == ["um", "dois"]
+    place.hub.mail.note_all()
+    place.clock.now += UNCERTAIN_SECONDS
+    bia.leave(is_lost=True)
+    for seen, told in (([], ["um", "dois"]), (["um"], ["dois"]), (["um", "dois"], [])):
+        seen_id = max((m.id for m in bia.messages if m.message in seen), default=0)
+        again = await place.come("bia", BIA, HERE, inbox=seen_id)
+        assert await privates(again) == told
+        again.leave(is_lost=True)
+
+
+async def test_what_was_read_on_another_machine_is_not_told_to_a_session_that_began_later() -> None:
+    """Though it has seen nothing by itself, however often it comes; nor what it left with."""
+    place = await place_on(FakeLog())
+    ana, there = await place.come("ana", ANA), await place.come("bia", BIA, THERE)
+    await ana.say("velha", to="bia")
+    assert await privates(there) == ["velha"]
+    there.leave()
+    (await place.come("bia", BIA, HERE)).leave(is_lost=True)
+    await ana.say("nova", to="bia")
+    for is_lost in (True, True, False):
+        here = await place.come("bia", BIA, HERE)
+        assert await privates(here) == ["nova"]
+        place.hub.mail.note_all()
+        place.clock.now += UNCERTAIN_SECONDS
+        here.leave(is_lost=is_lost)
+    for session in (HERE, THERE, HERE):
+        assert await privates(await place.come("bia", BIA, session)) == []
+
+
+def test_no_more_sessions_are_remembered_than_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The oldest are forgotten, and those that went on without a cursor, or had seen everything."""
+    monkeypatch.setattr(begun, "MAX_BEGUN", 3)
+    sessions = begun.Begun()
+    for number in range(5):
+        sessions.note(f"inbox {number}", "identity", number)
+    sessions.note("inbox 4", "identity", 9)
+    assert [sessions.start(f"inbox {n}", "identity") for n in range(5)] == [None, None, 2, 3, 4]
+    assert sessions.start("inbox 4", "another") is None
+    sessions.note("inbox 4", "another", 9)
+    assert sessions.start("inbox 4", "another") == 9
+    sessions.note("inbox 4", "", 9)
+    sessions.forget("inbox 3")
+    assert len(sessions) == 1
 
 
 async def test_what_may_not_have_arrived_is_told_on_another_machine() -> None:
