@@ -111,8 +111,10 @@ class Bookmarks:
         rooms[key] = Mark(seen, at)
         _bound(rooms, MAX_MARKS)
 
-    def place_at(self, address: str, own: Place) -> Place:
+    def place_at(self, address: str, own: Place, name: str | None = None) -> Place:
         """Return where a session begins that has left off here; `own`: what is known otherwise.
+
+        `name`: whose inbox may have a mark too, which is not ahead of what is known otherwise.
 
         The ids are of the generation in which the marks were made: what `own` says may be newer,
         and would hide that the log was put back in between.
@@ -122,7 +124,9 @@ class Bookmarks:
         if log is None or not log.rooms:
             return own
         left = {key: mark.id for key, mark in log.rooms.items() if not key.startswith(INBOX)}
-        return Place({}, own.inbox, epoch, log.generation, left)
+        mark = log.rooms.get(inbox_key(name)) if name is not None else None
+        inbox = own.inbox if mark is None else min(mark.id, own.inbox)
+        return Place({}, inbox, epoch, log.generation, left)
 
     def forget(self, address: str) -> bool:
         """Forget the log at an address; say whether there was any."""
@@ -132,6 +136,11 @@ class Bookmarks:
         self.logs.pop(epoch, None)
         self.addresses = {a: other for a, other in self.addresses.items() if other != epoch}
         return True
+
+
+def inbox_key(name: str) -> str:
+    """Return under which key an inbox has its mark, among those of the rooms."""
+    return INBOX + name_key(name)
 
 
 def _bound(items: dict[str, Any], limit: int) -> None:

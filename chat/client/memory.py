@@ -55,7 +55,9 @@ class Memory:
         self._identity = identity
         self._transcript = transcript
         self.lines = TypedLines(address, name, folder if is_person else None)
-        self._resuming = Resuming(address, self._left_off, transcript, has_history=has_history)
+        self._resuming = Resuming(
+            address, name, self._left_off, transcript, has_history=has_history
+        )
         self._shown = Shown(self._note_shown)
         self._has_ended = threading.Event()
         self._saver = threading.Thread(target=self._save_regularly, name="memory", daemon=True)
@@ -120,12 +122,13 @@ class Memory:
         Returns what is to be said where that was not known at this address, so that more than the
         last messages may have been missed; else an empty text.
         """
-        if self._identity is not None:
-            self._identity.follow(name)
-            self._identity.meet(place)
         if self._transcript is not None:
             self._transcript.meet(self._address, place, name)
-        return self._resuming.meet(place)
+        line = self._resuming.meet(place)
+        if self._identity is not None:
+            self._identity.follow(name)
+            self._identity.meet(self._resuming.catching_up.seen(place))
+        return line
 
     def rewind(self, place: Place) -> None:
         """Note that ids from before mean nothing: the log is another, or was put back.
@@ -133,9 +136,9 @@ class Memory:
         `place`: where the session is now.
         """
         self._shown.forget()
+        self._resuming.forget()
         if self._identity is not None:
             self._identity.meet(place)
-        self._resuming.forget()
         if self._left_off is not None:
             self._left_off.rewind()
         if self._transcript is not None:

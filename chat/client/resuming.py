@@ -8,7 +8,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from chat.cli.i18n import _
-from chat.client.bookmarks import LogMarks, Mark
+from chat.client.bookmarks import INBOX, LogMarks, Mark
 from chat.client.catching_up import CatchingUp
 from chat.client.commands import HISTORY
 from chat.client.cursor import Place
@@ -20,7 +20,7 @@ from chat.protocol.names import name_key
 
 
 class Resuming:
-    """Where the conversation at `address` goes on.
+    """Where the conversation of `name` at `address` goes on.
 
     `left_off`, `transcript`: whose marks count; None: there is none. `has_history`: the user has
     said how much is to come first, and that is not what was missed. `since`: the lines about it;
@@ -30,12 +30,14 @@ class Resuming:
     def __init__(
         self,
         address: str,
+        name: str,
         left_off: LeftOff | None,
         transcript: Transcript | None,
         *,
         has_history: bool,
     ) -> None:
         self._address = address
+        self._name = name
         self._left_off = left_off
         self._transcript = transcript
         self._has_history = has_history
@@ -53,7 +55,8 @@ class Resuming:
         if self._left_off is not None:
             seen = self._left_off.place(self._given)
         if self._transcript is not None:
-            written = self._transcript.bookmarks.place_at(self._address, self._given)
+            bookmarks = self._transcript.bookmarks
+            written = bookmarks.place_at(self._address, self._given, self._name)
         self._given = self.catching_up.begin(written, seen, self._seen_marks(seen.epoch))
         return self._given
 
@@ -87,7 +90,8 @@ class Resuming:
         written: dict[str, Mark] = {}
         if self._transcript is not None:
             written = self._transcript.bookmarks.logs.get(epoch, LogMarks()).rooms
-        return written | self._seen_marks(epoch)
+        rooms = {key: mark for key, mark in written.items() if not key.startswith(INBOX)}
+        return rooms | self._seen_marks(epoch)
 
     def _seen_marks(self, epoch: str) -> dict[str, Mark]:
         return self._left_off.marks(epoch) if self._left_off is not None else {}

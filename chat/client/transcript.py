@@ -18,7 +18,7 @@ from pathlib import Path
 from chat.cli.i18n import _
 from chat.cli.regular_files import open_regular, read_regular
 from chat.cli.system_errors import words_of_writing
-from chat.client.bookmarks import INBOX, Bookmarks
+from chat.client.bookmarks import INBOX, Bookmarks, inbox_key
 from chat.client.cursor import Place
 from chat.client.transcript_position import Position
 from chat.client.transcript_queue import MAX_TAIL_BYTES, Piece, Tail, TranscriptQueue, as_entry
@@ -102,9 +102,12 @@ class Transcript:
         if place.epoch != self._place.epoch:
             self._newest = {}
         self._place = place
-        self._inbox = INBOX + name_key(name)
+        self._inbox = inbox_key(name)
         if place.epoch:
-            self.bookmarks.meet(address, place.epoch).generation = place.generation
+            log = self.bookmarks.meet(address, place.epoch)
+            log.generation = place.generation
+            if self._inbox not in log.rooms:  # what came before is not to be written
+                self.bookmarks.set_mark(place.epoch, self._inbox, place.inbox, time.time())
 
     def rewind(self) -> None:
         """Note that ids from before mean nothing: what comes is written, rather than lost."""

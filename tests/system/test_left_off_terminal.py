@@ -17,6 +17,7 @@ from support import (
     running_client,
     running_program,
     running_server,
+    stable_port,
 )
 
 if sys.platform == "win32":
@@ -296,6 +297,28 @@ def test_transcript_catches_up_and_the_screen_shows_what_is_new(
     rows = path.read_text("utf-8").splitlines()
     said = [row.partition("[bia]: ")[2] for row in rows if "[bia]: " in row]
     assert said == ["one", "two", "three", "four", "away", "five"]
+
+
+def test_transcript_has_what_was_said_in_private_without_it(tmp_path: Path) -> None:
+    """Once, as the screen has; and nothing of that looks like a log that was put back."""
+    path, port = tmp_path / "said.log", stable_port()
+    for number, flags in enumerate([("--transcript", str(path)), (), ("--transcript", str(path))]):
+        with (
+            running_server("--rate", "0", db=tmp_path / "chat.db", port=port) as server,
+            seated(server, "ana", "", *flags) as ana,
+            full_client(server.address, "bia") as bia,
+        ):
+            bia.say(f"psst {number}", to="ana", key=f"private {number}")
+            bia.say(f"aloud {number}", key=f"aloud {number}")
+            ana.wait_for(f"psst {number}")
+            ana.wait_for(f"aloud {number}")
+            leave(ana)
+            said = "\n".join(ana.scrollback)
+            assert said.count("psst") == said.count("aloud") == 1
+            assert "copy" not in said
+    rows = path.read_text("utf-8").splitlines()
+    written = sorted(row.rpartition("]: ")[2] for row in rows if "[bia" in row and "]: " in row)
+    assert written == [f"{how} {number}" for how in ("aloud", "psst") for number in range(3)]
 
 
 def test_transcript_of_a_pipe_misses_nothing(server: RunningServer, tmp_path: Path) -> None:

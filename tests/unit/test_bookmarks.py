@@ -74,6 +74,14 @@ def test_inbox_is_no_room() -> None:
     assert INBOX + "ana" not in bookmarks.place_at(HERE, Place()).left
 
 
+def test_session_begins_where_its_inbox_was_left_too() -> None:
+    """Where that is known, and not ahead of what else is."""
+    bookmarks = marked()
+    bookmarks.set_mark("log", INBOX + "ana", 50, 1000.0)
+    for name, own, inbox in (("Ana", 80, 50), ("ana", 40, 40), ("bia", 80, 80), (None, 80, 80)):
+        assert bookmarks.place_at(HERE, Place({}, own, "log"), name).inbox == inbox
+
+
 def test_no_more_is_kept_than_the_limits() -> None:
     """The oldest goes first."""
     bookmarks = Bookmarks()

@@ -265,10 +265,10 @@ def written(folder: Path, seen: int, generation: str = "g", room: str = "") -> N
     one.close()
 
 
-def resumed(folder: Path) -> Memory:
+def resumed(folder: Path, identity: Identity | None = None) -> Memory:
     """Return what is remembered by a run with a transcript."""
-    transcript = Transcript(folder / "said.log", folder)
-    return Memory(HERE, "ana", folder, transcript=transcript, is_person=True)
+    kept = Transcript(folder / "said.log", folder)
+    return Memory(HERE, "ana", folder, transcript=kept, is_person=True, identity=identity)
 
 
 def message(number: int, at: int = 0, room: str = "", to: str = "") -> Message:
@@ -323,6 +323,28 @@ def test_what_was_shown_and_not_written_is_written_alone(tmp_path: Path) -> None
     one.take(lambda: at(10), FakeTerminal())
     one.close()
     assert left(tmp_path) == 10
+
+
+@pytest.mark.parametrize("has_left_off", [True, False])
+def test_what_came_in_private_without_the_transcript_is_written_alone(
+    tmp_path: Path, has_left_off: bool
+) -> None:
+    """What counts as seen of the inbox does not go back meanwhile."""
+    written(tmp_path, 3)
+    if has_left_off:
+        leave_off(tmp_path, 3)
+    identity = Identity(HERE, "ana", tmp_path)
+    identity.save(inbox_at(8, "later"))
+    one = resumed(tmp_path, identity)
+    assert one.place(inbox_at(8, "later")) == Place({}, 0, "log", "g", {"": 3})
+    one.meet(at(3), "ana")
+    assert one.has_shown(message(5, to="ana"))
+    one.take(lambda: inbox_at(5), FakeTerminal(), is_private=True)
+    assert inbox(tmp_path) == inbox_at(8)
+    assert one.has_shown(message(8, to="ana")) and not one.has_shown(message(9, to="ana"))
+    one.take(lambda: inbox_at(9), FakeTerminal(), is_private=True)
+    assert inbox(tmp_path) == inbox_at(9)
+    one.close()
 
 
 @pytest.mark.parametrize("epoch", ["other", "log"])
