@@ -76,8 +76,7 @@ class Peer:
 def ngircd(_clients: int) -> Iterator[Plan]:
     """Run an IRC server; it does not say when it listens, so that is tried."""
     with tempfile.TemporaryDirectory(prefix="chat-bench-") as folder:
-        with socket.create_server(("127.0.0.1", 0)) as probe:
-            port = probe.getsockname()[1]
+        port = process.free_port()
         settings = Path(folder) / "ngircd.conf"
         settings.write_text(NGIRCD_SETTINGS.format(port=port), encoding="ascii")
         words = f"echo ngircd running on port {port}...; exec {which('ngircd')} -n -f {settings}"

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import socket
 import subprocess
 import sys
 import tempfile
@@ -58,6 +59,12 @@ def _environment(extra: Mapping[str, str]) -> dict[str, str]:
     """Return an environment in which no variable of ours is set but `extra`."""
     kept = {key: value for key, value in os.environ.items() if not key.startswith("CHAT_")}
     return {**kept, "PYTHONDONTWRITEBYTECODE": "1", **extra}
+
+
+def free_port() -> int:
+    """Return a port where nobody listens now."""
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        return int(probe.getsockname()[1])
 
 
 @contextmanager

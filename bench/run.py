@@ -8,6 +8,7 @@ python bench/run.py --variants   what uvloop, the scheduling class and the delay
 python bench/run.py --tls        what TLS costs the server
 python bench/run.py --ages       how long what is said waits until it is read
 python bench/run.py --cluster    the log in NATS against the embedded one; several servers on a port
+python bench/run.py --writes     how many messages share a write
 python bench/run.py --joins      a thousand who come at once, ten thousand who come back
 python bench/run.py --units      what one thing costs each, as docs/scale.md reckons with it
 python bench/run.py --check      the load generator, held against real gRPC clients
@@ -21,9 +22,11 @@ import os
 import platform
 import sys
 import tempfile
+from argparse import Namespace
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +72,7 @@ SCALE_JOINS_PER_SECOND = 500.0
 SCALE_ROUNDS = 15
 SCALE_KB = {"plain": 42, "batch": 42, "in three rooms": 46}
 
+Study = Callable[[Namespace], None]
 Results = dict[Cell, list[Report]]
 
 
@@ -255,19 +259,37 @@ def write(out: Path, results: Results, targets: Sequence[Target]) -> None:
         (DOCS / name).write_text(svg, encoding="utf-8")
 
 
+def _of(module: str, name: str) -> Study:
+    """Return a study of a module that is imported when it is asked for: it needs more than most."""
+    return lambda flags: getattr(import_module(module), name)(flags.rounds)
+
+
+def _units(flags: Namespace) -> None:
+    study = import_module("units_study")
+    study.units(flags.rounds, study.UNITS if flags.write else None)
+
+
+# What is asked for by a flag of this name: what it says of it, and what it does.
+STUDIES: dict[str, tuple[str, Study]] = {
+    "scale": ("10,000 clients", lambda _flags: print("\n" + targets_table(scale()))),
+    "variants": ("what each setting brings", lambda flags: variants(flags.rounds)),
+    "tls": ("what TLS costs", lambda flags: tls(flags.rounds)),
+    "ages": ("how long reading waits", lambda flags: ages(flags.rounds)),
+    "check": ("the generator, by gRPC clients", lambda flags: check(flags.rounds)),
+    "cluster": ("the log in NATS; needs nats-server", _of("cluster_study", "cluster")),
+    "joins": ("who comes, and comes back", _of("joins_study", "joins")),
+    "writes": ("how many messages share one", _of("writes_study", "writes")),
+    "units": ("what one thing costs; nats-server", _units),
+}
+
+
 def main() -> int:
     """Do what the command line asks for."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--quick", action="store_true", help="only what the targets are about")
     parser.add_argument("--compare", action="store_true", help=f"against {BASELINE.name}")
-    parser.add_argument("--scale", action="store_true", help="10,000 clients")
-    parser.add_argument("--variants", action="store_true", help="what each setting brings")
-    parser.add_argument("--tls", action="store_true", help="what TLS costs")
-    parser.add_argument("--ages", action="store_true", help="how long reading waits")
-    parser.add_argument("--check", action="store_true", help="the generator, by gRPC clients")
-    parser.add_argument("--cluster", action="store_true", help="the log in NATS; needs nats-server")
-    parser.add_argument("--joins", action="store_true", help="who comes, and comes back")
-    parser.add_argument("--units", action="store_true", help="what one thing costs; nats-server")
+    for name, (text, _study) in STUDIES.items():
+        parser.add_argument(f"--{name}", action="store_true", help=text)
     parser.add_argument("--seconds", type=float, default=2.0, help="measured for each cell")
     parser.add_argument(
         "--rounds", type=int, default=PAIR_ROUNDS, help="of all but the table and --scale"
@@ -278,36 +300,10 @@ def main() -> int:
         print("only one core: server and generator disturb each other", file=sys.stderr)
     if os.getloadavg()[0] > BUSY_LOAD:
         print("the machine is busy: expect noise, and measure again later", file=sys.stderr)
-    if flags.scale:
-        print("\n" + targets_table(scale()))
-        return 0
-    if flags.tls:
-        tls(flags.rounds)
-        return 0
-    if flags.ages:
-        ages(flags.rounds)
-        return 0
-    if flags.check:
-        check(flags.rounds)
-        return 0
-    if flags.variants:
-        variants(flags.rounds)
-        return 0
-    if flags.cluster:
-        from cluster_study import cluster  # which needs what the tests need
-
-        cluster(flags.rounds)
-        return 0
-    if flags.joins:
-        from joins_study import joins  # which makes a log
-
-        joins(flags.rounds)
-        return 0
-    if flags.units:
-        from units_study import UNITS, units  # which does too
-
-        units(flags.rounds, UNITS if flags.write else None)
-        return 0
+    for name, (_text, study) in STUDIES.items():
+        if getattr(flags, name):
+            study(flags)
+            return 0
     return bench(flags.quick, flags.seconds, flags.compare, BASELINE if flags.write else None)
 
 
