@@ -15,6 +15,7 @@ import sys
 import textwrap
 import threading
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from prompt_toolkit import Application
@@ -343,6 +344,13 @@ async def tick(controller: TerminalController) -> None:
         controller.tick()
 
 
+@dataclass(frozen=True, eq=False)
+class _Entered:
+    """A line that was entered: the same words again are another one."""
+
+    line: str
+
+
 class Draft:
     """The line being typed, and what its keys do. Everything here runs in the loop.
 
@@ -357,7 +365,7 @@ class Draft:
         self._lines = lines
         self.hint = ""  # what the status line says instead, until the next key
         self._is_asked_about = False  # since it is long
-        self._untouched: object | None = None  # another one for each line, until the next is begun
+        self._untouched: _Entered | None = None  # the last line, until the next is begun
         self._came_back = ""  # the refused line, until it is changed
         self._was_interrupted = False
         self.buffer = LineBuffer(
@@ -417,20 +425,20 @@ class Draft:
             return
         self._clear()
         self._forget_hint()
-        self._untouched = object()
+        self._untouched = _Entered(text)
         if not self._controller.handle_line(text):
             self._leave()
 
     def put_back(self, line: str) -> None:
         """Have a refused line edited again, unless something is typed before that can be seen."""
         loop, untouched = asyncio.get_running_loop(), self._untouched
-        if untouched is not None:
-            loop.call_later(PUT_BACK_SECONDS, self._put_back, line, untouched)
+        if untouched is not None and untouched.line == line:
+            loop.call_later(PUT_BACK_SECONDS, self._put_back, untouched)
 
-    def _put_back(self, line: str, untouched: object) -> None:
+    def _put_back(self, untouched: _Entered) -> None:
         if untouched is self._untouched:
-            self.buffer.document = Document(line)
-            self._came_back = line
+            self.buffer.document = Document(untouched.line)
+            self._came_back = untouched.line
 
     def _begin_command(self) -> None:
         """Begin another command, instead of what came back and is left as it is."""
