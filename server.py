@@ -253,9 +253,7 @@ class ChatService(chat_pb2_grpc.ChatServiceServicer):
         self, client: Member, context: Context, receiving: asyncio.Task[None]
     ) -> None:
         """Write to the client until all that it is owed was; raises what either task raises."""
-        handler = asyncio.current_task()
-        assert handler is not None
-        self._sending[client] = handler
+        self._sending[client] = _current_task()  # in no frame: the task keeps those it ends in
         try:
             await self._send_messages(client, context)
             if receiving.done():
@@ -283,6 +281,12 @@ class ChatService(chat_pb2_grpc.ChatServiceServicer):
         deadline = clock() + DRAIN_SECONDS
         while self._open_calls and clock() < deadline:
             await asyncio.sleep(DRAIN_CHECK_SECONDS)
+
+
+def _current_task() -> asyncio.Task[Any]:
+    task = asyncio.current_task()
+    assert task is not None
+    return task
 
 
 def _note_refusal(context: Context, reason: str) -> None:
