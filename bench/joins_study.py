@@ -41,6 +41,13 @@ HISTORY = 20
 SAID = 1_000  # before anybody comes
 DEADLINE_SECONDS = 60.0
 POLL_SECONDS = 0.02
+# Who joins, whether as a full client, and whether a server that greets and no more.
+KINDS = (
+    ("plain", False, False),
+    ("full", True, False),
+    ("bare, greeted", False, True),
+    ("bare, and a history written", True, True),
+)
 AT_ONCE = 20  # streams that are opened before the others are heard again
 # Somebody in a room of its own says so many things a second, from the server's start on.
 ECHOES = Plan(
@@ -194,9 +201,16 @@ async def _say(path: str) -> None:
     await log.close()
 
 
-def _joins(is_full: bool) -> float:
+def _command(is_bare: bool, path: str, port: int = 0) -> list[str]:
+    """Return the command of our server, or of one that greets and no more (`peers.py`)."""
+    if is_bare:
+        return process.peer("greet", port)
+    return [*process.chat(path), "--port", str(port)]
+
+
+def _joins(is_full: bool, is_bare: bool) -> float:
     """Return the milliseconds of the server's CPU that each of a thousand joins costs."""
-    with _log() as path, process.running(process.chat(path)) as plan:
+    with _log() as path, process.running(_command(is_bare, path)) as plan:
         comers = [Comer(number, is_full) for number in range(JOINS)]
         before = cpu_seconds(plan.pid)
         Coming(comers, plan.port, HISTORY if is_full else 0).run()
@@ -211,16 +225,16 @@ def _hang_up(comers: Sequence[Comer]) -> None:
         comer.wire.close()
 
 
-def _come_back() -> Return:
+def _come_back(is_bare: bool) -> Return:
     """Let ten thousand come in, kill the server, start it again, and let them come back."""
     comers = [Comer(number, is_full=True) for number in range(RETURNS)]
     with _log() as path:
-        with process.running(process.chat(path)) as plan:
+        with process.running(_command(is_bare, path)) as plan:
             Coming(comers, plan.port, HISTORY).run()
             generation, port = _generation(path), plan.port
         killed = time.monotonic()
         _hang_up(comers)
-        with process.running([*process.chat(path), "--port", str(port)]) as plan:
+        with process.running(_command(is_bare, path, port)) as plan:
             listens_after = time.monotonic() - killed
             echo = _Echo(plan)
             coming = Coming(comers, port, 0, generation, killed)
@@ -260,21 +274,22 @@ def joins(rounds: int) -> None:
     """Measure joins and returns so many times; show the medians."""
     gc.disable()
     os.sched_setaffinity(0, {process.GENERATOR_CORE})
-    progress = Progress(3 * rounds)
+    progress = Progress((len(KINDS) + 2) * rounds)
     costs: dict[str, list[float]] = defaultdict(list)
-    returns = []
+    returns: list[tuple[str, Return]] = []
     for _round in range(rounds):
-        for name, is_full in (("plain", False), ("full", True)):
+        for name, is_full, is_bare in KINDS:
             progress.next(f"{JOINS:,} joins, {name}")
-            costs[name].append(_joins(is_full))
+            costs[name].append(_joins(is_full, is_bare))
             progress.result(f"{costs[name][-1]:.3f} ms each")
-        progress.next(f"{RETURNS:,} come back")
-        returns.append(_come_back())
-        progress.result(f"all in after {returns[-1].all_in_after:.1f} s")
+        for name, is_bare in (("bare", True), ("ours", False)):
+            progress.next(f"{RETURNS:,} come back, {name}")
+            returns.append((name, _come_back(is_bare)))
+            progress.result(f"all in after {returns[-1][1].all_in_after:.1f} s")
     print(_tables(costs, returns))
 
 
-def _tables(costs: dict[str, list[float]], returns: Sequence[Return]) -> str:
+def _tables(costs: dict[str, list[float]], returns: Sequence[tuple[str, Return]]) -> str:
     lines = ["", f"| {JOINS:,} join at once | ms of server CPU each |", "| --- | --- |"]
     for name, found in costs.items():
         lines.append(f"| {name} | {middle(found):.2f} ({min(found):.2f} to {max(found):.2f}) |")
@@ -284,10 +299,10 @@ def _tables(costs: dict[str, list[float]], returns: Sequence[Return]) -> str:
         " | tries in vain | another's echo, p50 ms | p99 ms |",
         "| --- " * 8 + "|",
     ]
-    for one in returns:
+    for name, one in returns:
         echo = one.echo.error or f"{one.echo.p50_ms:.0f} | {one.echo.p99_ms:.0f}"
         lines.append(
-            f"| | {one.listens_after:.1f} | {one.all_in_after:.1f} | {one.cpu_seconds:.1f} |"
+            f"| {name} | {one.listens_after:.1f} | {one.all_in_after:.1f} | {one.cpu_seconds:.1f} |"
             f" {one.coming.refused} | {one.coming.tries_in_vain:,} | {echo} |"
         )
     return "\n".join(lines)

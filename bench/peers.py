@@ -1,7 +1,8 @@
 """The least that has to be paid, to hold the chat against: gRPC's own part, and a commit.
 
-Run: `python bench/peers.py echo`, `fan-out`, `relay`, or `commit DIRECTORY`. The servers ask of the
-machine what the chat server asks (`runtime.py`), and do nothing but what their name says.
+Run: `python bench/peers.py echo`, `fan-out`, `relay`, `greet`, each with a port where it is to be a
+certain one, or `commit DIRECTORY`. The servers ask of the machine what the chat server asks
+(`runtime.py`), and do nothing but what their name says.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import grpc
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+import chat_pb2
 from chat.server import runtime, send_queue
 from chat.server.assembly import SERVICE
 from chat.server.grpc_options import server_options
@@ -25,6 +27,11 @@ from chat.server.log.sqlite_writer import INSERTS
 from server import EOF, Context
 
 CLIENTS = 10_000
+GREETING = (("chat-epoch", "0" * 32), ("chat-generation", "0" * 32), ("chat-after", "1000"))
+# Twenty messages of 64 characters, which end as those of the bench do.
+HISTORY = chat_pb2.Message(
+    batch=[chat_pb2.Message(user="before", message="." * 60 + "~.", id=n) for n in range(20)]
+).SerializeToString()
 COMMITS = 500
 
 
@@ -32,6 +39,18 @@ async def echo(_requests: object, context: Context) -> None:
     """Send every message back to where it came from."""
     while (raw := await context.read()) is not EOF:
         await context.write(raw)
+
+
+async def greet(_requests: object, context: Context) -> None:
+    """Answer a full client as the chat does, with metadata and a history in one write; then echo.
+
+    Who says where it left off has missed nothing.
+    """
+    await context.send_initial_metadata(GREETING)
+    asked = dict(context.invocation_metadata() or ())
+    if "chat-user-bin" in asked and "chat-generation" not in asked:
+        await context.write(HISTORY)
+    await echo(_requests, context)
 
 
 class FanOut:
@@ -80,17 +99,17 @@ class Relay:
                 await context.write(raw)
 
 
-async def serve(name: str) -> None:
+async def serve(name: str, port: str) -> None:
     """Run one of them until the process is ended."""
     grpc_server = grpc.aio.server(options=server_options(CLIENTS))
-    behaviour = {"echo": echo, "fan-out": FanOut().chat, "relay": Relay().chat}[name]
-    handler: Any = grpc.stream_stream_rpc_method_handler(behaviour)
+    behaviours = {"echo": echo, "greet": greet, "fan-out": FanOut().chat, "relay": Relay().chat}
+    handler: Any = grpc.stream_stream_rpc_method_handler(behaviours[name])
     service = grpc.method_handlers_generic_handler(SERVICE, {"Chat": handler})
     grpc_server.add_generic_rpc_handlers((service,))
-    port = grpc_server.add_insecure_port("[::]:0")
+    bound = grpc_server.add_insecure_port(f"[::]:{port}")
     await grpc_server.start()
     runtime.tune_gc()
-    print(f"{name} running on port {port}...", flush=True)
+    print(f"{name} running on port {bound}...", flush=True)
     await grpc_server.wait_for_termination()
 
 
@@ -119,7 +138,8 @@ def main() -> None:
         return
     runtime.raise_file_limit(CLIENTS)
     runtime.use_batch_scheduling()
-    runtime.run(serve(sys.argv[1]))
+    name, port = (*sys.argv[1:], "0")[:2]
+    runtime.run(serve(name, port))
 
 
 if __name__ == "__main__":
