@@ -143,15 +143,19 @@ class Admission:
         return entry
 
     async def _wait_to_join(self, entry: _Address) -> None:
-        """Count one join, and return when it may go on."""
+        """Count one join, unless it comes to nothing, and return when it may go on."""
         seconds = entry.joins.take()
         if not seconds:
             return
         if self._waiting >= self._max_clients:
+            entry.joins.give_back()
             raise ChatError("SERVER_FULL")
         self._waiting += 1
         try:
             await self._wait(seconds)
+        except BaseException:
+            entry.joins.give_back()
+            raise
         finally:
             self._waiting -= 1
 

@@ -165,8 +165,10 @@ class Room:
         if self._is_large:
             return
         delivery = Delivery([event])
+        # Who was excluded may be here by another stream by now.
+        person = exclude.person if exclude is not None else None
         for member in self.members:
-            if member.is_full and member is not exclude:
+            if member.is_full and (person is None or member.person is not person):
                 member.queue.put_event(delivery, is_urgent)
 
     def _write(self) -> None:

@@ -171,6 +171,24 @@ async def test_who_waits_holds_a_place_and_is_told_of_the_end() -> None:
     assert await refusal_of(bounded(enter(doors, THERE))) == "SHUTTING_DOWN"
 
 
+async def test_who_goes_again_before_coming_in_takes_no_time_from_others(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Nor who is refused: a crowd that comes and goes leaves nothing to be waited for."""
+    doors = Admission(1, 1000, Clock())
+    for _ in range(100):
+        await enter(doors, HERE)
+    for _ in range(600):
+        coming = asyncio.get_running_loop().create_task(enter(doors, HERE))
+        await asyncio.sleep(0)
+        assert await refusal_of(enter(doors, HERE)) == "SERVER_FULL"
+        coming.cancel()
+        await asyncio.wait({coming})
+    waits = watch_waits(monkeypatch)
+    await enter(doors, HERE)
+    assert waits == pytest.approx([0.1])
+
+
 async def test_addresses_that_are_gone_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
     """But not those that have a stream, or have been here just now."""
     monkeypatch.setattr(admission, "MAX_IDLE_ADDRESSES", 2)

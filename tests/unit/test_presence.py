@@ -122,6 +122,19 @@ async def test_rename_that_waits_is_told_as_going_and_coming(frozen: None) -> No
     assert bia.events == [("JOINED", "x"), ("RENAMED", "bia")]
 
 
+async def test_coming_that_waits_is_not_told_to_who_came_by_another_stream(frozen: None) -> None:
+    """It is the same person, who knows it."""
+    chat, ana = await chat_with_listener()
+    session = "0" * 32
+    for name in ("x", "y"):
+        await chat.join(name)
+    await chat.join_asleep("bia", session=session)
+    bia = await chat.join("bia", session=session)
+    await come_true(lambda: "bia" in seen_by(ana))
+    await quiet()
+    assert bia.events == []
+
+
 async def test_who_was_told_is_right_in_the_end_whatever_happens(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
