@@ -104,6 +104,7 @@ class ChatService(chat_pb2_grpc.ChatServiceServicer):
         self._show = show
         self._open_calls = 0
         self._sending: dict[Member, asyncio.Task[Any]] = {}  # the handlers, who write
+        self._stuck: set[Member] = set()  # whose handlers are cancelled for that
         self._rounds = rounds.Rounds()
 
     async def Chat(self, request_iterator: object, context: Context) -> None:
@@ -112,10 +113,9 @@ class ChatService(chat_pb2_grpc.ChatServiceServicer):
         try:
             address = address_of(context.peer())
             with await self._admission.place(address):
-                await self._serve(context, address)
-        except ChatError as error:
-            _note_refusal(context, error.reason)
-            await status.abort(context, error)
+                await self._serve_to_the_end(context, address)
+        except ChatError as error:  # there was no place
+            await self._refuse(context, error)
         except grpc.aio.BaseError:  # it was aborted, or the client is gone
             raise
         except Exception as error:
@@ -123,6 +123,17 @@ class ChatService(chat_pb2_grpc.ChatServiceServicer):
             await status.abort_unexpected(context)
         finally:
             self._open_calls -= 1
+
+    async def _serve_to_the_end(self, context: Context, address: str) -> None:
+        """Serve one client, and hold its place until it has taken how its stream ends."""
+        try:
+            await self._serve(context, address)
+        except ChatError as error:
+            await self._refuse(context, error)
+
+    async def _refuse(self, context: Context, error: ChatError) -> None:
+        _note_refusal(context, error.reason)
+        await status.abort(context, error, self._hub.streams.lingering)
 
     async def _serve(self, context: Context, address: str) -> None:
         """Serve one client; raises why it is refused, or why its stream ends before it wants."""
@@ -246,7 +257,7 @@ class ChatService(chat_pb2_grpc.ChatServiceServicer):
             client.close()
             client.error = refusal.without_frames()
         except asyncio.CancelledError:
-            if client.error is None or client.error.reason != "READER_STUCK":
+            if client not in self._stuck:
                 raise
 
     async def _until_all_is_sent(
@@ -260,6 +271,7 @@ class ChatService(chat_pb2_grpc.ChatServiceServicer):
                 receiving.result()
         finally:
             del self._sending[client]
+            self._stuck.discard(client)
             if not receiving.cancel() and not receiving.cancelled():
                 receiving.exception()  # it is known, also where the other task's is raised
 
@@ -271,9 +283,15 @@ class ChatService(chat_pb2_grpc.ChatServiceServicer):
             for client, handler in list(self._sending.items()):
                 since = client.writing_since
                 if since is not None and clock() - since >= STUCK_SECONDS:
-                    client.close()
-                    client.error = ChatError("READER_STUCK")
-                    handler.cancel()
+                    self._give_up(client, handler)
+
+    def _give_up(self, client: Member, handler: asyncio.Task[Any]) -> None:
+        """End the stream of a client that takes nothing; one that was to end does so as it was."""
+        client.close()
+        if client.error is None:
+            client.error = ChatError("READER_STUCK")
+        self._stuck.add(client)
+        handler.cancel()
 
     async def drain(self) -> None:
         """Return when every stream has ended, its status sent, or has had its time for it."""

@@ -204,7 +204,7 @@ async def _say(path: str) -> None:
 def _command(is_bare: bool, path: str, port: int = 0) -> list[str]:
     """Return the command of our server, or of one that greets and no more (`peers.py`)."""
     if is_bare:
-        return process.peer("greet", port)
+        return process.peer("greet", str(port))
     return [*process.chat(path), "--port", str(port)]
 
 

@@ -46,9 +46,9 @@ def chat(db: str, script: str = "server.py", max_clients: int = 10_100) -> list[
     return [sys.executable, script, *flags, "--db", db]
 
 
-def peer(name: str, port: int = 0) -> list[str]:
+def peer(name: str, *arguments: str) -> list[str]:
     """Return the command of one of the bare peers."""
-    return [sys.executable, "bench/peers.py", name, str(port)]
+    return [sys.executable, "bench/peers.py", name, *arguments]
 
 
 def _pin(cores: Set[int]) -> None:

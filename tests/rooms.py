@@ -388,7 +388,7 @@ class Reader:
 class FakeContext:
     """gRPC's end of a stream: counts what is written, and holds writes while the gate is closed.
 
-    `said`: what the client says, as bytes; an exception is what reading raises. `status`: how the
+    `takes_end`: the client takes the status. `said`: what the client says, as bytes; an exception is what reading raises. `status`: how the
     handler ended the stream, the status and the reason.
     """
 
@@ -400,6 +400,8 @@ class FakeContext:
         self.writes: list[bytes] = []
         self.gate = asyncio.Event()
         self.gate.set()
+        self.takes_end = asyncio.Event()
+        self.takes_end.set()
         self.status: tuple[grpc.StatusCode, str] | None = None
 
     def invocation_metadata(self) -> list[Any] | None:
@@ -423,6 +425,7 @@ class FakeContext:
 
     async def abort(self, code: grpc.StatusCode, details: str, trailing: Any = ()) -> None:
         self.status = (code, dict(trailing).get(REASON, ""))
+        await self.takes_end.wait()
         raise grpc.aio.AbortError
 
     def say(self, message: Message) -> None:

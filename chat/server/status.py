@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AbstractContextManager
 from functools import lru_cache
 from typing import Any
 
@@ -29,11 +30,15 @@ UNEXPECTED = "the server failed; connect again in a moment"
 DETAILS = "grpc-status-details-bin"  # github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md
 
 
-async def abort(context: Any, error: ChatError) -> None:
+# Makes a block, as long as which something lingers.
+Lingering = Callable[[], AbstractContextManager[None]]
+
+
+async def abort(context: Any, error: ChatError, lingering: Lingering | None = None) -> None:
     """End the stream with the status of `error`: its reason for programs, its text for people.
 
-    `context`: the `grpc.aio.ServicerContext` of the call. Never raises but by gRPC's own way of
-    ending a handler.
+    `context`: the `grpc.aio.ServicerContext` of the call. `lingering`: as in `bounded_abort`. Never
+    raises but by gRPC's own way of ending a handler.
     """
     row = REASONS[error.reason]
     code = grpc.StatusCode[row.status]
@@ -41,7 +46,7 @@ async def abort(context: Any, error: ChatError) -> None:
     trailing = ((REASON, error.reason), *_rich_details(error.reason, details, i18n.current()))
     if error.reason == "PROOF_INVALID":  # whose clock is wrong can prove it by the server's
         trailing = (*trailing, (TIME, str(int(time.time()))))
-    await bounded_abort(context, code, _status_text(row.text, details), trailing)
+    await bounded_abort(context, code, _status_text(row.text, details), trailing, lingering)
 
 
 def _status_text(text: str, details: Details) -> str:
@@ -66,16 +71,31 @@ async def abort_unexpected(context: Any) -> None:
 
 
 async def bounded_abort(
-    context: Any, code: grpc.StatusCode, text: str, trailing: Sequence[tuple[str, Any]] = ()
+    context: Any,
+    code: grpc.StatusCode,
+    text: str,
+    trailing: Sequence[tuple[str, Any]] = (),
+    lingering: Lingering | None = None,
 ) -> None:
-    """End the stream with a status; a reader that does not read cannot hold that up for ever."""
+    """End the stream with a status; a reader that does not read cannot hold that up for ever.
+
+    But gRPC keeps what was to be read, and the call. With `lingering`, this returns only when that
+    is over, since the status was taken or the connection closed; meanwhile it is within such a
+    block, so that what lingers is counted.
+    """
+    ending = asyncio.ensure_future(context.abort(code, text, tuple(trailing)))
     try:
-        await asyncio.wait_for(context.abort(code, text, tuple(trailing)), ABORT_SECONDS)
-    except asyncio.TimeoutError:
-        pass
+        await asyncio.wait({ending}, timeout=ABORT_SECONDS)
+        if lingering is not None and not ending.done():
+            with lingering():
+                await asyncio.wait({ending})
+        if ending.done():
+            ending.result()
     except (grpc.aio.BaseError, asyncio.CancelledError) as end:
         _forget_frames_of(end)
         raise
+    finally:
+        ending.cancel()
 
 
 async def finish(operation: Awaitable[None]) -> None:

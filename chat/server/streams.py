@@ -5,6 +5,9 @@ Everything runs in the event loop.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from chat.protocol.errors import ChatError
 from chat.server.absence import Absence
 from chat.server.directory import Person
@@ -29,6 +32,7 @@ class Streams:
         mail: Mail,
     ) -> None:
         self.members: set[Member] = set()
+        self._lingering = 0
         self._max_clients = max_clients
         self._limits = limits
         self._rooms = rooms
@@ -39,8 +43,17 @@ class Streams:
     def check_place_for(self, person: Person | None) -> None:
         """Raise SERVER_FULL; but somebody's own ghost makes place for him."""
         has_ghost = person is not None and not person.is_lost
-        if len(self.members) - has_ghost >= self._max_clients:
+        if len(self.members) + self._lingering - has_ghost >= self._max_clients:
             raise ChatError("SERVER_FULL")
+
+    @contextmanager
+    def lingering(self) -> Iterator[None]:
+        """Count a stream that has ended, but whose reader has not taken that, for a block."""
+        self._lingering += 1
+        try:
+            yield
+        finally:
+            self._lingering -= 1
 
     def limit(self, member: Member, owner: str) -> None:
         """Have a member speak, ask and read no faster than `owner` may, or the address."""

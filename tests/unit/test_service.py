@@ -14,7 +14,8 @@ from rooms import Chat, FakeContext, FakeLog, Message, bounded, come_true, quiet
 import chat_pb2
 import server
 from chat.protocol.metadata import JoinRequest
-from chat.server import admission, rounds
+from chat.protocol.errors import ChatError
+from chat.server import admission, rounds, status
 from chat.server.admission import Admission
 from chat.server.rate_limit import RateLimits
 
@@ -174,6 +175,41 @@ async def test_only_a_client_that_is_written_to_can_be_stuck(
         watch.cancel()
         idle.context.half_close()
         assert await idle.ends() is None
+
+
+async def test_stuck_reader_ends_as_it_was_to_end_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who went on by another stream is not told to come again: the two would take turns."""
+    monkeypatch.setattr(server, "STUCK_SECONDS", 0.0)
+    monkeypatch.setattr(server, "STUCK_CHECK_SECONDS", 0.0)
+    chat = await Chat().start()
+    session = "0" * 32
+    async with stream(chat, "ana") as ana, stream(chat, "bia", session=session) as stuck:
+        stuck.context.gate.clear()
+        ana.context.say(Message(message="oi"))
+        await come_true(lambda: len(stuck.context.writes) == 1)
+        async with stream(chat, "bia", session=session):
+            watch = asyncio.get_running_loop().create_task(chat.service.disconnect_stuck_readers())
+            assert await stuck.ends() == (Code.ABORTED, "SESSION_REPLACED")
+            watch.cancel()
+
+
+async def test_who_does_not_take_its_end_keeps_its_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    """gRPC keeps what it did not read: else there could be any number of such streams."""
+    monkeypatch.setattr(status, "ABORT_SECONDS", 0.0)
+    chat = await Chat(max_clients=1).start()
+    async with stream(chat, "ana") as ana:
+        ana.context.takes_end.clear()
+        ana_herself = chat.hub.directory.find("ana")
+        assert ana_herself is not None
+        chat.hub.expel(ana_herself, ChatError("REMOVED"))
+        await come_true(lambda: ana.context.status is not None)
+        await quiet()
+        late = Stream(chat, JoinRequest(user="bia"))
+        assert await late.ends() == (Code.RESOURCE_EXHAUSTED, "SERVER_FULL")
+        ana.context.takes_end.set()
+        assert await ana.ends() == (Code.PERMISSION_DENIED, "REMOVED")
+        async with stream(chat, "bia"):
+            pass
 
 
 async def test_slow_reader_is_not_a_stuck_one(monkeypatch: pytest.MonkeyPatch) -> None:
