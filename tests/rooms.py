@@ -388,8 +388,8 @@ class Reader:
 class FakeContext:
     """gRPC's end of a stream: counts what is written, and holds writes while the gate is closed.
 
-    `takes_end`: the client takes the status. `said`: what the client says, as bytes; an exception is what reading raises. `status`: how the
-    handler ended the stream, the status and the reason.
+    `takes_end`: the client takes the status. `said`: what the client says, as bytes; an exception
+    is what reading raises. `status`: how the handler ended the stream, the status and the reason.
     """
 
     def __init__(self, request: JoinRequest, peer: str = "ipv4:127.0.0.1:5") -> None:

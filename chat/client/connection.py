@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import json
 import re
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, wait
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from enum import Enum, auto
@@ -94,6 +96,8 @@ MAX_TIME_CHARACTERS = 20
 HEALTH_CHECK = "/grpc.health.v1.Health/Check"
 # How long the answer to it may take.
 ANSWER_SECONDS = 3.5
+# How long whoever was interrupted waits for a call that is being opened, which does not block.
+OPENING_SECONDS = 1.0
 # Of a time in whole seconds: enough for thirty thousand years.
 MAX_TIME_DIGITS = 12
 # What gRPC says by itself, where nobody answers.
@@ -219,7 +223,7 @@ class Connection:
         """Open a stream, on a channel of its own, for the length of the block. Does not block."""
         with self._channel(way) as channel:
             stub = chat_pb2_grpc.ChatServiceStub(channel)  # type: ignore[no-untyped-call]
-            call = self._open_stream(stub, requests, metadata)
+            call = _uninterrupted(lambda: self._open_stream(stub, requests, metadata))
             try:
                 yield Stream(channel, call)
             finally:
@@ -233,6 +237,29 @@ class Connection:
         if way.credentials is not None:
             return grpc.secure_channel(target, way.credentials, options)
         return grpc.insecure_channel(target, options)
+
+
+def _uninterrupted(open_call: Callable[[], Any]) -> Any:
+    """Return the call that is opened; no signal comes in between.
+
+    Of one that was interrupted while it was made gRPC knows, but has no thread that would see its
+    end: closing the channel would wait for that for ever. Signals interrupt the main thread alone.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        return open_call()
+    opened: Future[Any] = Future()
+
+    def run() -> None:
+        try:
+            opened.set_result(open_call())
+        except BaseException as error:
+            opened.set_exception(error)
+
+    try:
+        threading.Thread(target=run, name="opening", daemon=True).start()
+        return opened.result()
+    finally:
+        wait([opened], OPENING_SECONDS)
 
 
 def _or_late(is_cancelled: IsCancelled, seconds: float) -> IsCancelled:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+import threading
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -282,6 +284,24 @@ def test_who_is_interrupted_while_coming_in_leaves_the_room() -> None:
         session = Session(server.address, "bot", open_stream=open_and_be_interrupted)
         with pytest.raises(KeyboardInterrupt), session as chat:
             list(chat)
+        assert bia.wait_for_kind(chat_pb2.KIND_LEFT).user == "bot"
+
+
+def test_stream_is_opened_out_of_the_reach_of_signals() -> None:
+    """A call that was interrupted while gRPC made it would be waited for without an end."""
+    with running_server() as server, full_client(server.address, "bia") as bia:
+        interrupted: list[threading.Thread] = []
+
+        def interrupt_and_open(*arguments: Any) -> Any:
+            if not interrupted:
+                interrupted.append(threading.current_thread())
+                signal.raise_signal(signal.SIGINT)
+            return open_stream(*arguments)
+
+        session = Session(server.address, "bot", open_stream=interrupt_and_open)
+        with pytest.raises(KeyboardInterrupt), session as chat:
+            list(chat)
+        assert interrupted != [threading.main_thread()]
         assert bia.wait_for_kind(chat_pb2.KIND_LEFT).user == "bot"
 
 

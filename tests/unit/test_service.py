@@ -13,8 +13,8 @@ from rooms import Chat, FakeContext, FakeLog, Message, bounded, come_true, quiet
 
 import chat_pb2
 import server
-from chat.protocol.metadata import JoinRequest
 from chat.protocol.errors import ChatError
+from chat.protocol.metadata import JoinRequest
 from chat.server import admission, rounds, status
 from chat.server.admission import Admission
 from chat.server.rate_limit import RateLimits
