@@ -112,7 +112,7 @@ class Memory:
         """Write what is new. From any thread; blocks for a moment."""
         if self._left_off is not None:
             self._left_off.save()
-        self.lines.save_draft()
+        self.lines.drafts.save()
 
     # What comes in; in the receive thread.
 

@@ -1,50 +1,42 @@
 """The lines that a user typed, and the one that was being typed, kept from one run to the next.
 
 Two small files for each server and name, in the user's state folder, for its owner alone: one JSON
-string for each line, added at the end, so that two clients at a time lose none; and the draft.
-Where there is no folder to write to, lines are known for as long as the client runs. Knows no
-terminal.
+string for each line, added at the end, so that two clients at a time lose none; and what was being
+typed (`drafts.py`). Where there is no folder to write to, lines are known for as long as the client
+runs. Knows no terminal.
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import threading
 from collections import deque
-from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
 from chat.cli import secret_files
-from chat.cli.regular_files import open_regular, read_regular
-from chat.protocol.limits import MAX_MESSAGE_BYTES
+from chat.cli.regular_files import open_regular
+from chat.client.drafts import Drafts
+from chat.client.json_rows import MAX_LINE_CHARACTERS, as_row, line_in, rows_in
 from chat.protocol.names import name_key
-from chat.protocol.text import clean_message
 
 # So many lines come back; the file is made short again when it has twice as many.
 MAX_LINES = 500
-# Of a longer file the end is read.
-MAX_FILE_BYTES = 1 << 20
-# More than anybody types: a paste that could never be sent is not kept.
-MAX_LINE_CHARACTERS = 4 * MAX_MESSAGE_BYTES
 LINES, DRAFT = "lines-", "draft-"
 
 
 class TypedLines:
     """What `name` typed on the server at `address`; with no folder, in this run.
 
-    `_lock` guards `_lines` and `_kept_draft`: the main thread adds, another one saves the draft.
-    `draft_now` returns the line that is being typed; from any thread.
+    `drafts`: what is being typed. `_lock` guards `_lines`: any thread may look.
     """
 
     def __init__(self, address: str = "", name: str = "", folder: Path | None = None) -> None:
         self._lock = threading.Lock()
-        self._lines_path, self._draft_path = _paths(folder, address, name)
+        self._lines_path, draft_path = _paths(folder, address, name)
         self._lines: deque[str] = deque(self._read_lines(), MAX_LINES)
-        self.draft = self._kept_draft = self._read_draft()  # of the run before
-        self.draft_now: Callable[[], str] = lambda: self.draft
+        self.drafts = Drafts(draft_path)
 
     @property
     def earlier(self) -> list[str]:
@@ -68,34 +60,16 @@ class TypedLines:
             self._lines_path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             file = open_regular(self._lines_path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
             try:
-                os.write(file, _as_row(line))
+                os.write(file, as_row(line))
             finally:
                 os.close(file)
 
-    def save_draft(self) -> None:
-        """Keep the line that is being typed, where it is another one than was kept last."""
-        draft = self.draft_now()
-        with self._lock:
-            if draft == self._kept_draft or len(draft) > MAX_LINE_CHARACTERS:
-                return
-            self._kept_draft = draft
-        if self._draft_path is None:
-            return
-        with suppress(OSError):
-            if draft:
-                secret_files.replace(self._draft_path, _as_row(draft))
-            else:
-                self._draft_path.unlink()
-
-    def _read_draft(self) -> str:
-        return (_read(self._draft_path) or [""])[-1]
-
     def _read_lines(self) -> list[str]:
-        lines = _read(self._lines_path)
+        lines = [line for row in rows_in(self._lines_path) if (line := line_in(row))]
         if len(lines) > 2 * MAX_LINES and self._lines_path is not None:
             lines = lines[-MAX_LINES:]
             with suppress(OSError):
-                secret_files.replace(self._lines_path, b"".join(map(_as_row, lines)))
+                secret_files.replace(self._lines_path, b"".join(map(as_row, lines)))
         return lines
 
 
@@ -124,24 +98,3 @@ def _name(prefix: str, address: str, of_name: str) -> str:
 
 def _digest(text: str) -> str:
     return hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()[:16]
-
-
-def _as_row(line: str) -> bytes:
-    return json.dumps(line).encode("ascii") + b"\n"
-
-
-def _read(path: Path | None) -> list[str]:
-    """Return the lines in a file, but for rows that make no sense; none where there is no file.
-
-    Each as a server would take it: half of a pair of surrogates could not even be sent.
-    """
-    lines: list[str] = []
-    if path is None:
-        return lines
-    with suppress(OSError):
-        for row in read_regular(path, MAX_FILE_BYTES, -MAX_FILE_BYTES).split(b"\n"):
-            with suppress(ValueError, RecursionError):
-                line = json.loads(row)
-                if isinstance(line, str) and line.strip() and len(line) <= MAX_LINE_CHARACTERS:
-                    lines.append(clean_message(line))
-    return lines

@@ -248,6 +248,22 @@ def test_draft_lines_and_what_was_cleared_come_back(server: RunningServer) -> No
         ana.wait_for_line("[draft]: said")
 
 
+def test_draft_waits_in_the_room_where_it_was_typed(server: RunningServer) -> None:
+    """Who begins in another room finds nothing in the prompt that one Enter would tell others."""
+    with seated(server, "leo", "hall") as leo:
+        leo.type("/join projetos\r")
+        leo.wait_for("You entered #projetos")
+        leo.type("half a line")
+        leo.wait_for_line("[leo]: half a line")
+        leo.send_signal(signal.SIGHUP)
+        assert leo.wait() == 128 + signal.SIGHUP
+    with seated(server, "leo", "hall") as leo:
+        leo.wait_for("You have a draft in #projetos; /join projetos brings it back.")
+        leo.wait_for_line("[leo]:")
+        leo.type("/join projetos\r")
+        leo.wait_for_line("[leo]: half a line")
+
+
 def test_transcript_has_everything_once_over_runs_kills_and_restarts(
     server: RunningServer, tmp_path: Path
 ) -> None:

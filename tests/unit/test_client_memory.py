@@ -139,10 +139,10 @@ def test_saved_now_and_then_and_at_the_end(tmp_path: Path, monkeypatch: pytest.M
     one, terminal = memory(tmp_path), FakeTerminal()
     one.begin(terminal)
     assert terminal.lines is one.lines
-    one.lines.draft_now = lambda: "half a line"
+    one.lines.drafts.edit("half a line")
     one.take(lambda: at(5), terminal)
     one.close(was_connected=True)
-    assert left(tmp_path) == 5 and memory(tmp_path).lines.draft == "half a line"
+    assert left(tmp_path) == 5 and memory(tmp_path).lines.drafts.go_to("") == "half a line"
 
 
 @pytest.mark.parametrize(("was_connected", "left_at"), [(True, 2000), (False, 1000)])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -32,21 +33,37 @@ def test_emoji_are_typed_in_parts_of_known_width(typed: str, shown: str) -> None
 
 
 class Conversation:
-    """Takes every line."""
+    """Takes every line, and goes to a room where one says so."""
 
-    def handle_line(self, _line: str) -> bool:
+    def __init__(self) -> None:
+        self.room = ""
+        self.taken: list[tuple[str, str]] = []  # the room, and what was said there
+        self.told: list[str] = []
+
+    def handle_line(self, line: str) -> bool:
+        self.taken.append((self.room, line))
+        if line.startswith("/room"):
+            self.room = line.partition(" ")[2]
         return True
+
+
+def draft_of(controller: Any, lines: TypedLines) -> Draft:
+    return Draft(controller, lambda: None, lines, controller.told.append)
+
+
+def enter(draft: Draft, line: str = "") -> None:
+    """Type a line, if there is one, and Enter."""
+    draft.buffer.insert_text(line)
+    (binding,) = draft.bindings().get_bindings_for_keys((Keys.ControlM,))
+    event: Any = None
+    binding.handler(event)
 
 
 def type_lines(*lines: str) -> Draft:
     """Type some lines, each with Enter."""
-    controller: Any = Conversation()
-    draft = Draft(controller, lambda: None, TypedLines())
-    (enter,) = draft.bindings().get_bindings_for_keys((Keys.ControlM,))
+    draft = draft_of(Conversation(), TypedLines())
     for line in lines:
-        draft.buffer.insert_text(line)
-        event: Any = None
-        enter.handler(event)
+        enter(draft, line)
     return draft
 
 
@@ -72,3 +89,57 @@ async def test_same_line_once_more_comes_back(monkeypatch: pytest.MonkeyPatch) -
     """And is edited, as the one before would be."""
     monkeypatch.setattr(editor, "PUT_BACK_SECONDS", 0.0)
     assert await refuse(type_lines("/hlep", "/hlep"), "/hlep") == "/hlep"
+
+
+def test_draft_is_typed_on_in_its_room_alone(tmp_path: Path) -> None:
+    """Killed in one room and started in another, one Enter must not tell it to others."""
+    before = TypedLines("here:1", "ana", tmp_path)
+    talk = Conversation()
+    draft = draft_of(talk, before)
+    enter(draft, "/room Projetos")
+    draft.buffer.insert_text("half a line")
+    before.drafts.save()
+    later = TypedLines("here:1", "ana", tmp_path)
+    talk = Conversation()
+    draft = draft_of(talk, later)
+    assert draft.buffer.text == "" and later.drafts.waiting == ["Projetos"]
+    enter(draft, "oi")
+    enter(draft, "/room projetos")
+    assert draft.buffer.text == "half a line" and draft.buffer.document.is_cursor_at_the_end
+    enter(draft)
+    assert talk.taken[-1] == ("projetos", "half a line")
+    later.drafts.save()
+    assert TypedLines("here:1", "ana", tmp_path).drafts.waiting == []
+
+
+def test_draft_stays_behind_when_one_is_moved_to_another_room() -> None:
+    """Also where Enter is faster than the news of it; what was begun there comes back."""
+    talk = Conversation()
+    draft = draft_of(talk, TypedLines())
+    enter(draft, "/room a")
+    draft.buffer.insert_text("for a")
+    talk.room = "b"
+    enter(draft)
+    assert draft.buffer.text == "" and talk.taken == [("", "/room a")]
+    assert talk.told == ["* You have a draft in #a; /join a brings it back."]
+    draft.buffer.insert_text("for b")
+    talk.room = "a"
+    assert draft.follow_room() and draft.buffer.text == "for a" and not draft.follow_room()
+    talk.room = "b"
+    draft.follow_room()
+    enter(draft)
+    assert talk.taken[-1] == ("b", "for b")
+
+
+async def test_refused_line_waits_in_its_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where one was moved to another room meanwhile."""
+    monkeypatch.setattr(editor, "PUT_BACK_SECONDS", 0.0)
+    talk = Conversation()
+    draft = draft_of(talk, TypedLines())
+    enter(draft, "/room a")
+    enter(draft, "for a")
+    talk.room = ""
+    assert await refuse(draft, "for a") == ""
+    assert talk.told == ["* You have a draft in #a; /join a brings it back."]
+    enter(draft, "/room a")
+    assert draft.buffer.text == "for a"

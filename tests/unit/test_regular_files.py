@@ -68,8 +68,8 @@ def test_kept_files_are_replaced_or_left(tmp_path: Path, make: Callable[[Path], 
     """Whoever is ignored, what was typed and whom one trusts; a draft and a name take its place."""
     kept = TypedLines(SERVER, "ana", tmp_path)
     kept.add("a")
-    kept.draft_now = lambda: "b"
-    kept.save_draft()
+    kept.drafts.edit("b")
+    kept.drafts.save()
     Ignored(SERVER, tmp_path).toggle("bia")
     servers = KnownServers(tmp_path)
     paths = list(tmp_path.iterdir())
@@ -78,12 +78,13 @@ def test_kept_files_are_replaced_or_left(tmp_path: Path, make: Callable[[Path], 
         path.unlink()
         make(path)
     again = TypedLines(SERVER, "ana", tmp_path)
-    assert again.earlier == [] and again.draft == "" and Ignored(SERVER, tmp_path).names == []
+    assert again.earlier == [] and again.drafts.go_to("") == ""
+    assert Ignored(SERVER, tmp_path).names == []
     again.add("c")
-    again.draft_now = lambda: "d"
-    again.save_draft()
+    again.drafts.edit("d")
+    again.drafts.save()
     Ignored(SERVER, tmp_path).toggle("rui")
-    assert TypedLines(SERVER, "ana", tmp_path).draft == "d"
+    assert TypedLines(SERVER, "ana", tmp_path).drafts.go_to("") == "d"
     assert Ignored(SERVER, tmp_path).names == ["rui"]
     assert servers.remember(SERVER, b"certificate")
     (known,) = (path for path in tmp_path.iterdir() if path not in paths)

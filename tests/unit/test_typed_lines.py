@@ -9,13 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from chat.client.typed_lines import (
-    MAX_FILE_BYTES,
-    MAX_LINE_CHARACTERS,
-    MAX_LINES,
-    TypedLines,
-    forget,
-)
+from chat.client.json_rows import MAX_FILE_BYTES, MAX_LINE_CHARACTERS
+from chat.client.typed_lines import MAX_LINES, TypedLines, forget
 
 HERE, THERE = "localhost:50051", "other:50051"
 
@@ -36,26 +31,26 @@ def test_lines_come_back(tmp_path: Path) -> None:
 def test_draft_comes_back(tmp_path: Path) -> None:
     """Until it is sent; what did not change is not written again."""
     typed = lines(tmp_path)
-    typed.draft_now = lambda: "half a\nline"
-    typed.save_draft()
+    typed.drafts.edit("half a\nline")
+    typed.drafts.save()
     (path,) = tmp_path.iterdir()
     path.chmod(0o400)
     written = path.stat().st_mtime_ns
-    typed.save_draft()
+    typed.drafts.save()
     assert path.stat().st_mtime_ns == written
     later = lines(tmp_path)
-    assert later.draft == "half a\nline" == later.draft_now()
-    later.draft_now = lambda: ""
-    later.save_draft()
-    assert list(tmp_path.iterdir()) == [] and lines(tmp_path).draft == ""
+    assert later.drafts.go_to("") == "half a\nline"
+    later.drafts.edit("")
+    later.drafts.save()
+    assert list(tmp_path.iterdir()) == [] and lines(tmp_path).drafts.go_to("") == ""
 
 
 def test_nothing_is_written_without_a_folder() -> None:
     """It is known in this run."""
     typed = lines(None)
     typed.add("a")
-    typed.draft_now = lambda: "b"
-    typed.save_draft()
+    typed.drafts.edit("b")
+    typed.drafts.save()
     assert typed.earlier == ["a"] and lines(None).earlier == []
 
 
@@ -82,8 +77,8 @@ def test_what_is_longer_than_anybody_types_is_not_kept(tmp_path: Path) -> None:
     """Neither a line nor a draft."""
     typed = lines(tmp_path)
     typed.add("x" * (MAX_LINE_CHARACTERS + 1))
-    typed.draft_now = lambda: "x" * (MAX_LINE_CHARACTERS + 1)
-    typed.save_draft()
+    typed.drafts.edit("x" * (MAX_LINE_CHARACTERS + 1))
+    typed.drafts.save()
     assert typed.earlier == [] and list(tmp_path.iterdir()) == []
 
 
@@ -105,12 +100,12 @@ def test_rows_hold_nothing_that_could_not_be_sent(tmp_path: Path) -> None:
     """Half of a pair of surrogates would end the conversation, an escape steer the terminal."""
     typed = lines(tmp_path)
     typed.add("a")
-    typed.draft_now = lambda: "b"
-    typed.save_draft()
+    typed.drafts.edit("b")
+    typed.drafts.save()
     for path in tmp_path.iterdir():
         path.write_bytes(b'"x\\ud83dy\\u001b[31m\\nz"\n')
     again = lines(tmp_path)
-    assert again.earlier == [again.draft] == ["x\ufffdy\ufffd[31m\nz"]
+    assert again.earlier == [again.drafts.go_to("")] == ["x\ufffdy\ufffd[31m\nz"]
 
 
 def test_forgotten_for_one_name_or_for_all(tmp_path: Path) -> None:
@@ -128,8 +123,8 @@ def test_forgotten_for_one_name_or_for_all(tmp_path: Path) -> None:
 def test_files_are_their_owners_alone(tmp_path: Path) -> None:
     typed = lines(tmp_path / "new")
     typed.add("a")
-    typed.draft_now = lambda: "b"
-    typed.save_draft()
+    typed.drafts.edit("b")
+    typed.drafts.save()
     modes = [stat.S_IMODE(path.stat().st_mode) for path in (tmp_path / "new").iterdir()]
     assert modes == [0o600, 0o600]
     for path in (tmp_path / "new").iterdir():

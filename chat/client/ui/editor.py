@@ -14,7 +14,7 @@ import signal
 import sys
 import textwrap
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -49,6 +49,7 @@ from prompt_toolkit.widgets import SearchToolbar
 from chat.cli.i18n import _, _n
 from chat.cli.wrap import MIN_COLUMNS, cut, in_rows, text_width
 from chat.client.commands import PREFIX
+from chat.client.drafts import waiting_line
 from chat.client.typed_lines import TypedLines
 from chat.client.ui import render
 from chat.client.ui.base import TerminalController
@@ -58,6 +59,7 @@ from chat.client.ui.notifications import make_notifier
 from chat.client.ui.output_queue import STYLES, OutputQueue, columns_of, make_output, release
 from chat.client.ui.render import RenderedMessage
 from chat.client.ui.signals import ENDING_SIGNALS
+from chat.protocol.names import name_key
 from chat_pb2 import Message
 
 if sys.platform != "win32":
@@ -224,7 +226,8 @@ class LineEditor:
     def run(self, controller: TerminalController) -> None:
         """Edit lines and hand them to `controller`, until one of them leaves."""
         handlers = {number: signal.getsignal(number) for number in ENDING_SIGNALS}
-        self._draft = Draft(controller, self._leave, self._lines)
+        self._draft = Draft(controller, self._leave, self._lines, self.show_notice)
+        self._draft.tell_waiting(self._lines.drafts.waiting)
         self._app = make_app(self._draft, controller, self._queue)
         try:
             self._queue.open()
@@ -324,11 +327,12 @@ class LineEditor:
         self._queue.put_bell()
 
     def refresh(self) -> None:
-        """Draw the status line anew."""
+        """Draw the status line anew, and the line that was being typed in the present room."""
         self._queue.call_soon(self._draw)
 
     def _draw(self) -> None:
-        assert self._app is not None
+        assert self._app is not None and self._draft is not None
+        self._draft.follow_room()
         self._app.invalidate()
 
     def stop(self) -> None:
@@ -346,23 +350,32 @@ async def tick(controller: TerminalController) -> None:
 
 @dataclass(frozen=True, eq=False)
 class _Entered:
-    """A line that was entered: the same words again are another one."""
+    """A line that was entered, and where: the same words again are another one."""
 
     line: str
+    room: str
 
 
 class Draft:
     """The line being typed, and what its keys do. Everything here runs in the loop.
 
-    `leave`: called when the user leaves. `lines`: those of earlier runs, and the draft.
+    It belongs to the room that is talked in: in another one it would be for other people. `leave`:
+    called when the user leaves. `lines`: those of earlier runs, and the drafts. `tell`: shows a
+    line.
     """
 
     def __init__(
-        self, controller: TerminalController, leave: Callable[[], None], lines: TypedLines
+        self,
+        controller: TerminalController,
+        leave: Callable[[], None],
+        lines: TypedLines,
+        tell: Callable[[str], None],
     ) -> None:
         self._controller = controller
         self._leave = leave
         self._lines = lines
+        self._drafts = lines.drafts
+        self._tell = tell
         self.hint = ""  # what the status line says instead, until the next key
         self._is_asked_about = False  # since it is long
         self._untouched: _Entered | None = None  # the last line, until the next is begun
@@ -370,20 +383,39 @@ class Draft:
         self._was_interrupted = False
         self.buffer = LineBuffer(
             multiline=True,
-            document=Document(lines.draft),
+            document=Document(self._drafts.go_to(controller.room)),
             history=InMemoryHistory(lines.earlier),
             completer=DraftCompleter(controller),
             complete_while_typing=False,
             on_text_changed=lambda _buffer: self._note_change(),
         )
-        lines.draft_now = lambda: self.buffer.text
 
     @property
     def offers(self) -> bool:
         """Whether Tab's menu is there."""
         return self.buffer.complete_state is not None
 
+    def tell_waiting(self, rooms: Sequence[str]) -> None:
+        """Say in which rooms something is left to be typed on, if it is in any."""
+        if rooms:
+            self._tell(waiting_line(rooms))
+
+    def follow_room(self) -> bool:
+        """Go on with what was being typed where one talks now; say whether that is another room.
+
+        What was being typed is kept for the room that it was typed in.
+        """
+        before, room = self._drafts.room, self._controller.room
+        if name_key(room) == name_key(before):
+            return False
+        typed, text = self.buffer.text, self._drafts.go_to(room)
+        if typed or text:
+            self.buffer.document = Document(text)
+        self.tell_waiting([before] if typed.strip() else [])
+        return True
+
     def _note_change(self) -> None:
+        self._drafts.edit(self.buffer.text)
         self._untouched, self._came_back = None, ""
         self._forget_hint()
 
@@ -415,7 +447,9 @@ class Draft:
         return bindings
 
     def _enter(self) -> None:
-        """Hand over what is typed, having asked about a long paste."""
+        """Hand over what is typed, having asked about a long paste; not where it was not typed."""
+        if self.follow_room():
+            return
         text = self.buffer.text
         lines = text.count("\n") + 1
         if lines > MAX_UNASKED_LINES and not self._is_asked_about:
@@ -425,9 +459,10 @@ class Draft:
             return
         self._clear()
         self._forget_hint()
-        self._untouched = _Entered(text)
+        self._untouched = _Entered(text, self._drafts.room)
         if not self._controller.handle_line(text):
             self._leave()
+        self.follow_room()
 
     def put_back(self, line: str) -> None:
         """Have a refused line edited again, unless something is typed before that can be seen."""
@@ -436,9 +471,15 @@ class Draft:
             loop.call_later(PUT_BACK_SECONDS, self._put_back, untouched)
 
     def _put_back(self, untouched: _Entered) -> None:
-        if untouched is self._untouched:
+        self.follow_room()
+        if untouched is not self._untouched:
+            return
+        if name_key(untouched.room) == name_key(self._drafts.room):
             self.buffer.document = Document(untouched.line)
             self._came_back = untouched.line
+        else:
+            self._drafts.put(untouched.room, untouched.line)
+            self.tell_waiting([untouched.room])
 
     def _begin_command(self) -> None:
         """Begin another command, instead of what came back and is left as it is."""
@@ -448,6 +489,7 @@ class Draft:
         """Empty the line; what it was comes back with the arrow up."""
         self._lines.add(self.buffer.text)
         self.buffer.reset(append_to_history=True)
+        self._drafts.edit("")
 
     def _interrupt(self) -> None:
         """Clear the line; on an empty one say how to leave, and the second time leave."""
