@@ -377,6 +377,10 @@ class App:
         """Wait until what was sent is answered; raises `ChatError` where that is given up."""
         self._farewell.wait_answered()
 
+    def is_hidden(self, message: Message) -> bool:
+        """Say whether it is from somebody whom the user ignores."""
+        return self._incoming.is_ignored(message)
+
     def _send_made(self, message: Message) -> None:
         """Send a message of any kind that a client may send."""
         session, room, key = self._session, message.room or None, message.key

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
-from chat.cli.i18n import _
+from chat.cli.i18n import _, _n
 from chat.client import commands
 from chat.client.commands import as_typed
 from chat.client.readings import answers, goes_on_before
@@ -132,28 +132,38 @@ class Finder:
             ids, reached = ids[:SHOWN], ids[SHOWN - 1]
         with self._lock:
             self._next = (name_key(asked.room), asked.text, reached)
-        if ids:
+        found = [asked.messages[message_id] for message_id in ids]
+        shown = [message for message in found if not self._is_ignored(message)]
+        if shown:
             title = _("found in {room}: {text}")
             room, text = render.room_sign(asked.room), quotation(asked.text)
             self._terminal.show_separator(title.format(room=room, text=text))
-        for message_id in ids:
-            self._show(asked.messages[message_id], has_id=True)
-        self._terminal.show_notice(self._end_of(asked, bool(ids), reached))
+        for message in shown:
+            self._show(message, has_id=True)
+        if hidden := len(found) - len(shown):
+            self._terminal.show_notice(hidden_line(hidden))
+        if end := self._end_of(asked, len(found), len(shown), reached):
+            self._terminal.show_notice(end)
 
     @staticmethod
-    def _end_of(asked: _Asked, has_found: bool, reached: int) -> str:
-        """Return what is said below what was found."""
+    def _end_of(asked: _Asked, found: int, shown: int, reached: int) -> str:
+        """Return what is said below what was found; empty where all of it is hidden."""
         usage = as_typed(commands.SEARCH, quotation(asked.text))
         around = as_typed(commands.HISTORY, _("@ID"))
-        if not has_found and not reached:
+        if not found and not reached:
             text = _(
                 "* Nothing that was said in {room} has all of that: {text}. Private messages are"
                 " not searched."
             )
-        elif not has_found:
+        elif not found:
             text = _("* Nothing found so far; {usage} once more looks further back.")
+        elif not shown:
+            text = _("* The same line again looks further back: {usage}") if reached else ""
         elif reached:
-            text = _("* {around} shows what was said around one; {usage} once more: older ones.")
+            text = _(
+                "* {around} shows what was said around one. The same line again shows older ones:"
+                " {usage}"
+            )
         else:
             text = _("* That is all. {around} shows what was said around one.")
         room = render.room_sign(asked.room)
@@ -177,6 +187,16 @@ class Finder:
         rendered = render.render_message(message, self._session.name)
         if rendered is not None and not self._is_ignored(message):
             self._terminal.show(message, with_id(message, rendered) if has_id else rendered)
+
+
+def hidden_line(count: int) -> str:
+    """Return what is said of so many messages that were found, of people whom the user ignores."""
+    text = _n(
+        "* {} match from somebody you ignore is hidden; {usage} lists whom you ignore.",
+        "* {} matches from people you ignore are hidden; {usage} lists whom you ignore.",
+        count,
+    )
+    return text.format(count, usage=commands.IGNORE.typed)
 
 
 def cannot_search() -> str:

@@ -87,7 +87,7 @@ class Incoming:
         self._sent_lines = sent_lines
         self._memory = memory or Memory()
         self.pages = Pages()
-        self.finder = Finder(session, terminal, self._is_ignored)
+        self.finder = Finder(session, terminal, self.is_ignored)
         self._seen_at: dict[str, datetime] = {}  # by room
         self._listed_rooms: list[Message] = []  # of an answer that is not complete
         self._is_rewind_told = False  # in the present stream
@@ -145,13 +145,13 @@ class Incoming:
             self._terminal.show_notice(sent_line(message))
         # It answers, and says nothing.
         is_hidden |= message.kind in SAID and not (message.message or message.sealed)
-        if not is_hidden and not self._is_ignored(message) and not self._is_elsewhere(message):
+        if not is_hidden and not self.is_ignored(message) and not self._is_elsewhere(message):
             if self._show_or_record(message):
                 self._note_news(message)
-        elif is_on_screen and not self._is_ignored(message):
+        elif is_on_screen and not self.is_ignored(message):
             self._record(message)
 
-    def _is_ignored(self, message: Message) -> bool:
+    def is_ignored(self, message: Message) -> bool:
         """Say whether the user does not want to hear who said it; never so of oneself.
 
         Somebody who is ignored here may have been called as the user is now.
@@ -476,7 +476,7 @@ class Incoming:
             return
         self._terminal.show_separator(_("earlier messages of {room}").format(room=title))
         for _id, message in sorted(page.messages.items()):
-            if not self._is_ignored(message):
+            if not self.is_ignored(message):
                 self._show(message)
             self.pages.note_shown(message.room, message.id)
         self._terminal.show_separator(_("back to the present"))

@@ -481,7 +481,7 @@ def test_what_is_found_is_shown_newest_first_with_its_id_and_time(ana: Sitting) 
     assert "found in #common" in begin
     assert [line.split()[0] for line in shown] == [f"@{number}" for number in range(60, 40, -1)]
     assert shown[0].startswith("@60 2024-02-29 ") and shown[0].endswith(" [bia]: casa 60")
-    assert "once more: older ones" in ana.terminal.notices[-1]
+    assert ana.terminal.notices[-1].endswith('shows older ones: /search casa "bom dia"')
     ana.type("/historico")  # what was found is not what the screen goes back from
     assert ana.session.pending[-1].id == 0
     ana.type('/search casa "bom dia"', "/search casa")
@@ -501,6 +501,33 @@ def test_search_that_found_nothing_says_whether_it_is_over(ana: Sitting) -> None
     assert "cannot search yet" in ana.terminal.notices[-1]
     ana.type("/buscar !?")
     assert ana.session.pending[-1] == wish
+
+
+def test_hits_of_ignored_people_are_hidden_and_counted(ana: Sitting) -> None:
+    """Where there are no others nothing is said that would be true of those that are shown."""
+    ana.type("/ignorar bia", "/buscar casa")
+    other = Message(user="rui", message="casa", id=5)
+    for batch, reached in (([found(9), other, found(8)], 5), ([found(4)], 0)):
+        key = ana.session.pending[-1].key
+        ana.app.receive(Message(kind=KIND_SEARCH, key=key, batch=batch))
+        ana.app.receive(Message(kind=KIND_SEARCH, key=key, id=reached))
+        ana.type("/buscar casa")
+    title, shown = ana.terminal.shown
+    assert "found in #common" in title and shown.startswith("@5 ")
+    _ignored, several, more, one = ana.terminal.notices
+    ignored = "hidden; /ignore lists whom you ignore."
+    assert several == f"* 2 matches from people you ignore are {ignored}"
+    assert "shows older ones: /search casa" in more
+    assert one == f"* 1 match from somebody you ignore is {ignored}"
+
+
+def test_search_goes_on_below_hits_that_are_all_hidden(ana: Sitting) -> None:
+    ana.type("/ignorar bia", "/buscar casa")
+    key = ana.session.pending[-1].key
+    ana.app.receive(Message(kind=KIND_SEARCH, key=key, batch=[found(9)]))
+    ana.app.receive(Message(kind=KIND_SEARCH, key=key, id=9))
+    assert ana.terminal.shown == []
+    assert ana.terminal.notices[-1] == "* The same line again looks further back: /search casa"
 
 
 def test_search_shows_only_what_can_be_an_answer(ana: Sitting) -> None:

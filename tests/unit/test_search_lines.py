@@ -40,6 +40,7 @@ class Answering:
     room = "aula"
 
     def __init__(self, terminal: SearchTerminal, *answers: Answer) -> None:
+        self.ignored: set[str] = set()
         self.terminal = terminal
         self.answers = list(answers)
         self.asked: list[Message] = []
@@ -53,6 +54,9 @@ class Answering:
             self.terminal.show(part, rendered)
         return True
 
+    def is_hidden(self, message: Message) -> bool:
+        return message.user in self.ignored
+
     def wait_answered(self) -> None:
         if not self.answers and self.is_given_up:
             raise ChatError("PLAIN_SERVER")
@@ -64,7 +68,11 @@ def said(number: int, room: str = "aula", to: str = "", kind: Any = KIND_UNSPECI
 
 def found(*ids: int, reached: int = 0) -> Answer:
     """Answer with messages of these ids, and how far was searched."""
-    batch = [said(number) for number in ids]
+    return answer([said(number) for number in ids], reached)
+
+
+def answer(batch: list[Message], reached: int = 0) -> Answer:
+    """Answer with these messages, and how far was searched."""
     parts = [Message(kind=KIND_SEARCH, batch=batch)] if batch else []
     return lambda wish: [*parts, Message(kind=KIND_SEARCH, id=reached)]
 
@@ -128,6 +136,23 @@ def test_nothing_found_is_an_exit_code_of_its_own(capsys: pytest.CaptureFixture[
     assert run(lambda wish: [Message(kind=KIND_NOTICE, user="NOT_IN_ROOM")])[0] == 3
     assert "no" in capsys.readouterr().err
     assert SearchTerminal("casa", is_json=False).exit_code(1) == 1
+
+
+def test_hits_of_ignored_people_are_counted_and_not_printed(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """On standard error, once; where there are no others nothing was found."""
+    for others, code in (([Message(user="rui", message="casa", id=7, room="aula")], 0), ([], 4)):
+        terminal = SearchTerminal("casa", is_json=False)
+        batch = [said(9), said(8), *others]
+        controller: Any = Answering(terminal, answer(batch))
+        controller.ignored = {"bia"}
+        terminal.run(controller)
+        assert terminal.exit_code(0) == code
+        out, err = capsys.readouterr()
+        assert [line.split()[0] for line in out.splitlines()] == ["@7"] * len(others)
+        assert err.startswith("* 2 matches from people you ignore are hidden;")
+        assert err.count("\n") == 1
 
 
 @pytest.mark.parametrize("reached", [5, 6, 2**64 - 1])

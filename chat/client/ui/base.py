@@ -41,6 +41,9 @@ class TerminalController(Protocol):
         word, else SERVER_SILENT.
         """
 
+    def is_hidden(self, message: Message) -> bool:
+        """Say whether it is from somebody whom the user ignores. From any thread."""
+
     def report_unsent(self, line: str, reason: str) -> None:
         """Say that `line` was not sent, and count it."""
 

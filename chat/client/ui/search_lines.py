@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import secrets
 import threading
+from collections.abc import Callable
 
 from chat.cli.i18n import _
 from chat.client.ending import EXIT_NOT_ACKNOWLEDGED, sentence
-from chat.client.finder import UNABLE, cannot_search, with_id
+from chat.client.finder import UNABLE, cannot_search, hidden_line, with_id
 from chat.client.readings import answers, goes_on_before
 from chat.client.typed_lines import TypedLines
 from chat.client.ui import render
@@ -46,7 +47,8 @@ class SearchTerminal(PlainTerminal):
     """Prints what is found, and nothing else that comes in.
 
     The main thread asks and waits, the receive thread prints; `_changed` guards `_wish`, `_left`,
-    `_before`, `_printed_id`, `_is_answered`, `_is_over`, `_has_more`, `_is_refused` and `printed`.
+    `_before`, `_found_id`, `_hidden`, `_is_answered`, `_is_over`, `_has_more`, `_is_refused` and
+    `printed`.
     """
 
     def __init__(self, text: str, is_json: bool) -> None:
@@ -58,7 +60,9 @@ class SearchTerminal(PlainTerminal):
         self._wish = Message()  # the present one
         self._left = 0  # of its answer so many may still come
         self._before = 0  # which id it goes on
-        self._printed_id = 0  # the last one; of all that comes behind it the ids are lower
+        self._found_id = 0  # the last one; of all that comes behind it the ids are lower
+        self._hidden = 0  # so many are from people whom the user ignores
+        self._is_hidden: Callable[[Message], bool] = lambda message: False
         self._is_answered = False
         self._is_over = False
         self._has_more = False  # than is printed
@@ -67,11 +71,12 @@ class SearchTerminal(PlainTerminal):
 
     def run(self, controller: TerminalController) -> None:
         """Search, and go on until all was looked through, or enough is found."""
+        self._is_hidden = controller.is_hidden
         try:
             for _question in range(MAX_QUESTIONS):
                 wish = self._next_wish(controller.room)
                 if wish is None:
-                    self._tell_more()
+                    self._tell_end()
                     return
                 if not controller.handle_message(wish):
                     return
@@ -96,9 +101,12 @@ class SearchTerminal(PlainTerminal):
             self._wish.CopyFrom(wish)
         return wish
 
-    def _tell_more(self) -> None:
+    def _tell_end(self) -> None:
+        """Say what is not printed of what was found."""
         with self._changed:
-            has_more = self._has_more
+            has_more, hidden = self._has_more, self._hidden
+        if hidden:
+            self.show_error(hidden_line(hidden))
         if has_more:
             text = _("* These are the newest {count}; there are more. More words find fewer.")
             self.show_error(text.format(count=MAX_PRINTED))
@@ -122,14 +130,17 @@ class SearchTerminal(PlainTerminal):
     def _print_found(self, part: Message) -> None:
         """Print a part of an answer, which may come once more after the loss of a connection."""
         for found in answers(part, self._wish.room, self._wish.id):
-            is_next = not self._printed_id or found.id < self._printed_id
-            if is_next and self.printed == MAX_PRINTED:
+            is_next = not self._found_id or found.id < self._found_id
+            is_hidden = self._is_hidden(found)
+            if is_next and self.printed == MAX_PRINTED and not is_hidden:
                 self._has_more = True
             elif is_next and self._left > 0:
                 self._left -= 1
-                self._printed_id = found.id
-                self.printed += 1
-                self._print(self._line_of(found))
+                self._found_id = found.id
+                self._hidden += is_hidden
+                if not is_hidden:
+                    self.printed += 1
+                    self._print(self._line_of(found))
 
     def _refuse(self, text: str) -> None:
         """Say why nothing more is found, and look for no more."""
