@@ -176,8 +176,15 @@ class Finder:
             room = render.room_sign(asked.room)
             self._terminal.show_notice(text.format(place=place, room=room))
             return
-        title = _("around {place} in {room}")
-        room = render.room_sign(asked.room)
+        title, room = _("around {place} in {room}"), render.room_sign(asked.room)
+        if asked.around not in asked.messages:
+            text = _(
+                "* There is no message {place} in {room}. This was said there around that time:"
+            )
+            self._terminal.show_notice(text.format(place=place, room=room))
+        elif self._is_ignored(asked.messages[asked.around]):
+            text = _("* The message {place} is hidden: it is from somebody you ignore.")
+            self._terminal.show_notice(text.format(place=place))
         self._terminal.show_separator(title.format(place=place, room=room))
         for message_id, message in sorted(asked.messages.items()):
             self._show(message, has_id=message_id == asked.around)

@@ -565,6 +565,24 @@ def test_what_was_said_around_a_message(ana: Sitting) -> None:
     assert all("Usage" in notice for notice in ana.terminal.notices[-3:])
 
 
+def test_message_that_is_not_shown_around_its_place_is_told(ana: Sitting) -> None:
+    """Since it was said in another room, or by somebody who is hidden; what was there is shown."""
+    for typed, batch in (
+        ("/historico @42", [found(41), found(43)]),
+        ("/ignorar bia", []),
+        ("/historico @42", [found(42), Message(user="rui", message="casa", id=43)]),
+    ):
+        ana.type(typed)
+        for parts in (batch, []):
+            key = ana.session.pending[-1].key if batch else ""
+            ana.app.receive(Message(kind=KIND_HISTORY, key=key, batch=parts))
+    missing, _ignored, hidden = ana.terminal.notices
+    assert missing.startswith("* There is no message @42 in #common.")
+    assert hidden == "* The message @42 is hidden: it is from somebody you ignore."
+    shown = [line for line in ana.terminal.shown if not line.startswith("---")]
+    assert shown == ["[bia]: casa 41", "[bia]: casa 43", "[rui]: casa"]
+
+
 def test_rooms_and_people_are_asked_for(ana: Sitting) -> None:
     """Of the room spoken in."""
     ana.type("/sala redes", "/quem", "/salas")
