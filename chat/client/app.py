@@ -30,6 +30,7 @@ from chat.client.ending import (
 from chat.client.ignored import Ignored
 from chat.client.incoming import Incoming
 from chat.client.memory import Memory
+from chat.client.other_rooms import last_rooms_line
 from chat.client.piped_lines import PipedLines
 from chat.client.rooms import Rooms
 from chat.client.roster import Roster
@@ -280,6 +281,8 @@ class App:
         self._ask_who_is_here()
         if line := self._memory.meet(self._session.place, self._session.name):
             self._terminal.show_notice(line)
+        if rooms := [room for room in self._memory.last_rooms() if room not in self._rooms]:
+            self._terminal.show_notice(last_rooms_line(rooms))
 
     def _ask_who_is_here(self) -> None:
         """Ask for the status line, if that is not known and no asking would block or fail."""

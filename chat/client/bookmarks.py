@@ -11,9 +11,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from chat.client.cursor import Place
+from chat.protocol.errors import ChatError
 from chat.protocol.limits import MAX_RAW_NAME_CHARACTERS
 from chat.protocol.metadata import MAX_GENERATION_CHARACTERS, MAX_ID, is_word
-from chat.protocol.names import name_key
+from chat.protocol.names import COMMON_ROOM, check_room, name_key
 
 # Begins the key of an inbox, for whoever keeps marks of those too; no room's has it.
 INBOX = "\t"
@@ -38,10 +39,15 @@ class Mark:
 
 @dataclass
 class LogMarks:
-    """The marks in one log, by the key of the room; the ids are those of its `generation`."""
+    """The marks in one log, by the key of the room; the ids are those of its `generation`.
+
+    `last`: the rooms that the user was in when it was noted last, as they were typed, without the
+    common one.
+    """
 
     generation: str = ""
     rooms: dict[str, Mark] = field(default_factory=dict)
+    last: list[str] = field(default_factory=list)
 
 
 @dataclass
@@ -71,6 +77,7 @@ class Bookmarks:
             epoch: {
                 "generation": log.generation,
                 "rooms": {key: [mark.id, round(mark.at)] for key, mark in log.rooms.items()},
+                "last": log.last,
             }
             for epoch, log in self.logs.items()
         }
@@ -90,6 +97,7 @@ class Bookmarks:
         """Note how far each room of `place` was seen, at that time; its log was met."""
         log = self.logs.setdefault(place.epoch, LogMarks())
         log.generation = place.generation
+        log.last = [room for room in place.rooms if room]
         for room, seen in place.rooms.items():
             key = name_key(room)
             log.rooms.pop(key, None)
@@ -155,7 +163,19 @@ def _log_in(fields: dict[str, Any]) -> LogMarks:
         raise ValueError("no marks")
     if any(len(key) > MAX_KEY_CHARACTERS for key in rooms):
         raise ValueError("no room")
-    return LogMarks(fields["generation"], rooms)
+    last = fields.get("last", [])  # earlier versions have none
+    if not isinstance(last, list):
+        raise ValueError("no rooms")
+    return LogMarks(
+        fields["generation"], rooms, [room for room in last[:MAX_MARKS] if _is_room(room)]
+    )
+
+
+def _is_room(room: object) -> bool:
+    try:
+        return isinstance(room, str) and check_room(room) != COMMON_ROOM
+    except ChatError:
+        return False
 
 
 def _is_mark(mark: Mark) -> bool:

@@ -9,16 +9,12 @@ terminal.
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from chat.cli import secret_files
-from chat.cli.i18n import _, _n
-from chat.client.commands import MOVE, as_typed
 from chat.client.json_rows import MAX_LINE_CHARACTERS, as_row, line_in, rows_in
-from chat.client.ui import render
 from chat.protocol.errors import ChatError
 from chat.protocol.names import COMMON_ROOM, check_room, name_key
 
@@ -100,18 +96,6 @@ class Drafts:
         if changed and self._path is not None:
             with suppress(OSError):
                 _write(self._path, _merged(_read(self._path), changed))
-
-
-def waiting_line(rooms: Sequence[str]) -> str:
-    """Return the line that says where something is left to be typed on; `rooms`: one at least."""
-    text = _n(
-        "* You have a draft in {rooms}; {usage} brings it back.",
-        "* You have drafts in {rooms}; {usage} brings each of them back.",
-        len(rooms),
-    )
-    typed = _("NAME") if len(rooms) > 1 else render.shown_name(rooms[0]) or _("common")
-    signs = ", ".join(map(render.room_sign, rooms))
-    return text.format(rooms=signs, usage=as_typed(MOVE, typed))
 
 
 def _is_kept(draft: _RoomDraft) -> bool:

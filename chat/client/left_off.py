@@ -62,6 +62,11 @@ class LeftOff:
         with self._lock:
             return dict(self._known.logs.get(epoch, LogMarks()).rooms)
 
+    def last_rooms(self, epoch: str) -> list[str]:
+        """Return the rooms of a log in which the last run was when it ended; not the common one."""
+        with self._lock:
+            return list(self._known.logs.get(epoch, LogMarks()).last)
+
     def rewind(self) -> None:
         """Note that ids from before mean nothing: no mark is kept but those that are made now."""
         with self._lock:

@@ -58,6 +58,8 @@ class Memory:
         self._resuming = Resuming(
             address, name, self._left_off, transcript, has_history=has_history
         )
+        self._is_met = False  # the log
+        self._last_rooms: list[str] = []  # of the run before; not told yet
         self._shown = Shown(self._note_shown)
         self._has_ended = threading.Event()
         self._saver = threading.Thread(target=self._save_regularly, name="memory", daemon=True)
@@ -124,11 +126,18 @@ class Memory:
         """
         if self._transcript is not None:
             self._transcript.meet(self._address, place, name)
+        if self._left_off is not None and not self._is_met:
+            self._last_rooms, self._is_met = self._left_off.last_rooms(place.epoch), True
         line = self._resuming.meet(place)
         if self._identity is not None:
             self._identity.follow(name)
             self._identity.meet(self._resuming.catching_up.seen(place))
         return line
+
+    def last_rooms(self) -> list[str]:
+        """Return in which rooms of the log that was met the last run was; once, then none."""
+        rooms, self._last_rooms = self._last_rooms, []
+        return rooms
 
     def rewind(self, place: Place) -> None:
         """Note that ids from before mean nothing: the log is another, or was put back.

@@ -259,6 +259,7 @@ def test_draft_waits_in_the_room_where_it_was_typed(server: RunningServer) -> No
         assert leo.wait() == 128 + signal.SIGHUP
     with seated(server, "leo", "hall") as leo:
         leo.wait_for("You have a draft in #projetos; /join projetos brings it back.")
+        assert any("you were also in #projetos: /join projetos" in row for row in leo.scrollback)
         leo.wait_for_line("[leo]:")
         leo.type("/join projetos\r")
         leo.wait_for_line("[leo]: half a line")

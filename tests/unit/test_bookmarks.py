@@ -40,6 +40,20 @@ def test_what_is_written_is_read() -> None:
     }
 
 
+def test_rooms_of_the_last_run_are_kept_as_they_were_typed() -> None:
+    """Without the common one, those that were left, and what no room is called."""
+    raw = marked().to_bytes()
+    assert Bookmarks.from_bytes(raw).logs["log"].last == ["Sala"]
+    fields = json.loads(raw)
+    fields["logs"]["log"]["last"] = ["", "a", 7, "b\x1b[31m", "c"]
+    assert Bookmarks.from_bytes(json.dumps(fields).encode()).logs["log"].last == ["a", "c"]
+    del fields["logs"]["log"]["last"]  # as earlier versions wrote it
+    read = Bookmarks.from_bytes(json.dumps(fields).encode())
+    assert read.logs["log"].last == [] and read.logs["log"].rooms == marked().logs["log"].rooms
+    fields["logs"]["log"]["last"] = "Sala"
+    assert Bookmarks.from_bytes(json.dumps(fields).encode()) == Bookmarks()
+
+
 def test_session_begins_where_the_user_left_off() -> None:
     """In no room but its own; with the generation in which the ids were seen."""
     place = marked().place_at(HERE, Place({}, 5, "log", "g2"))

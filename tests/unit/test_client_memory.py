@@ -161,6 +161,24 @@ def test_time_of_leaving_is_when_the_user_left(
     assert later.since.left_at("") == datetime.fromtimestamp(left_at).astimezone()
 
 
+def test_rooms_of_the_last_run_are_told_once(tmp_path: Path) -> None:
+    """Neither to a program nor in a private run, nor where the log is another one."""
+    one = LeftOff(HERE, "ana", tmp_path)
+    one.note(Place({"": 5, "Projetos": 3}, 0, "log", "g", {"left": 1}))
+    one.save()
+    later = memory(tmp_path)
+    later.meet(at(5), "ana")
+    assert later.last_rooms() == ["Projetos"] and later.last_rooms() == []
+    later.meet(at(5), "ana")
+    assert later.last_rooms() == []
+    for other in (Memory(HERE, "ana", tmp_path), memory(None)):
+        other.meet(at(5), "ana")
+        assert other.last_rooms() == []
+    other = memory(tmp_path)
+    other.meet(at(5, "another log"), "ana")
+    assert other.last_rooms() == []
+
+
 def test_program_leaves_off_nowhere(tmp_path: Path) -> None:
     """What a pipe reads has not been seen by the user of that name, nor is its input kept."""
     leave_off(tmp_path, 5)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from chat.client.drafts import MAX_DRAFTS, Drafts, waiting_line
+from chat.client.drafts import MAX_DRAFTS, Drafts
 from chat.client.json_rows import MAX_LINE_CHARACTERS
 
 
@@ -94,14 +94,3 @@ def test_what_did_not_change_is_not_written_again(path: Path) -> None:
     drafts.edit("x")
     drafts.save()
     assert not path.exists()
-
-
-@pytest.mark.parametrize(
-    ("rooms", "line"),
-    [
-        ([""], "* You have a draft in #common; /join common brings it back."),
-        (["a", "b"], "* You have drafts in #a, #b; /join NAME brings each of them back."),
-    ],
-)
-def test_line_says_where_a_draft_waits(rooms: list[str], line: str) -> None:
-    assert waiting_line(rooms) == line

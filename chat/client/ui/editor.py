@@ -49,7 +49,7 @@ from prompt_toolkit.widgets import SearchToolbar
 from chat.cli.i18n import _, _n
 from chat.cli.wrap import MIN_COLUMNS, cut, in_rows, text_width
 from chat.client.commands import PREFIX
-from chat.client.drafts import waiting_line
+from chat.client.other_rooms import waiting_line
 from chat.client.typed_lines import TypedLines
 from chat.client.ui import render
 from chat.client.ui.base import TerminalController
