@@ -58,6 +58,7 @@ class Actions:
         self._incoming = incoming
         self._sent_lines = sent_lines
         self._status = status
+        self._ignoring = Ignoring(roster, lambda: session.name, self._notify, self._complain)
         self._of_command: dict[Command, Callable[[str], None]] = {
             commands.LEAVE: self._stay,
             commands.HELP: self._help,
@@ -76,9 +77,7 @@ class Actions:
             commands.ME: self._me,
             commands.KEY: self._key,
             commands.RENAME: self._rename,
-            commands.IGNORE: Ignoring(
-                roster, lambda: session.name, self._notify, self._complain
-            ).do,
+            commands.IGNORE: self._ignoring.do,
             commands.BELL: self._bell,
             commands.CLEAR: self._clear,
             commands.LANGUAGE: self._speak,
@@ -280,6 +279,7 @@ class Actions:
     def _send_privately(self, to: str, text: str, argument: str) -> None:
         self._check_full_server()
         self.send(text, to=to, typed=as_typed(commands.TELL, argument))
+        self._ignoring.hint(to)
 
     def _me(self, argument: str) -> None:
         if not argument:

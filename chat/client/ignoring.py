@@ -1,4 +1,7 @@
-"""`/ignorar`: whom the user means, and what is said of it. Everything runs in the main thread."""
+"""`/ignorar`: whom the user means, and what is said of it. Everything runs in the main thread.
+
+Also what is said where somebody who is ignored is written to: the answer would not be seen.
+"""
 
 from __future__ import annotations
 
@@ -33,6 +36,7 @@ class Ignoring:
         self._own_name = own_name
         self._notify = notify
         self._complain = complain
+        self._hinted: set[str] = set()  # keys of those of whom it was said that nothing is shown
 
     def do(self, argument: str) -> None:
         """Do what was typed behind the command; without anything list who is hidden."""
@@ -51,6 +55,19 @@ class Ignoring:
         else:
             self._toggle(meant[0] if meant else name)
 
+    def hint(self, name: str) -> None:
+        """Say once, where somebody who is ignored is written to, that no answer will be shown."""
+        key = name_key(name)
+        if not self._roster.is_ignored(name) or key in self._hinted:
+            return
+        self._hinted.add(key)
+        text = _(
+            "You ignore {user}, so you will not see an answer; {usage} shows what comes from then"
+            " on."
+        )
+        usage = as_typed(commands.IGNORE, render.shown_name(name))
+        self._notify(text.format(user=render.name_sign(name), usage=usage))
+
     def _ask(self, name: str, near: str) -> None:
         """Ask whether somebody else is meant than nobody; in brackets it is meant as it is."""
         text = _(
@@ -62,6 +79,7 @@ class Ignoring:
         self._complain(text.format(user=user, near=render.name_sign(near), usage=usage))
 
     def _toggle(self, name: str) -> None:
+        self._hinted.discard(name_key(name))
         user, shown = render.name_sign(name), render.shown_name(name)
         usage = as_typed(commands.IGNORE, shown)
         if not self._roster.toggle_ignored(name):

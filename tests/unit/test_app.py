@@ -503,6 +503,15 @@ def test_search_that_found_nothing_says_whether_it_is_over(ana: Sitting) -> None
     assert ana.session.pending[-1] == wish
 
 
+def test_private_line_to_somebody_ignored_says_that_no_answer_is_shown(ana: Sitting) -> None:
+    """Once, and it is sent all the same."""
+    ana.type("/ignorar bia", "/msg [bia] oi", "/msg [bia] oi?")
+    assert [m.to for m in ana.session.pending] == ["bia"] * 2
+    assert [n for n in ana.terminal.notices if "will not see an answer; /ignore bia" in n] == [
+        ana.terminal.notices[-1]
+    ]
+
+
 def test_hits_of_ignored_people_are_hidden_and_counted(ana: Sitting) -> None:
     """Where there are no others nothing is said that would be true of those that are shown."""
     ana.type("/ignorar bia", "/buscar casa")

@@ -19,6 +19,12 @@ class Asking:
             self.roster.note(Message(user=name, kind=KIND_JOINED), "eu")
         self._ignoring = Ignoring(self.roster, lambda: "eu", self.said.append, self.said.append)
 
+    def write_to(self, name: str) -> list[str]:
+        """Return what is said when somebody is written to in private."""
+        before = len(self.said)
+        self._ignoring.hint(name)
+        return self.said[before:]
+
     def type(self, argument: str) -> list[str]:
         """Return whom is ignored after it."""
         self._ignoring.do(argument)
@@ -111,3 +117,16 @@ def test_without_a_name_it_lists(typed: str) -> None:
     asking.type("Zé")
     asking.type(typed)
     assert asking.said[-1].startswith("Hidden: [bia], [caio] and [Zé]. ")
+
+
+def test_who_is_written_to_and_ignored_is_told_of_once() -> None:
+    """An answer would not be seen; once more where that is begun anew."""
+    asking = Asking("Bia", "rui")
+    asking.type("bia")
+    said = "You ignore [Bia], so you will not see an answer;"
+    assert asking.write_to("Bia")[0].startswith(said) and asking.write_to("bia") == []
+    assert asking.write_to("rui") == []
+    asking.type("bia")
+    assert asking.write_to("Bia") == []
+    asking.type("bia")
+    assert asking.write_to("Bia")[0].startswith(said)
