@@ -159,9 +159,12 @@ def talk(arguments: Sequence[str]) -> int:
         return EXIT_USAGE
     try:
         trust = options["credentials"]
-        check_servers(addresses, trust, confirming(terminal), terminal.show_error)
+        name = name_of(settings, trust, arguments)
+        asks_name = name is None and terminal.is_interactive
+        confirm = confirming(terminal)
+        check_servers(addresses, trust, confirm, terminal.show_error, asks_name=asks_name)
         app = enter(
-            name_of(settings, trust, arguments),
+            name,
             terminal,
             lambda name: join(name, terminal, addresses, settings, options),
         )

@@ -12,8 +12,9 @@ import re
 from typing import Any
 
 from chat.cli.i18n import _
-from chat.client.preflight import IsCancelled, anybody
-from chat.client.trust import DIAGNOSIS_SECONDS, Trust, see
+from chat.client.preflight import IsCancelled
+from chat.client.tls_only import speaks_tls, tls_only
+from chat.client.trust import Trust
 from chat.client.unreachable import Unreachable, explain_unreachable
 from chat.protocol.errors import ConfigError
 
@@ -57,12 +58,7 @@ def _explain_clear(address: str, error: Any, is_cancelled: IsCancelled) -> Confi
     """Say so if the server speaks TLS, which this client does not."""
     if not _CLOSED.search(str(error.details())):
         return None
-    try:
-        see(address, anybody(), is_cancelled, seconds=DIAGNOSIS_SECONDS)
-    except Unreachable:
-        return None
-    text = _("{address} speaks TLS only. Add --tls.")
-    return ConfigError(text.format(address=address))
+    return tls_only(address) if speaks_tls(address, is_cancelled) else None
 
 
 def _explain_refused(

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from chat.cli.credentials import is_loopback
 from chat.cli.i18n import _
 from chat.client.known_servers import KnownServers
+from chat.client.tls_only import speaks_tls, tls_only
 from chat.client.trust import forget_command
 from chat.protocol.errors import ConfigError
 
@@ -21,17 +22,23 @@ def check_clear(
     confirm: Callable[[str], bool] | None,
     tell: Callable[[str], None],
     known: KnownServers | None = None,
+    has_tls: Callable[[str], bool] = speaks_tls,
 ) -> None:
     """Let the server at `HOST:PORT` be talked to in the clear, or raise `ConfigError`.
 
     `confirm`: shows a text, asks yes or no, and returns the answer; None where nobody can be asked.
-    `tell`: shows a sentence. Blocks.
+    `tell`: shows a sentence. `has_tls`: looks whether it still speaks TLS. Blocks.
     """
     if not (known or KnownServers()).knows(address):
         return
+    is_here = is_loopback(address.rpartition(":")[0].strip("[]"))
+    if has_tls(address):
+        if is_here:
+            return  # that it cannot be talked to in the clear is said when it is tried
+        raise tls_only(address)
     text = _("Last time the connection to {address} was encrypted; now it would not be. Add --tls.")
     sentence = text.format(address=address)
-    if is_loopback(address.rpartition(":")[0].strip("[]")):
+    if is_here:
         tell(sentence)
         return
     text = _("If this server has no TLS any more, forget its certificate:\n  {command}")

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from chat.client.downgrade import check_clear
+from chat.client.tls_only import speaks_tls, tls_only
 from chat.client.trust import Trust
 from chat.client.unreachable import Unreachable
 
@@ -15,15 +16,27 @@ from chat.client.unreachable import Unreachable
 Confirm = Callable[[str], bool] | None
 
 
+# Somebody waits to be asked for a name, which a server that does not answer must not put off.
+LOOK_SECONDS = 1.5
+
+
 def check_servers(
-    addresses: Sequence[str], trust: Trust | None, confirm: Confirm, tell: Callable[[str], None]
+    addresses: Sequence[str],
+    trust: Trust | None,
+    confirm: Confirm,
+    tell: Callable[[str], None],
+    *,
+    asks_name: bool = False,
 ) -> None:
     """Let the servers at these addresses (`HOST:PORT`) be talked to, or raise `ConfigError`.
 
     `trust`: None in the clear. `tell`: shows a sentence. Of several those that are away are left
-    for later, as long as one is there.
+    for later, as long as one is there. `asks_name`: that comes next, and is in vain where the only
+    server does not speak in the clear.
     """
     if trust is None:
+        if asks_name and len(addresses) == 1 and speaks_tls(addresses[0], seconds=LOOK_SECONDS):
+            raise tls_only(addresses[0])
         for address in addresses:
             check_clear(address, confirm, tell)
         return

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ if sys.platform == "win32":
 
 import pty
 
-from person import CTRL_C, CTRL_D, TAKE_THE_TERMINAL, person
+from person import CTRL_C, CTRL_D, TAKE_THE_TERMINAL, Person, person
 from support import DEADLINE_SECONDS, ROOT, clean_environment, eventually, running_server
 
 ASKED = "Is it the same (yes/no)?"
@@ -48,6 +49,11 @@ def test_first_use_asks_then_never_again_until_the_certificate_changes(tmp_path:
             assert ASKED not in ana.screen
             ana.type("/quit\r")
             assert ana.wait() == 0
+        for arguments in ([address, "--name", "ana"], [address]):  # in the clear
+            with closing(Person(["client.py", *arguments], 120, 24, env)) as ana:
+                assert ana.wait() == 1
+                ana.wait_for("speaks TLS only.")
+                assert ana.screen.count("Add --tls.") == 1 and "name:" not in ana.screen
         server.stop()
     for name in ("chat-cert.pem", "chat-key.pem"):
         (tmp_path / name).unlink()
