@@ -151,11 +151,8 @@ class Finder:
         usage = as_typed(commands.SEARCH, quotation(asked.text))
         around = as_typed(commands.HISTORY, _("@ID"))
         if not found and not reached:
-            text = _(
-                "* Nothing that was said in {room} has all of that: {text}. Private messages are"
-                " not searched."
-            )
-        elif not found:
+            return nothing_line(asked.room, asked.text)
+        if not found:
             text = _("* Nothing found so far; {usage} once more looks further back.")
         elif not shown:
             text = _("* The same line again looks further back: {usage}") if reached else ""
@@ -166,8 +163,7 @@ class Finder:
             )
         else:
             text = _("* That is all. {around} shows what was said around one.")
-        room = render.room_sign(asked.room)
-        return text.format(room=room, text=quotation(asked.text), usage=usage, around=around)
+        return text.format(usage=usage, around=around)
 
     def _show_around(self, asked: _Asked) -> None:
         place = f"{ID_SIGN}{asked.around}"
@@ -194,6 +190,15 @@ class Finder:
         rendered = render.render_message(message, self._session.name)
         if rendered is not None and not self._is_ignored(message):
             self._terminal.show(message, with_id(message, rendered) if has_id else rendered)
+
+
+def nothing_line(room: str, text: str) -> str:
+    """Return what is said where nothing in `room` has all the words of `text`."""
+    line = _(
+        "* Nothing that was said in {room} has all of that: {text}. Private messages are"
+        " not searched."
+    )
+    return line.format(room=render.room_sign(room), text=quotation(text))
 
 
 def hidden_line(count: int) -> str:

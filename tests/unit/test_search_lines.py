@@ -155,6 +155,23 @@ def test_hits_of_ignored_people_are_counted_and_not_printed(
         assert err.count("\n") == 1
 
 
+def test_person_is_told_that_nothing_was_found(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """At a terminal, where nobody sees the exit code; a refusal says why by itself."""
+    assert run(found())[0] == EXIT_NOTHING_FOUND
+    assert capsys.readouterr().err == ""
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    assert run(found())[0] == EXIT_NOTHING_FOUND
+    assert capsys.readouterr().err.startswith("* Nothing that was said in #aula has all of that: ")
+    for answer_of_server in (
+        found(9),
+        lambda wish: [Message(kind=KIND_NOTICE, user="NOT_IN_ROOM")],
+    ):
+        run(answer_of_server)
+        assert "Nothing" not in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("reached", [5, 6, 2**64 - 1])
 def test_search_that_goes_no_further_ends(reached: int, capsys: pytest.CaptureFixture[str]) -> None:
     """A server that says the same once more would be asked for ever."""

@@ -6,12 +6,13 @@ For pipes: one message a line, the newest first; with `--json` each as an object
 from __future__ import annotations
 
 import secrets
+import sys
 import threading
 from collections.abc import Callable
 
 from chat.cli.i18n import _
 from chat.client.ending import EXIT_NOT_ACKNOWLEDGED, sentence
-from chat.client.finder import UNABLE, cannot_search, hidden_line, with_id
+from chat.client.finder import UNABLE, cannot_search, hidden_line, nothing_line, with_id
 from chat.client.readings import answers, goes_on_before
 from chat.client.typed_lines import TypedLines
 from chat.client.ui import render
@@ -102,11 +103,14 @@ class SearchTerminal(PlainTerminal):
         return wish
 
     def _tell_end(self) -> None:
-        """Say what is not printed of what was found."""
+        """Say what is not printed of what was found; to a person also that nothing was."""
         with self._changed:
-            has_more, hidden = self._has_more, self._hidden
+            has_more, hidden, room = self._has_more, self._hidden, self._wish.room
+            is_nothing = self._is_answered and not (self.printed or hidden or self._is_refused)
         if hidden:
             self.show_error(hidden_line(hidden))
+        if is_nothing and sys.stderr.isatty():  # a script goes by the exit code
+            self.show_error(nothing_line(room, self._text))
         if has_more:
             text = _("* These are the newest {count}; there are more. More words find fewer.")
             self.show_error(text.format(count=MAX_PRINTED))
