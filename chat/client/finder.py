@@ -11,10 +11,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
-from chat.cli.i18n import _, _n
+from chat.cli.i18n import _
 from chat.client import commands
 from chat.client.commands import as_typed
 from chat.client.readings import answers, goes_on_before
+from chat.client.search_sentences import hidden_line, nothing_line
 from chat.client.sent_lines import quotation
 from chat.client.session import Session
 from chat.client.ui import render
@@ -190,30 +191,6 @@ class Finder:
         rendered = render.render_message(message, self._session.name)
         if rendered is not None and not self._is_ignored(message):
             self._terminal.show(message, with_id(message, rendered) if has_id else rendered)
-
-
-def nothing_line(room: str, text: str) -> str:
-    """Return what is said where nothing in `room` has all the words of `text`."""
-    line = _(
-        "* Nothing that was said in {room} has all of that: {text}. Private messages are"
-        " not searched."
-    )
-    return line.format(room=render.room_sign(room), text=quotation(text))
-
-
-def hidden_line(count: int) -> str:
-    """Return what is said of so many messages that were found, of people whom the user ignores."""
-    text = _n(
-        "* {} match from somebody you ignore is hidden; {usage} lists whom you ignore.",
-        "* {} matches from people you ignore are hidden; {usage} lists whom you ignore.",
-        count,
-    )
-    return text.format(count, usage=commands.IGNORE.typed)
-
-
-def cannot_search() -> str:
-    """Return what is said of a server that knows no searches."""
-    return _("* This server cannot search yet.")
 
 
 def with_id(message: Message, rendered: RenderedMessage) -> RenderedMessage:

@@ -11,12 +11,13 @@ from chat.cli.facts import is_fact
 from chat.cli.i18n import _, _n
 from chat.client.alerts import Alerts
 from chat.client.connection_status import ConnectionStatus
-from chat.client.finder import Finder, cannot_search
+from chat.client.finder import Finder
 from chat.client.key_sentences import key_lines, seal_word, sent_line
 from chat.client.memory import Memory
 from chat.client.pages import Page, Pages
 from chat.client.rooms import Rooms
 from chat.client.roster import Roster
+from chat.client.search_sentences import cannot_search
 from chat.client.sent_lines import SentLines, quotation
 from chat.client.session import Session
 from chat.client.state import Change, State

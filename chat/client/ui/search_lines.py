@@ -12,8 +12,9 @@ from collections.abc import Callable
 
 from chat.cli.i18n import _
 from chat.client.ending import EXIT_NOT_ACKNOWLEDGED, sentence
-from chat.client.finder import UNABLE, cannot_search, hidden_line, nothing_line, with_id
+from chat.client.finder import UNABLE, with_id
 from chat.client.readings import answers, goes_on_before
+from chat.client.search_sentences import cannot_search, hidden_line, nothing_line
 from chat.client.typed_lines import TypedLines
 from chat.client.ui import render
 from chat.client.ui.base import TerminalController
