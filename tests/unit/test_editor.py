@@ -143,3 +143,18 @@ async def test_refused_line_waits_in_its_room(monkeypatch: pytest.MonkeyPatch) -
     assert talk.told == ["* You have a draft in #a; /join a brings it back."]
     enter(draft, "/room a")
     assert draft.buffer.text == "for a"
+
+
+async def test_refused_wish_to_enter_comes_back_though_a_draft_waits_there(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The draft waits on, and the command is edited where it was typed."""
+    monkeypatch.setattr(editor, "PUT_BACK_SECONDS", 0.0)
+    talk, lines = Conversation(), TypedLines()
+    lines.drafts.put("a", "half a line")
+    draft = draft_of(talk, lines)
+    enter(draft, "/room a")
+    assert draft.buffer.text == "half a line"
+    talk.room = ""
+    assert await refuse(draft, "/room a") == "/room a"
+    assert lines.drafts.waiting == ["a"]

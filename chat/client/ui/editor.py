@@ -409,8 +409,10 @@ class Draft:
         if name_key(room) == name_key(before):
             return False
         typed, text = self.buffer.text, self._drafts.go_to(room)
+        untouched = self._untouched
         if typed or text:
             self.buffer.document = Document(text)
+        self._untouched = untouched  # nobody has typed that
         self.tell_waiting([before] if typed.strip() else [])
         return True
 
