@@ -678,6 +678,18 @@ def test_schema_that_is_no_text_is_a_damaged_log(db: Path) -> None:
     assert trouble.value.problem is Problem.DAMAGED
 
 
+def test_connection_to_a_damaged_log_is_closed(db: Path) -> None:
+    """Also where its first statement already fails: nobody else could."""
+    SqliteLog(str(db)).abandon()
+    os.truncate(db, db.stat().st_size - 4096)
+    made, connect = connections(Traced)
+    assert problem_of(db, connect=connect) is Problem.DAMAGED
+    for connection in made:
+        with pytest.raises(sqlite3.ProgrammingError, match="closed"):
+            connection.execute("SELECT 1")
+    assert made
+
+
 def test_truncated_log_is_one_sentence(db: Path) -> None:
     """Half a file is a damaged one."""
     SqliteLog(str(db)).abandon()

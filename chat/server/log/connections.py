@@ -28,30 +28,41 @@ class Connection(sqlite3.Connection):
     """A connection whose errors are all `sqlite3.Error`.
 
     SQLite quotes a damaged schema, and where the words are not UTF-8 the module raises
-    `UnicodeDecodeError` instead. Who runs a log's file that somebody else has written must not see
-    what is quoted either.
+    `UnicodeDecodeError` instead, or before Python 3.11 an error without any words. Who runs a log's
+    file that somebody else has written must not see what is quoted either.
     """
 
     def execute(self, *arguments: Any) -> sqlite3.Cursor:
         """Execute one statement."""
         try:
             return super().execute(*arguments)
-        except UnicodeDecodeError as error:
+        except (UnicodeDecodeError, sqlite3.DatabaseError) as error:
+            if _has_words(error):
+                raise
             raise sqlite3.DatabaseError(DAMAGED) from error
 
     def executemany(self, *arguments: Any) -> sqlite3.Cursor:
         """Execute one statement with each set of parameters."""
         try:
             return super().executemany(*arguments)
-        except UnicodeDecodeError as error:
+        except (UnicodeDecodeError, sqlite3.DatabaseError) as error:
+            if _has_words(error):
+                raise
             raise sqlite3.DatabaseError(DAMAGED) from error
 
     def executescript(self, *arguments: Any) -> sqlite3.Cursor:
         """Execute several statements."""
         try:
             return super().executescript(*arguments)
-        except UnicodeDecodeError as error:
+        except (UnicodeDecodeError, sqlite3.DatabaseError) as error:
+            if _has_words(error):
+                raise
             raise sqlite3.DatabaseError(DAMAGED) from error
+
+
+def _has_words(error: Exception) -> bool:
+    """Say whether an error is one of SQLite's, with what SQLite says of it."""
+    return isinstance(error, sqlite3.Error) and bool(error.args)
 
 
 def connect_sqlite(*arguments: Any, **named: Any) -> sqlite3.Connection:
@@ -62,15 +73,23 @@ def connect_sqlite(*arguments: Any, **named: Any) -> sqlite3.Connection:
 def open_connection(
     path: str, connect: Connect = connect_sqlite, timeout: float = BUSY_TIMEOUT_SECONDS
 ) -> sqlite3.Connection:
-    """Return a connection that several threads may use, one at a time."""
+    """Return a connection that several threads may use, one at a time; raises `sqlite3.Error`."""
     connection = connect(path, timeout=timeout, isolation_level=None, check_same_thread=False)
+    try:
+        _set_up(connection)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _set_up(connection: sqlite3.Connection) -> None:
     # FULL: every commit is fsynced; what anyone has seen is on disk (sqlite.org/pragma.html).
     connection.execute("PRAGMA synchronous = FULL")
     # On macOS fsync leaves it to the disk when to write; elsewhere these change nothing.
     connection.execute("PRAGMA fullfsync = 1")
     connection.execute("PRAGMA checkpoint_fullfsync = 1")
     connection.execute(f"PRAGMA journal_size_limit = {MAX_WAL_BYTES}")
-    return connection
 
 
 def lock_beside(path: str) -> sqlite3.Connection:
