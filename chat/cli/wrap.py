@@ -39,6 +39,8 @@ WITHOUT_WIDTH = frozenset({ISOLATE, END_ISOLATE, "\u200c", "\u200d"})
 WIDE_FOR_SOME = re.compile(
     "[\u2630-\u2637\u268a-\u268f\u3248-\u324f\u4dc0-\u4dff\U0001d300-\U0001d356\U0001d360-\U0001d376]"
 )
+# Hanunoo's pamudpod, a mark without a width before Unicode 14 (Python 3.10), takes a column since.
+SPACING_MARK = "\u1734"
 # What may stand at the start of a row: nothing here marks a speaker or an event, each character has
 # one column in every terminal, and a space, which would let something follow, ends it.
 HARMLESS = re.compile(r"[A-Za-z0-9\-._~:/?#@!$&'()+,;=%\u00c0-\u00d6\u00d8-\u00f6\u00f8-\u017f]+")
@@ -51,7 +53,7 @@ def cell_width(character: str) -> int:
     Terminals do not agree on all of them. One that takes less than we think leaves room at the end
     of a row; one that took more would break the row at a place of the sender's choice.
     """
-    is_mark = unicodedata.category(character) in ("Mn", "Me")
+    is_mark = unicodedata.category(character) in ("Mn", "Me") and character != SPACING_MARK
     least = int(not is_mark and character not in WITHOUT_WIDTH)
     is_wide = unicodedata.east_asian_width(character) in "WF"  # UAX #11; `wcwidth` has exceptions
     if least and (is_wide or WIDE_FOR_SOME.match(character)):

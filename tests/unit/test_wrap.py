@@ -179,6 +179,11 @@ def test_character_that_is_wide_for_some_terminals_is_wide(character: str) -> No
     assert cell_width(character) == 2
 
 
+def test_mark_that_takes_a_column_in_later_tables_takes_one() -> None:
+    """Unicode 14 gave it a width; Python 3.10 has the tables of Unicode 13."""
+    assert cell_width("\u1734") == 1
+
+
 def test_without_wcwidth_wide_characters_are_still_wide(monkeypatch: pytest.MonkeyPatch) -> None:
     """It comes with the line editor, which the chat can do without."""
     monkeypatch.setitem(sys.modules, "wcwidth", None)
