@@ -23,7 +23,7 @@ from support import (
 import chat_pb2
 
 BOTS = ("eco", "diario", "ponte")
-MAX_LINES = 29
+MAX_LINES = 30
 
 
 def call(bot: str, address: str, folder: Path) -> tuple[str, ...]:
