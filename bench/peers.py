@@ -134,7 +134,7 @@ def commit(directory: str) -> float:
 def main() -> None:
     """Do what the first argument names."""
     if sys.argv[1] == "commit":
-        print(commit(sys.argv[2]))
+        print(commit(sys.argv[-1]))
         return
     runtime.raise_file_limit(CLIENTS)
     runtime.use_batch_scheduling()
