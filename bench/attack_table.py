@@ -1,12 +1,11 @@
 """What others notice of one stranger's attacks; a row for each of `tests/attacks.py`.
 
-    python bench/attack_table.py [SCALE SECONDS [NAME…]]
-
-At full size unless SCALE says less. `docs/security.md` says what stops each. On Linux it goes into
-a network of its own, where the attacker has another address than everybody else. Beside the server
-that is attacked stands another that nobody attacks, on the same processors and the same disk: what
-its echoes lose meanwhile is lost to the machine. So there are two quotients: of the 95th percentile
-under attack by the quiet median, and by the 95th percentile of the other one at the same time.
+All of them, at full size, take a quarter of an hour and more. `docs/security.md` says what stops
+each. On Linux it goes into a network of its own, where the attacker has another address than
+everybody else. Beside the server that is attacked stands another that nobody attacks, on the same
+processors and the same disk: what its echoes lose meanwhile is lost to the machine. So there are
+two quotients: of the 95th percentile under attack by the quiet median, and by the 95th percentile
+of the other one at the same time.
 
 Exit code 1: above three times the quiet median, and the other one was not ("busy" rows, in which it
 was, say nothing); more than 300 MB; more memory after the second time than after the first; a
@@ -20,8 +19,11 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from argparse import ArgumentParser
 from collections.abc import Sequence
 from pathlib import Path
+
+import command_line
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
@@ -93,18 +95,36 @@ def enter_own_network() -> None:
         os.execvp(enter[0], [*enter, "sh", sys.executable, *sys.argv])
 
 
-def main(arguments: Sequence[str]) -> int:
+def parser() -> ArgumentParser:
+    """Return what reads the command line."""
+    made = command_line.parser_of(__doc__)
+    above_zero = command_line.above_zero
+    made.add_argument(
+        "scale", nargs="?", type=above_zero, default=1.0, help="of each attack (%(default)s)"
+    )
+    made.add_argument(
+        "seconds", nargs="?", type=above_zero, default=8.0, help="that each takes (%(default)s)"
+    )
+    made.add_argument(
+        "names", nargs="*", metavar="name", help=f"of attacks (all): {', '.join(ATTACKS)}"
+    )
+    return made
+
+
+def main() -> int:
     """Run the attacks that are named, or all."""
+    reader = parser()
+    flags = reader.parse_args()
+    if unknown := set(flags.names) - set(ATTACKS):
+        reader.error(f"no such attack: {', '.join(sorted(unknown))}; see --help")
     enter_own_network()
-    scale = float(arguments[0]) if arguments else 1.0
-    seconds = float(arguments[1]) if len(arguments) > 1 else 8.0
     print(row(HEAD))
     print(row(["---"] * len(HEAD)), flush=True)
     all_good = True
-    for name in arguments[2:] or ATTACKS:
+    for name in flags.names or ATTACKS:
         with tempfile.TemporaryDirectory(prefix="chat-attack-") as folder:
             try:
-                outcome = besiege(name, Path(folder), scale, seconds)
+                outcome = besiege(name, Path(folder), flags.scale, flags.seconds)
             except AssertionError as error:  # nobody was let in any more, or the like
                 print(row([name, ascii(str(error)[-600:])]), flush=True)
                 all_good = False
@@ -118,4 +138,4 @@ def main(arguments: Sequence[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    command_line.run(main)

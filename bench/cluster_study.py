@@ -20,6 +20,7 @@ from pathlib import Path
 
 import process
 from cells import DISK, Progress
+from equipment import NATS, NATS_HOW
 from load import Plan, Report
 from report import cost, good, middle
 
@@ -54,6 +55,7 @@ TEXT = "a message of some words, as people write them in a chat, " * 2
 
 def cluster(rounds: int) -> None:
     """Measure the log in the server's file and in NATS, several servers, and how one catches up."""
+    NATS.require(NATS_HOW)
     print("\n" + compare_homes(rounds))
     print("\n" + compare_counts(rounds))
     print("\n" + catch_up())

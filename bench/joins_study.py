@@ -25,6 +25,7 @@ from pathlib import Path
 
 import process
 from cells import DISK, Progress
+from command_line import BenchError
 from http2 import Wire
 from load import END, MARK, SEED_PATH, TEXT_BYTES, Plan, Report, cpu_seconds
 from report import middle
@@ -262,7 +263,10 @@ class _Echo:
         self._thread.start()
 
     def _run(self) -> None:
-        self._found.append(process.generate(self._plan))
+        try:
+            self._found.append(process.generate(self._plan))
+        except BenchError as error:
+            self._found.append(Report(error=str(error)))
 
     def report(self) -> Report:
         """Return what it has seen."""
@@ -306,7 +310,3 @@ def _tables(costs: dict[str, list[float]], returns: Sequence[tuple[str, Return]]
             f" {one.coming.refused} | {one.coming.tries_in_vain:,} | {echo} |"
         )
     return "\n".join(lines)
-
-
-if __name__ == "__main__":
-    joins(int(sys.argv[1]) if len(sys.argv) > 1 else 1)

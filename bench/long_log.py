@@ -13,7 +13,7 @@ import sqlite3
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 from search_study import Speech, caught_up
@@ -126,6 +126,22 @@ def length(path: Path) -> int:
     with closing(sqlite3.connect(path)) as connection:
         first, last = connection.execute(ENDS).fetchone()
     return int(last - first + 1) if last else 0
+
+
+def rows_around(path: Path, count: int) -> list[tuple[int, int]]:
+    """Return id and time of the last of the oldest messages, so many, and of the one after it."""
+    query = "SELECT id, sent_at FROM message ORDER BY id LIMIT 2 OFFSET ?"
+    with closing(sqlite3.connect(path)) as connection:
+        return connection.execute(query, (count - 1,)).fetchall()
+
+
+def is_index_trimmed(path: Path, oldest: int) -> bool:
+    """Say whether no part of the index has words of messages before this id, or is being made."""
+    uri = Path(f"{path}{INDEX_SUFFIX}").as_uri() + "?mode=ro"
+    query = "SELECT count(*) FROM part WHERE first_id < ? OR NOT is_whole"
+    with suppress(sqlite3.OperationalError), closing(sqlite3.connect(uri, uri=True)) as index:
+        return not index.execute(query, (oldest,)).fetchone()[0]
+    return False  # it is locked: look again
 
 
 def remove(path: Path, but: tuple[str, ...] = ()) -> None:

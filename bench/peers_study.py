@@ -1,24 +1,22 @@
 """Our server beside what people would pick instead, with the bench's clients and with gRPC's own.
 
-python bench/peers_study.py [--rounds 3] [--only WORD]
-
-What needs a package that is not installed is left out, and the package is named. With `--only`, the
-servers that have this word in their name alone, beside the seed's design. Ctrl-C ends it early.
+Three rounds take a quarter of an hour, and a minute or two more when the clients and the server in
+Go are built, the first time. What needs a package that is not installed is left out, and the
+package is named. Ctrl-C ends it early, with the tables of what there is.
 """
 
 from __future__ import annotations
 
-import argparse
 import math
 import os
-import sys
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 
+import command_line
 import process
 from cells import Progress
+from command_line import BenchError
 from contenders import BENCH, IRC, PEERS, SEED, Generator, Peer
 from equipment import Equipment
 from load import Plan, Report
@@ -74,12 +72,15 @@ def measure(rounds: int, loads: Mapping[str, Plan], peers: Sequence[Peer]) -> Re
     ]
     progress = Progress(len(rows) * rounds)
     results: dict[Row, list[Report]] = defaultdict(list)
-    with suppress(KeyboardInterrupt):  # Ctrl-C ends it early, with what there is
+    try:
         for row in rows * rounds:
             progress.next(f"{row.load}: {row.peer.name}, clients: {row.generator.name}")
             report = measure_row(row, loads[row.load])
             progress.result(report.error or f"{cost(report):.2f} µs")
             results[row].append(report)
+    except KeyboardInterrupt:  # it ends early, with what there is
+        if not results:
+            raise
     return results
 
 
@@ -154,19 +155,37 @@ def joins(results: Results) -> str:
     return "\n".join(lines)
 
 
+def chosen(word: str) -> list[Peer]:
+    """Return the servers with this word in their name, and the seed's design."""
+    others = [peer for peer in PEERS if peer is not SEED]
+    if not any(word in peer.name for peer in PEERS):
+        names = ", ".join(peer.name for peer in others)
+        raise BenchError(f"--only {word}: no server has this in its name; there are: {names}")
+    return [SEED, *(peer for peer in others if word in peer.name)]
+
+
 def main() -> None:
     """Do what the command line asks for."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--rounds", type=int, default=ROUNDS, help="in which all take turns")
-    parser.add_argument("--only", default="", help="servers with this in their name")
+    parser = command_line.parser_of(__doc__)
+    parser.add_argument(
+        "--rounds",
+        type=command_line.count,
+        default=ROUNDS,
+        help="in which all take turns (%(default)s)",
+    )
+    parser.add_argument(
+        "--only",
+        default="",
+        metavar="WORD",
+        help="only the servers with this in their name, and the seed's design (all)",
+    )
     flags = parser.parse_args()
-    if process.on_one_core():
-        print("only one core: server and generator disturb each other", file=sys.stderr)
-    peers = [peer for peer in PEERS if peer is SEED or flags.only in peer.name]
+    peers = chosen(flags.only)
+    process.warn_of_noise()
     results = measure(flags.rounds, dict(LOADS), peers)
     short, _middle, long = os.getloadavg()
     print(f"\n{tables(results)}\n\nload over 1 and 15 minutes: {short:.1f}, {long:.1f}")
 
 
 if __name__ == "__main__":
-    main()
+    command_line.run(main)

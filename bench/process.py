@@ -17,22 +17,39 @@ from collections.abc import Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
+from typing import IO
 
+from command_line import BenchError
 from load import Plan, Report
 
 ROOT = Path(__file__).resolve().parent.parent
 # What bench/peers/Makefile builds.
 GRPC_CLIENT, GO_SERVER = "build/peers/client", "build/peers/twin"
 START_SECONDS = 30.0
+MAX_SAID_BYTES = 1 << 16
 PORT = re.compile(r"(\d+)\.\.\.\s*$")
 _cores = sorted(os.sched_getaffinity(0))
 SERVER_CORE, GENERATOR_CORE = _cores[-1], _cores[0]
 ALL_CORES = frozenset(_cores)
+# A load average above which other programs take part in what is measured.
+BUSY_LOAD = 0.5
+
+
+class NotStartedError(BenchError):
+    """A server did not come to listen."""
 
 
 def on_one_core() -> bool:
     """Say whether server and generator have to share their core: then no figure is worth much."""
     return SERVER_CORE == GENERATOR_CORE
+
+
+def warn_of_noise() -> None:
+    """Say what makes figures of this machine, at this time, worth less."""
+    if on_one_core():
+        print("only one core: server and generator disturb each other", file=sys.stderr)
+    if os.getloadavg()[0] > BUSY_LOAD:
+        print("the machine is busy: expect noise, and measure again later", file=sys.stderr)
 
 
 def seed(clients: int) -> list[str]:
@@ -73,37 +90,50 @@ def running(
     environment: Mapping[str, str] | None = None,
     cores: Set[int] = frozenset({SERVER_CORE}),
 ) -> Iterator[Plan]:
-    """Run a server; yield a plan with its port and process id. Killed at the end."""
-    with tempfile.TemporaryFile("w+") as output:
+    """Run a server; yield a plan with its port and process id. Killed at the end.
+
+    Ctrl-C does not reach it. What it says on standard error comes when it has ended.
+    """
+    with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as errors:
         process = subprocess.Popen(
             command,
             stdout=output,
+            stderr=errors,
             cwd=ROOT,
             env=_environment(environment or {}),
             preexec_fn=lambda: _pin(cores),
+            start_new_session=True,
         )
         try:
-            yield Plan(port=_port(process, output.fileno()), pid=process.pid, clients=0)
+            yield Plan(port=_port(process, output, errors), pid=process.pid, clients=0)
         finally:
             process.kill()
             process.wait()
+            if not isinstance(sys.exc_info()[1], (NotStartedError, KeyboardInterrupt)):
+                sys.stderr.write(_said(errors))
 
 
-def _port(process: subprocess.Popen[bytes], output: int) -> int:
+def _said(output: IO[bytes]) -> str:
+    """Return what a process has written so far."""
+    return os.pread(output.fileno(), MAX_SAID_BYTES, 0).decode(errors="replace")
+
+
+def _port(process: subprocess.Popen[bytes], output: IO[bytes], errors: IO[bytes]) -> int:
     """Wait for the first line of the server's output and return the port that it names."""
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline and process.poll() is None:
-        first, newline, _rest = os.pread(output, 200, 0).partition(b"\n")
-        if newline and (match := PORT.search(first.decode())):
+        first, newline, _rest = _said(output).partition("\n")
+        if newline and (match := PORT.search(first)):
             return int(match[1])
         time.sleep(0.02)
-    raise RuntimeError(f"{process.args!r} did not say its port")
+    lines = _said(errors).splitlines() or [f"not within {START_SECONDS:.0f} seconds"]
+    raise NotStartedError(f"a server did not start: {lines[-1]}")
 
 
 def generate(plan: Plan, script: str = "bench/load.py") -> Report:
     """Run the load generator, or its check, with `plan` and return its report."""
     command = [sys.executable, script, json.dumps(asdict(plan))]
-    return Report(**json.loads(_output(GENERATOR_CORE, *command)))
+    return _report(*command)
 
 
 def generate_by_grpc(plan: Plan) -> Report:
@@ -113,7 +143,15 @@ def generate_by_grpc(plan: Plan) -> Report:
     """
     defaults = asdict(Plan(0, 0, 0))
     told = {name: value for name, value in asdict(plan).items() if value != defaults[name]}
-    return Report(**json.loads(_output(GENERATOR_CORE, GRPC_CLIENT, json.dumps(told))))
+    return _report(GRPC_CLIENT, json.dumps(told))
+
+
+def _report(*command: str) -> Report:
+    output = _output(GENERATOR_CORE, *command)
+    try:
+        return Report(**json.loads(output))
+    except ValueError:
+        raise BenchError(f"the load generator gave no report: {ascii(output[:80])}") from None
 
 
 def commit_ms(directory: str) -> float:
@@ -122,11 +160,18 @@ def commit_ms(directory: str) -> float:
 
 
 def _output(core: int, *arguments: str) -> bytes:
-    """Run a program of the bench on one core, and return what it prints."""
-    return subprocess.run(
+    """Run a program of the bench on one core, out of Ctrl-C's reach, and return what it prints."""
+    process = subprocess.run(
         arguments,
-        stdout=subprocess.PIPE,
+        capture_output=True,
         cwd=ROOT,
-        check=True,
+        check=False,
         preexec_fn=lambda: _pin({core}),
-    ).stdout
+        start_new_session=True,
+    )
+    said = process.stderr.decode(errors="replace")
+    if process.returncode:
+        reason = (said.splitlines() or [f"exit code {process.returncode}"])[-1]
+        raise BenchError(f"{Path(arguments[-2]).name} failed: {reason}")
+    sys.stderr.write(said)
+    return process.stdout

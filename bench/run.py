@@ -1,28 +1,16 @@
 """The bench: the seed's design, and ours with plain clients and with batches, side by side.
 
-python bench/run.py              the whole grid, some minutes; writes the table and the plots
-python bench/run.py --quick      the cells that the targets are about, a minute
-python bench/run.py --compare    hold the run against the committed one; exit code 1: worse
-python bench/run.py --scale      10,000 clients
-python bench/run.py --variants   what uvloop, the scheduling class and the delays bring
-python bench/run.py --tls        what TLS costs the server
-python bench/run.py --ages       how long what is said waits until it is read
-python bench/run.py --cluster    the log in NATS against the embedded one; several servers on a port
-python bench/run.py --writes     how many messages share a write
-python bench/run.py --joins      a thousand who come at once, ten thousand who come back
-python bench/run.py --units      what one thing costs each, as docs/scale.md reckons with it
-python bench/run.py --check      the load generator, held against real gRPC clients
+Without one of the studies it measures the whole grid, which takes about eight minutes. Ctrl-C ends
+it, and leaves nothing behind.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import platform
-import sys
 import tempfile
-from argparse import Namespace
+from argparse import ArgumentParser, Namespace
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
@@ -30,6 +18,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+import command_line
 import grpc
 import process
 from cells import DISK, FLOOD, Progress, measure_cell, our_server
@@ -65,8 +54,7 @@ TARGET_CELLS = (
 )
 TARGET_ROUNDS = 5
 PAIR_ROUNDS = 5
-# A load average above which other programs take part in what is measured.
-BUSY_LOAD = 0.5
+CELL_SECONDS = 2.0
 SCALE_CLIENTS = 10_000
 SCALE_JOINS_PER_SECOND = 500.0
 SCALE_ROUNDS = 15
@@ -271,41 +259,89 @@ def _units(flags: Namespace) -> None:
 
 # What is asked for by a flag of this name: what it says of it, and what it does.
 STUDIES: dict[str, tuple[str, Study]] = {
-    "scale": ("10,000 clients", lambda _flags: print("\n" + targets_table(scale()))),
-    "variants": ("what each setting brings", lambda flags: variants(flags.rounds)),
-    "tls": ("what TLS costs", lambda flags: tls(flags.rounds)),
-    "ages": ("how long reading waits", lambda flags: ages(flags.rounds)),
-    "check": ("the generator, by gRPC clients", lambda flags: check(flags.rounds)),
-    "cluster": ("the log in NATS; needs nats-server", _of("cluster_study", "cluster")),
-    "joins": ("who comes, and comes back", _of("joins_study", "joins")),
-    "writes": ("how many messages share one", _of("writes_study", "writes")),
-    "units": ("what one thing costs; nats-server", _units),
+    "scale": ("10,000 clients; three minutes", lambda _flags: print("\n" + targets_table(scale()))),
+    "variants": (
+        "what uvloop, the scheduling and the delays bring; five minutes a round",
+        lambda flags: variants(flags.rounds),
+    ),
+    "tls": ("what TLS costs the server; a minute a round", lambda flags: tls(flags.rounds)),
+    "ages": (
+        "how long what is said waits until it is read; a minute a round",
+        lambda flags: ages(flags.rounds),
+    ),
+    "check": (
+        "the generator, held against gRPC clients; half a minute a round",
+        lambda flags: check(flags.rounds),
+    ),
+    "cluster": (
+        "the log in NATS, several servers on a port; five minutes a round",
+        _of("cluster_study", "cluster"),
+    ),
+    "joins": (
+        "a thousand who come at once, ten thousand who come back; two minutes a round",
+        _of("joins_study", "joins"),
+    ),
+    "writes": ("how many messages share a write; a minute a round", _of("writes_study", "writes")),
+    "units": ("what one thing costs each, in a cluster; two minutes a round", _units),
 }
+
+
+def parser() -> ArgumentParser:
+    """Return what reads the command line."""
+    made = command_line.parser_of(__doc__)
+    one = made.add_argument_group(
+        "instead of the whole grid, one of"
+    ).add_mutually_exclusive_group()
+    one.add_argument(
+        "--quick", action="store_true", help="only what the targets are about; a minute"
+    )
+    for name, (text, _study) in STUDIES.items():
+        one.add_argument(f"--{name}", action="store_true", help=text)
+    made.add_argument(
+        "--compare", action="store_true", help=f"hold the grid, or --quick, against {BASELINE.name}"
+    )
+    made.add_argument(
+        "--seconds",
+        type=command_line.above_zero,
+        help=f"measured for each cell of the grid, or of --quick ({CELL_SECONDS:g})",
+    )
+    made.add_argument(
+        "--rounds", type=command_line.count, help=f"of a study, but --scale ({PAIR_ROUNDS})"
+    )
+    made.add_argument(
+        "--write",
+        action="store_true",
+        help="write the grid's figures and plots, or those of --units",
+    )
+    return made
+
+
+def refusal(flags: Namespace, study: str) -> str:
+    """Return which flag would do nothing, or harm, beside the `study`; empty: none."""
+    if study and (flags.seconds is not None or flags.compare):
+        return f"--seconds and --compare are of the grid and of --quick, not of --{study}"
+    if flags.rounds is not None and study in ("", "scale"):
+        return "--rounds is of a study, but not of --scale"
+    if flags.write and (flags.quick or study not in ("", "units")):
+        return "--write is of the whole grid, or of --units"
+    return ""
 
 
 def main() -> int:
     """Do what the command line asks for."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--quick", action="store_true", help="only what the targets are about")
-    parser.add_argument("--compare", action="store_true", help=f"against {BASELINE.name}")
-    for name, (text, _study) in STUDIES.items():
-        parser.add_argument(f"--{name}", action="store_true", help=text)
-    parser.add_argument("--seconds", type=float, default=2.0, help="measured for each cell")
-    parser.add_argument(
-        "--rounds", type=int, default=PAIR_ROUNDS, help="of all but the table and --scale"
-    )
-    parser.add_argument("--write", action="store_true", help="write the figures, and the plots")
-    flags = parser.parse_args()
-    if process.on_one_core():
-        print("only one core: server and generator disturb each other", file=sys.stderr)
-    if os.getloadavg()[0] > BUSY_LOAD:
-        print("the machine is busy: expect noise, and measure again later", file=sys.stderr)
-    for name, (_text, study) in STUDIES.items():
-        if getattr(flags, name):
-            study(flags)
-            return 0
-    return bench(flags.quick, flags.seconds, flags.compare, BASELINE if flags.write else None)
+    reader = parser()
+    flags = reader.parse_args()
+    study = next((name for name in STUDIES if getattr(flags, name)), "")
+    if text := refusal(flags, study):
+        reader.error(text)
+    process.warn_of_noise()
+    if study:
+        flags.rounds = flags.rounds or PAIR_ROUNDS
+        STUDIES[study][1](flags)
+        return 0
+    out = BASELINE if flags.write else None
+    return bench(flags.quick, flags.seconds or CELL_SECONDS, flags.compare, out)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    command_line.run(main)

@@ -1,10 +1,9 @@
 """What searching a large log takes, and what its index costs those who speak.
 
-python bench/search_study.py [MESSAGES]
-
-Makes a log of so many messages (3,000,000) on the disk, of words as often as people use them, and
-removes it afterwards. Says how long a commit takes with the index, without it, and while it catches
-up; what the index takes of the disk; and how soon a search has its first answer.
+Ten minutes and more for three million messages. Makes a log of so many on the disk, of words as
+often as people use them, and removes it afterwards. Says how long a commit takes with the index,
+without it, and while it catches up; what the index takes of the disk; and how soon a search has its
+first answer.
 """
 
 from __future__ import annotations
@@ -23,6 +22,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import command_line
 from cells import DISK
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
@@ -38,6 +38,8 @@ from chat.server.log.files import INDEX_SUFFIX
 from chat.server.log.sqlite import SqliteLog
 
 MESSAGES = 3_000_000
+# The index is not at the end of such a log before the commits beside it have been measured.
+LEAST_MESSAGES = 200_000
 ROWS = 10_000
 ROOMS = 20
 VOCABULARY = 30_000
@@ -244,8 +246,21 @@ def _figures(took: Sequence[float]) -> str:
     return f"{_row([_share(took, share) for share in SHARES])} | {len(took)}"
 
 
-def main(count: int) -> None:
-    """Measure all of it."""
+def main() -> None:
+    """Do what the command line asks for."""
+    parser = command_line.parser_of(__doc__)
+    parser.add_argument(
+        "messages",
+        nargs="?",
+        type=command_line.at_least(LEAST_MESSAGES),
+        default=MESSAGES,
+        help=f"of the log, at least {LEAST_MESSAGES:,} ({MESSAGES:,})",
+    )
+    study(parser.parse_args().messages)
+
+
+def study(count: int) -> None:
+    """Measure all of it, on a log of so many messages."""
     speech = Speech()
     words = speech.words
     queries = (
@@ -263,7 +278,9 @@ def main(count: int) -> None:
         fill(small, speech, ROWS)
         print("| | p50, ms | p99, ms | longest | groups |\n| --- | --- | --- | --- | --- |")
         compare_commits(small, speech)
+        print(f"making a log of {count:,} messages", file=sys.stderr)
         fill(path, speech, count)
+        print("making its index", file=sys.stderr)
         asyncio.run(build(path, speech))
         asyncio.run(search(path, queries, connect_sqlite))
         print("without FTS5:")
@@ -273,4 +290,4 @@ def main(count: int) -> None:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else MESSAGES)
+    command_line.run(main)

@@ -20,6 +20,7 @@ from pathlib import Path
 import process
 from cells import DISK, Progress
 from cluster_study import beside, fill, follow, our_servers
+from equipment import NATS, NATS_HOW
 from load import Plan, Report, cpu_seconds, rss_kb, wait_until_calm
 from natsd import Natsd
 from report import cost, middle
@@ -46,6 +47,7 @@ TURN_BYTES = 2_000
 
 def units(rounds: int, out: Path | None) -> None:
     """Measure each thing so many times, in turns; show the medians, and write them to `out`."""
+    NATS.require(NATS_HOW)
     progress = Progress(len(STUDIES) * rounds)
     found: dict[str, list[float]] = defaultdict(list)
     for _round in range(rounds):

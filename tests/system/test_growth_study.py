@@ -59,7 +59,7 @@ def test_all_that_visitors_do_is_measured(log: Path, monkeypatch: pytest.MonkeyP
         monkeypatch.setattr(growth_study, name, 2)
     monkeypatch.setattr(growth_study, "SAID", 20)
     with serving(log) as (plan, start), closing(Visitor(plan)) as visitor:
-        taken = visits(visitor)
+        taken = {what: visit() for what, visit in visits(visitor).items()}
     assert start.ms and start.cpu_ms > 0
     assert set(taken) | {"start", "start after a kill", "trim"} == set(KINDS)
     assert all(one.ms for one in taken.values())
