@@ -110,19 +110,19 @@ attacks: $(DEV_READY) ## attack a server in every known way, and measure what ot
 mutants: $(DEV_READY) ## change the programs in a hundred places, and see whether tests notice
 	@$(PYTHON) tools/mutants.py
 
-bench: $(DEV_READY) ## measure, some minutes
+bench: $(DEV_READY) ## measure, eight minutes
 	@$(PYTHON) bench/run.py
 
-bench-compare: $(DEV_READY) ## measure, and hold it against the committed figures
+bench-compare: $(DEV_READY) ## measure, and hold it against the committed figures; eight minutes
 	@$(PYTHON) bench/run.py --compare
 
-bench-scale: $(DEV_READY) ## measure 10,000 clients on one server
+bench-scale: $(DEV_READY) ## measure 10,000 clients on one server, three minutes
 	@$(PYTHON) bench/run.py --scale
 
 bench-growth: $(DEV_READY) ## measure what grows with the log: up to ten million messages, half an hour
 	@$(PYTHON) bench/growth_study.py
 
-bench-peers: $(DEV_READY) ## measure beside servers in Go and of IRC, with clients of gRPC itself; half an hour
+bench-peers: $(DEV_READY) ## measure beside servers in Go and of IRC, with clients of gRPC itself; a quarter of an hour
 	@$(PYTHON) bench/peers_study.py
 
 .venv/ready: requirements.txt $(NEW_VENV)
