@@ -20,7 +20,12 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from chat.server.appending import MAX_UNCOMMITTED
-from chat.server.log.group_commit import GATHER_FACTOR, MAX_GATHER_SECONDS, MAX_GROUP
+from chat.server.log.group_commit import (
+    ENOUGH_MESSAGES,
+    GATHER_FACTOR,
+    MAX_GATHER_SECONDS,
+    MAX_GROUP,
+)
 from chat.server.rounds import LONG_TURN_SECONDS, MAX_REST_SECONDS, REST_FACTOR
 
 # What the server does, on its core (`perf`, and the grid of bench/README.md).
@@ -163,7 +168,8 @@ class Model:
         self._server, self._takers = Core(self._clock), Core(self._clock)
         self._clients = [Client() for _number in range(case.clients)]
         self._gathering: list[Said] = []
-        self._is_committing = False
+        self._is_committing = self._is_gathering = False
+        self._gatherings = 0
         self._resting: list[Client] = []
         self._outcome = Outcome()
 
@@ -200,6 +206,8 @@ class Model:
         if not self._is_committing:
             self._is_committing = True
             self._server.add(lambda: (0.0, self._commit))
+        elif len(self._gathering) >= ENOUGH_MESSAGES:
+            self._end_gathering(self._gatherings)
 
     # The log (`group_commit.py`).
 
@@ -228,8 +236,16 @@ class Model:
         commit = COMMIT + COMMIT_MESSAGE * len(group) + self._case.disk
         took = PUT * len(self._clients) + (commit if self._gathering else 0.0)
         gather = min(self._case.gather_factor * took, self._case.max_gather)
-        is_whole = len(self._gathering) >= MAX_GROUP
-        self._clock.after(0.0 if is_whole else gather, self._commit)
+        is_enough = len(self._gathering) >= ENOUGH_MESSAGES
+        self._gatherings, self._is_gathering = self._gatherings + 1, True
+        number = self._gatherings
+        self._clock.after(0.0 if is_enough else gather, lambda: self._end_gathering(number))
+
+    def _end_gathering(self, number: int) -> None:
+        """Commit what has gathered, unless this gathering has ended already."""
+        if self._is_gathering and number == self._gatherings:
+            self._is_gathering = False
+            self._commit()
 
     # What goes out (`ChatService._send_messages`, `rounds.py`).
 

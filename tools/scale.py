@@ -171,7 +171,7 @@ def limits(units: Units) -> str:
             "the log, by rooms",
         ),
         (
-            "half of that: servers for their own people only half as much as they could",
+            "half of that: where following takes half of what a server may use",
             "the same / 2",
             f"{shown(following / 2)} people",
             "the log, by rooms",

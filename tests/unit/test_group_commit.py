@@ -10,10 +10,11 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
-from rooms import bounded
+from rooms import bounded, come_true
 from support import DEADLINE_SECONDS
 
 import chat_pb2
+from chat.server import appending
 from chat.server.log import group_commit, writer_thread
 from chat.server.log.base import Deliver, Entry, LogError, Problem
 from chat.server.log.group_commit import GroupCommit
@@ -165,6 +166,25 @@ async def test_gathering_has_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
         storage.gate.set()
         await bounded(writer.flush())
     assert len(storage.groups) == 2
+
+
+async def test_what_is_enough_gathers_no_longer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One sender has no more under way, and would wait for nothing."""
+    monkeypatch.setattr(group_commit, "GATHER_FACTOR", 1e9)
+    monkeypatch.setattr(group_commit, "MAX_GATHER_SECONDS", 1e9)
+    assert group_commit.ENOUGH_MESSAGES <= appending.MAX_UNCOMMITTED
+    storage = Storage()
+    async with started(storage) as writer:
+        storage.gate.clear()
+        writer.append(entry())
+        await asyncio.sleep(0)  # it is on its way
+        writer.append(entry())  # so that the next one gathers
+        storage.gate.set()
+        await come_true(lambda: writer.waiting == 1)
+        for _number in range(group_commit.ENOUGH_MESSAGES - 1):
+            writer.append(entry())
+        await bounded(writer.flush())
+    assert [len(group) for group in storage.groups] == [1, group_commit.ENOUGH_MESSAGES]
 
 
 async def test_after_a_costly_delivery_the_next_group_gathers(

@@ -22,7 +22,10 @@ MAX_GROUP = 256
 # and of its commit too, where more came meanwhile. So groups grow by themselves under load; else
 # the server is busy with groups of three messages each, also where a commit takes no time, as in
 # memory. When idle nothing waits.
+# So many are enough: of one sender there are no more (`appending.MAX_UNCOMMITTED`), who would wait
+# for nothing.
 GATHER_FACTOR = 10.0
+ENOUGH_MESSAGES = 128
 MAX_GATHER_SECONDS = 0.01
 MIN_GATHER_SECONDS = 0.001  # a step of uvloop's timers
 # A commit that takes so long is one that may never end: the disk does not answer.
@@ -58,6 +61,7 @@ class GroupCommit:
         self._notes: Notes = {}
         self._note_timer: asyncio.TimerHandle | None = None
         self._silence_timer: asyncio.TimerHandle | None = None
+        self._gather_timer: asyncio.TimerHandle | None = None
         self._is_busy = False  # a group is being committed, or its turn comes by itself
         self._appended = 0
         self._delivered = 0
@@ -88,6 +92,9 @@ class GroupCommit:
             self._is_busy = True
             # Not at once: whatever else the loop reads in this turn goes into the same group.
             self._loop.call_soon(self._hand_over)
+        elif self._gather_timer is not None and len(self._gathering) >= ENOUGH_MESSAGES:
+            self._gather_timer.cancel()
+            self._go_on()
 
     def keep(self, kind: str, key: str, text: str | None) -> None:
         """Have this written with the next group; a later note under the same key replaces it."""
@@ -182,13 +189,14 @@ class GroupCommit:
     def _gather(self, took_seconds: float) -> None:
         """Have the next group gather for a multiple of this time."""
         gather_seconds = min(GATHER_FACTOR * took_seconds, MAX_GATHER_SECONDS)
-        if gather_seconds < MIN_GATHER_SECONDS or len(self._gathering) >= MAX_GROUP:
+        if gather_seconds < MIN_GATHER_SECONDS or len(self._gathering) >= ENOUGH_MESSAGES:
             self._go_on()
         else:
-            self._loop.call_later(gather_seconds, self._go_on)
+            self._gather_timer = self._loop.call_later(gather_seconds, self._go_on)
 
     def _go_on(self) -> None:
         """Give the writer what has gathered; if nothing has, what comes next at once."""
+        self._gather_timer = None
         if self._gathering and not self._ended.done():
             self._hand_over()
         else:
