@@ -23,8 +23,11 @@ from chat.server.appending import MAX_UNCOMMITTED
 from chat.server.log.group_commit import (
     ENOUGH_MESSAGES,
     GATHER_FACTOR,
+    GROWTH,
     MAX_GATHER_SECONDS,
     MAX_GROUP,
+    MIN_GATHER_SECONDS,
+    MIN_LONE_GATHER_SECONDS,
 )
 from chat.server.rounds import LONG_TURN_SECONDS, MAX_REST_SECONDS, REST_FACTOR
 
@@ -170,6 +173,7 @@ class Model:
         self._gathering: list[Said] = []
         self._is_committing = self._is_gathering = False
         self._gatherings = 0
+        self._enough = 0  # so many messages have a group gather no longer
         self._resting: list[Client] = []
         self._outcome = Outcome()
 
@@ -206,7 +210,7 @@ class Model:
         if not self._is_committing:
             self._is_committing = True
             self._server.add(lambda: (0.0, self._commit))
-        elif len(self._gathering) >= ENOUGH_MESSAGES:
+        elif len(self._gathering) >= self._enough:
             self._end_gathering(self._gatherings)
 
     # The log (`group_commit.py`).
@@ -236,7 +240,10 @@ class Model:
         commit = COMMIT + COMMIT_MESSAGE * len(group) + self._case.disk
         took = PUT * len(self._clients) + (commit if self._gathering else 0.0)
         gather = min(self._case.gather_factor * took, self._case.max_gather)
-        is_enough = len(self._gathering) >= ENOUGH_MESSAGES
+        is_lone = len(group) <= 1 and not self._gathering
+        least = MIN_LONE_GATHER_SECONDS if is_lone else MIN_GATHER_SECONDS
+        self._enough = min(GROWTH * len(group), ENOUGH_MESSAGES)
+        is_enough = gather < least * 1e6 or len(self._gathering) >= self._enough
         self._gatherings, self._is_gathering = self._gatherings + 1, True
         number = self._gatherings
         self._clock.after(0.0 if is_enough else gather, lambda: self._end_gathering(number))

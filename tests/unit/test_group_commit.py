@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -48,8 +49,9 @@ async def started(
     storage: Storage,
     deliver: Deliver = lambda entries: None,
     tidy: Callable[[], float | None] = lambda: None,
+    clock: Callable[[], float] = time.perf_counter,
 ) -> AsyncIterator[GroupCommit]:
-    writer = GroupCommit(storage.commit, tidy)
+    writer = GroupCommit(storage.commit, tidy, clock=clock)
     writer.start(deliver)
     try:
         yield writer
@@ -169,10 +171,14 @@ async def test_gathering_has_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def test_what_is_enough_gathers_no_longer(monkeypatch: pytest.MonkeyPatch) -> None:
-    """One sender has no more under way, and would wait for nothing."""
+    """Twice as many as in the last group: those who wait for an answer would wait for nothing.
+
+    And so many in any case: one sender has no more under way.
+    """
     monkeypatch.setattr(group_commit, "GATHER_FACTOR", 1e9)
     monkeypatch.setattr(group_commit, "MAX_GATHER_SECONDS", 1e9)
     assert group_commit.ENOUGH_MESSAGES <= appending.MAX_UNCOMMITTED
+    sizes = [1]
     storage = Storage()
     async with started(storage) as writer:
         storage.gate.clear()
@@ -181,10 +187,38 @@ async def test_what_is_enough_gathers_no_longer(monkeypatch: pytest.MonkeyPatch)
         writer.append(entry())  # so that the next one gathers
         storage.gate.set()
         await come_true(lambda: writer.waiting == 1)
+        size = 1
+        while size < group_commit.ENOUGH_MESSAGES:
+            size = min(group_commit.GROWTH * size, group_commit.ENOUGH_MESSAGES)
+            storage.gate.clear()
+            for _number in range(size - writer.waiting):
+                writer.append(entry())
+            await asyncio.sleep(0)  # it is on its way
+            writer.append(entry())
+            storage.gate.set()
+            await come_true(lambda: writer.waiting == 1)
+            sizes.append(size)
         for _number in range(group_commit.ENOUGH_MESSAGES - 1):
             writer.append(entry())
         await bounded(writer.flush())
-    assert [len(group) for group in storage.groups] == [1, group_commit.ENOUGH_MESSAGES]
+    assert [len(group) for group in storage.groups] == [*sizes, group_commit.ENOUGH_MESSAGES]
+
+
+class Delivering:
+    """A delivery that takes so many seconds of a clock that goes by nothing else but `add`."""
+
+    def __init__(self, seconds: float) -> None:
+        self.now = 0.0
+        self._seconds = seconds
+
+    def __call__(self, _entries: object) -> None:
+        self.add(self._seconds)
+
+    def add(self, seconds: float) -> None:
+        self.now += seconds
+
+    def clock(self) -> float:
+        return self.now
 
 
 async def test_after_a_costly_delivery_the_next_group_gathers(
@@ -192,43 +226,51 @@ async def test_after_a_costly_delivery_the_next_group_gathers(
 ) -> None:
     """For a multiple of what it took, however short the commit: a log in memory takes no time."""
     loop = asyncio.get_running_loop()
-    now, delivery_seconds = loop.time(), 0.0005
-
-    def deliver(_entries: object) -> None:
-        nonlocal now
-        now += delivery_seconds
-
-    storage = Storage()
-    async with started(storage, deliver) as writer:
+    deliver, storage = Delivering(seconds := 0.001), Storage()
+    async with started(storage, deliver, clock=deliver.clock) as writer:
         with monkeypatch.context() as frozen:
-            frozen.setattr(loop, "time", lambda: now)
+            frozen.setattr(loop, "time", deliver.clock)
             writer.append(entry())
             await bounded(writer.flush())
-            for _number in range(2):
-                writer.append(entry())
-                now += 0.4 * group_commit.GATHER_FACTOR * delivery_seconds
-                await asyncio.sleep(0)
-            now += 0.4 * group_commit.GATHER_FACTOR * delivery_seconds
+            writer.append(entry())
+            deliver.add(0.9 * group_commit.GATHER_FACTOR * seconds)
+            await asyncio.sleep(0)
+            assert writer.waiting == 1 == len(storage.groups)
+            deliver.add(0.2 * group_commit.GATHER_FACTOR * seconds)
             await bounded(writer.flush())
-    assert [len(group) for group in storage.groups] == [1, 2]
+    assert [len(group) for group in storage.groups] == [1, 1]
+
+
+async def test_lone_message_to_a_few_makes_the_next_one_wait_for_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Its delivery takes some time to a few clients as well, but no other follows it.
+
+    What it takes is measured finely: the clock of uvloop, in milliseconds, would often say one.
+    """
+    loop = asyncio.get_running_loop()
+    deliver, storage = Delivering(0.0004), Storage()
+    async with started(storage, deliver, clock=deliver.clock) as writer:
+        with monkeypatch.context() as frozen:
+            frozen.setattr(loop, "time", lambda: float(int(deliver.now)))
+            for count in range(1, 4):
+                writer.append(entry())
+                await bounded(writer.flush())
+                assert len(storage.groups) == count
 
 
 async def test_lone_message_makes_the_next_one_wait_for_nothing(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """However long its commit took, where nothing more has come meanwhile."""
-    loop = asyncio.get_running_loop()
-    now = loop.time()
     monkeypatch.setattr(group_commit, "GATHER_FACTOR", 1e9)
     monkeypatch.setattr(group_commit, "MAX_GATHER_SECONDS", 1e9)
-    storage = Storage()
-    async with started(storage) as writer:
-        with monkeypatch.context() as frozen:
-            frozen.setattr(loop, "time", lambda: now)  # delivering takes none of it
-            for count in range(1, 4):
-                writer.append(entry())
-                await bounded(writer.flush())
-                assert len(storage.groups) == count
+    deliver, storage = Delivering(0.0), Storage()
+    async with started(storage, deliver, clock=deliver.clock) as writer:
+        for count in range(1, 4):
+            writer.append(entry())
+            await bounded(writer.flush())
+            assert len(storage.groups) == count
 
 
 async def test_tidying_goes_on_between_the_groups_until_it_wants_no_more() -> None:

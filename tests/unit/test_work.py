@@ -198,6 +198,7 @@ async def test_groups_grow_while_more_comes(
     """What came during one commit is left to gather for a multiple of what that commit took."""
     monkeypatch.setattr(group_commit, "GATHER_FACTOR", 1e9)
     monkeypatch.setattr(group_commit, "MAX_GATHER_SECONDS", 1.0)
+    monkeypatch.setattr(group_commit, "GROWTH", MESSAGES + 1)
     async with chat_on(tmp_path / "chat.db") as chat:
         speaker = await chat.speaker()
         writer, commits = await chat.hold_a_commit(speaker)
@@ -270,6 +271,7 @@ async def test_what_comes_while_writers_rest_is_one_write_to_each(
         with monkeypatch.context() as frozen:
             frozen.setattr(loop, "time", lambda: now)
             frozen.setattr(rounds, "worked_seconds", lambda: now)
+            frozen.setattr(group_commit, "GATHER_FACTOR", 0.0)  # its timer would stand still too
             speaker = await chat.speaker()
             readers = [await chat.join(user=f"b{each}", wants_batches=True) for each in range(10)]
             await chat.post(speaker)

@@ -7,6 +7,7 @@ When a thousand people come at once, each of whom has one question, that is most
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Generic, TypeVar
 
@@ -50,7 +51,7 @@ class Gathered(Generic[_Question, _Answer]):
             del answer  # which has the exception whose frames would keep it, and all the log
 
     async def _answer_all(self) -> None:
-        clock = asyncio.get_running_loop().time
+        clock = time.perf_counter  # uvloop counts in milliseconds
         try:
             while self._waiting:
                 asked, self._waiting = self._waiting[:MAX_TOGETHER], self._waiting[MAX_TOGETHER:]

@@ -8,6 +8,7 @@ commits is in `writer_thread.py`.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 
 from chat.server.log.base import Deliver, Entry, LogError, Problem, Report, ignore
@@ -21,13 +22,16 @@ MAX_GROUP = 256
 # The next group gathers for a multiple of what the delivery of the last one took, into all queues;
 # and of its commit too, where more came meanwhile. So groups grow by themselves under load; else
 # the server is busy with groups of three messages each, also where a commit takes no time, as in
-# memory. When idle nothing waits.
-# So many are enough: of one sender there are no more (`appending.MAX_UNCOMMITTED`), who would wait
-# for nothing.
+# memory. When idle nothing waits: a lone message which no other follows has the next one wait only
+# where its delivery took long, as in a large room.
 GATHER_FACTOR = 10.0
-ENOUGH_MESSAGES = 128
 MAX_GATHER_SECONDS = 0.01
 MIN_GATHER_SECONDS = 0.001  # a step of uvloop's timers
+MIN_LONE_GATHER_SECONDS = 0.005
+# Twice as many as in the last group are enough, so many in any case: those who wait for an answer
+# before they go on would wait for nothing. One sender has no more (`appending.MAX_UNCOMMITTED`).
+GROWTH = 2
+ENOUGH_MESSAGES = 128
 # A commit that takes so long is one that may never end: the disk does not answer.
 SILENT_SECONDS = 3.0
 # What a disk that was given up has to answer after all, at the very end.
@@ -42,6 +46,7 @@ class GroupCommit:
     `commit`, `tidy` and `finish` are called in the writer's thread: see `WriterThread`. A group
     that was not committed is lost as a whole, and each entry says so; its notes are written with
     the next one. `path`: of the log, for what is reported. `commits`: what is counted of them.
+    `clock`: in seconds; not the loop's, which counts in milliseconds where it is uvloop's.
     """
 
     def __init__(
@@ -50,8 +55,10 @@ class GroupCommit:
         tidy: Callable[[], float | None] = lambda: None,
         finish: Callable[[], None] = lambda: None,
         path: str = "",
+        clock: Callable[[], float] = time.perf_counter,
     ) -> None:
         self.commits = Commits()
+        self._clock = clock
         self._path = path
         self._thread = WriterThread(commit, tidy, finish, path)
         self._is_started = False
@@ -60,12 +67,14 @@ class GroupCommit:
         self._under_way: Group | None = None
         self._notes: Notes = {}
         self._note_timer: asyncio.TimerHandle | None = None
+        self._handed_over_at = 0.0  # the group that is under way
         self._silence_timer: asyncio.TimerHandle | None = None
         self._gather_timer: asyncio.TimerHandle | None = None
+        self._enough = 0  # so many have the next group gather no longer
         self._is_busy = False  # a group is being committed, or its turn comes by itself
         self._appended = 0
         self._delivered = 0
-        self._progress = asyncio.Event()
+        self._progress: asyncio.Event | None = None  # of those who wait for the next group's end
         self._is_closing = False
         self._is_given_up = False  # nobody waits for the disk any more
         self._trouble: LogError | None = None  # as it was reported
@@ -92,7 +101,7 @@ class GroupCommit:
             self._is_busy = True
             # Not at once: whatever else the loop reads in this turn goes into the same group.
             self._loop.call_soon(self._hand_over)
-        elif self._gather_timer is not None and len(self._gathering) >= ENOUGH_MESSAGES:
+        elif self._gather_timer is not None and len(self._gathering) >= self._enough:
             self._gather_timer.cancel()
             self._go_on()
 
@@ -121,13 +130,18 @@ class GroupCommit:
     async def wait_for_space(self) -> None:
         """Return when fewer than `MAX_WAITING` messages wait to be committed."""
         while self.waiting >= MAX_WAITING:
-            await self._progress.wait()
+            await self._wait_progress()
 
     async def flush(self) -> None:
         """Return when everything appended so far has been delivered, or is waited for no more."""
         target = self._appended
         while self._delivered < target and not self._is_given_up:
-            await self._progress.wait()
+            await self._wait_progress()
+
+    async def _wait_progress(self) -> None:
+        if self._progress is None:
+            self._progress = asyncio.Event()
+        await self._progress.wait()
 
     def hurry(self, seconds: float) -> None:
         """Wait so long at the most, from now on, for what the disk has not answered."""
@@ -163,33 +177,50 @@ class GroupCommit:
         entries, self._gathering = self._gathering[:MAX_GROUP], self._gathering[MAX_GROUP:]
         notes, self._notes = self._notes, {}
         self._under_way = Group(entries, notes)
-        self._silence_timer = self._loop.call_later(SILENT_SECONDS, self._tell_silence)
+        self._handed_over_at = self._clock()
+        if self._silence_timer is None:
+            self._watch_for_silence(SILENT_SECONDS)
         self._thread.put(self._under_way)
 
-    def _tell_silence(self) -> None:
-        self._tell(LogError(Problem.SILENT, self._path))
+    def _watch_for_silence(self, seconds: float) -> None:
+        """Look after so long whether the group that is under way then is so for too long.
+
+        One timer for many groups: there may be a thousand a second.
+        """
+        self._silence_timer = self._loop.call_later(seconds, self._see_silence)
+
+    def _see_silence(self) -> None:
+        self._silence_timer = None
+        if self._under_way is not None:
+            left_seconds = self._handed_over_at + SILENT_SECONDS - self._clock()
+            if left_seconds > 0:
+                self._watch_for_silence(left_seconds)
+            else:
+                self._tell(LogError(Problem.SILENT, self._path))
 
     def _take_back(self, group: Group, took_seconds: float) -> None:
         """Deliver the group, and hand the next one to the writer."""
         self._under_way = None
-        if self._silence_timer is not None:
-            self._silence_timer.cancel()
         self.commits.note(len(group.entries), took_seconds, group.is_lost)
         if group.is_lost:
             self._notes = group.notes | self._notes
         if group.trouble is not None or not group.is_lost:
             self._tell(group.trouble)
         commit_seconds = took_seconds if self._gathering else 0.0
-        taken_back_at = self._loop.time()
+        taken_back_at = self._clock()
         try:
             self._give_back(group.entries)
         finally:
-            self._gather(commit_seconds + self._loop.time() - taken_back_at)
+            took_seconds = commit_seconds + self._clock() - taken_back_at
+            self._gather(took_seconds, len(group.entries))
 
-    def _gather(self, took_seconds: float) -> None:
-        """Have the next group gather for a multiple of this time."""
+    def _gather(self, took_seconds: float, messages: int) -> None:
+        """Have the next group gather for a multiple of the time that the last one took."""
+        is_lone = messages <= 1 and not self._gathering
+        least_seconds = MIN_LONE_GATHER_SECONDS if is_lone else MIN_GATHER_SECONDS
         gather_seconds = min(GATHER_FACTOR * took_seconds, MAX_GATHER_SECONDS)
-        if gather_seconds < MIN_GATHER_SECONDS or len(self._gathering) >= ENOUGH_MESSAGES:
+        self._enough = min(GROWTH * messages, ENOUGH_MESSAGES)
+        if gather_seconds < least_seconds or len(self._gathering) >= self._enough:
             self._go_on()
         else:
             self._gather_timer = self._loop.call_later(gather_seconds, self._go_on)
@@ -212,8 +243,9 @@ class GroupCommit:
             self._wake()
 
     def _wake(self) -> None:
-        progress, self._progress = self._progress, asyncio.Event()
-        progress.set()
+        progress, self._progress = self._progress, None
+        if progress is not None:
+            progress.set()
 
     def _tell(self, trouble: LogError | None) -> None:
         """Report what changes: trouble, another one, the end of it. Some have no end."""
@@ -230,6 +262,8 @@ class GroupCommit:
         Then the entries that it had, or would get, are lost, and say so.
         """
         self._ended.set_result(trouble)
+        if self._silence_timer is not None:
+            self._silence_timer.cancel()
         if self._under_way is not None:
             self._gathering[:0] = self._under_way.entries
             self._under_way = None

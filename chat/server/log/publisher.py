@@ -8,6 +8,7 @@ alone says that it is stored. Knows neither NATS nor SQLite; everything runs in 
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import Awaitable, Callable
 
@@ -57,7 +58,7 @@ class Publisher:
         self._on_failure = on_failure
         self._number = 0
         self._under_way: OwnGroup | None = None
-        self._sent_at = 0.0  # when it was published for the first time, by the loop's clock
+        self._sent_at = 0.0  # when it was published for the first time, by `perf_counter`
         # When each came; bounded by MAX_WAITING through `wait_for_space`.
         self._waiting: deque[tuple[float, Entry]] = deque()
         # Of each key that waits or is under way: those that came with it later, and share its fate.
@@ -129,7 +130,7 @@ class Publisher:
         if own is None or group.instance != self.instance or group.number != own.number:
             return None
         self._under_way = None
-        self.commits.note(len(own.entries), self._loop.time() - self._sent_at, is_lost=False)
+        self.commits.note(len(own.entries), time.perf_counter() - self._sent_at, is_lost=False)
         self._news.ring()
         self._wake()
         return own
@@ -199,13 +200,13 @@ class Publisher:
     async def _run(self) -> None:
         while True:
             await self._wait_for_work()
-            self._sent_at = self._loop.time()
+            self._sent_at = time.perf_counter()
             group = self._under_way = self._gather()
             self._news.silence()  # of an earlier group: this one would be sent twice at once
             while self._under_way is group:
                 await self._send(group)
             if self._waiting:
-                took_seconds = self._loop.time() - self._sent_at
+                took_seconds = time.perf_counter() - self._sent_at
                 await asyncio.sleep(min(GATHER_FACTOR * took_seconds, MAX_GATHER_SECONDS))
 
     async def _wait_for_work(self) -> None:

@@ -128,7 +128,7 @@ class WriterThread:
             return Group([])
 
     def _commit_and_report(self, group: Group) -> None:
-        started = time.monotonic()
+        started = time.perf_counter()
         try:
             self._commit(group)
             self._is_failing = self._is_told = False
@@ -138,7 +138,7 @@ class WriterThread:
             for entry in group.entries:
                 entry.is_lost = True
             self._note_failure(error)
-        self._call(self._done, group, time.monotonic() - started)
+        self._call(self._done, group, time.perf_counter() - started)
 
     def _tidy_up(self) -> None:
         """Do what is to be done between the groups; after a failure, try to write first."""
