@@ -34,7 +34,7 @@ with Importing():  # Ctrl-C ends it without a word meanwhile, and what is missin
     from chat.cli.i18n import _
     from chat.protocol.errors import ChatError, ConfigError, UsageError
     from chat.protocol.metadata import JoinRequest
-    from chat.server import diagnostics, errands, event_lines, rounds, runtime, status, welcome
+    from chat.server import diagnostics, errands, event_lines, runtime, status, welcome
     from chat.server.address import address_of
     from chat.server.admission import Admission, UnnamedMembers
     from chat.server.assembly import Server
@@ -50,6 +50,7 @@ with Importing():  # Ctrl-C ends it without a word meanwhile, and what is missin
     from chat.server.posting import Posting
     from chat.server.proofs import Proofs
     from chat.server.room import is_inbox
+    from chat.server.rounds import Rounds
     from chat.server.settings import read_flags
     from chat.server.shutdown import Shutdown
     from chat.server.supervisor import ServerFailure
@@ -105,7 +106,7 @@ class ChatService(chat_pb2_grpc.ChatServiceServicer):
         self._open_calls = 0
         self._sending: dict[Member, asyncio.Task[Any]] = {}  # the handlers, who write
         self._stuck: set[Member] = set()  # whose handlers are cancelled for that
-        self._rounds = rounds.Rounds()
+        self._rounds = Rounds()
 
     async def Chat(self, request_iterator: object, context: Context) -> None:
         """Serve one client for as long as its stream lives; ends it with OK or with a status."""
@@ -242,10 +243,9 @@ class ChatService(chat_pb2_grpc.ChatServiceServicer):
             while deliveries := await client.replay.next():
                 frames = client.encode(deliveries)
                 deliveries.clear()  # who hears nothing more keeps nothing of what was heard either
-                begun = rounds.worked_seconds()
+                begun = self._rounds.begin() if client.wants_batches else 0.0
                 while frames:
                     client.writing_since = clock()
-                    traffic.sent_bytes += len(frames[0])
                     await write(frames.pop(0))
                 client.writing_since = None
                 client.queue.mark_written()
