@@ -137,7 +137,12 @@ class Member:
 
         In order: shared bytes, or batches joined from them. Counts it as sent.
         """
+        frames = self._frames(deliveries)
         self.traffic.sent_messages += sum([len(delivery.messages) for delivery in deliveries])
+        self.traffic.sent_bytes += sum(map(len, frames))
+        return frames
+
+    def _frames(self, deliveries: Iterable[Delivery]) -> list[bytes]:
         if self.wants_batches:
             pieces = [piece for delivery in deliveries for piece in delivery.batch()]
             return join(pieces) if len(pieces) > 1 else pieces
