@@ -46,7 +46,7 @@ class ConsoleLog:
         self._has_begun = False
         self._left_out = 0
         self._thread: LineThread[Line] = LineThread(
-            "console-log", _write, self._with_left_out, lambda: self._has_begun
+            "console-log", MAX_LINES, _write, self._with_left_out, lambda: self._has_begun
         )
 
     def begin(self, *lines: str) -> None:
@@ -66,11 +66,7 @@ class ConsoleLog:
 
     def _put(self, lines: Sequence[Line]) -> None:
         with self._thread.changed:
-            waiting = self._thread.lines
-            taken = lines[: max(0, MAX_LINES - len(waiting))]
-            waiting += taken
-            self._left_out += len(lines) - len(taken)
-            self._thread.changed.notify()
+            self._left_out += len(lines) - self._thread.add(lines)
 
     def close(self) -> None:
         """Show what waits, for a second at the most."""

@@ -19,15 +19,12 @@ class LineWriter:
 
     def __init__(self, stream: IO[str]) -> None:
         self._stream = stream
-        self._thread: LineThread[str] = LineThread("line-writer", self._write_all)
+        self._thread: LineThread[str] = LineThread("line-writer", MAX_WAITING, self._write_all)
 
     def write(self, text: str) -> int:
         """Take a line with its end; returns at once. Raises `BlockingIOError`."""
-        with self._thread.changed:
-            if len(self._thread.lines) >= MAX_WAITING:
-                raise BlockingIOError
-            self._thread.lines.append(text)
-            self._thread.changed.notify()
+        if not self._thread.add([text]):
+            raise BlockingIOError
         return len(text)
 
     def flush(self) -> None:

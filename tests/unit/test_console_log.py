@@ -12,22 +12,24 @@ from rooms import Message
 from support import DEADLINE_SECONDS
 
 from chat.cli import streams
-from chat.server import console_log
+from chat.server import console_log, line_thread
 from chat.server.console_log import ConsoleLog
 from chat_pb2 import KIND_ACTION, KIND_CLOSED, KIND_INVITED, KIND_OPENED
 
 
 class Pipe:
-    """Standard output's end: `take` answers each write; what it took is in `text`."""
+    """Standard output's end: `take` answers each write; what it took is in `text`, in so many `writes`."""
 
     def __init__(self) -> None:
         self._taken = b""
+        self.writes = 0
         self.take: Callable[[bytes], int | None] = len
         self.gate = threading.Event()
         self.gate.set()
         self.is_writing = threading.Event()
 
     def write(self, data: bytes) -> int | None:
+        self.writes += 1
         self.is_writing.set()
         assert self.gate.wait(DEADLINE_SECONDS)
         count = self.take(data)
@@ -53,6 +55,17 @@ def begun() -> ConsoleLog:
     console = ConsoleLog()
     console.begin()
     return console
+
+
+def test_lines_gather(pipe: Pipe, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Woken for each, the thread would cost the chat more than the line does."""
+    monkeypatch.setattr(line_thread, "GATHER_SECONDS", DEADLINE_SECONDS)
+    console = begun()
+    for number in range(100):
+        console.print(str(number))
+    console.close()  # which waits for no more of them
+    assert pipe.writes == 1
+    assert pipe.text == "".join(f"{number}\n" for number in range(100))
 
 
 def test_room_is_named_and_later_lines_are_indented(pipe: Pipe) -> None:
