@@ -43,10 +43,22 @@ class Delivery:
 
     `is_logged`: they come in the order of the log, and can be read from it. Otherwise they are
     presence, which comes now or never, or answers: notices, echoes to the sender alone.
-    `backlog`: where it counts for as long as it exists.
+    `backlog`: where it counts for as long as it exists. `first_id`, `last_id`: of its oldest and
+    newest message.
     """
 
-    __slots__ = ("_backlog", "_batch", "_full", "_plain", "is_logged", "messages", "size_bytes")
+    # Each member looks at its ids, and asking a message for one is a call.
+    __slots__ = (
+        "_backlog",
+        "_batch",
+        "_full",
+        "_plain",
+        "first_id",
+        "is_logged",
+        "last_id",
+        "messages",
+        "size_bytes",
+    )
 
     def __init__(
         self,
@@ -57,6 +69,8 @@ class Delivery:
         self._backlog = None
         self.messages = messages
         self.is_logged = is_logged
+        self.first_id = messages[0].id if messages else 0
+        self.last_id = messages[-1].id if messages else 0
         self.size_bytes = sum(map(size_of, messages))
         self._plain: list[bytes] | None = None
         self._full: list[bytes] | None = None
@@ -74,14 +88,9 @@ class Delivery:
         """Whether there is so much in all queues that it should not wait in one more."""
         return self._backlog is not None and self._backlog.is_full
 
-    @property
-    def last_id(self) -> int:
-        """The id of the newest message."""
-        return self.messages[-1].id
-
     def after(self, message_id: int) -> Delivery:
         """Return what comes after `message_id`: mostly this very object, for all to share."""
-        if not self.is_logged or self.messages[0].id > message_id:
+        if not self.is_logged or self.first_id > message_id:
             return self
         count = sum(message.id <= message_id for message in self.messages)
         return Delivery(self.messages[count:], is_logged=True)

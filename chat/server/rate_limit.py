@@ -136,19 +136,19 @@ class RateLimit:
 
     def say(self, size_bytes: int) -> float:
         """Take one message; return the seconds to wait before it."""
-        return max(allowance.say(size_bytes) for allowance in self._allowances)
+        return max([allowance.say(size_bytes) for allowance in self._allowances])
 
     def ask(self, questions: float = 1.0) -> float:
         """Take so many renames or questions; return the seconds to wait before them."""
-        return max(allowance.ask(questions) for allowance in self._allowances)
+        return max([allowance.ask(questions) for allowance in self._allowances])
 
     def move(self) -> float:
         """Take one coming into a room or leaving it; return the seconds to wait before it."""
-        return max(allowance.move() for allowance in self._allowances)
+        return max([allowance.move() for allowance in self._allowances])
 
     def read(self, size_bytes: int) -> float:
         """Take a page of the log; return the seconds to wait before the next one."""
-        return max(allowance.read(size_bytes) for allowance in self._allowances)
+        return max([allowance.read(size_bytes) for allowance in self._allowances])
 
 
 class RateLimits:

@@ -164,25 +164,34 @@ class Replay:
         queue = self._queue
         self._page_size.end()
         while True:
-            has_pages = bool(queue.gaps) or self._history is not None
-            wait_seconds = self._page_at - asyncio.get_running_loop().time() if has_pages else 0.0
-            is_pages_turn = has_pages and self._is_turn_of_pages and not queue.has_waiting_answers
-            is_pages_turn = is_pages_turn and wait_seconds <= 0
-            if queue.has_deliveries and not is_pages_turn:
+            if queue.gaps or self._history is not None:
+                if deliveries := await self._take_turn():
+                    return deliveries
+            elif queue.has_deliveries:
                 self._is_turn_of_pages = True
                 if deliveries := self._take_queued():
                     return deliveries
-            elif wait_seconds > 0:
-                await asyncio.wait({queue.wait_ready()}, timeout=wait_seconds)
-            elif has_pages:
-                self._is_turn_of_pages = False
-                if page := await self._read_page():
-                    self._pay_for(page)
-                    return [page]
             elif queue.is_closed:
                 return []
             else:
                 await queue.wait_ready()
+
+    async def _take_turn(self) -> list[Delivery]:
+        """Return what is queued or the next page, whose turn it is; empty: look again."""
+        wait_seconds = self._page_at - asyncio.get_running_loop().time()
+        may_read = wait_seconds <= 0 and not self._queue.has_waiting_answers
+        if self._queue.has_deliveries and not (self._is_turn_of_pages and may_read):
+            self._is_turn_of_pages = True
+            return self._take_queued()
+        if wait_seconds > 0:
+            await asyncio.wait({self._queue.wait_ready()}, timeout=wait_seconds)
+            return []
+        self._is_turn_of_pages = False
+        page = await self._read_page()
+        if page is None:
+            return []
+        self._pay_for(page)
+        return [page]
 
     def _pay_for(self, page: Delivery) -> None:
         """Have the next page wait, where this address reads faster than it may."""

@@ -167,7 +167,7 @@ class SendQueue:
     def mark_written(self) -> None:
         """Note that everything taken so far has been written."""
         self._unwritten = 0
-        if not self.has_answers:
+        if self._answered is not None and not self.has_answers:
             wake(self._answered)
 
     def wait_ready(self) -> asyncio.Future[None]:
