@@ -21,7 +21,8 @@ ADDRESS_FACTOR = 10.0
 MAX_REMEMBERED = 20_000
 
 
-Key = tuple[str, str]  # of an allowance: whether it is a person's or an address's, and whose
+PERSON, ADDRESS = "person", "address"
+Key = tuple[str, str]  # of an allowance: one of these two, and whose it is
 
 
 @dataclass(frozen=True)
@@ -43,8 +44,7 @@ MOVING = Rate(1.0, 30.0)
 # Bytes of the log that one address reads, all its clients together. Sending ten times that would
 # take all of the server's time, and 80 Mbit/s is a line's worth.
 READING = Rate(10e6, 20e6)
-NO_LIMIT = Rate(0.0, 0.0)
-# What an allowance is of, as its rates are in order.
+# What an allowance is of, as its rates are in order; a person's is of no pages.
 MESSAGES, BYTES, QUESTIONS, MOVES, PAGES = range(5)
 
 
@@ -126,13 +126,26 @@ class Allowance:
 
 
 class RateLimit:
-    """The allowances that one stream uses up together: its person's, and its address's."""
+    """The allowances that one stream uses up together: its person's, and its address's.
 
-    __slots__ = ("_allowances", "keys")
+    `find`: returns the one under a key. None is looked for before something is taken from it: most
+    of those who are here read what they are sent, which is their address's alone.
+    """
 
-    def __init__(self, allowances: dict[Key, Allowance]) -> None:
-        self.keys = tuple(allowances)
-        self._allowances = tuple(allowances.values())
+    __slots__ = ("_all", "_find", "_of_address", "keys")
+
+    def __init__(self, person: str, address: str, find: Callable[[Key], Allowance]) -> None:
+        of_person, of_address = (PERSON, person), (ADDRESS, address)
+        self.keys = (of_person, of_address) if address else (of_person,)
+        self._find = find
+        self._of_address = find(of_address) if address else None
+        self._all: tuple[Allowance, ...] = ()
+
+    @property
+    def _allowances(self) -> tuple[Allowance, ...]:
+        if not self._all:
+            self._all = tuple(map(self._find, self.keys))
+        return self._all
 
     def say(self, size_bytes: int) -> float:
         """Take one message; return the seconds to wait before it."""
@@ -148,7 +161,7 @@ class RateLimit:
 
     def read(self, size_bytes: int) -> float:
         """Take a page of the log; return the seconds to wait before the next one."""
-        return max([allowance.read(size_bytes) for allowance in self._allowances])
+        return self._of_address.read(size_bytes) if self._of_address is not None else 0.0
 
 
 class RateLimits:
@@ -168,18 +181,15 @@ class RateLimits:
     ) -> None:
         messages = Rate(rate, rate * BURST_SECONDS)
         rates = [messages, messages.times(BYTES_PER_MESSAGE), asking, moving]
-        self._of_person = [*rates, NO_LIMIT]
-        self._of_address = [*(each.times(ADDRESS_FACTOR) for each in rates), READING]
+        of_address = [*(each.times(ADDRESS_FACTOR) for each in rates), READING]
+        self._rates = {PERSON: rates, ADDRESS: of_address}
         self._clock = clock
         self._used: WeakValueDictionary[Key, Allowance] = WeakValueDictionary()
         self._owing: OrderedDict[Key, Allowance] = OrderedDict()
 
     def join(self, person: str, address: str) -> RateLimit:
         """Return the limit of one stream: of `person`, and of `address` unless that is empty."""
-        rates = {("person", person): self._of_person}
-        if address:
-            rates["address", address] = self._of_address
-        return RateLimit({key: self._find(key, of_key) for key, of_key in rates.items()})
+        return RateLimit(person, address, self._find)
 
     def leave(self, limit: RateLimit) -> None:
         """Remember what a stream that has ended has used up."""
@@ -190,10 +200,11 @@ class RateLimits:
                 self._owing.move_to_end(key)
         self._forget()
 
-    def _find(self, key: Key, rates: Sequence[Rate]) -> Allowance:
+    def _find(self, key: Key) -> Allowance:
         allowance = self._used.get(key)
         if allowance is None:
-            allowance = self._used[key] = Allowance(rates, self._clock)
+            sort, _whose = key
+            allowance = self._used[key] = Allowance(self._rates[sort], self._clock)
         return allowance
 
     def _forget(self) -> None:

@@ -101,6 +101,16 @@ def test_address_reads_the_log_at_a_rate() -> None:
     assert not any(limits.join("c", "").read(1_000_000) for _ in range(100))
 
 
+def test_idle_stream_finds_what_another_of_the_same_person_has_used_up() -> None:
+    """Nothing is kept for it before it says something; then it shares what is left."""
+    limits = RateLimits(10, Clock())
+    idle, busy = limits.join("ana", ""), limits.join("ana", "")
+    assert max(busy.say(1) for _ in range(100)) < 1e-6
+    limits.leave(busy)
+    del busy
+    assert idle.say(1) == pytest.approx(0.1)
+
+
 def test_each_sort_has_its_own() -> None:
     """Who has asked too much may speak; coming back to twenty rooms needs no wait."""
     limit = RateLimits(10, Clock()).join("ana", "")
