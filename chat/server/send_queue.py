@@ -40,6 +40,7 @@ class SendQueue:
     __slots__ = (
         "_answered",
         "_has_rest",
+        "_is_due",
         "_items",
         "_owed",
         "_ready",
@@ -58,6 +59,7 @@ class SendQueue:
         self.queued_messages = 0
         self.queued_bytes = 0
         self._items: list[Item] = []
+        self._is_due = False  # something is to be written now, and not only with what comes next
         self._has_rest = False  # the last `take` left something
         self._taken_messages = 0  # by it
         # Answers that wait here, that are still being made, and that are being written.
@@ -78,6 +80,7 @@ class SendQueue:
                 self.mark_gap(subscription)
             else:
                 self._append(delivery, subscription)
+                self._is_due = True
         wake(self._ready)
 
     def put_event(self, delivery: Delivery, is_urgent: bool = True) -> None:
@@ -88,11 +91,12 @@ class SendQueue:
         if not self.is_closed and (not self._items or self._fits(delivery)):
             self._append(delivery, None)
             if is_urgent:
-                wake(self._ready)
+                self.wake()
 
     def wake(self) -> None:
         """Have written what waits here."""
         if self._items:
+            self._is_due = True
             wake(self._ready)
 
     def put_answer(self, delivery: Delivery) -> None:
@@ -100,7 +104,7 @@ class SendQueue:
         if not self.is_closed:
             self._unanswered += 1
             self._append(delivery, None, is_answer=True)
-            wake(self._ready)
+            self.wake()
 
     def _append(
         self, delivery: Delivery, subscription: Subscription | None, is_answer: bool = False
@@ -120,8 +124,8 @@ class SendQueue:
 
     @property
     def has_deliveries(self) -> bool:
-        """Whether anything waits."""
-        return bool(self._items)
+        """Whether anything waits that is to be written now."""
+        return self._is_due
 
     @property
     def is_busy(self) -> bool:
@@ -131,7 +135,7 @@ class SendQueue:
         log.
         """
         is_behind = self._has_rest or bool(self.gaps)
-        return not is_behind and (self._taken_messages > 1 or bool(self._items))
+        return not is_behind and (self._taken_messages > 1 or self._is_due)
 
     def take(self) -> list[Item]:
         """Return what waits, in order: `MAX_TAKEN_BYTES` of it, or one delivery that is longer."""
@@ -147,7 +151,7 @@ class SendQueue:
             answers = sum(is_answer for _delivery, _place, is_answer in taken)
             self._unanswered -= answers
             self._unwritten += answers
-        self._has_rest = bool(self._items)
+        self._has_rest = self._is_due = bool(self._items)
         self._taken_messages = queued_messages - self.queued_messages
         return taken
 
@@ -181,6 +185,7 @@ class SendQueue:
     def close(self) -> None:
         """Take nothing more in; what waits can still be taken out."""
         self.is_closed = True
+        self._is_due = bool(self._items)
         wake(self._ready)
         wake(self._answered)
 
@@ -248,6 +253,7 @@ class SendQueue:
         kept = [item for item in self._items if item[1] is not subscription]
         if len(kept) < len(self._items):
             self._items = kept
+            self._is_due = self._is_due and bool(kept)
             self._measure()
 
 

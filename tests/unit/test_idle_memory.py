@@ -106,6 +106,6 @@ async def test_what_was_heard_is_not_kept(traced: None) -> None:
     before = taken_bytes()
     tasks = await serve(chat, contexts)
     await come_true(lambda: all(one.heard_bytes > 40_000 for one in contexts))
-    await quiet()
-    assert (taken_bytes() - before) / CLIENTS < MAX_IDLE_BYTES + 2_000
+    # Of who came meanwhile the last are told within a quarter of a second.
+    await come_true(lambda: (taken_bytes() - before) / CLIENTS < MAX_IDLE_BYTES + 2_000)
     await end(tasks)

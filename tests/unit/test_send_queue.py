@@ -268,6 +268,24 @@ async def test_whoever_waits_is_woken_by_each_thing_that_may_be_taken(place: Sub
         wake()
 
 
+def test_event_that_is_not_urgent_is_no_reason_to_write_once_more() -> None:
+    """A writer who has just written, and looks for more, leaves it until something is due."""
+    queue = SendQueue()
+    makes_due: list[Callable[[], None]] = [
+        lambda: queue.put_event(event()),
+        lambda: queue.put_answer(event()),
+        queue.wake,
+        queue.close,
+    ]
+    for make_due in makes_due:
+        told = event()
+        queue.put_event(told, is_urgent=False)
+        assert not queue.has_deliveries
+        make_due()
+        assert queue.has_deliveries and taken(queue)[0] is told
+        assert not queue.has_deliveries
+
+
 async def test_event_that_is_not_urgent_waits_for_what_comes_next() -> None:
     """Or for whoever says that it is time; its place among the others is that of its coming."""
     queue = SendQueue()
