@@ -1,4 +1,4 @@
-"""The line being typed: how it is shown, and which one comes back when it is refused."""
+"""The line being typed: in which room it is, and which one comes back when it is refused."""
 
 from __future__ import annotations
 
@@ -10,26 +10,8 @@ import pytest
 from prompt_toolkit.keys import Keys
 
 from chat.client.typed_lines import TypedLines
-from chat.client.ui import editor
-from chat.client.ui.editor import Draft, apart
-
-
-@pytest.mark.parametrize(
-    ("typed", "shown"),
-    [
-        ("ok", "ok"),
-        ("ação", "ação"),
-        ("\U0001f1e7\U0001f1f7", "\uff22\uff32"),
-        ("\U0001f44d\U0001f3fd", "\U0001f44d\u200b"),
-        ("\u2764\ufe0f", "\u2764\u200b"),
-        ("\U0001f468\u200d\U0001f469", "\U0001f468\u200b\U0001f469"),
-    ],
-    ids=["ascii", "accents", "flag", "skin tone", "heart", "family"],
-)
-def test_emoji_are_typed_in_parts_of_known_width(typed: str, shown: str) -> None:
-    """In as many characters, else the cursor would be at the wrong place."""
-    assert apart(typed) == shown
-    assert len(shown) == len(typed)
+from chat.client.ui import draft as draft_module
+from chat.client.ui.draft import Draft
 
 
 class Conversation:
@@ -80,14 +62,14 @@ async def test_refused_line_comes_back_if_it_is_the_last(
     refused: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One of which that is heard when another was entered would be in the way of that one."""
-    monkeypatch.setattr(editor, "PUT_BACK_SECONDS", 0.0)
+    monkeypatch.setattr(draft_module, "PUT_BACK_SECONDS", 0.0)
     draft = type_lines("/hlep", "/msg xico oi")
     assert await refuse(draft, refused) == ("" if refused == "/hlep" else refused)
 
 
 async def test_same_line_once_more_comes_back(monkeypatch: pytest.MonkeyPatch) -> None:
     """And is edited, as the one before would be."""
-    monkeypatch.setattr(editor, "PUT_BACK_SECONDS", 0.0)
+    monkeypatch.setattr(draft_module, "PUT_BACK_SECONDS", 0.0)
     assert await refuse(type_lines("/hlep", "/hlep"), "/hlep") == "/hlep"
 
 
@@ -133,7 +115,7 @@ def test_draft_stays_behind_when_one_is_moved_to_another_room() -> None:
 
 async def test_refused_line_waits_in_its_room(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where one was moved to another room meanwhile."""
-    monkeypatch.setattr(editor, "PUT_BACK_SECONDS", 0.0)
+    monkeypatch.setattr(draft_module, "PUT_BACK_SECONDS", 0.0)
     talk = Conversation()
     draft = draft_of(talk, TypedLines())
     enter(draft, "/room a")
@@ -149,7 +131,7 @@ async def test_refused_wish_to_enter_comes_back_though_a_draft_waits_there(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The draft waits on, and the command is edited where it was typed."""
-    monkeypatch.setattr(editor, "PUT_BACK_SECONDS", 0.0)
+    monkeypatch.setattr(draft_module, "PUT_BACK_SECONDS", 0.0)
     talk, lines = Conversation(), TypedLines()
     lines.drafts.put("a", "half a line")
     draft = draft_of(talk, lines)

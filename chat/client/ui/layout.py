@@ -1,0 +1,122 @@
+"""What stands below the conversation: what waits, the line being typed, search, Tab's menu, status.
+
+Everything here runs in the editor's loop.
+"""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Callable
+
+from prompt_toolkit.formatted_text import StyleAndTextTuples
+from prompt_toolkit.layout import (
+    BufferControl,
+    Dimension,
+    FormattedTextControl,
+    HSplit,
+    Layout,
+    Window,
+)
+from prompt_toolkit.layout.processors import BeforeInput, HighlightIncrementalSearchProcessor
+from prompt_toolkit.widgets import SearchToolbar
+
+from chat.cli.i18n import _, _n
+from chat.cli.wrap import MIN_COLUMNS, cut, text_width
+from chat.client.ui import render
+from chat.client.ui.base import TerminalController
+from chat.client.ui.draft import Draft
+from chat.client.ui.menu import menu_rows
+from chat.client.ui.output_queue import OutputQueue, columns_of
+from chat.client.ui.processors import SanitizeProcessor, split_emoji
+
+# How much of the screen the line being typed, and what is on its way, may take.
+MAX_DRAFT_ROWS = 10
+MAX_WAITING_ROWS = 3
+# Below this the prompt is not the name.
+NARROW_COLUMNS = 40
+SEPARATOR = " \N{MIDDLE DOT} "
+
+
+class EditorLayout:
+    """What stands where below the conversation. Everything here runs in the loop."""
+
+    def __init__(self, draft: Draft, controller: TerminalController, queue: OutputQueue) -> None:
+        self._draft = draft
+        self._controller = controller
+        self._queue = queue
+
+    @property
+    def _columns(self) -> int:
+        return columns_of(self._queue.output)
+
+    def layout(self) -> Layout:
+        """Return the layout: what waits, the line being typed, search, what Tab offers, status."""
+
+        def earlier() -> str:
+            return _("Earlier line with: ")
+
+        search = SearchToolbar(
+            ignore_case=True, forward_search_prompt=earlier, backward_search_prompt=earlier
+        )
+        draft = self._draft_window(search)
+        waiting, status = rows_of(self._waiting_rows), rows_of(self._status_rows)
+        rows = HSplit([waiting, draft, search, rows_of(self._menu_rows), status])
+        return Layout(rows, focused_element=draft)
+
+    def _draft_window(self, search: SearchToolbar) -> Window:
+        control = BufferControl(
+            self._draft.buffer,
+            input_processors=[
+                BeforeInput(self._prompt, style="class:prompt"),
+                HighlightIncrementalSearchProcessor(),
+                SanitizeProcessor(),
+            ],
+            search_buffer_control=search.control,
+            preview_search=True,
+        )
+        height = Dimension(min=1, max=MAX_DRAFT_ROWS)
+        return Window(control, height=height, wrap_lines=True, dont_extend_height=True)
+
+    def _prompt(self) -> StyleAndTextTuples:
+        if self._columns < NARROW_COLUMNS:
+            return [("class:prompt", "> ")]
+        name = render.shown_name(self._controller.name)
+        return [("", "["), (render.name_style(name), render.isolated(name)), ("", "]: ")]
+
+    def _waiting_rows(self) -> StyleAndTextTuples:
+        """Return what is on its way, dim, the newest last."""
+        waiting = self._controller.waiting()
+        rows = [split_emoji(render.one_line(line)) for line in waiting[:MAX_WAITING_ROWS]]
+        left = len(waiting) - len(rows)
+        if left:
+            more = _n("and {} more", "and {} more", left).format(left)
+            rows[-1] = f"{rows[-1]} ({more})"
+        sign = "\N{HORIZONTAL ELLIPSIS} "
+        text = "\n".join(cut(sign + row, self._columns - 1) for row in rows)
+        return [("class:waiting", text)]
+
+    def _menu_rows(self) -> StyleAndTextTuples:
+        rows = menu_rows(self._draft.buffer.complete_state, self._columns)
+        return [(fragment[0], split_emoji(fragment[1])) for fragment in rows]
+
+    def _status_rows(self) -> StyleAndTextTuples:
+        """Return the hint, or as much of the status as fits, the most important first."""
+        if self._draft.hint:
+            rows = textwrap.wrap(self._draft.hint, max(self._columns - 3, MIN_COLUMNS))
+            return [("class:status", "\n".join(f" {row} " for row in rows))]
+        parts = self._controller.status()
+        while len(parts) > 1 and text_width(SEPARATOR.join(parts)) + 3 > self._columns:
+            parts.pop()
+        text = f" {SEPARATOR.join(parts)} "
+        return [("class:status", cut(text, self._columns - 1))]
+
+
+def rows_of(text: Callable[[], StyleAndTextTuples]) -> Window:
+    """Return a part of the layout that is as high as its text, and not there without one."""
+    control = FormattedTextControl(text)
+
+    def height() -> Dimension:
+        content = "".join(fragment[1] for fragment in text())
+        return Dimension.exact(content.count("\n") + 1 if content else 0)
+
+    return Window(control, height=height, dont_extend_height=True)
