@@ -19,8 +19,9 @@ from prompt_toolkit.layout.screen import Char
 
 from chat.client.ui.base import TerminalController
 from chat.client.ui.draft import Draft
+from chat.client.ui.frame_output import release
 from chat.client.ui.layout import EditorLayout
-from chat.client.ui.output_queue import STYLES, OutputQueue, release
+from chat.client.ui.output_queue import STYLES, OutputQueue
 
 if sys.platform != "win32":
     from prompt_toolkit.input.posix_utils import PosixStdinReader

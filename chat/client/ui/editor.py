@@ -19,8 +19,9 @@ from chat.client.ui import render
 from chat.client.ui.application import EditorApplication, make_app
 from chat.client.ui.base import TerminalController
 from chat.client.ui.draft import Draft
+from chat.client.ui.frame_output import make_output
 from chat.client.ui.notifications import make_notifier
-from chat.client.ui.output_queue import OutputQueue, make_output
+from chat.client.ui.output_queue import OutputQueue
 from chat.client.ui.render import RenderedMessage
 from chat.client.ui.signals import ENDING_SIGNALS
 from chat_pb2 import Message

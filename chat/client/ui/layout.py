@@ -25,8 +25,9 @@ from chat.cli.wrap import MIN_COLUMNS, cut, text_width
 from chat.client.ui import render
 from chat.client.ui.base import TerminalController
 from chat.client.ui.draft import Draft
+from chat.client.ui.frame_output import columns_of
 from chat.client.ui.menu import menu_rows
-from chat.client.ui.output_queue import OutputQueue, columns_of
+from chat.client.ui.output_queue import OutputQueue
 from chat.client.ui.processors import SanitizeProcessor, split_emoji
 
 # How much of the screen the line being typed, and what is on its way, may take.
