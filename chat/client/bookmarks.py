@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from chat.client.cursor import Place
-from chat.protocol.errors import ChatError
+from chat.client.json_rows import room_in
 from chat.protocol.limits import MAX_RAW_NAME_CHARACTERS
 from chat.protocol.metadata import MAX_GENERATION_CHARACTERS, MAX_ID, is_word
-from chat.protocol.names import COMMON_ROOM, check_room, name_key
+from chat.protocol.names import name_key
 
 # Begins the key of an inbox, for whoever keeps marks of those too; no room's has it.
 INBOX = "\t"
@@ -167,15 +167,8 @@ def _log_in(fields: dict[str, Any]) -> LogMarks:
     if not isinstance(last, list):
         raise ValueError("no rooms")
     return LogMarks(
-        fields["generation"], rooms, [room for room in last[:MAX_MARKS] if _is_room(room)]
+        fields["generation"], rooms, [room for room in last[:MAX_MARKS] if room_in(room)]
     )
-
-
-def _is_room(room: object) -> bool:
-    try:
-        return isinstance(room, str) and check_room(room) != COMMON_ROOM
-    except ChatError:
-        return False
 
 
 def _is_mark(mark: Mark) -> bool:

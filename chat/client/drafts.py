@@ -14,9 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from chat.cli import secret_files
-from chat.client.json_rows import MAX_LINE_CHARACTERS, as_row, line_in, rows_in
-from chat.protocol.errors import ChatError
-from chat.protocol.names import COMMON_ROOM, check_room, name_key
+from chat.client.json_rows import MAX_LINE_CHARACTERS, as_row, line_in, room_in, rows_in
+from chat.protocol.names import COMMON_ROOM, name_key
 
 # In so many rooms; of more the oldest are forgotten.
 MAX_DRAFTS = 20
@@ -139,10 +138,5 @@ def _read(path: Path | None) -> dict[str, _RoomDraft]:
 
 def _draft_in(row: object) -> _RoomDraft | None:
     room, text = (row.get("room"), row.get("draft")) if isinstance(row, dict) else ("", row)
-    line = line_in(text)
-    if not line or not isinstance(room, str):
-        return None
-    try:
-        return _RoomDraft(check_room(room), line)
-    except ChatError:
-        return None
+    place, line = room_in(room), line_in(text)
+    return _RoomDraft(place, line) if line and place is not None else None

@@ -1,4 +1,4 @@
-"""Rows of JSON in a small file of the user's own, and which of them are lines that may be sent."""
+"""Rows of JSON in a small file of the user's own, and what of them a server would take."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ from contextlib import suppress
 from pathlib import Path
 
 from chat.cli.regular_files import read_regular
+from chat.protocol.errors import ChatError
 from chat.protocol.limits import MAX_MESSAGE_BYTES
+from chat.protocol.names import check_room
 from chat.protocol.text import clean_message
 
 # Of a longer file the end is read.
@@ -44,3 +46,13 @@ def line_in(value: object) -> str:
     if not isinstance(value, str) or not value.strip() or len(value) > MAX_LINE_CHARACTERS:
         return ""
     return clean_message(value)
+
+
+def room_in(value: object) -> str | None:
+    """Return the room that a value names, empty for the common one; None where it names none."""
+    if not isinstance(value, str):
+        return None
+    try:
+        return check_room(value)
+    except ChatError:
+        return None
