@@ -8,11 +8,12 @@ from __future__ import annotations
 from datetime import datetime
 
 from chat.cli.facts import is_fact
-from chat.cli.i18n import _, _n
+from chat.cli.i18n import _
 from chat.client.alerts import Alerts
 from chat.client.connection_status import ConnectionStatus
 from chat.client.finder import Finder
 from chat.client.key_sentences import key_lines, seal_word, sent_line
+from chat.client.listings import Listings
 from chat.client.memory import Memory
 from chat.client.pages import Page, Pages
 from chat.client.rooms import Rooms
@@ -46,13 +47,8 @@ from chat_pb2 import (
     Message,
 )
 
-# A list longer than this would fill the screen.
-MAX_LISTED_PEOPLE = 100
-MAX_LISTED_ROOMS = 100
 # Notices that something of a room or of the inbox is missing.
 GAPS = ("HISTORY_GONE", "LOG_REWOUND")
-# Behind a name that is its person's own; no name has such a character in it.
-OWNED_SIGN = "\N{CHECK MARK}"
 CONNECTED = (Change.CONNECTED, Change.RESUMED, Change.PLAIN)
 # Why a server is passed over that has nothing to do with that one: where no other one is any better
 # it is said at the end, once.
@@ -64,10 +60,10 @@ REFUSED_ENTRIES = ("TOO_MANY_ROOMS", "ROOM_INVALID", "ROOM_CLOSED")
 class Incoming:
     """Shows what comes in: each message where it belongs, each loss once.
 
-    `pages`, `finder`: of history, and of searches, for whoever asks for them. `_seen_at`,
-    `_listed_rooms`, `_is_rewind_told`, `_is_sign_explained` and `_is_lost` belong to the receive
-    thread, what else there is has locks of its own; none is held while the terminal is called,
-    which may make the receive thread wait for the main thread.
+    `pages`, `finder`: of history, and of searches, for whoever asks for them. `_listings`,
+    `_seen_at`, `_is_rewind_told` and `_is_lost` belong to the receive thread, what else there is
+    has locks of its own; none is held while the terminal is called, which may make the receive
+    thread wait for the main thread.
     """
 
     def __init__(
@@ -89,10 +85,9 @@ class Incoming:
         self._memory = memory or Memory()
         self.pages = Pages()
         self.finder = Finder(session, terminal, self.is_ignored)
+        self._listings = Listings(terminal, rooms, roster)
         self._seen_at: dict[str, datetime] = {}  # by room
-        self._listed_rooms: list[Message] = []  # of an answer that is not complete
         self._is_rewind_told = False  # in the present stream
-        self._is_sign_explained = False
         self._is_lost = False  # the connection
 
     # Messages.
@@ -108,7 +103,8 @@ class Incoming:
             self._pass_on(message)
             self.finder.take(message)
         elif message.kind == KIND_ROOMS:
-            self._take_rooms(message)
+            self._pass_on(message)
+            self._listings.take_room(message)
         elif message.kind in (KIND_ENTERED, KIND_EXITED):
             self._take_move(message)
         elif message.kind == KIND_KEY:
@@ -361,51 +357,20 @@ class Incoming:
         text = _("from {since} to {until}")
         return text.format(since=since_text, until=until_text)
 
-    # Who is there, and where.
+    # Who is there.
 
     def _take_who(self, message: Message) -> None:
         is_complete, was_requested = self._roster.take_answer(message)
         if is_complete:
             self._note_people()
         if was_requested:
-            self._list_people(message.room)
+            self._listings.show_people(message.room)
         self._pass_on(message)
 
     def _note_people(self) -> None:
         """Give everybody who is here a colour, and tell how many they are."""
         colours.set_present(self._roster.names)
         self._terminal.refresh()
-
-    def _list_people(self, room: str) -> None:
-        names, owned = self._roster.names_in(room), self._roster.owned_in(room)
-        signs = [
-            render.name_sign(name) + (OWNED_SIGN if name_key(name) in owned else "")
-            for name in names[:MAX_LISTED_PEOPLE]
-        ]
-        shown = ", ".join(signs)
-        text = _n("{} person in {room}: {names}", "{} people in {room}: {names}", len(names))
-        more = ", \N{HORIZONTAL ELLIPSIS}" if len(names) > MAX_LISTED_PEOPLE else ""
-        title = render.room_sign(room)
-        self._terminal.show_notice("* " + text.format(len(names), room=title, names=shown + more))
-        if OWNED_SIGN in shown and not self._is_sign_explained:
-            self._is_sign_explained = True
-            text = _("* A name with {sign} is that person's own: nobody else can have it.")
-            self._terminal.show_notice(text.format(sign=OWNED_SIGN))
-
-    def _take_rooms(self, message: Message) -> None:
-        """Gather the rooms that have people; the message without a number ends the list."""
-        self._pass_on(message)
-        if message.message:
-            if len(self._listed_rooms) <= MAX_LISTED_ROOMS:
-                self._listed_rooms.append(message)
-            return
-        rooms, self._listed_rooms = self._listed_rooms, []
-        self._rooms.tell_of(room.room for room in rooms)
-        if self._terminal.is_interactive:
-            listed = ", ".join(map(_with_count, rooms[:MAX_LISTED_ROOMS]))
-            more = ", \N{HORIZONTAL ELLIPSIS}" if len(rooms) > MAX_LISTED_ROOMS else ""
-            text = _("* Rooms with people: {rooms}").format(rooms=listed + more)
-            self._terminal.show_notice(text)
 
     # Keys.
 
@@ -549,8 +514,3 @@ class Incoming:
 def _place_of(message: Message) -> str:
     """Return the key of the room that a message belongs to; of the inbox something else."""
     return "\N{RIGHTWARDS ARROW}" if message.to else name_key(message.room)
-
-
-def _with_count(message: Message) -> str:
-    """Return a room of the answer to ROOMS, with how many people it has."""
-    return f"{render.room_sign(message.room)} ({render.one_line(message.message)})"
