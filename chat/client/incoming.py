@@ -10,6 +10,7 @@ from datetime import datetime
 from chat.cli.facts import is_fact
 from chat.cli.i18n import _
 from chat.client.alerts import Alerts
+from chat.client.connection_sentences import change_line
 from chat.client.connection_status import ConnectionStatus
 from chat.client.finder import Finder
 from chat.client.key_sentences import key_lines, seal_word, sent_line
@@ -50,9 +51,6 @@ from chat_pb2 import (
 # Notices that something of a room or of the inbox is missing.
 GAPS = ("HISTORY_GONE", "LOG_REWOUND")
 CONNECTED = (Change.CONNECTED, Change.RESUMED, Change.PLAIN)
-# Why a server is passed over that has nothing to do with that one: where no other one is any better
-# it is said at the end, once.
-SAME_EVERYWHERE = ("CLUSTER_AWAY",)
 # Notices, about a room, after which the session is not in it.
 REFUSED_ENTRIES = ("TOO_MANY_ROOMS", "ROOM_INVALID", "ROOM_CLOSED")
 
@@ -455,60 +453,20 @@ class Incoming:
         self._is_lost = change is Change.LOST or (self._is_lost and change not in CONNECTED)
         if change in (Change.CONNECTED, Change.RESUMED):
             self._is_rewind_told = False
-        if change is Change.PLAIN:
-            self._tell_plain(before)
-        elif change is Change.SILENT:
-            text = _(
-                "* The server has not answered yet; it may be full, or be waiting for a message."
-            )
-            self._terminal.show_notice(text)
-        elif change is Change.WAITING_FOR_KEY:
-            text = _(
-                "* The server does not say by which key to seal: private messages wait for that,"
-                " and what you say in rooms goes on."
-            )
-            self._terminal.show_notice(text)
-        elif change is Change.LOST and not before.is_lost:
-            self._tell_lost(state)
-        elif change is Change.PASSED_OVER and state.reason not in SAME_EVERYWHERE:
-            text = _("* {address} is passed over: {cause}")
-            self._terminal.show_notice(text.format(address=state.address, cause=state.cause))
-        elif change is Change.CONNECTED and self._has_choice:
-            text = _("* Connected to {address}.")
-            self._terminal.show_notice(text.format(address=state.address))
-        elif change is Change.NAME_TAKEN and before.is_known and not before.has_lost_name:
-            self._tell_name_taken()
-        elif change is Change.RESUMED and before.is_lost:
-            text = _("* Reconnected, to {address}.") if self._has_choice else _("* Reconnected.")
-            self._terminal.show_notice(text.format(address=state.address))
-        elif change is Change.NEW_LOG:
-            self.pages.forget_shown()
-            text = _("* The server started a new log; messages sent meanwhile may be missing")
-            gap = self._gap(self._seen_at.get(name_key(self._rooms.current)))
-            self._terminal.show_notice(f"{text} ({gap})")
+        if change is Change.NEW_LOG:
+            self._tell_new_log()
+        elif line := self._change_line(state, before):
+            self._terminal.show_notice(line)
 
-    @property
-    def _has_choice(self) -> bool:
-        """Whether it is worth saying at which of several servers one is."""
-        return len(self._session.addresses) > 1
+    def _change_line(self, state: State, before: ConnectionStatus) -> str:
+        has_choice = len(self._session.addresses) > 1
+        return change_line(state, before, self._session.name, has_choice=has_choice)
 
-    def _tell_lost(self, state: State) -> None:
-        text = _("* Connection lost: {cause}")
-        if self._has_choice:
-            text = _("* Connection to {address} lost: {cause}")
-        self._terminal.show_notice(text.format(address=state.address, cause=state.cause))
-
-    def _tell_plain(self, before: ConnectionStatus) -> None:
-        """Say what is missing, once; after a loss, that the server is back."""
-        if not before.is_plain:
-            self._terminal.show_notice(_("* This server keeps no history and confirms nothing."))
-        elif before.is_lost:
-            self._terminal.show_notice(_("* Reconnected."))
-
-    def _tell_name_taken(self) -> None:
-        text = _("* Somebody else is called {name} now; trying again until the name is free.")
-        name = render.name_sign(self._session.name)
-        self._terminal.show_notice(text.format(name=name))
+    def _tell_new_log(self) -> None:
+        self.pages.forget_shown()
+        text = _("* The server started a new log; messages sent meanwhile may be missing")
+        gap = self._gap(self._seen_at.get(name_key(self._rooms.current)))
+        self._terminal.show_notice(f"{text} ({gap})")
 
 
 def _place_of(message: Message) -> str:
