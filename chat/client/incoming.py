@@ -5,22 +5,22 @@ Called by the receive thread, but for the pages of history, which the main threa
 
 from __future__ import annotations
 
-from datetime import datetime
-
 from chat.cli.facts import is_fact
 from chat.cli.i18n import _
 from chat.client.alerts import Alerts
 from chat.client.connection_sentences import change_line
 from chat.client.connection_status import ConnectionStatus
 from chat.client.finder import Finder
+from chat.client.gaps import Gaps
 from chat.client.key_sentences import key_lines, seal_word, sent_line
 from chat.client.listings import Listings
 from chat.client.memory import Memory
+from chat.client.notice_sentences import GAP_REASONS, render_notice
 from chat.client.pages import Page, Pages
 from chat.client.rooms import Rooms
 from chat.client.roster import Roster
 from chat.client.search_sentences import cannot_search
-from chat.client.sent_lines import SentLines, quotation
+from chat.client.sent_lines import SentLines
 from chat.client.session import Session
 from chat.client.state import Change, State
 from chat.client.ui import render
@@ -48,8 +48,6 @@ from chat_pb2 import (
     Message,
 )
 
-# Notices that something of a room or of the inbox is missing.
-GAPS = ("HISTORY_GONE", "LOG_REWOUND")
 CONNECTED = (Change.CONNECTED, Change.RESUMED, Change.PLAIN)
 # Notices, about a room, after which the session is not in it.
 REFUSED_ENTRIES = ("TOO_MANY_ROOMS", "ROOM_INVALID", "ROOM_CLOSED")
@@ -59,9 +57,9 @@ class Incoming:
     """Shows what comes in: each message where it belongs, each loss once.
 
     `pages`, `finder`: of history, and of searches, for whoever asks for them. `_listings`,
-    `_seen_at`, `_is_rewind_told` and `_is_lost` belong to the receive thread, what else there is
-    has locks of its own; none is held while the terminal is called, which may make the receive
-    thread wait for the main thread.
+    `_gaps`, `_is_rewind_told` and `_is_lost` belong to the receive thread, what else there is has
+    locks of its own; none is held while the terminal is called, which may make the receive thread
+    wait for the main thread.
     """
 
     def __init__(
@@ -84,7 +82,7 @@ class Incoming:
         self.pages = Pages()
         self.finder = Finder(session, terminal, self.is_ignored)
         self._listings = Listings(terminal, rooms, roster)
-        self._seen_at: dict[str, datetime] = {}  # by room
+        self._gaps = Gaps()
         self._is_rewind_told = False  # in the present stream
         self._is_lost = False  # the connection
 
@@ -242,7 +240,7 @@ class Incoming:
             self._rooms.count_unread(message.room)
             self._terminal.refresh()
         if message.id:
-            self._seen_at[_place_of(message)] = render.time_of(message)
+            self._gaps.note_seen(message)
 
     # Notices.
 
@@ -292,68 +290,19 @@ class Incoming:
         line = self._sent_lines.take_delivered(message.key)
         if line and not self._terminal.is_interactive:
             self._sent_lines.count_failure()
-        if message.user in GAPS:
+        if message.user in GAP_REASONS:
             self.pages.forget_shown()
         is_told = message.user == "SHUTTING_DOWN" or (
             message.user == "LOG_REWOUND" and self._is_rewind_told
         )
         self._is_rewind_told |= message.user == "LOG_REWOUND"
         if not is_told:
-            rendered = self._rendered_notice(message, line)
-            if message.user in GAPS:
+            rendered = render_notice(message, line, self._rooms, self._gaps, self._is_lost)
+            if message.user in GAP_REASONS:
                 self._memory.record(message, rendered)
             self._terminal.show(message, rendered)
         elif not self._terminal.is_interactive:
             self._terminal.show(message, RenderedMessage())
-
-    def _rendered_notice(self, message: Message, line: str) -> RenderedMessage:
-        """Say also what it is about: the line that was typed, the room, the time."""
-        if message.user == "AWAY" and message.to:
-            text = _("* {user} is not here, and will get it when back.")
-            return render.local_notice(text.format(user=render.name_sign(message.to)))
-        if message.user == "ROOM_CLOSED" and message.room:
-            return render.local_notice(self._lost_room_text(message), "class:notice")
-        if message.user == "NAME_CLAIMED" and message.to:
-            text = _("* {name} is yours now: nobody else can have it.")
-            return render.local_notice(text.format(name=render.name_sign(message.to)))
-        text = _("* server: {reason}").format(reason=render.notice_reason(message))
-        if message.user == "LOG_REWOUND":
-            text += f" ({self._gap(min(self._seen_at.values(), default=None))})"
-        elif message.user in GAPS:
-            since = self._seen_at.get(_place_of(message))
-            text += f" ({self._place_title(message)}{self._gap(since)})"
-        elif line:
-            text += f" ({quotation(line)})"
-        elif message.to or message.room:
-            text += f" ({self._title(message)})"
-        return render.local_notice(text, "class:notice")
-
-    def _lost_room_text(self, message: Message) -> str:
-        """Say why the user is in a room no longer: turned out, or too late to come back."""
-        text = _("* You had to leave {room}: your invitation was taken back.")
-        if self._is_lost or message.key:
-            text = _("* You could not come back to {room}: it is closed, and you are not invited.")
-        return text.format(room=render.room_sign(message.room))
-
-    def _place_title(self, message: Message) -> str:
-        is_clear = not message.to and self._rooms.is_current(message.room)
-        return "" if is_clear else self._title(message) + ", "
-
-    def _title(self, message: Message) -> str:
-        return _("private messages") if message.to else render.room_sign(message.room)
-
-    def _gap(self, since: datetime | None) -> str:
-        """Return the time in which something may be missing; `since` None: not known."""
-        until = render.now()
-        if since is None:
-            return _("until {until}").format(until=until.strftime("%H:%M"))
-        is_today = since.date() == until.date()
-        since_text = since.strftime("%H:%M" if is_today else _("%Y-%m-%d") + " %H:%M")
-        until_text = until.strftime("%H:%M")
-        if since_text == until_text:
-            return _("at {time}").format(time=since_text)
-        text = _("from {since} to {until}")
-        return text.format(since=since_text, until=until_text)
 
     # Who is there.
 
@@ -465,10 +414,4 @@ class Incoming:
     def _tell_new_log(self) -> None:
         self.pages.forget_shown()
         text = _("* The server started a new log; messages sent meanwhile may be missing")
-        gap = self._gap(self._seen_at.get(name_key(self._rooms.current)))
-        self._terminal.show_notice(f"{text} ({gap})")
-
-
-def _place_of(message: Message) -> str:
-    """Return the key of the room that a message belongs to; of the inbox something else."""
-    return "\N{RIGHTWARDS ARROW}" if message.to else name_key(message.room)
+        self._terminal.show_notice(f"{text} ({self._gaps.in_room(self._rooms.current)})")
