@@ -12,11 +12,12 @@ from chat.client.connection_sentences import change_line
 from chat.client.connection_status import ConnectionStatus
 from chat.client.finder import Finder
 from chat.client.gaps import Gaps
-from chat.client.key_sentences import key_lines, seal_word, sent_line
+from chat.client.key_sentences import key_lines, sent_line
 from chat.client.listings import Listings
 from chat.client.memory import Memory
 from chat.client.notice_sentences import GAP_REASONS, render_notice
 from chat.client.pages import Page, Pages
+from chat.client.presenter import Presenter
 from chat.client.rooms import Rooms
 from chat.client.roster import Roster
 from chat.client.search_sentences import cannot_search
@@ -27,7 +28,6 @@ from chat.client.ui import render
 from chat.client.ui.base import Terminal
 from chat.client.ui.colours import colours
 from chat.client.ui.render import RenderedMessage
-from chat.protocol.errors import explain
 from chat.protocol.kinds import READINGS, SAID
 from chat.protocol.names import name_key
 from chat_pb2 import (
@@ -81,6 +81,7 @@ class Incoming:
         self._memory = memory or Memory()
         self.pages = Pages()
         self.finder = Finder(session, terminal, self.is_ignored)
+        self._presenter = Presenter(session, terminal, rooms, self._memory, self.pages)
         self._listings = Listings(terminal, rooms, roster)
         self._gaps = Gaps()
         self._is_rewind_told = False  # in the present stream
@@ -106,13 +107,13 @@ class Incoming:
         elif message.kind == KIND_KEY:
             self._take_key(message)
         elif is_fact(message):  # whoever is ignored: it is about everybody
-            self._show(message)
+            self._presenter.show(message)
         elif message.kind == KIND_NOTICE:
             self._take_notice(message, typed)
         else:
             self._memory.since.note(message)
             self._take_said(message, typed)
-            self._tell_rest(message)
+            self._presenter.tell_rest(message)
 
     def _ends_wait(self, message: Message) -> bool:
         """Say whether it answers what has its key; somebody else may have used the same one."""
@@ -139,10 +140,10 @@ class Incoming:
         # It answers, and says nothing.
         is_hidden |= message.kind in SAID and not (message.message or message.sealed)
         if not is_hidden and not self.is_ignored(message) and not self._is_elsewhere(message):
-            if self._show_or_record(message):
+            if self._presenter.show_or_record(message):
                 self._note_news(message)
         elif is_on_screen and not self.is_ignored(message):
-            self._record(message)
+            self._presenter.record(message)
 
     def is_ignored(self, message: Message) -> bool:
         """Say whether the user does not want to hear who said it; never so of oneself.
@@ -154,81 +155,12 @@ class Incoming:
 
     def _is_elsewhere(self, message: Message) -> bool:
         """Say whether it tells a person who comes to a room, or goes, that is not looked at."""
-        if not self._terminal.is_interactive or not self._is_in_other_room(message):
+        if not self._terminal.is_interactive or not self._presenter.is_in_other_room(message):
             return False
         if message.kind == KIND_RENAMED:  # told in each room that is shared
             people = map(name_key, self._roster.names_in(self._rooms.current))
             return name_key(message.message) in people
         return message.kind in (KIND_JOINED, KIND_LEFT)
-
-    def _is_in_other_room(self, message: Message) -> bool:
-        """Say whether it belongs to another room.
-
-        A private one belongs to none, nor does an invitation, which says its room, or one's own
-        rename.
-        """
-        is_own_name = name_key(message.message) == name_key(self._session.name)
-        is_own_rename = message.kind == KIND_RENAMED and is_own_name
-        has_room = not message.to and not is_own_rename
-        return has_room and not self._rooms.is_current(message.room)
-
-    def _show_or_record(self, message: Message) -> bool:
-        """Show what comes now, or, where an earlier run has, write it down; say which it was."""
-        if self._memory.has_shown(message):
-            self._record(message)
-            return False
-        self._show_new(message)
-        return True
-
-    def _show_new(self, message: Message) -> None:
-        """Show what was not seen before, with the line that says since when, if that is due."""
-        is_person, is_here = self._terminal.is_interactive, self._rooms.is_current(message.room)
-        if is_person and (line := self._memory.since.line_before(message, is_here)):
-            self._terminal.show_separator(line)
-        self._show(message)
-
-    def _tell_rest(self, message: Message) -> None:
-        """Say how much more was missed, below what came by itself, also if that is not shown."""
-        line = self._memory.since.line_after(message)
-        if line and self._terminal.is_interactive:
-            self._terminal.show_notice(line)
-
-    def _record(self, message: Message) -> RenderedMessage | None:
-        """Write a message to the transcript; return how it is shown.
-
-        On the screen the room stands before what belongs to another one than is looked at; in the
-        transcript, which all rooms share, before all that belongs to another one than the common.
-        """
-        seal = seal_word(message, self._session.sealing)
-        is_elsewhere, shown = self._is_in_other_room(message), self._readable(message)
-        names_room = message.kind in (KIND_JOINED, KIND_LEFT)
-        if is_elsewhere and names_room:
-            shown = Message(user=message.user, kind=message.kind)  # the room stands before it
-        rendered = render.render_message(shown, self._session.name, seal)
-        if rendered is None:
-            return None
-        with_room = render.in_room(rendered, message.room)
-        needs_room = message.room and not message.to and (is_elsewhere or not names_room)
-        self._memory.record(message, with_room if needs_room else rendered)
-        return with_room if is_elsewhere else rendered
-
-    def _show(self, message: Message) -> None:
-        rendered = self._record(message)
-        if rendered is not None or not self._terminal.is_interactive:
-            self._terminal.show(message, rendered or RenderedMessage())
-        if message.id and not message.to:
-            self.pages.note_shown(message.room, message.id)
-
-    def _readable(self, message: Message) -> Message:
-        """Return a message; in place of one that could not be opened one that says why."""
-        sealing = self._session.sealing
-        if not message.sealed or message.message or message.kind not in SAID:
-            return message
-        reason = "NO_OWN_KEY" if sealing is None else sealing.why_closed(message)
-        shown = Message()
-        shown.CopyFrom(message)
-        shown.message = explain(reason, "")
-        return shown
 
     def _note_news(self, message: Message) -> None:
         """Ring and count, where somebody says something now."""
@@ -273,7 +205,7 @@ class Incoming:
             self._sent_lines.report_unsent(typed, render.notice_reason(message))
         else:
             self._sent_lines.count_failure()
-            self._show(message)
+            self._presenter.show(message)
 
     def _is_count(self, message: Message) -> bool:
         """Take the number of messages that did not come by themselves; a person is told later."""
@@ -341,7 +273,7 @@ class Incoming:
         text = _("* The key of {name} is accepted.")
         self._terminal.show_notice(text.format(name=render.name_sign(name)))
         for message in opened:
-            self._show(message)
+            self._presenter.show(message)
         return True
 
     # From room to room.
@@ -390,7 +322,7 @@ class Incoming:
         self._terminal.show_separator(_("earlier messages of {room}").format(room=title))
         for _id, message in sorted(page.messages.items()):
             if not self.is_ignored(message):
-                self._show(message)
+                self._presenter.show(message)
             self.pages.note_shown(message.room, message.id)
         self._terminal.show_separator(_("back to the present"))
 
