@@ -32,6 +32,7 @@ from chat.client.incoming import Incoming
 from chat.client.memory import Memory
 from chat.client.other_rooms import last_rooms_line
 from chat.client.piped_lines import PipedLines
+from chat.client.program_requests import request
 from chat.client.rooms import Rooms
 from chat.client.roster import Roster
 from chat.client.sent_lines import SentLines
@@ -39,25 +40,14 @@ from chat.client.session import Session
 from chat.client.state import Change, State
 from chat.client.ui import render
 from chat.client.ui.base import Terminal
-from chat.protocol.counts import count_in, counts_in
 from chat.protocol.errors import ChatError, ConfigError
-from chat.protocol.kinds import MODERATION, SAID
-from chat.protocol.limits import DEFAULT_HISTORY
+from chat.protocol.kinds import SAID
 from chat.protocol.names import name_key
 from chat_pb2 import (
     KIND_ACTION,
-    KIND_CLOSED,
     KIND_ENTERED,
-    KIND_EXITED,
-    KIND_HISTORY,
-    KIND_INVITED,
-    KIND_KEY,
     KIND_NOTICE,
-    KIND_OPENED,
     KIND_RENAMED,
-    KIND_ROOMS,
-    KIND_SEARCH,
-    KIND_WHO,
     Message,
 )
 
@@ -386,46 +376,11 @@ class App:
 
     def _send_made(self, message: Message) -> None:
         """Send a message of any kind that a client may send."""
-        session, room, key = self._session, message.room or None, message.key
         if message.kind in SAID:
-            is_action = message.kind == KIND_ACTION
-            self._actions.send(message.message, room, message.to, key, is_action=is_action)
-        elif message.kind == KIND_RENAMED:
-            session.rename(message.message, key)
-        elif message.kind == KIND_WHO:
-            session.ask_who(room, key)
-        elif message.kind == KIND_ROOMS:
-            session.ask_rooms(key)
-        elif message.kind == KIND_KEY:
-            session.ask_key(message.to, key)
-        elif message.kind == KIND_ENTERED:
-            count = count_in(message.message) if message.message else None
-            session.enter(message.room, count, key, message.id or None)
-        elif message.kind == KIND_EXITED and message.to:
-            session.uninvite(message.to, room, key)
-        elif message.kind == KIND_EXITED:
-            session.leave(message.room, key)
-        elif message.kind == KIND_CLOSED:
-            session.close_room(room, key)
-        elif message.kind == KIND_OPENED:
-            session.open_room(room, key)
-        elif message.kind == KIND_INVITED:
-            session.invite(message.to, room, key)
-        elif message.kind == KIND_HISTORY:
-            count, after = counts_in(message.message or str(DEFAULT_HISTORY), message.id)
-            if "+" in message.message:
-                session.around(message.id, count, room, key, after)
-            else:
-                session.history(count, room, message.id, key)
-        elif message.kind == KIND_SEARCH:
-            session.search(message.message, room, message.id, key)
-        elif message.kind in MODERATION:
-            until = message.sent_at.ToNanoseconds() / 1e9 if message.HasField("sent_at") else None
-            session.moderate(message.kind, message.to, message.message, until, key)
-        elif message.kind == KIND_NOTICE:
-            session.announce(message.message, key)
+            is_action, room = message.kind == KIND_ACTION, message.room or None
+            self._actions.send(message.message, room, message.to, message.key, is_action=is_action)
         else:
-            raise ChatError("REQUEST_INVALID")
+            request(self._session, message)
 
     def report_unsent(self, line: str, reason: str) -> None:
         """Say that `line` was not sent, and why."""
