@@ -36,7 +36,7 @@ import chat_pb2_grpc
 import client
 from chat.client import app, ending
 from chat.client.ending import EXIT_BROKEN_PIPE
-from chat.client.ui.plain import MAX_LINE_BYTES
+from chat.client.ui.standard_input import MAX_LINE_BYTES
 
 OLD_SERVER = str(Path("tests", "peers", "old_server.py"))
 

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import io
-import os
 import shutil
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import IO
 
 from chat.cli.i18n import _
@@ -20,18 +18,17 @@ from chat.client.ui.days import FULL_FORMAT, SCREEN_FORMAT, Days, with_time
 from chat.client.ui.notifications import make_notifier
 from chat.client.ui.render import RenderedMessage
 from chat.client.ui.signals import interrupt_main_thread, interrupt_writing, wakeable
+from chat.client.ui.standard_input import (
+    MAX_LINE_BYTES,
+    LineTooLongError,
+    byte_lines,
+    lines_taken,
+)
 from chat.protocol.errors import ChatError
-from chat.protocol.limits import MAX_MESSAGE_BYTES
 from chat_pb2 import KIND_NOTICE, Message
 
-# Of a longer line the rest is not even held in memory. Six bytes of JSON may stand for one.
-MAX_LINE_BYTES = 8 * MAX_MESSAGE_BYTES
 # How long the last line may take to be written.
 LAST_LINE_SECONDS = 0.1
-
-
-class LineTooLongError(Exception):
-    """A line of which not even all is held in memory; `str()` is its beginning."""
 
 
 class PlainTerminal:
@@ -270,39 +267,3 @@ class PlainTerminal:
 
 def _separator(title: str) -> str:
     return f"--- {title} ---"
-
-
-def lines_taken() -> int:
-    """Return how many lines were taken from standard input that nobody was handed.
-
-    Whoever wrote them cannot know. 0 where that cannot be said without waiting for more.
-    """
-    stream = getattr(sys.stdin, "buffer", None)
-    if not isinstance(stream, io.BufferedReader):
-        return 0
-    try:
-        descriptor = stream.fileno()
-        is_blocking = os.get_blocking(descriptor)
-        os.set_blocking(descriptor, False)
-    except (AttributeError, OSError):  # Windows; or no file at all
-        return 0
-    try:
-        taken = stream.peek()
-    except OSError:
-        return 0
-    finally:
-        os.set_blocking(descriptor, is_blocking)
-    return len(taken.splitlines())
-
-
-def byte_lines() -> Iterator[bytes]:
-    """Yield the lines of standard input without their ends.
-
-    Of one that is too long the first `MAX_LINE_BYTES`, whatever they are; no other has as many.
-    """
-    stream = sys.stdin.buffer
-    while line := stream.readline(MAX_LINE_BYTES):
-        rest = line
-        while len(rest) == MAX_LINE_BYTES and not rest.endswith(b"\n"):
-            rest = stream.readline(MAX_LINE_BYTES)
-        yield line if len(line) == MAX_LINE_BYTES else line.rstrip(b"\r\n")
