@@ -885,6 +885,22 @@ def test_dumb_terminal_cuts_no_line(server: RunningServer) -> None:
         assert ana.wait() == 0
 
 
+@pytest.mark.parametrize("flag", ["--plain", "--listen"])
+def test_shell_goes_on_below_what_was_interrupted(server: RunningServer, flag: str) -> None:
+    """Ctrl-C at a terminal without a line editor, which shows ^C itself, and no line feed."""
+    room = flag.strip("-")
+    with (
+        full_client(server.address, "bia", room=room) as bia,
+        person(server.address, "ana", "--room", room, flag) as ana,
+    ):
+        bia.wait_for_kind(chat_pb2.KIND_JOINED)
+        bia.say("oi")
+        ana.wait_for("[bia]: oi")
+        ana.type(CTRL_C)
+        assert ana.wait() == 130
+        assert ana.row_with("^C") == "^C" and ana.cursor[0] == 0
+
+
 def test_without_prompt_toolkit_it_is_plain(server: RunningServer, tmp_path: Path) -> None:
     """Where the line editor is not installed the client says so, and works all the same."""
     hide = "import sys; sys.modules['prompt_toolkit'] = None"

@@ -86,10 +86,15 @@ class PlainTerminal:
 
     def run(self, controller: TerminalController) -> None:
         """Hand each line to `controller`, until input ends or nobody can read the answers."""
-        if self._listen_only:
-            self._stopped.wait()
-        else:
-            self._read_until_stopped(controller)
+        try:
+            if self._listen_only:
+                self._stopped.wait()
+            else:
+                self._read_until_stopped(controller)
+        except KeyboardInterrupt:
+            if self._is_screen:
+                self._print("")  # what the shell says next is below the terminal's ^C
+            raise
 
     @property
     def failure(self) -> OSError | None:
