@@ -343,6 +343,8 @@ class App:
         try:
             if self._terminal.is_interactive:
                 self._actions.do(line)
+                if not self._rooms.is_entering:  # else its echo has it asked
+                    self._ask_who_is_here()
             else:
                 self._piped_lines.note(line)
                 self._actions.send(line, self._rooms.current)

@@ -62,6 +62,12 @@ class Rooms:
         with self._lock:
             return [(self._names[key], count) for key, count in sorted(self._unread.items())]
 
+    @property
+    def is_entering(self) -> bool:
+        """Whether the server has still to say that the user is in the room spoken in."""
+        with self._lock:
+            return self._current in self._entering.values()
+
     def is_current(self, room: str) -> bool:
         """Say whether `room` is the one spoken in."""
         with self._lock:

@@ -753,6 +753,16 @@ def test_who_is_here_is_asked_when_the_connection_stands(newcomer: Sitting, pipe
     assert pipe.session.pending == []
 
 
+def test_who_is_in_another_room_is_asked_when_one_goes_there() -> None:
+    """At once, for the status line; of a room that is being entered when that is so."""
+    sitting = Sitting(FakeTerminal(), "", "redes")
+    sitting.change(Change.CONNECTED)
+    sitting.type("/sala redes")
+    assert sitting.asked == [(KIND_WHO, ""), (KIND_WHO, "redes")]
+    sitting.type("/sala nova", "/sala redes")
+    assert sitting.asked[2:] == [(KIND_ENTERED, "nova")]
+
+
 def test_room_that_was_entered_is_asked_about_anew(newcomer: Sitting) -> None:
     """Nobody told who came and went meanwhile."""
     newcomer.change(Change.CONNECTED)
