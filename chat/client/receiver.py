@@ -13,6 +13,7 @@ from dataclasses import replace
 from typing import Any
 
 from chat.cli.i18n import _
+from chat.client.answers import Answers
 from chat.client.connection import (
     Answer,
     Stream,
@@ -24,6 +25,7 @@ from chat.client.connection import (
 )
 from chat.client.cursor import Cursor
 from chat.client.outbox import Outbox, Peer
+from chat.client.own_name import OwnName
 from chat.client.proving import Prover
 from chat.client.sanitize import unpacked
 from chat.client.sealing import Sealing
@@ -33,21 +35,14 @@ from chat.client.unreachable import Unreachable
 from chat.protocol.errors import ChatError, ConfigError, explain, is_final
 from chat.protocol.kinds import READINGS, SAID
 from chat.protocol.metadata import Greeting, JoinRequest
-from chat.protocol.names import name_key
 from chat_pb2 import (
     KIND_ENTERED,
     KIND_EXITED,
     KIND_KEY,
     KIND_NOTICE,
-    KIND_PRESENT,
     KIND_RENAMED,
-    KIND_ROOMS,
-    KIND_WHO,
     Message,
 )
-
-# What a server says to whoever asked, and to nobody else.
-ECHOES = (KIND_ENTERED, KIND_EXITED, *READINGS, KIND_WHO, KIND_ROOMS, KIND_KEY)
 
 # Why somebody else has the name: somebody is here, who may leave, or owns it, for good.
 LOST_NAMES = {"NAME_TAKEN": Change.NAME_TAKEN, "NAME_OWNED": Change.NAME_OWNED}
@@ -69,11 +64,10 @@ class Receiver:
     `prover`: proves that the name is its own; None: nobody does. `sealing`: opens what is sealed.
     `retry_first_connect`, `on_state`, `on_pause`: as `Session` has them.
 
-    `_lock` guards `_name`, `_own_names` (that and all earlier ones, as they are compared), `_call`
-    and `_failure` (of a thread beside the one that iterates).
+    `_lock` guards `_call` and `_failure` (of a thread beside the one that iterates).
     `_was_connected`, `_retry_first_connect`, `_is_new_log`, `_is_key_new` (something was learned of
     a key), `_entering` (the rooms that the present stream enters by itself, by key) belong to the
-    thread that iterates; outbox, cursor and sealing have locks of their own.
+    thread that iterates; outbox, cursor, name and sealing have locks of their own.
     """
 
     def __init__(
@@ -95,6 +89,8 @@ class Receiver:
         self._outbox = outbox
         outbox.on_stall = lambda: self._tell(self._tell_stall)
         self._cursor = cursor
+        self._own_name = OwnName(request.user or "")
+        self._answers = Answers(outbox, self._own_name)
         self._prover = prover
         self._retry_first_connect = retry_first_connect
         self._on_state = on_state
@@ -106,8 +102,6 @@ class Receiver:
         self._has_new_name = threading.Event()
         self._waits_for_name = threading.Event()
         self._lock = threading.Lock()
-        self._name = request.user or ""
-        self._own_names = {name_key(self._name)}
         self._call: Any = None
         self._failure: Exception | None = None
 
@@ -116,19 +110,13 @@ class Receiver:
     @property
     def name(self) -> str:
         """The name, as far as the server has agreed to it."""
-        with self._lock:
-            return self._name
+        return self._own_name.present
 
     def take_name(self, name: str) -> None:
         """Come in under another name from the next attempt on, which comes at once."""
-        with self._lock:
-            self._note_name(name)
+        self._own_name.take(name)
         self._has_new_name.set()
         self._outbox.wake()
-
-    def _note_name(self, name: str) -> None:
-        self._name = name
-        self._own_names.add(name_key(name))
 
     def wait_for_name(self) -> None:
         """Try a taken name again, also before the first connection; of an owned, await another."""
@@ -374,8 +362,8 @@ class Receiver:
         if self._sealing is not None and self._sealing.take_answer(message):
             self._is_key_new = True
             return False
-        sent = self._answered_by(message)
-        is_answer = self._is_answer(message, sent)
+        sent = self._answers.answered_by(message)
+        is_answer = self._answers.is_answer(message, sent)
         if sent is not None:
             self._take_acknowledgement(sent, message)
         if message.kind == KIND_NOTICE and message.user == "LOG_REWOUND":
@@ -390,36 +378,6 @@ class Receiver:
         is_known = sent is None and self._cursor.is_known(message)
         return self._cursor.is_news(message) and not is_known and self._is_opened(message, sent)
 
-    def _answered_by(self, message: Message) -> Message | None:
-        """Return what waits under the key of a message that answers it.
-
-        The key alone does not say so: everybody sees it, and may have used the same one.
-        """
-        sent = self._outbox.find(message.key) if message.key else None
-        if sent is None or message.kind == KIND_NOTICE:
-            return sent
-        if message.kind in SAID and sent.kind in SAID:
-            return sent if self._is_echo(message, sent) else None
-        is_about = sent.kind != KIND_KEY or name_key(message.to) == name_key(sent.to)
-        return sent if message.kind == sent.kind and is_about else None
-
-    def _is_echo(self, message: Message, sent: Message) -> bool:
-        """Say whether it is what was sent: from us, to the same person or room.
-
-        A server of the first contract names no room.
-        """
-        is_addressed = name_key(message.to) == name_key(sent.to)
-        is_there = not message.room or name_key(message.room) == name_key(sent.room)
-        return is_addressed and is_there and self._is_own_name(message.user)
-
-    def _is_own_name(self, name: str) -> bool:
-        """Say whether we are, were, or have asked to be called so."""
-        with self._lock:
-            if name_key(name) in self._own_names:
-                return True
-        wished = [m.message for m in self._outbox.pending if m.kind == KIND_RENAMED]
-        return name_key(name) in map(name_key, wished)
-
     def _is_opened(self, message: Message, sent: Message | None) -> bool:
         """Open what is sealed; say whether it is new. One's own words are known already."""
         if sent is not None and message.kind in SAID and (sent.sealed or message.sealed):
@@ -428,18 +386,6 @@ class Receiver:
         if not message.sealed or self._sealing is None:
             return True
         return self._sealing.open(message)
-
-    def _is_answer(self, message: Message, sent: Message | None) -> bool | None:
-        """Say whether it answers something that was asked; None for what is no answer at all."""
-        if message.kind == KIND_PRESENT and self._outbox.awaits(KIND_WHO, message.room):
-            return True  # though the session is not in that room
-        if message.kind == KIND_PRESENT:
-            return None if self._outbox.awaits(KIND_WHO) else False
-        if message.kind == KIND_ROOMS and message.message:
-            return self._outbox.awaits(KIND_ROOMS)
-        if message.kind in ECHOES:
-            return sent is not None and sent.kind == message.kind
-        return None
 
     def _take_entry(self, entry: Message, answer: Message) -> bool:
         """Take the answer to a room that the stream entered by itself; told only if refused."""
@@ -453,8 +399,7 @@ class Receiver:
 
     def _take_acknowledgement(self, sent: Message, answer: Message) -> None:
         if answer.kind == sent.kind == KIND_RENAMED:
-            with self._lock:
-                self._note_name(sent.message)
+            self._own_name.take(sent.message)
             if self._sealing is not None:
                 self._sealing.take_name(sent.message)
         elif answer.kind == sent.kind == KIND_ENTERED:
