@@ -1,42 +1,37 @@
-"""The way to a server: a channel and its options, one stream, and what a gRPC error means.
+"""The way to a server: a channel and its options, and one stream.
 
-With `session.py` the only place of the client's wing that knows gRPC.
+With `session.py` and `refusals.py` the only place of the client's wing that knows gRPC.
 """
 
 from __future__ import annotations
 
 import json
-import re
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, wait
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Any
 from urllib.parse import quote
 
 import grpc
-from google.protobuf.message import DecodeError
 
 import chat_pb2_grpc
 from chat.cli.credentials import is_loopback
-from chat.cli.display import isolated, one_line, shown_name
 from chat.client.diagnosis import explain_failure, explain_untrusted
 from chat.client.outbox import Requests
 from chat.client.preflight import IsCancelled
 from chat.client.trust import Trust
 from chat.client.unreachable import Unreachable, explain_unreachable
-from chat.protocol.details import LASTING, Details, from_text
-from chat.protocol.errors import REASONS, ConfigError, is_local
+from chat.protocol.errors import ConfigError
 from chat.protocol.limits import (
     KEEPALIVE_TIME_MS,
     KEEPALIVE_TIMEOUT_MS,
-    MAX_WORDS_CHARACTERS,
     PING_TIMEOUT_MS,
 )
-from chat.protocol.metadata import REASON, TIME, Pair
+from chat.protocol.metadata import Pair
 
 # Less than a line of 6 kB/s carries in 3 s.
 LOOKAHEAD_BYTES = 16 << 10
@@ -78,28 +73,12 @@ IN_TURN = {
     )
 }
 
-# Statuses of servers that give no reason, and what they mean to us.
-REASON_OF_STATUS = {
-    grpc.StatusCode.UNIMPLEMENTED: "NOT_A_CHAT",
-    grpc.StatusCode.UNAUTHENTICATED: "TOKEN_INVALID",
-    grpc.StatusCode.PERMISSION_DENIED: "TOKEN_INVALID",
-    grpc.StatusCode.ALREADY_EXISTS: "NAME_TAKEN",
-    grpc.StatusCode.INVALID_ARGUMENT: "REQUEST_INVALID",
-}
-# What a reason looks like (google.rpc.ErrorInfo): whatever else stands there is none, and is never
-# shown to anybody.
-_REASON = re.compile("[A-Z][A-Z0-9_]{1,62}")
-# A moment as RFC 3339 has it, to the second, and no more.
-MAX_TIME_CHARACTERS = 20
-
 # Which any server answers, if only that it knows no such call.
 HEALTH_CHECK = "/grpc.health.v1.Health/Check"
 # How long the answer to it may take.
 ANSWER_SECONDS = 3.5
 # How long whoever was interrupted waits for a call that is being opened, which does not block.
 OPENING_SECONDS = 1.0
-# Of a time in whole seconds: enough for thirty thousand years.
-MAX_TIME_DIGITS = 12
 # What gRPC says by itself, where nobody answers.
 NO_ANSWER = (
     grpc.StatusCode.UNAVAILABLE,
@@ -275,62 +254,3 @@ def target_of(address: str) -> str:
     a meaning there, such as the % before an interface, is escaped.
     """
     return "dns:///" + quote(address, safe=":[]")
-
-
-def reason_of(error: Any) -> str:
-    """Return the reason of a refusal, empty where there is none.
-
-    The trailing metadata say it, or the rich error model (google.rpc.ErrorInfo), or the status.
-    `error`: the `grpc.RpcError` of a call, which is the call itself.
-    """
-    for said in (*_said_in_metadata(error), *_said_in_details(error)):
-        if _REASON.fullmatch(said) and not is_local(said):
-            return said
-    return REASON_OF_STATUS.get(error.code(), "")
-
-
-def server_time_of(error: Any) -> float | None:
-    """Return the server's time, in seconds since 1970, where a refusal says it."""
-    value = dict(error.trailing_metadata() or ()).get(TIME, "")
-    is_time = isinstance(value, str) and value.isascii() and value.isdigit()
-    return float(value) if is_time and len(value) <= MAX_TIME_DIGITS else None
-
-
-def details_of(error: Any) -> Details:
-    """Return what a refusal says beside its reason, cleaned and bounded."""
-    for info in _infos_of(error):
-        said = dict(info.metadata)
-        until = from_text(said.get("until", "")[:MAX_TIME_CHARACTERS])
-        by, words = said.get("by", ""), said.get("words", "")
-        return Details(
-            until=until,
-            by=isolated(shown_name(by)) if by else "",
-            words=one_line(words[:MAX_WORDS_CHARACTERS]),
-            has_end=until is not None or info.reason in LASTING,
-        )
-    return Details()
-
-
-def _said_in_metadata(error: Any) -> Iterator[str]:
-    for key, value in error.trailing_metadata() or ():
-        if key == REASON and value in REASONS:
-            yield value
-
-
-def _said_in_details(error: Any) -> Iterator[str]:
-    """Yield what the ErrorInfo says, where there is a well-formed one and a library to read it."""
-    for info in _infos_of(error):
-        yield str(info.reason)
-
-
-def _infos_of(error: Any) -> Iterator[Any]:
-    """Yield the ErrorInfo of the rich error model, where there is one that can be read."""
-    with suppress(ImportError, ValueError, NotImplementedError, DecodeError):
-        from google.rpc import error_details_pb2
-        from grpc_status import rpc_status
-
-        status = rpc_status.from_call(error)
-        for detail in status.details if status else ():
-            info = error_details_pb2.ErrorInfo()
-            if detail.Unpack(info):
-                yield info

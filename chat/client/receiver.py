@@ -1,6 +1,7 @@
 """One stream after the other, and what they bring: the half of a session that hears.
 
-Runs in the thread that iterates the session. Knows gRPC only by way of `connection.py`.
+Runs in the thread that iterates the session. Knows gRPC only by way of `connection.py` and
+`refusals.py`.
 """
 
 from __future__ import annotations
@@ -19,14 +20,12 @@ from chat.client.connection import (
     Stream,
     StreamError,
     Way,
-    details_of,
-    reason_of,
-    server_time_of,
 )
 from chat.client.cursor import Cursor
 from chat.client.outbox import Outbox, Peer
 from chat.client.own_name import OwnName
 from chat.client.proving import Prover
+from chat.client.refusals import details_of, reason_of, server_time_of
 from chat.client.sanitize import unpacked
 from chat.client.sealing import Sealing
 from chat.client.servers import OWN_REASONS, OtherChat, Refusal, Servers
