@@ -39,6 +39,19 @@ MENUS = {
 }
 
 
+@pytest.mark.parametrize("rows", [3, 10])
+def test_menu_fits_a_low_screen(server: RunningServer, rows: int) -> None:
+    """Below the line that is completed; how many more there are is said."""
+    flags = ("--room", f"low{rows}", "--lang", "en")
+    with person(server.address, "bia", *flags, columns=60, rows=rows) as bia:
+        bia.wait_for("[bia]:")
+        bia.type("/" + TAB)
+        bia.wait_for(" more; Tab goes on")
+        typed, first, *others = bia.rows[bia.cursor[1] :]
+        assert typed == "[bia]: /" and first.startswith(f" {commands.LEAVE.typed} ")
+        assert len(others) == rows - 2
+
+
 def test_tab_completes_and_explains(server: RunningServer) -> None:
     """A command in one language, a menu of them with what each does, a name with its space."""
     with (

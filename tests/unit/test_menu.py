@@ -72,6 +72,18 @@ def rows_for(typed: str, columns: int, chosen: int | None = None) -> list[str]:
     return "".join(text for _style, text, *_handler in rows).split("\n")
 
 
+def test_choice_is_seen_on_a_low_screen() -> None:
+    """Whichever it is; and whether there are more."""
+    length, candidates = completions("/", {})
+    offers = [Row(candidate, length) for candidate in candidates]
+    for chosen in range(len(offers)):
+        fragments = menu_rows(CompletionState(Document("/"), list(offers), chosen), 80, 2)
+        styles = [style for style, *_text in fragments if style]
+        has_more = chosen < len(offers) - 1
+        assert sorted(styles[:2]) == ["class:menu", "class:menu.chosen"]
+        assert styles[2:] == ["class:menu.more"] * has_more
+
+
 @pytest.mark.parametrize("lang", ["pt_BR", "en"])
 @pytest.mark.parametrize("columns", [40, 80, 200])
 def test_what_a_command_does_is_said_whole(lang: str, columns: int) -> None:

@@ -76,6 +76,11 @@ def columns_of(output: Output) -> int:
     return output.get_size().columns
 
 
+def rows_of(output: Output) -> int:
+    """Return the present height of the terminal."""
+    return output.get_size().rows
+
+
 def hold(output: Output) -> None:
     """Write nothing until `release`, where the output knows how to wait."""
     if hasattr(output, "is_held"):

@@ -25,14 +25,16 @@ from chat.cli.wrap import MIN_COLUMNS, cut, text_width
 from chat.client.ui import render
 from chat.client.ui.base import TerminalController
 from chat.client.ui.draft import Draft
-from chat.client.ui.frame_output import columns_of
-from chat.client.ui.menu import menu_rows
+from chat.client.ui.frame_output import columns_of, rows_of
+from chat.client.ui.menu import MAX_ROWS, menu_rows
 from chat.client.ui.output_queue import OutputQueue
 from chat.client.ui.processors import SanitizeProcessor, split_emoji
 
 # How much of the screen the line being typed, and what is on its way, may take.
 MAX_DRAFT_ROWS = 10
 MAX_WAITING_ROWS = 3
+# What of a low screen is left beside Tab's menu: a row of the line being typed, and the status.
+OTHER_ROWS = 2
 # Below this the prompt is not the name.
 NARROW_COLUMNS = 40
 SEPARATOR = " \N{MIDDLE DOT} "
@@ -50,6 +52,10 @@ class EditorLayout:
     def _columns(self) -> int:
         return columns_of(self._queue.output)
 
+    @property
+    def _rows(self) -> int:
+        return rows_of(self._queue.output)
+
     def layout(self) -> Layout:
         """Return the layout: what waits, the line being typed, search, what Tab offers, status."""
 
@@ -60,8 +66,9 @@ class EditorLayout:
             ignore_case=True, forward_search_prompt=earlier, backward_search_prompt=earlier
         )
         draft = self._draft_window(search)
-        waiting, status = rows_of(self._waiting_rows), rows_of(self._status_rows)
-        rows = HSplit([waiting, draft, search, rows_of(self._menu_rows), status])
+        waiting, status = window_of(self._waiting_rows), window_of(self._status_rows)
+        menu = window_of(self._menu_rows, lambda: self._rows - OTHER_ROWS)
+        rows = HSplit([waiting, draft, search, menu, status])
         return Layout(rows, focused_element=draft)
 
     def _draft_window(self, search: SearchToolbar) -> Window:
@@ -97,7 +104,9 @@ class EditorLayout:
         return [("class:waiting", text)]
 
     def _menu_rows(self) -> StyleAndTextTuples:
-        rows = menu_rows(self._draft.buffer.complete_state, self._columns)
+        # The row that says how many more there are is another one.
+        most = max(1, min(MAX_ROWS, self._rows - OTHER_ROWS - 1))
+        rows = menu_rows(self._draft.buffer.complete_state, self._columns, most)
         return [(fragment[0], split_emoji(fragment[1])) for fragment in rows]
 
     def _status_rows(self) -> StyleAndTextTuples:
@@ -112,12 +121,18 @@ class EditorLayout:
         return [("class:status", cut(text, self._columns - 1))]
 
 
-def rows_of(text: Callable[[], StyleAndTextTuples]) -> Window:
-    """Return a part of the layout that is as high as its text, and not there without one."""
+def window_of(
+    text: Callable[[], StyleAndTextTuples], kept_rows: Callable[[], int] = lambda: 0
+) -> Window:
+    """Return a part of the layout that is as high as its text, and not there without one.
+
+    On a screen that is too low for all parts it gives up rows, but for `kept_rows()`.
+    """
     control = FormattedTextControl(text)
 
     def height() -> Dimension:
         content = "".join(fragment[1] for fragment in text())
-        return Dimension.exact(content.count("\n") + 1 if content else 0)
+        rows = content.count("\n") + 1 if content else 0
+        return Dimension(min=max(0, min(rows, kept_rows())), preferred=rows, max=rows)
 
     return Window(control, height=height, dont_extend_height=True)

@@ -95,13 +95,18 @@ def _common_rest(typed: str, found: Iterable[Candidate]) -> str:
     return common.removeprefix(typed) if common.startswith(typed) else ""
 
 
-def menu_rows(state: CompletionState | None, columns: int) -> StyleAndTextTuples:
-    """Return what there is to choose from, the present choice marked; nothing, without any."""
+def menu_rows(
+    state: CompletionState | None, columns: int, most: int = MAX_ROWS
+) -> StyleAndTextTuples:
+    """Return what there is to choose from, the present choice marked; nothing, without any.
+
+    Of more than `most` so many, with a row that says how many more there are.
+    """
     if state is None or not state.completions:
         return []
     offered, chosen = state.completions, state.complete_index
-    first = _first_row(len(offered), chosen or 0)
-    shown = [one.candidate for one in offered[first : first + MAX_ROWS] if isinstance(one, Row)]
+    first = _first_row(len(offered), chosen or 0, most)
+    shown = [one.candidate for one in offered[first : first + most] if isinstance(one, Row)]
     rows: StyleAndTextTuples = []
     for number, text in enumerate(_texts(shown, columns - len(GAP) - 1), first):
         style = "class:menu.chosen" if number == chosen else "class:menu"
@@ -128,6 +133,6 @@ def _texts(shown: list[Candidate], columns: int) -> list[str]:
     return texts
 
 
-def _first_row(count: int, chosen: int) -> int:
+def _first_row(count: int, chosen: int, most: int) -> int:
     """Return the first of those shown, so that the present choice is among them."""
-    return max(0, min(chosen - MAX_ROWS + 1, count - MAX_ROWS))
+    return max(0, min(chosen - most + 1, count - most))
