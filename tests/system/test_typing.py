@@ -107,6 +107,19 @@ IGNORING = {
 }
 
 
+def test_no_key_drops_the_line(server: RunningServer) -> None:
+    """Ctrl-O accepts it, as Enter does; Alt-#, which makes a comment of it in a shell, does not."""
+    with (
+        full_client(server.address, "Ana", room="keys") as ana,
+        person(server.address, "bia", "--room", "keys", "--lang", "en", rows=ROWS) as bia,
+    ):
+        bia.wait_for("2 people")
+        bia.type("um\x0f")
+        ana.wait_for_text("um")
+        bia.type(f"do{ESCAPE}#is\r")
+        ana.wait_for_text("dois")
+
+
 def test_ignored_by_the_name_without_its_accent(server: RunningServer) -> None:
     """And told, where nobody is called so."""
     with (

@@ -119,6 +119,9 @@ class Draft:
         has_completions = Condition(lambda: self.has_completions)
         add = bindings.add
         add("enter", filter=~is_searching)(lambda _event: self._enter())
+        # By prompt_toolkit's own of these two the line would be gone, and handed to nobody.
+        add("c-o", filter=~is_searching)(lambda _event: self._enter())
+        add("escape", "#")(lambda _event: None)
         add("escape", "enter")(lambda _event: self.buffer.insert_text("\n"))
         add("c-c", filter=~is_searching)(lambda _event: self._interrupt())
         add("<sigint>")(lambda _event: self._interrupt())
