@@ -18,7 +18,7 @@ from chat.client.ui.colours import NAME_COLOURS
 if sys.platform == "win32":
     pytest.skip("Windows has no pseudo-terminals", allow_module_level=True)
 
-from person import ALT_B, CTRL_C, ESCAPE, LEFT, TAB, UP, person
+from person import ALT_B, CTRL_C, CTRL_R, ESCAPE, LEFT, TAB, UP, person
 
 COLUMNS = (40, 80, 200)
 ROWS = 30
@@ -118,6 +118,16 @@ def test_no_key_drops_the_line(server: RunningServer) -> None:
         ana.wait_for_text("um")
         bia.type(f"do{ESCAPE}#is\r")
         ana.wait_for_text("dois")
+
+
+def test_pasted_lines_are_searched_for_as_one(server: RunningServer) -> None:
+    """Below the line that is found, behind what says so."""
+    with person(server.address, "bia", "--room", "search", "--lang", "en", rows=ROWS) as bia:
+        bia.wait_for("1 person")
+        bia.type(CTRL_R)
+        bia.wait_for_line("Earlier line with:")
+        bia.paste("two\nlines\n")
+        bia.wait_for_line("Earlier line with: two lines")
 
 
 def test_ignored_by_the_name_without_its_accent(server: RunningServer) -> None:

@@ -15,6 +15,7 @@ from prompt_toolkit.document import Document
 from prompt_toolkit.filters import Condition, is_searching
 from prompt_toolkit.history import InMemoryHistory
 from prompt_toolkit.key_binding import KeyBindings
+from prompt_toolkit.key_binding.key_processor import KeyPressEvent
 from prompt_toolkit.keys import Keys
 
 from chat.cli.i18n import _
@@ -125,7 +126,7 @@ class Draft:
         add("escape", "enter")(lambda _event: self.buffer.insert_text("\n"))
         add("c-c", filter=~is_searching)(lambda _event: self._interrupt())
         add("<sigint>")(lambda _event: self._interrupt())
-        add(Keys.BracketedPaste)(lambda event: event.current_buffer.insert_text(pasted(event.data)))
+        add(Keys.BracketedPaste)(self._paste)
         add("c-d", filter=is_empty & ~is_searching)(lambda _event: self._leave())
         add(PREFIX, filter=came_back & ~is_searching)(lambda _event: self._begin_command())
         add("tab", filter=~is_searching)(complete)
@@ -136,6 +137,11 @@ class Draft:
         if hasattr(signal, "SIGTSTP"):
             add("c-z")(lambda event: event.app.suspend_to_background())
         return bindings
+
+    def _paste(self, event: KeyPressEvent) -> None:
+        """Insert what is pasted; what is searched for is in one line."""
+        text, buffer = pasted(event.data), event.current_buffer
+        buffer.insert_text(text if buffer is self.buffer else text.replace("\n", " "))
 
     def _enter(self) -> None:
         """Hand over what is typed, having asked about a long paste; not where it was not typed."""
