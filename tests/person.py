@@ -37,7 +37,7 @@ TAKE_THE_TERMINAL = (
     "fcntl.ioctl(0, termios.TIOCSCTTY, 0);"
     "os.execv(sys.argv[1], sys.argv[1:])"
 )
-CTRL_C, CTRL_D, CTRL_R, TAB = "\x03", "\x04", "\x12", "\t"
+CTRL_C, CTRL_D, CTRL_L, CTRL_R, TAB = "\x03", "\x04", "\x0c", "\x12", "\t"
 ESCAPE, ALT_B = "\x1b", "\x1bb"
 UP, LEFT, RIGHT = "\x1b[A", "\x1b[D", "\x1b[C"
 

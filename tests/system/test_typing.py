@@ -18,7 +18,7 @@ from chat.client.ui.colours import NAME_COLOURS
 if sys.platform == "win32":
     pytest.skip("Windows has no pseudo-terminals", allow_module_level=True)
 
-from person import ALT_B, CTRL_C, CTRL_R, ESCAPE, LEFT, TAB, UP, person
+from person import ALT_B, CTRL_C, CTRL_L, CTRL_R, ESCAPE, LEFT, TAB, UP, person
 
 COLUMNS = (40, 80, 200)
 ROWS = 30
@@ -199,7 +199,7 @@ def test_long_address_is_copied_in_one_piece(server: RunningServer) -> None:
 def test_clearing_keeps_what_was_there(server: RunningServer) -> None:
     """The screen is empty but for the line being typed; what was on it is scrolled up, once.
 
-    By either name of the command, with a line editor and without.
+    By either name of the command, with a line editor, where Ctrl-L does it too, and without.
     """
     with (
         full_client(server.address, "ana", room="clear") as ana,
@@ -212,9 +212,9 @@ def test_clearing_keeps_what_was_there(server: RunningServer) -> None:
         for number, columns in enumerate(COLUMNS):
             bia.resize(columns, ROWS)
             ana.say(said := f"before number {number}", key=f"clear{number}")
-            for someone, command in ((bia, "/limpar"), (caio, "/clear")):
+            for someone, keys in ((bia, "/limpar\r" if number else CTRL_L), (caio, "/clear\r")):
                 someone.wait_for(said)
-                someone.type(f"{command}\r")
+                someone.type(keys)
                 someone.wait_until_gone(said)
             bia.wait_for_line("[bia]:")
             assert bia.cursor[1] == 0

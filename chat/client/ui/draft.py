@@ -19,7 +19,7 @@ from prompt_toolkit.key_binding.key_processor import KeyPressEvent
 from prompt_toolkit.keys import Keys
 
 from chat.cli.i18n import _
-from chat.client.commands import PREFIX
+from chat.client.commands import CLEAR, PREFIX
 from chat.client.other_rooms import waiting_line
 from chat.client.typed_lines import TypedLines
 from chat.client.ui.base import TerminalController
@@ -127,6 +127,7 @@ class Draft:
         add("c-c", filter=~is_searching)(lambda _event: self._interrupt())
         add("<sigint>")(lambda _event: self._interrupt())
         add(Keys.BracketedPaste)(self._paste)
+        add("c-l")(lambda _event: self._controller.handle_line(CLEAR.typed))
         add("c-d", filter=is_empty & ~is_searching)(lambda _event: self._leave())
         add(PREFIX, filter=came_back & ~is_searching)(lambda _event: self._begin_command())
         add("tab", filter=~is_searching)(complete)
