@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from enum import Enum, auto
 
 from chat.client.sealing import Sealing
+from chat.client.send_window import SendWindow
 from chat.protocol.errors import ChatError
 from chat.protocol.kinds import MOVES, SAID
 from chat.protocol.limits import MAX_KEY_CHARACTERS
@@ -23,9 +24,6 @@ from chat_pb2 import KIND_RENAMED, KIND_UNSPECIFIED, Message
 MAX_PENDING = 1000
 # Where whoever sends cannot wait, since it is the one who hears the echoes.
 MAX_UNWAITED = 10_000
-# What a full server has been sent and has not echoed; the rest waits here. More would only wait on
-# a slow line, with the answers to the server's pings behind it; less would slow down a long one.
-MAX_IN_FLIGHT_BYTES = 32 << 10
 
 
 class Peer(Enum):
@@ -40,7 +38,8 @@ class Peer(Enum):
 class Outbox:
     """Messages in the order in which they were said, until they are acknowledged.
 
-    A full server gets them in that order, no more than `MAX_IN_FLIGHT_BYTES` ahead of its echoes.
+    A full server gets them in that order, no further ahead of its echoes than `SendWindow` says;
+    the rest waits here.
     As long as it is not known what the server is, what only a full one understands waits, and what
     is said to the common room goes past it; but not where the last one was a full one, which is
     about to say so.
@@ -60,9 +59,7 @@ class Outbox:
         self._pending: dict[str, Message] = {}  # unacknowledged, by key
         self._requests: dict[str, Message] = {}  # those of them that say nothing to anybody
         self._untaken: deque[Message] = deque()  # what the stream has not taken
-        # What the stream has taken and is unacknowledged, in bytes, by key.
-        self._in_flight: dict[str, int] = {}
-        self._in_flight_bytes = 0
+        self._window = SendWindow()  # what the stream has taken and is unacknowledged
         self.on_stall: Callable[[], None] = lambda: None
         self._is_stall_told = False  # in the present stream
         self._stream = 0  # counts streams: the generator of an earlier one must end
@@ -127,8 +124,7 @@ class Outbox:
             self._owes_farewell = False  # this one may be the last
             self._is_stall_told = False
             self._untaken = deque([*first, *self._pending.values()])
-            self._in_flight.clear()
-            self._in_flight_bytes = 0
+            self._window.clear()
             return Requests(self, self._stream)
 
     def end_stream(self) -> None:
@@ -238,7 +234,8 @@ class Outbox:
     def _hand_over(self, message: Message, sent: Message) -> None:
         """Note that the stream takes `message`, as what is `sent`."""
         self._untaken.remove(message)
-        self._note_in_flight(message.key, sent)
+        if message.key in self._pending:
+            self._window.add(message.key, sent.ByteSize())
         if self._peer is Peer.PLAIN:
             # Handed over is all there is to know.
             self._pending.pop(message.key, None)
@@ -252,7 +249,7 @@ class Outbox:
         if not self._untaken:
             return self._is_closing
         may_echo = self._peer in (Peer.UNKNOWN, Peer.FULL)
-        if may_echo and self._in_flight_bytes >= MAX_IN_FLIGHT_BYTES:
+        if may_echo and self._window.is_full:
             return False
         message = self._next_understood()
         return message is not None and not self._is_held(message)
@@ -268,19 +265,10 @@ class Outbox:
         if self._sealing is None or not message.to:
             return False
         is_renaming = any(
-            request.kind == KIND_RENAMED and request.key in self._in_flight
+            request.kind == KIND_RENAMED and request.key in self._window
             for request in self._requests.values()
         )
         return is_renaming or self._sealing.is_held(message)
-
-    def _note_in_flight(self, key: str, sent: Message) -> None:
-        if key in self._pending:
-            self._land(key)  # a program may have used the key before
-            self._in_flight[key] = sent.ByteSize()
-            self._in_flight_bytes += self._in_flight[key]
-
-    def _land(self, key: str) -> None:
-        self._in_flight_bytes -= self._in_flight.pop(key, 0)
 
     def _next_understood(self) -> Message | None:
         """Return the next message that the server will understand, as far as is known."""
@@ -303,7 +291,7 @@ class Outbox:
         with self._changed:
             self._pending.pop(key, None)
             self._requests.pop(key, None)
-            self._land(key)
+            self._window.remove(key)
             self._changed.notify_all()
 
     def give_up_unsealable(self) -> list[tuple[Message, ChatError]]:

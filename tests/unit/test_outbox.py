@@ -18,6 +18,7 @@ from support import DEADLINE_SECONDS
 
 from chat.client import outbox as outbox_module
 from chat.client import sealing as sealing_module
+from chat.client import send_window
 from chat.client.outbox import Outbox, Peer, Requests
 from chat.client.pins import Pins
 from chat.client.sealing import Sealing
@@ -461,7 +462,7 @@ def test_only_so_much_is_on_its_way_to_a_full_server(
 ) -> None:
     """The rest waits for the echoes; a single message is never too large."""
     size = said("0").ByteSize()
-    monkeypatch.setattr(outbox_module, "MAX_IN_FLIGHT_BYTES", 2 * size)
+    monkeypatch.setattr(send_window, "MAX_IN_FLIGHT_BYTES", 2 * size)
     for number in range(4):
         outbox.put(said(str(number)))
     assert taken(full) == ["0", "1"]
@@ -486,7 +487,7 @@ def test_only_so_much_is_on_its_way_to_a_full_server(
 
 def test_who_confirms_nothing_is_sent_all(outbox: Outbox, monkeypatch: pytest.MonkeyPatch) -> None:
     """A plain server, or one that says nothing: there is no echo to wait for."""
-    monkeypatch.setattr(outbox_module, "MAX_IN_FLIGHT_BYTES", 1)
+    monkeypatch.setattr(send_window, "MAX_IN_FLIGHT_BYTES", 1)
     requests = outbox.begin_stream()
     for number in range(3):
         outbox.put(said(str(number)))
