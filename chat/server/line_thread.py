@@ -17,10 +17,10 @@ Line = TypeVar("Line")
 class LineThread(Generic[Line]):
     """Writes lines soon after they come. Any thread may add some.
 
-    `most`: so many may wait. `write`: called in the thread with all that wait; where it raises OSError or ValueError nobody
-    reads them any more, and it is not called again. `take`: called before, with `changed` held:
-    returns what there is to be written, and what waits from then on. `may_begin`: whether anything
-    is to be written yet.
+    `most`: so many may wait. `write`: called in the thread with all that wait; where it raises
+    OSError or ValueError nobody reads them any more, and it is not called again. `take`: called
+    before, with `changed` held: returns what there is to be written, and what waits from then on.
+    `may_begin`: whether anything is to be written yet.
 
     `changed` guards `lines` and every attribute that changes.
     """

@@ -18,7 +18,10 @@ from chat_pb2 import KIND_ACTION, KIND_CLOSED, KIND_INVITED, KIND_OPENED
 
 
 class Pipe:
-    """Standard output's end: `take` answers each write; what it took is in `text`, in so many `writes`."""
+    """Standard output's end: `take` answers each write; what it took is in `text`.
+
+    `writes`: how often it was written to.
+    """
 
     def __init__(self) -> None:
         self._taken = b""
