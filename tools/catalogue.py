@@ -25,8 +25,9 @@ LOCALE_DIR = ROOT / "chat" / "locale"
 OTHER_SOURCES = ("tools/argparse_strings.py", "tools/demo.py")
 # How many sentences each of the functions in `language.py` takes.
 KEYWORDS = {"_": 1, "N_": 1, "_n": 2}
-# Where people count otherwise than CLDR has it: Brazilians say "0 pessoas".
-PLURAL_FORMS = {"pt_BR": "nplurals=2; plural=(n != 1);"}
+# Where people count otherwise than CLDR has it: how many forms, and which one is for n. Brazilians
+# say "0 pessoas", and CLDR's third form is for whole millions.
+PLURAL_FORMS = {"pt_BR": (2, "(n != 1)")}
 HEADER = "# {language} catalogue of the chat. To update it: make locale"
 
 
@@ -41,8 +42,22 @@ class PlainCatalog(Catalog):
             ("MIME-Version", "1.0"),
             ("Content-Type", "text/plain; charset=utf-8"),
             ("Content-Transfer-Encoding", "8bit"),
-            ("Plural-Forms", PLURAL_FORMS.get(str(self.locale_identifier), self.plural_forms)),
+            ("Plural-Forms", self.plural_forms),
         ]
+
+    @property
+    def num_plurals(self) -> int:
+        """How many forms each plural is written with; Babel's own data may change with it."""
+        return self._plurals()[0]
+
+    @property
+    def plural_expr(self) -> str:
+        """Which of them is for n, as an expression of C (GNU gettext manual, "Plural forms")."""
+        return self._plurals()[1]
+
+    def _plurals(self) -> tuple[int, str]:
+        ours = PLURAL_FORMS.get(str(self.locale_identifier))
+        return ours or (super().num_plurals, super().plural_expr)
 
 
 def sources() -> list[Path]:

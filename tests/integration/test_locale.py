@@ -55,6 +55,16 @@ def test_catalogue_is_complete_and_compiled(path: Path) -> None:
     assert catalogue.faults(path) == []
 
 
+def test_plurals_have_as_many_forms_as_the_header_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where ours count otherwise, the forms that Babel's own data have for them do not matter."""
+    monkeypatch.setitem(catalogue.PLURAL_FORMS, "cy", (1, "0"))
+    catalog = catalogue.PlainCatalog(locale="cy")
+    catalog.add(("{} person", "{} people"))
+    text = catalogue.text_of(catalog).decode()
+    assert '"Plural-Forms: nplurals=1; plural=0;"' in text
+    assert re.findall(r"msgstr\[\d\]", text) == ["msgstr[0]"]
+
+
 def test_nobody_is_counted_as_brazilians_do() -> None:
     """In the plural, as none is in English."""
     language.use("pt_BR")
