@@ -91,8 +91,12 @@ class SlowProxy:
         if self._rate is not None:
             # Before it listens: what is accepted takes it over.
             self._listening.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, SOCKET_BYTES)
-        async with await asyncio.start_server(self._accept, sock=self._listening) as server:
-            await server.serve_forever()
+        server = await asyncio.start_server(self._accept, sock=self._listening)
+        try:
+            # Not `serve_forever`: from Python 3.12.1 on that ends only once every connection has.
+            await self._loop.create_future()
+        finally:
+            server.close()
 
     def _accept(self, near: asyncio.StreamReader, back: asyncio.StreamWriter) -> None:
         self.connections += 1
