@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from chat.cli.credentials import read_pair
+from chat.cli.credentials import read_pair, vouched_for
 from chat.cli.i18n import _
 from chat.cli.system_errors import words_of
 from chat.client.known_servers import Damaged, KnownServers
@@ -203,7 +203,7 @@ class Trust:
     def _look_for_authority(self, address: str, is_cancelled: IsCancelled) -> Trusted:
         """Return the server's certificate if this machine's authorities vouch for it."""
         try:
-            seen = self._see(address, ssl.create_default_context(), is_cancelled)
+            seen = self._see(address, vouched_for(), is_cancelled)
         except ssl.SSLCertVerificationError:
             seen = self._see(address, anybody(), is_cancelled)
             if address in self._vouched_for:

@@ -20,6 +20,7 @@ from urllib.parse import urlsplit
 
 import nats.errors
 
+from chat.cli.credentials import vouched_for
 from chat.cli.system_errors import words_of
 from chat.server.cluster.nats_client import NatsClient, NoTlsError
 
@@ -93,14 +94,9 @@ class ClusterSettings:
         is_asked = any(urlsplit(server).scheme == "tls" for server in self.servers)
         return is_asked or self.tls_ca is not None or self.tls_cert is not None
 
-    def tls(self) -> ssl.SSLContext | None:
-        """Return how TLS is done, None for nats-py's own way: where a URL is tls://.
-
-        Raises OSError, where a file cannot be used.
-        """
-        if self.tls_ca is None and self.tls_cert is None:
-            return None
-        context = ssl.create_default_context(cafile=self.tls_ca)
+    def tls(self) -> ssl.SSLContext:
+        """Return how TLS is done, where NATS has it. Raises OSError: a file cannot be used."""
+        context = vouched_for(self.tls_ca)
         if self.tls_cert is not None:
             context.load_cert_chain(self.tls_cert, self.tls_key)
         return context
