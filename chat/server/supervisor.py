@@ -12,6 +12,9 @@ from typing import Any
 
 from chat.cli.i18n import _
 
+# How long tasks have to end each time that they are told to.
+AGAIN_SECONDS = 0.05
+
 _log = logging.getLogger(__name__)
 
 
@@ -46,11 +49,15 @@ class Supervisor:
         return self._failure
 
     async def stop(self) -> None:
-        """End every task, and return when all have ended."""
-        for task in self._tasks:
-            task.cancel()
-        if self._tasks:
-            await asyncio.wait(self._tasks)
+        """End every task, and return when all have ended.
+
+        Before Python 3.12 `asyncio.wait_for` swallows a cancellation that comes in the same turn as
+        what it waits for: whoever goes on is cancelled again.
+        """
+        while self._tasks:
+            for task in self._tasks:
+                task.cancel()
+            await asyncio.wait(self._tasks, timeout=AGAIN_SECONDS)
 
     def _see_end(self, task: asyncio.Task[Any]) -> None:
         self._tasks.discard(task)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 
 import pytest
 from rooms import bounded
@@ -37,6 +38,23 @@ async def test_task_that_ends_is_no_failure() -> None:
     await asyncio.sleep(0)
     assert not failing.done()
     failing.cancel()
+
+
+async def test_task_that_swallows_a_cancellation_is_cancelled_again() -> None:
+    """As where what it waits for comes in the same turn of the loop."""
+    swallowed = asyncio.Event()
+
+    async def work() -> None:
+        with suppress(asyncio.CancelledError):
+            await asyncio.Event().wait()
+        swallowed.set()
+        await asyncio.Event().wait()
+
+    supervisor = Supervisor()
+    supervisor.run(work(), "stubborn")
+    await asyncio.sleep(0)
+    await bounded(supervisor.stop())
+    assert swallowed.is_set()
 
 
 async def test_first_failure_counts() -> None:
