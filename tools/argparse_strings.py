@@ -13,7 +13,6 @@ SENTENCES = (
     N_("options"),
     N_("positional arguments"),
     N_("show this help message and exit"),
-    N_("argument %(argument_name)s: %(message)s"),
     N_("expected one argument"),
     N_("ignored explicit argument %r"),
     N_("invalid %(type)s value: %(value)r"),

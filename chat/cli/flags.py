@@ -48,7 +48,7 @@ class Parser(argparse.ArgumentParser):
         self._complaint: UsageError | None = None
         self._file = self._read_file(arguments, table)
         self._use_language(arguments)
-        super().__init__(description=_(description), allow_abbrev=False)
+        super().__init__(description=_(description), allow_abbrev=False, exit_on_error=False)
         self._arguments = arguments
         self._table = table
         self._options: dict[str, Option] = {}
@@ -127,7 +127,7 @@ class Parser(argparse.ArgumentParser):
 
     def read(self) -> argparse.Namespace:
         """Return the parsed arguments, or end the program with a sentence and exit code 2."""
-        settings = self.parse_args(self._arguments)
+        settings = self._parsed()
         try:
             if self._complaint is not None:
                 raise self._complaint
@@ -138,6 +138,14 @@ class Parser(argparse.ArgumentParser):
             self.print_text(self._as_file(settings))
             self.exit()
         return settings
+
+    def _parsed(self) -> argparse.Namespace:
+        try:
+            return self.parse_args(self._arguments)
+        except argparse.ArgumentError as error:
+            # By itself it says whose error it is in English, before Python 3.11.
+            named = _("argument %(argument_name)s: %(message)s")
+            self.error(named % vars(error) if error.argument_name else error.message)
 
     def _as_file(self, settings: argparse.Namespace) -> str:
         """Return all settings as the file has them, each with where it comes from."""

@@ -16,6 +16,17 @@ from chat.cli import i18n as language
 
 PORTUGUESE = {"CHAT_LANG": "pt_BR", "COLUMNS": "1000"}
 ENGLISH = {"CHAT_LANG": "en", "COLUMNS": "1000"}
+ENGLISH_WORDS = {
+    "argument",
+    "invalid",
+    "expected",
+    "unrecognized",
+    "choose",
+    "ignored",
+    "port",
+    "see",
+    "number",
+}
 CATALOGUES = catalogue.catalogue_paths()
 WRONG_COMMAND_LINES = [
     ["--port", "abc"],
@@ -119,8 +130,7 @@ def test_wrong_command_line_is_told_in_portuguese(flags: list[str]) -> None:
     """What is wrong with a command line is said in the user's language, in one line."""
     said = output_of("server.py", *flags, env=PORTUGUESE, code=2)
     assert len(said.splitlines()) == 1
-    words = {"invalid", "expected", "unrecognized", "choose", "ignored", "port", "see", "number"}
-    assert not words & set(re.findall(r"(?<!-)\b\w+\b", said)), said
+    assert not ENGLISH_WORDS & set(re.findall(r"(?<!-)\b\w+\b", said)), said
 
 
 def test_fixed_phrases_are_what_the_guide_says() -> None:
