@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 import pytest
-from rooms import Chat, FakeLog, Message, Reader, quiet
+from rooms import Chat, FakeLog, Message, Reader, come_true, quiet
 
 import chat_pb2
 from chat.protocol.limits import (
@@ -133,6 +133,7 @@ async def test_message_is_encoded_once_for_each_sort_of_reader(
         readers.append(await chat.join())
         readers.append(await chat.join(f"f{number}"))
         readers.append(await chat.join(f"b{number}", wants_batches=True))
+    await come_true(lambda: not any(one.member.queue.queued_messages for one in readers))
     await quiet()
     counts.clear()
     for number in range(10):

@@ -27,7 +27,7 @@ import server
 from chat.protocol.metadata import JoinRequest
 from chat.server import encoding, rounds
 from chat.server.hub import Hub
-from chat.server.log import group_commit
+from chat.server.log import gathered, group_commit
 from chat.server.log.searching import Searching
 from chat.server.log.sqlite import SqliteLog
 from chat.server.member import Member
@@ -271,7 +271,8 @@ async def test_what_comes_while_writers_rest_is_one_write_to_each(
         with monkeypatch.context() as frozen:
             frozen.setattr(loop, "time", lambda: now)
             frozen.setattr(rounds, "worked_seconds", lambda: now)
-            frozen.setattr(group_commit, "GATHER_FACTOR", 0.0)  # its timer would stand still too
+            for log in (group_commit, gathered):  # their timers would stand still too
+                frozen.setattr(log, "GATHER_FACTOR", 0.0)
             speaker = await chat.speaker()
             readers = [await chat.join(user=f"b{each}", wants_batches=True) for each in range(10)]
             await chat.post(speaker)
