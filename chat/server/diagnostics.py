@@ -104,12 +104,14 @@ class BoundedHandler(logging.StreamHandler):  # type: ignore[type-arg]  # not be
         super().emit(record)
 
     def _confess(self) -> None:
-        if self._left_out:
+        if count := self._left_out:
             text = "%d more lines were left out"
-            values = (logging.WARNING, __file__, 0, text, (self._left_out,), None)
+            values = (logging.WARNING, __file__, 0, text, (count,), None)
             self._left_out = 0
             self._written += 1
             super().emit(logging.LogRecord(__name__, *values))
+            if self._left_out:  # this one cannot be written either
+                self._left_out = count
 
     def handleError(self, record: logging.LogRecord) -> None:
         """Count a line that cannot be written, or made: nobody reads, or there is no room."""

@@ -18,7 +18,7 @@ class Screen:
 
     def __init__(self) -> None:
         self.now = 0.0
-        self.stream = io.StringIO()
+        self.stream: io.StringIO = io.StringIO()
         self.handler = BoundedHandler(self.stream, lambda: self.now)
         self.handler.setFormatter(OneLine())
         self.log = logging.Logger("name")
@@ -83,6 +83,32 @@ def test_flood_is_counted_instead() -> None:
     assert screen.lines[11:] == ["WARNING name: later"] * 9
     screen.handler.close()
     assert screen.lines[20].endswith(": 3 more lines were left out")
+
+
+class Full(io.StringIO):
+    """A stream that takes nothing while it is full, as a pipe that nobody reads."""
+
+    is_full = False
+
+    def write(self, text: str) -> int:
+        if self.is_full:
+            raise BlockingIOError
+        return super().write(text)
+
+
+def test_count_that_cannot_be_written_is_kept() -> None:
+    """Second after second: what is left out in the end is all that is not there."""
+    screen = Screen()
+    pipe = screen.stream = Full()
+    screen.handler.setStream(pipe)
+    pipe.is_full = True
+    for second in range(60):
+        screen.now = float(second)
+        for _ in range(15):
+            screen.log.warning("nobody reads")
+    pipe.is_full = False
+    screen.handler.close()
+    assert [line.partition(": ")[2] for line in screen.lines] == ["900 more lines were left out"]
 
 
 def test_line_that_cannot_be_made_is_lost(capsys: pytest.CaptureFixture[str]) -> None:
