@@ -279,6 +279,7 @@ class Server:
         """The log can be written no more, or again: say so to whoever watches over the server."""
         if reason := tell_cluster(trouble, self._trouble, self._is_serving):
             self._hub.tell_all(reason)
+        log_care.tell_silence(trouble, self._trouble)
         self._trouble = trouble
         self._supervisor.run(self._others.set_serving(trouble is None), "health")
         if trouble is not None and trouble.problem.is_final:

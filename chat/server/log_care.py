@@ -1,7 +1,7 @@
 """What is done with the log's file beside serving it: --backup, --check, the look after a crash.
 
 `back_up` and `check` are called in the main thread, also while a server has the file open, and
-return the exit code; `look_through` runs in the event loop of that server.
+return the exit code; all else runs in the event loop of that server.
 """
 
 from __future__ import annotations
@@ -58,6 +58,17 @@ def check(path: str) -> int:
     if not faults:
         print(_("{path} is sound.").format(path=path))
     return 1 if faults else 0
+
+
+def tell_silence(trouble: LogError | None, before: LogError | None) -> None:
+    """Say on standard error that the disk does not answer, or does so again.
+
+    Other troubles end an attempt to write, which says so itself.
+    """
+    if trouble is not None and trouble.problem is Problem.SILENT:
+        _log.error("%s", str(trouble))
+    elif trouble is None and before is not None and before.problem is Problem.SILENT:
+        _log.warning("log %s: the disk answers again", before.path)
 
 
 async def look_through(log: ServedLog) -> None:

@@ -193,10 +193,10 @@ def test_server_stops_while_another_program_keeps_its_file_locked(tmp_path: Path
         assert ana.wait_for_end() == (UNAVAILABLE, "SHUTTING_DOWN")
 
 
-def test_disk_that_does_not_answer_is_said_by_health_and_does_not_keep_a_server_from_stopping(
+def test_disk_that_does_not_answer_is_told_and_does_not_keep_a_server_from_stopping(
     tmp_path: Path,
 ) -> None:
-    """It may answer again, and all is well; where it does not, the server ends with 1."""
+    """By health and on standard error; it may answer again. Else the server ends with 1."""
     states = health_pb2.HealthCheckResponse
     hang = tmp_path / "hang"
     with hanging_server(tmp_path) as server, full_client(server.address, "ana") as ana:
@@ -204,9 +204,11 @@ def test_disk_that_does_not_answer_is_said_by_health_and_does_not_keep_a_server_
         hang.touch()
         ana.say("late", key="1")
         eventually(lambda: health_of(server) == states.NOT_SERVING)
+        eventually(lambda: "the disk does not answer" in server.stderr)
         hang.unlink()
         assert ana.wait_for_key("1").id
         eventually(lambda: health_of(server) == states.SERVING)
+        eventually(lambda: "the disk answers again" in server.stderr)
         hang.touch()
         ana.say("never stored", key="2")
         ana.ask_who()
