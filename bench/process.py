@@ -49,7 +49,11 @@ def warn_of_noise() -> None:
     if on_one_core():
         print("only one core: server and generator disturb each other", file=sys.stderr)
     if os.getloadavg()[0] > BUSY_LOAD:
-        print("the machine is busy: expect noise, and measure again later", file=sys.stderr)
+        print(
+            f"the machine is busy (load {os.getloadavg()[0]:.1f}, quiet is below {BUSY_LOAD}):"
+            " expect noise, and measure again later",
+            file=sys.stderr,
+        )
 
 
 def seed(clients: int) -> list[str]:

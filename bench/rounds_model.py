@@ -17,6 +17,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import command_line
+
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from chat.server.appending import MAX_UNCOMMITTED
@@ -368,12 +370,18 @@ def figures(out: Outcome, messages: float) -> str:
 
 def main() -> None:
     """Print both tables."""
+    command_line.parser_of(__doc__).parse_args()
     units = "µs a delivery; p99 in ms"
-    writes = table(f"a write; {units}", LOADS, RESTS, lambda o: figures(o, o.messages_a_write))
+    writes = table(
+        f"messages a write; {units}; by REST_FACTOR",
+        LOADS,
+        RESTS,
+        lambda o: figures(o, o.messages_a_write),
+    )
     print(f"{writes}\n", flush=True)
     print(
         table(
-            f"a group; {units}",
+            f"messages a group; {units}; by GATHER_FACTOR",
             GATHERINGS,
             GATHER_FACTORS,
             lambda o: figures(o, o.messages_a_group),
@@ -382,4 +390,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    command_line.run(main)

@@ -297,6 +297,11 @@ def parser() -> ArgumentParser:
     )
     for name, (text, _study) in STUDIES.items():
         one.add_argument(f"--{name}", action="store_true", help=text)
+    one.add_argument(
+        "--against",
+        metavar="FOLDER",
+        help="this code and that of another checkout, in turns; a minute a round",
+    )
     made.add_argument(
         "--compare", action="store_true", help=f"hold the grid, or --quick, against {BASELINE.name}"
     )
@@ -322,6 +327,8 @@ def refusal(flags: Namespace, study: str) -> str:
         return f"--seconds and --compare are of the grid and of --quick, not of --{study}"
     if flags.rounds is not None and study in ("", "scale"):
         return "--rounds is of a study, but not of --scale"
+    if flags.write and flags.compare:
+        return "--write would overwrite what --compare is to be held against: one after the other"
     if flags.write and (flags.quick or study not in ("", "units")):
         return "--write is of the whole grid, or of --units"
     return ""
@@ -331,13 +338,17 @@ def main() -> int:
     """Do what the command line asks for."""
     reader = parser()
     flags = reader.parse_args()
-    study = next((name for name in STUDIES if getattr(flags, name)), "")
+    study = next((name for name in (*STUDIES, "against") if getattr(flags, name)), "")
     if text := refusal(flags, study):
         reader.error(text)
     process.warn_of_noise()
     if study:
+        print(f"{machine()}; load over a minute {os.getloadavg()[0]:.1f}\n", flush=True)
         flags.rounds = flags.rounds or PAIR_ROUNDS
-        STUDIES[study][1](flags)
+        if study == "against":
+            import_module("turns_study").against(flags.against, flags.rounds)
+        else:
+            STUDIES[study][1](flags)
         return 0
     out = BASELINE if flags.write else None
     return bench(flags.quick, flags.seconds or CELL_SECONDS, flags.compare, out)
