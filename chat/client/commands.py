@@ -150,7 +150,7 @@ MOVE = Command(
     N_("enter a room and talk there, or go back to one; without a name, to the common one"),
     N_("[NAME]"),
     completes="rooms",
-    other_names=("j",),
+    other_names=("entrar", "j"),
     brief=N_("enter a room"),
 )
 ROOMS = Command(
