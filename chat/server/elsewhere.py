@@ -9,13 +9,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 
 import chat_pb2
 from chat.protocol.names import name_key
 from chat.server.cluster.names import Holding
 
+# Most people are in the same few rooms: one set of them serves all, of whom there may be a million.
+MAX_SHARED_SETS = 1000
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, slots=True)
 class Seen:
     """Somebody as others see him. `rooms`: keys of them."""
 
@@ -116,7 +120,7 @@ class Elsewhere:
         newest = next((one for one in reversed(held) if one.is_here), held[-1])
         if newest.server == self._run:  # it is coming here just now, or has gone from here
             return self._seen.get(identity)
-        return Seen(newest.name, frozenset(newest.rooms))
+        return Seen(newest.name, _set_of(tuple(newest.rooms)))
 
     def _show(self, identity: str, seen: Seen | None) -> None:
         self._hide(identity)
@@ -133,6 +137,11 @@ class Elsewhere:
             if not people:
                 del self._in_room[room]
         return seen
+
+
+@lru_cache(MAX_SHARED_SETS)
+def _set_of(rooms: tuple[str, ...]) -> frozenset[str]:
+    return frozenset(rooms)
 
 
 def _is_of_claim(old: Holding, new: Holding) -> bool:
