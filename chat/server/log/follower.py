@@ -14,6 +14,7 @@ from chat.server.log.base import LogError, Problem
 from chat.server.log.following_writer import Arrivals, FollowingWriter
 from chat.server.log.group_commit import NOTE_SECONDS, SILENT_SECONDS
 from chat.server.log.groups import StreamGroup
+from chat.server.log.progress import Progress
 from chat.server.log.writer_thread import Group, Notes, WriterThread
 
 # What may wait to be written before the stream is told to wait.
@@ -54,7 +55,7 @@ class Follower:
         self._silence_timer: asyncio.TimerHandle | None = None
         self._is_busy = False
         self._is_closing = False
-        self._progress = asyncio.Event()
+        self._progress = Progress()
 
     def start(self) -> None:
         """Begin to write. Call it in the event loop, once."""
@@ -154,7 +155,7 @@ class Follower:
         self._floor, self._copied, self._restart = 0, None, None
         if group.is_empty:  # which the thread would not give back
             self._is_busy = False
-            self._wake()
+            self._progress.tell()
         else:
             self._put(group)
 
@@ -181,7 +182,7 @@ class Follower:
         try:
             self._deliver(group)
         finally:
-            self._wake()
+            self._progress.tell()
 
     def _try_again_later(self, group: Arrivals) -> None:
         """Put the group once more, unless the stream has become another one meanwhile."""
@@ -204,8 +205,4 @@ class Follower:
         self._ended.set_result(trouble)
         if trouble is not None:
             self._report(trouble)
-        self._wake()
-
-    def _wake(self) -> None:
-        progress, self._progress = self._progress, asyncio.Event()
-        progress.set()
+        self._progress.tell()

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 
 from chat.server.log.base import Deliver, Entry, LogError, Problem, Report, ignore
+from chat.server.log.progress import Progress
 from chat.server.log.writer_thread import Group, Notes, WriterThread
 from chat.server.tally import Commits
 
@@ -74,7 +75,7 @@ class GroupCommit:
         self._is_busy = False  # a group is being committed, or its turn comes by itself
         self._appended = 0
         self._delivered = 0
-        self._progress: asyncio.Event | None = None  # of those who wait for the next group's end
+        self._progress = Progress()
         self._is_closing = False
         self._is_given_up = False  # nobody waits for the disk any more
         self._trouble: LogError | None = None  # as it was reported
@@ -130,18 +131,13 @@ class GroupCommit:
     async def wait_for_space(self) -> None:
         """Return when fewer than `MAX_WAITING` messages wait to be committed."""
         while self.waiting >= MAX_WAITING:
-            await self._wait_progress()
+            await self._progress.wait()
 
     async def flush(self) -> None:
         """Return when everything appended so far has been delivered, or is waited for no more."""
         target = self._appended
         while self._delivered < target and not self._is_given_up:
-            await self._wait_progress()
-
-    async def _wait_progress(self) -> None:
-        if self._progress is None:
-            self._progress = asyncio.Event()
-        await self._progress.wait()
+            await self._progress.wait()
 
     def hurry(self, seconds: float) -> None:
         """Wait so long at the most, from now on, for what the disk has not answered."""
@@ -149,7 +145,7 @@ class GroupCommit:
 
     def _give_up(self) -> None:
         self._is_given_up = True
-        self._wake()
+        self._progress.tell()
 
     async def close(self) -> None:
         """Commit what waits, and end the thread. Does nothing if it was never started.
@@ -240,12 +236,7 @@ class GroupCommit:
         try:
             self._deliver(entries)
         finally:
-            self._wake()
-
-    def _wake(self) -> None:
-        progress, self._progress = self._progress, None
-        if progress is not None:
-            progress.set()
+            self._progress.tell()
 
     def _tell(self, trouble: LogError | None) -> None:
         """Report what changes: trouble, another one, the end of it. Some have no end."""
@@ -270,7 +261,7 @@ class GroupCommit:
         self._lose_gathered()
         if trouble is not None:
             self._tell(trouble)
-        self._wake()
+        self._progress.tell()
 
     def _lose_gathered(self) -> None:
         entries, self._gathering = self._gathering, []

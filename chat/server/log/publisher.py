@@ -22,6 +22,7 @@ from chat.server.log.group_commit import (
     MAX_WAITING,
 )
 from chat.server.log.groups import GroupBuilder, OwnGroup, StreamGroup, new_instance
+from chat.server.log.progress import Progress
 from chat.server.log.writer_thread import Notes
 from chat.server.tally import Commits
 
@@ -72,7 +73,7 @@ class Publisher:
         self._task: asyncio.Task[None] | None = None
         self._work = Bell()  # there may be something to publish
         self._news = Bell()  # of the group that is under way
-        self._progress = asyncio.Event()
+        self._progress = Progress()
 
     def start(self) -> None:
         """Begin to publish. Call it in the event loop, once."""
@@ -132,7 +133,7 @@ class Publisher:
         self._under_way = None
         self.commits.note(len(own.entries), time.perf_counter() - self._sent_at, is_lost=False)
         self._news.ring()
-        self._wake()
+        self._progress.tell()
         return own
 
     def note_delivered(self, entries: list[Entry]) -> list[Entry]:
@@ -147,7 +148,7 @@ class Publisher:
                         other.is_repeated = True
                 joined += others
         self._open -= len(entries) + len(joined)
-        self._wake()
+        self._progress.tell()
         return joined
 
     def publish_again(self) -> None:
@@ -183,17 +184,13 @@ class Publisher:
     def give_up(self) -> None:
         """Wait no more. What is open stays so: whoever said it says it again, elsewhere."""
         self._is_given_up = True
-        self._wake()
+        self._progress.tell()
 
     async def close(self) -> None:
         """Publish no more."""
         if self._note_timer is not None:
             self._note_timer.cancel()
         await tasks.end(self._task)
-
-    def _wake(self) -> None:
-        progress, self._progress = self._progress, asyncio.Event()
-        progress.set()
 
     # What is published.
 
