@@ -53,8 +53,9 @@ class Elsewhere:
     def __init__(self, run: str, is_here: Callable[[str], bool]) -> None:
         self._run = run
         self._is_here = is_here
-        # What each identity holds, at any server, by the key of the name; the newest is the last.
-        self._holdings: dict[str, dict[str, Holding]] = {}
+        # What each identity holds, at any server, a name each; the newest is the last. Nearly
+        # everybody holds one: a dictionary for each takes five times as much.
+        self._holdings: dict[str, tuple[Holding, ...]] = {}
         self._seen: dict[str, Seen] = {}
         self._in_room: dict[str, dict[str, str]] = {}  # names, by identity
 
@@ -76,17 +77,19 @@ class Elsewhere:
 
     def note(self, old: Holding | None, new: Holding | None) -> None:
         """Note who has held a name until now, and who does from now on; see `update`."""
-        if old is not None:
-            held = self._holdings.get(old.identity, {})
-            key = name_key(old.name)
-            is_moved = new is not None and _is_of_claim(old, new)
-            if held.get(key) == old and not is_moved:
-                del held[key]
-            if not held:
-                self._holdings.pop(old.identity, None)
+        is_moved = old is not None and new is not None and _is_of_claim(old, new)
+        if old is not None and not is_moved:
+            held = self._holdings.get(old.identity, ())
+            self._hold(old.identity, tuple(one for one in held if one != old))
         if new is not None:
-            self._holdings.setdefault(new.identity, {})[name_key(new.name)] = new
+            self._hold(new.identity, _with(self._holdings.get(new.identity, ()), new))
             self._follow(old, new)
+
+    def _hold(self, identity: str, held: tuple[Holding, ...]) -> None:
+        if held:
+            self._holdings[identity] = held
+        else:
+            self._holdings.pop(identity, None)
 
     def _follow(self, old: Holding | None, new: Holding) -> None:
         """Take somebody for the same person whose identity has changed with the session."""
@@ -113,7 +116,7 @@ class Elsewhere:
 
     def _now(self, identity: str) -> Seen | None:
         """Return how somebody is to be seen; None: not at all, or only here."""
-        held = list(self._holdings.get(identity, {}).values())
+        held = self._holdings.get(identity, ())
         if not held or self._is_here(identity):
             return None
         # A server that has started again may hold a name of somebody who has gone on since then.
@@ -142,6 +145,15 @@ class Elsewhere:
 @lru_cache(MAX_SHARED_SETS)
 def _set_of(rooms: tuple[str, ...]) -> frozenset[str]:
     return frozenset(rooms)
+
+
+def _with(held: tuple[Holding, ...], new: Holding) -> tuple[Holding, ...]:
+    """Return what is held, `new` in the place of what was held by that name, else the last."""
+    key = name_key(new.name) if held else ""
+    for place, one in enumerate(held):
+        if one.name == new.name or name_key(one.name) == key:
+            return (*held[:place], new, *held[place + 1 :])
+    return (*held, new)
 
 
 def _is_of_claim(old: Holding, new: Holding) -> bool:

@@ -48,7 +48,7 @@ class NameTakenError(Exception):
     """Somebody else holds the name, or one that looks like it."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Holding:
     """Somebody with a name. `identity`: who that is for the log; `inbox`, `rooms`: keys of rooms.
 
