@@ -38,6 +38,7 @@ with Importing():  # Ctrl-C ends it without a word meanwhile, and what is missin
     from chat.server.address import address_of
     from chat.server.admission import Admission, UnnamedMembers
     from chat.server.assembly import Server
+    from chat.server.batch_size import LARGE_BYTES
     from chat.server.certified_names import certified_owner, no_certified_name
     from chat.server.console_log import ConsoleLog
     from chat.server.encoding import decode, key_of
@@ -238,15 +239,17 @@ class ChatService(chat_pb2_grpc.ChatServiceServicer):
     async def _send_messages(self, client: Member, context: Context) -> None:
         """Write all there is, then let the next batch gather (gRPC takes one write at a time)."""
         write, clock = context.write, asyncio.get_running_loop().time
-        traffic, told_messages = client.traffic, 0
+        traffic, told_messages, batch_size = client.traffic, 0, client.replay.batch_size
         try:
             while deliveries := await client.replay.next():
                 frames = client.encode(deliveries)
                 deliveries.clear()  # who hears nothing more keeps nothing of what was heard either
                 begun = self._rounds.begin() if client.wants_batches else 0.0
                 while frames:
-                    client.writing_since = clock()
+                    client.writing_since, size_bytes = clock(), len(frames[0])
                     await write(frames.pop(0))
+                    if size_bytes > LARGE_BYTES and client.wants_batches:
+                        batch_size.note_write(size_bytes, clock() - client.writing_since)
                 client.writing_since = None
                 client.queue.mark_written()
                 self._visits.write_sizes.add(traffic.sent_messages - told_messages)

@@ -17,6 +17,8 @@ from chat.protocol.limits import MAX_BATCH_BYTES, MAX_BROKEN_KEY_BYTES
 from chat.server import wire
 from chat.server.log.base import OVERHEAD_BYTES
 
+# Of each message in a batch: its tag, and its length, of which more than three bytes are too many.
+_MAX_HEAD_BYTES = 4
 _BATCH_TAG = bytes([chat_pb2.Message.BATCH_FIELD_NUMBER << 3 | wire.LEN])
 # Whatever so few bytes hold is made quickly.
 MAX_SMALL_BYTES = 1 << 10
@@ -82,6 +84,11 @@ class Delivery:
     def __del__(self) -> None:
         if self._backlog is not None:
             self._backlog.held_bytes -= self.size_bytes
+
+    @property
+    def batch_bytes(self) -> int:
+        """How many bytes it has in a batch, at the most."""
+        return self.size_bytes - (OVERHEAD_BYTES - _MAX_HEAD_BYTES) * len(self.messages)
 
     @property
     def is_too_much(self) -> bool:
@@ -201,16 +208,16 @@ def varint(number: int) -> bytes:
     return bytes(encoded)
 
 
-def join(parts: Iterable[bytes]) -> list[bytes]:
-    """Join `parts` end to end into as few pieces as `MAX_BATCH_BYTES` allows."""
+def join(parts: Iterable[bytes], most_bytes: int = MAX_BATCH_BYTES) -> list[bytes]:
+    """Join `parts` end to end into few pieces, each of `most_bytes`, or a part that is longer."""
     parts = list(parts)
-    if parts and sum(map(len, parts)) <= MAX_BATCH_BYTES:
+    if parts and sum(map(len, parts)) <= most_bytes:
         return [b"".join(parts)]
     pieces: list[bytes] = []
     piece: list[bytes] = []
     size = 0
     for part in parts:
-        if size + len(part) > MAX_BATCH_BYTES and piece:
+        if size + len(part) > most_bytes and piece:
             pieces.append(b"".join(piece))
             piece, size = [], 0
         piece.append(part)

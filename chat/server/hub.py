@@ -15,6 +15,7 @@ from chat.protocol.names import check_name, check_room, name_key
 from chat.server.absence import Absence
 from chat.server.admission import places_of_address
 from chat.server.answers import Answers
+from chat.server.budget import Budgets
 from chat.server.certified_names import check_certified
 from chat.server.closed_rooms import ClosedRooms
 from chat.server.directory import Person, asking_person, new_identity
@@ -30,7 +31,6 @@ from chat.server.ownership import Owners
 from chat.server.people import People
 from chat.server.places import Places
 from chat.server.rate_limit import RateLimits
-from chat.server.replay import PageBudget
 from chat.server.rooms import Rooms
 from chat.server.sealed import Bundles
 from chat.server.shared_pages import SharedPages
@@ -62,7 +62,7 @@ class Hub:
         self.neighbours = neighbours or Alone()
         self.is_stopping = False
         self._pages = SharedPages(log)
-        self._page_budget = PageBudget()
+        self.budgets = Budgets()
         self.rooms = Rooms()
         self.owners = Owners(log, is_enforced=owns_names)
         self.bundles = Bundles(log, self.owners)
@@ -120,7 +120,7 @@ class Hub:
         if person is not None:
             check_certified(person.name, certified)  # all of them have the same owner
         self._check_place_for(person)
-        member = Member(request, self.log, self._pages, self._page_budget, address, certified)
+        member = Member(request, self.log, self._pages, self.budgets, address, certified)
         if request.user is None:
             self.moderation.check_in(Who(address=address))
         else:

@@ -12,11 +12,12 @@ from chat.protocol.errors import ChatError
 from chat.protocol.limits import MAX_HISTORY
 from chat.protocol.metadata import JoinRequest
 from chat.protocol.names import name_key
+from chat.server.budget import Budgets
 from chat.server.directory import Person
 from chat.server.encoding import Delivery, join
 from chat.server.log.base import Log
 from chat.server.rate_limit import RateLimit
-from chat.server.replay import PageBudget, Replay
+from chat.server.replay import Replay
 from chat.server.send_queue import SendQueue, wake
 from chat.server.shared_pages import SharedPages
 from chat.server.subscription import Subscription
@@ -65,7 +66,7 @@ class Member:
         request: JoinRequest,
         log: Log,
         pages: SharedPages,
-        budget: PageBudget,
+        budgets: Budgets,
         address: str = "",
         certified: str = "",
     ) -> None:
@@ -81,7 +82,7 @@ class Member:
         self.inbox: Subscription | None = None
         self.left: dict[str, None] = {}
         self.queue = SendQueue()
-        self.replay = Replay(log, self.queue, pages, budget)
+        self.replay = Replay(log, self.queue, pages, budgets)
         self.error: ChatError | None = None  # how the stream ends; None: with OK
         self.writing_since: float | None = None  # seconds of the loop's clock; None: not writing
         self.traffic = Traffic()
@@ -145,7 +146,7 @@ class Member:
     def _frames(self, deliveries: Iterable[Delivery]) -> list[bytes]:
         if self.wants_batches:
             pieces = [piece for delivery in deliveries for piece in delivery.batch()]
-            return join(pieces) if len(pieces) > 1 else pieces
+            return join(pieces, self.replay.batch_size.most_bytes) if len(pieces) > 1 else pieces
         if self.is_full:
             return [raw for delivery in deliveries for raw in delivery.full()]
         return [raw for delivery in deliveries for raw in delivery.plain()]

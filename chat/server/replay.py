@@ -13,7 +13,7 @@ The order at the seam, for each subscription, which makes that neither lose nor 
 5. Any other page is followed by more: `mark_gap()` leaves what was queued meanwhile to the log.
 
 A page is small at first, and grows with a reader who takes what it is sent: one who takes nothing
-holds no more than a batch. What all hold beyond that is bounded as well (`PageBudget`).
+holds no more than a batch. What all hold beyond that is bounded as well (`budget.py`).
 
 Between two subscriptions there is no order, nor between them and events. Pages and what is queued
 take turns, so that neither a busy room nor a long history keeps the other waiting; but an answer is
@@ -33,6 +33,8 @@ from typing import TypeVar
 import chat_pb2
 from chat.protocol.errors import ChatError
 from chat.protocol.limits import MAX_BATCH_BYTES
+from chat.server.batch_size import BatchSize
+from chat.server.budget import Budget, Budgets
 from chat.server.encoding import Delivery
 from chat.server.log.base import MAX_PAGE_BYTES, Log, LogError
 from chat.server.rate_limit import RateLimit
@@ -46,8 +48,6 @@ PAGE_MESSAGES = 500
 # (it includes a rest of the writer's), up to `MAX_PAGE_BYTES`.
 MIN_PAGE_BYTES = MAX_BATCH_BYTES
 QUICK_SECONDS = 0.25
-# What the pages of all readers may be larger than the first, together.
-MAX_LENT_BYTES = 32 << 20
 # Of a part of a history, which has a key and a room of its own.
 PART_BYTES = MAX_BATCH_BYTES - (2 << 10)
 
@@ -65,27 +65,12 @@ class History:
     before: int
 
 
-class PageBudget:
-    """What the readers of one server have been lent for pages larger than the first."""
-
-    __slots__ = ("lent_bytes",)
-
-    def __init__(self) -> None:
-        self.lent_bytes = 0
-
-    def lend(self, wanted_bytes: int) -> int:
-        """Return how many bytes are lent: as many as there are. They are to be given back."""
-        lent_bytes = min(wanted_bytes, MAX_LENT_BYTES - self.lent_bytes)
-        self.lent_bytes += lent_bytes
-        return lent_bytes
-
-
 class PageSize:
     """How large the next page of one reader may be."""
 
     __slots__ = ("_begun_at", "_budget", "_is_over", "_lent_bytes", "_wanted_bytes")
 
-    def __init__(self, budget: PageBudget) -> None:
+    def __init__(self, budget: Budget) -> None:
         self._budget = budget
         self._wanted_bytes = MIN_PAGE_BYTES
         self._lent_bytes = 0
@@ -117,7 +102,7 @@ class PageSize:
         self._give_back()
 
     def _give_back(self) -> None:
-        self._budget.lent_bytes -= self._lent_bytes
+        self._budget.give_back(self._lent_bytes)
         self._lent_bytes = 0
 
 
@@ -132,16 +117,18 @@ class Replay:
         "_page_size",
         "_pages",
         "_queue",
+        "batch_size",
         "rate_limit",
     )
 
     rate_limit: RateLimit  # set before the first page
 
-    def __init__(self, log: Log, queue: SendQueue, pages: SharedPages, budget: PageBudget) -> None:
+    def __init__(self, log: Log, queue: SendQueue, pages: SharedPages, budgets: Budgets) -> None:
         self._log = log
         self._queue = queue
         self._pages = pages
-        self._page_size = PageSize(budget)
+        self._page_size = PageSize(budgets.pages)
+        self.batch_size = BatchSize(budgets.batches)
         self._history: History | None = None
         self._is_turn_of_pages = False
         self._page_at = 0.0  # when the next page may be read, in seconds of the loop's clock
@@ -149,6 +136,7 @@ class Replay:
     def close(self) -> None:
         """Note that the stream has ended, whatever is still being written."""
         self._page_size.close()
+        self.batch_size.close()
 
     def begin_history(self, history: History) -> None:
         """Hand out a history, page by page; its echo is an answer that is owed from now on."""
@@ -200,7 +188,7 @@ class Replay:
 
     def _take_queued(self) -> list[Delivery]:
         deliveries: list[Delivery] = []
-        for delivery, place, _is_answer in self._queue.take():
+        for delivery, place, _is_answer in self._queue.take(self.batch_size.most_bytes):
             if place is None:
                 deliveries.append(delivery)
             elif (rest := delivery.after(place.seen_id)).messages:

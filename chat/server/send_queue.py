@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import asyncio
 
+from chat.protocol.limits import MAX_BATCH_BYTES
 from chat.server.encoding import Delivery
 from chat.server.subscription import Subscription
 
@@ -22,8 +23,6 @@ from chat.server.subscription import Subscription
 # being written and a page of the log, one reader takes less than 1.5 MiB.
 MAX_QUEUED_MESSAGES = 4096
 MAX_QUEUED_BYTES = 768 << 10
-# What the writer takes at a time: until it is written, nobody can leave it to the log any more.
-MAX_TAKEN_BYTES = 64 << 10
 
 # What it is, which place in the log it belongs to, and whether it is an answer.
 Item = tuple[Delivery, "Subscription | None", bool]
@@ -137,14 +136,17 @@ class SendQueue:
         is_behind = self._has_rest or bool(self.gaps)
         return not is_behind and (self._taken_messages > 1 or self._is_due)
 
-    def take(self) -> list[Item]:
-        """Return what waits, in order: `MAX_TAKEN_BYTES` of it, or one delivery that is longer."""
+    def take(self, most_bytes: int = MAX_BATCH_BYTES) -> list[Item]:
+        """Return what waits, in order: as much as makes one batch of `most_bytes`, or one delivery.
+
+        Until it is written, nobody can leave it to the log any more.
+        """
         queued_messages = self.queued_messages
-        if self.queued_bytes <= MAX_TAKEN_BYTES:
+        if self.queued_bytes <= most_bytes:
             taken, self._items = self._items, []
             self.queued_messages = self.queued_bytes = 0
         else:
-            count = self._count_to_take()
+            count = self._count_to_take(most_bytes)
             taken, self._items = self._items[:count], self._items[count:]
             self._measure()
         if self._unanswered:
@@ -155,11 +157,11 @@ class SendQueue:
         self._taken_messages = queued_messages - self.queued_messages
         return taken
 
-    def _count_to_take(self) -> int:
+    def _count_to_take(self, most_bytes: int) -> int:
         size = 0
         for count, (delivery, _place, _is_answer) in enumerate(self._items):
-            size += delivery.size_bytes
-            if size > MAX_TAKEN_BYTES and count:
+            size += delivery.batch_bytes
+            if size > most_bytes and count:
                 return count
         return len(self._items)
 

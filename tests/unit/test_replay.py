@@ -12,9 +12,10 @@ from rooms import Chat, FakeLog, Message, Reader, bounded, come_true, quiet
 import chat_pb2
 from chat.protocol.limits import MAX_BATCH_BYTES
 from chat.protocol.metadata import JoinRequest
-from chat.server import rate_limit, replay, send_queue
+from chat.server import budget, rate_limit, replay, send_queue
+from chat.server.budget import Budget
 from chat.server.rate_limit import Rate, RateLimits
-from chat.server.replay import PageBudget, PageSize
+from chat.server.replay import PageSize
 
 # Joining with history, and coming back.
 
@@ -181,7 +182,7 @@ async def test_page_of_a_reader_who_takes_nothing_is_a_batch() -> None:
 
 async def test_pages_of_all_are_bounded_together(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where much is lent, the others' pages are small; a stream that ends gives back its own."""
-    monkeypatch.setattr(replay, "MAX_LENT_BYTES", 32 << 10)
+    monkeypatch.setattr(budget, "MAX_PAGES_BYTES", 32 << 10)
     chat = await chat_with(60, text="x" * 4000)
     ana, bia = [await chat.join_asleep(name, after=0) for name in ("ana", "bia")]
     ana.member.queue.take()  # that bia has come
@@ -197,15 +198,15 @@ async def test_pages_of_all_are_bounded_together(monkeypatch: pytest.MonkeyPatch
 
 async def test_stream_that_has_ended_borrows_nothing() -> None:
     """Its writer may still hand out what is owed."""
-    budget = PageBudget()
-    size = PageSize(budget)
+    lender = Budget(32 << 20)
+    size = PageSize(lender)
     size.begin()
     size.end()
-    assert size.begin() == 64 << 10 and budget.lent_bytes == 32 << 10
+    assert size.begin() == 64 << 10 and lender.lent_bytes == 32 << 10
     size.close()
-    assert budget.lent_bytes == 0
+    assert lender.lent_bytes == 0
     size.end()
-    assert size.begin() == 32 << 10 and budget.lent_bytes == 0
+    assert size.begin() == 32 << 10 and lender.lent_bytes == 0
 
 
 async def test_parts_of_a_history_are_batches() -> None:

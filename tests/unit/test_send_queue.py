@@ -8,6 +8,7 @@ from collections.abc import Callable
 import pytest
 from rooms import Message, bounded
 
+from chat.protocol.limits import MAX_BATCH_BYTES
 from chat.server import encoding, send_queue
 from chat.server.encoding import Backlog, Delivery
 from chat.server.room import Room
@@ -32,8 +33,8 @@ def event(text: str = "oi") -> Delivery:
     return Delivery([Message(message=text)])
 
 
-def taken(queue: SendQueue) -> list[Delivery]:
-    return [delivery for delivery, _place, _is_answer in queue.take()]
+def taken(queue: SendQueue, most_bytes: int = MAX_BATCH_BYTES) -> list[Delivery]:
+    return [delivery for delivery, _place, _is_answer in queue.take(most_bytes)]
 
 
 @pytest.fixture
@@ -106,17 +107,17 @@ def test_much_is_taken_in_parts(monkeypatch: pytest.MonkeyPatch, place: Subscrip
     """In order; what was not taken can still be left to the log, and answers count one by one."""
     monkeypatch.setattr(send_queue, "MAX_QUEUED_MESSAGES", 100)
     first, second = event("x" * 100), logged(1, "y" * 100)
-    monkeypatch.setattr(send_queue, "MAX_TAKEN_BYTES", first.size_bytes + second.size_bytes)
+    most_bytes = first.batch_bytes + second.batch_bytes
     queue = SendQueue()
     queue.put_answer(first)
     queue.put(second, place)
     queue.put_answer(last := event("z"))
-    assert taken(queue) == [first, second]
+    assert taken(queue, most_bytes) == [first, second]
     assert queue.has_deliveries and not queue.is_busy
     assert queue.has_waiting_answers and queue.queued_bytes == last.size_bytes
     queue.mark_written()
     assert queue.has_answers
-    assert taken(queue) == [last]
+    assert taken(queue, most_bytes) == [last]
     assert queue.queued_bytes == queue.queued_messages == 0
     queue.mark_written()
     assert not queue.has_answers
@@ -137,15 +138,14 @@ def test_queue_is_busy_where_several_messages_were_taken_at_once(place: Subscrip
     assert not queue.is_busy
 
 
-def test_single_delivery_is_taken_however_long_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_single_delivery_is_taken_however_long_it_is() -> None:
     """And by itself."""
-    monkeypatch.setattr(send_queue, "MAX_TAKEN_BYTES", 10)
     queue = SendQueue()
     long = [event("x" * 100), event("y" * 100)]
     for one in long:
         queue.put_answer(one)
-    assert taken(queue) == [long[0]]
-    assert taken(queue) == [long[1]]
+    assert taken(queue, 10) == [long[0]]
+    assert taken(queue, 10) == [long[1]]
 
 
 def test_when_all_queues_hold_much_the_slow_read_the_log(

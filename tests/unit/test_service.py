@@ -15,7 +15,7 @@ import chat_pb2
 import server
 from chat.protocol.errors import ChatError
 from chat.protocol.metadata import JoinRequest
-from chat.server import admission, rounds, status
+from chat.server import admission, batch_size, rounds, status
 from chat.server.admission import Admission
 from chat.server.rate_limit import RateLimits
 
@@ -235,6 +235,28 @@ async def test_slow_reader_is_not_a_stuck_one(monkeypatch: pytest.MonkeyPatch) -
         assert slow.context.status is None and len(slow.context.writes) == 6
         monkeypatch.undo()
         watch.cancel()
+
+
+@pytest.mark.parametrize(
+    ("soon_seconds", "largest_kib"), [(3600.0, 128), (-1.0, 32)], ids=["quick", "slow"]
+)
+async def test_batches_grow_for_who_takes_them_soon(
+    soon_seconds: float, largest_kib: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a slow line the answer to a ping would wait behind them."""
+    monkeypatch.setattr(batch_size, "SOON_SECONDS", soon_seconds)
+    chat = await Chat().start()
+    writer = await chat.join("writer")
+    for _number in range(300):
+        await writer.say("x" * 4000)
+    await quiet()
+    ana = Stream(chat, JoinRequest(user="ana", after=0, wants_batches=True))
+    await come_true(lambda: sum(map(len, ana.context.writes)) > 300 * 4000)
+    largest_bytes = max(map(len, ana.context.writes))
+    assert (largest_kib - 4) << 10 < largest_bytes <= largest_kib << 10
+    ana.task.cancel()
+    await asyncio.wait({ana.task})
+    assert chat.hub.budgets.batches.lent_bytes == 0
 
 
 @pytest.mark.parametrize(
