@@ -23,7 +23,8 @@ with Importing():  # Ctrl-C ends it without a word meanwhile, and what is missin
     import asyncio
     import logging
     from argparse import Namespace
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
+    from contextlib import contextmanager
     from typing import Any
 
     import grpc
@@ -115,7 +116,10 @@ class ChatService(chat_pb2_grpc.ChatServiceServicer):
         try:
             address = address_of(context.peer())
             with await self._admission.place(address):
-                await self._serve_to_the_end(context, address)
+                try:  # the place is held until the client has taken how its stream ends
+                    await self._serve(context, address)
+                except ChatError as error:
+                    await self._refuse(context, error)
         except ChatError as error:  # there was no place
             await self._refuse(context, error)
         except grpc.aio.BaseError:  # it was aborted, or the client is gone
@@ -125,13 +129,6 @@ class ChatService(chat_pb2_grpc.ChatServiceServicer):
             await status.abort_unexpected(context)
         finally:
             self._open_calls -= 1
-
-    async def _serve_to_the_end(self, context: Context, address: str) -> None:
-        """Serve one client, and hold its place until it has taken how its stream ends."""
-        try:
-            await self._serve(context, address)
-        except ChatError as error:
-            await self._refuse(context, error)
 
     async def _refuse(self, context: Context, error: ChatError) -> None:
         _note_refusal(context, error.reason)
@@ -144,10 +141,10 @@ class ChatService(chat_pb2_grpc.ChatServiceServicer):
         try:
             self._visits.come(client)
             await self._greet(client, context)
-            receiving = asyncio.create_task(
-                self._receive_messages(client, context), name="receiving"
-            )
-            await self._until_all_is_sent(client, context, receiving)
+            with self._receiving(client, context) as receiving:
+                await self._send_messages(client, context)
+                if receiving.done():
+                    receiving.result()
             is_lost = client.error is not None
         finally:
             self._unnamed.discard(client)
@@ -195,6 +192,19 @@ class ChatService(chat_pb2_grpc.ChatServiceServicer):
             else:
                 self._unnamed.add(client)
                 return client
+
+    @contextmanager
+    def _receiving(self, client: Member, context: Context) -> Iterator[asyncio.Task[None]]:
+        """Receive what the client says, for a block in which this handler writes to it."""
+        receiving = asyncio.create_task(self._receive_messages(client, context), name="receiving")
+        self._sending[client] = _current_task()  # in no frame: the task keeps those it ends in
+        try:
+            yield receiving
+        finally:
+            del self._sending[client]
+            self._stuck.discard(client)
+            if not receiving.cancel() and not receiving.cancelled():
+                receiving.exception()  # it is known, also where the writing's is raised
 
     async def _receive_messages(self, client: Member, context: Context) -> None:
         """Post what the client says; a client above its rate is not read from for a while.
@@ -262,21 +272,6 @@ class ChatService(chat_pb2_grpc.ChatServiceServicer):
         except asyncio.CancelledError:
             if client not in self._stuck:
                 raise
-
-    async def _until_all_is_sent(
-        self, client: Member, context: Context, receiving: asyncio.Task[None]
-    ) -> None:
-        """Write to the client until all that it is owed was; raises what either task raises."""
-        self._sending[client] = _current_task()  # in no frame: the task keeps those it ends in
-        try:
-            await self._send_messages(client, context)
-            if receiving.done():
-                receiving.result()
-        finally:
-            del self._sending[client]
-            self._stuck.discard(client)
-            if not receiving.cancel() and not receiving.cancelled():
-                receiving.exception()  # it is known, also where the other task's is raised
 
     async def disconnect_stuck_readers(self) -> None:
         """Watch, for as long as the server runs, for readers that take nothing for a minute."""

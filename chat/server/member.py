@@ -6,7 +6,7 @@ The hub makes and changes it, the stream reads for it and writes to it; all in t
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from chat.protocol.errors import ChatError
 from chat.protocol.limits import MAX_HISTORY
@@ -133,18 +133,22 @@ class Member:
         """Return its rooms and its inbox."""
         return [*self.rooms.values(), self.inbox] if self.inbox else self.rooms.values()
 
-    def encode(self, deliveries: Iterable[Delivery]) -> list[bytes]:
+    def encode(self, deliveries: Sequence[Delivery]) -> list[bytes]:
         """Return what is to be written of what `replay.next()` has brought, for this client.
 
         In order: shared bytes, or batches joined from them. Counts it as sent.
         """
-        frames = self._frames(deliveries)
-        self.traffic.sent_messages += sum([len(delivery.messages) for delivery in deliveries])
-        self.traffic.sent_bytes += sum(map(len, frames))
+        frames, traffic = self._frames(deliveries), self.traffic
+        for delivery in deliveries:
+            traffic.sent_messages += len(delivery.messages)
+        for frame in frames:
+            traffic.sent_bytes += len(frame)
         return frames
 
-    def _frames(self, deliveries: Iterable[Delivery]) -> list[bytes]:
+    def _frames(self, deliveries: Sequence[Delivery]) -> list[bytes]:
         if self.wants_batches:
+            if len(deliveries) == 1 and len(pieces := deliveries[0].batch()) == 1:
+                return [*pieces]
             pieces = [piece for delivery in deliveries for piece in delivery.batch()]
             return join(pieces, self.replay.batch_size.most_bytes) if len(pieces) > 1 else pieces
         if self.is_full:

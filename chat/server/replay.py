@@ -155,7 +155,7 @@ class Replay:
             if queue.gaps or self._history is not None:
                 if deliveries := await self._take_turn():
                     return deliveries
-            elif queue.has_deliveries:
+            elif queue.is_due:
                 self._is_turn_of_pages = True
                 if deliveries := self._take_queued():
                     return deliveries
@@ -168,7 +168,7 @@ class Replay:
         """Return what is queued or the next page, whose turn it is; empty: look again."""
         wait_seconds = self._page_at - asyncio.get_running_loop().time()
         may_read = wait_seconds <= 0 and not self._queue.has_waiting_answers
-        if self._queue.has_deliveries and not (self._is_turn_of_pages and may_read):
+        if self._queue.is_due and not (self._is_turn_of_pages and may_read):
             self._is_turn_of_pages = True
             return self._take_queued()
         if wait_seconds > 0:
@@ -189,11 +189,16 @@ class Replay:
     def _take_queued(self) -> list[Delivery]:
         deliveries: list[Delivery] = []
         for delivery, place, _is_answer in self._queue.take(self.batch_size.most_bytes):
-            if place is None:
-                deliveries.append(delivery)
-            elif (rest := delivery.after(place.seen_id)).messages:
+            rest = delivery
+            if place is not None:
+                if delivery.first_id <= place.seen_id:  # a page had some of it
+                    rest = delivery.after(place.seen_id)
+                    if not rest.messages:
+                        continue
                 place.seen_id = rest.last_id
-                deliveries.append(rest.without_ids() if place.hides_ids else rest)
+                if place.hides_ids:
+                    rest = rest.without_ids()
+            deliveries.append(rest)
         return deliveries
 
     async def _read_page(self) -> Delivery | None:

@@ -54,8 +54,11 @@ class Rounds:
             self._asked_at, self._worked_seconds = now, worked_seconds()
         return self._worked_seconds
 
-    async def rest(self, begun: float) -> None:
-        """Return when the next round begins. `begun`: what `begin` returned for the write."""
+    def rest(self, begun: float) -> asyncio.Future[None]:
+        """Return what is done when the next round begins.
+
+        `begun`: what `begin` returned for the write.
+        """
         loop = asyncio.get_running_loop()
         if not self._resting:
             turn_seconds = worked_seconds() - begun
@@ -63,7 +66,7 @@ class Rounds:
             loop.call_later(min(rest_seconds, MAX_REST_SECONDS), self._begin)
         rested = loop.create_future()
         self._resting.append(rested)
-        await rested
+        return rested
 
     def _begin(self) -> None:
         resting, self._resting = self._resting, []

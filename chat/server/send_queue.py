@@ -32,14 +32,14 @@ class SendQueue:
     """Deliveries that wait to be written; one task puts, one takes.
 
     `gaps`: the subscriptions that have messages which only the log has, and whose place in it is
-    known. `is_closed`: nothing more is taken in. `queued_messages`, `queued_bytes`: how much waits.
+    known. `is_closed`: nothing more is taken in. `is_due`: something is to be written now, and not
+    only with what comes next. `queued_messages`, `queued_bytes`: how much waits.
     """
 
     # Ten thousand of them are visited for each message: the smaller the faster.
     __slots__ = (
         "_answered",
         "_has_rest",
-        "_is_due",
         "_items",
         "_owed",
         "_ready",
@@ -48,6 +48,7 @@ class SendQueue:
         "_unwritten",
         "gaps",
         "is_closed",
+        "is_due",
         "queued_bytes",
         "queued_messages",
     )
@@ -55,10 +56,10 @@ class SendQueue:
     def __init__(self) -> None:
         self.gaps: list[Subscription] = []
         self.is_closed = False
+        self.is_due = False
         self.queued_messages = 0
         self.queued_bytes = 0
         self._items: list[Item] = []
-        self._is_due = False  # something is to be written now, and not only with what comes next
         self._has_rest = False  # the last `take` left something
         self._taken_messages = 0  # by it
         # Answers that wait here, that are still being made, and that are being written.
@@ -78,8 +79,11 @@ class SendQueue:
             if self._items and not self._fits(delivery):
                 self.mark_gap(subscription)
             else:
-                self._append(delivery, subscription)
-                self._is_due = True
+                # As `_append` does, without a call: a thousand queues are put into for each group.
+                self._items.append((delivery, subscription, False))
+                self.queued_messages += len(delivery.messages)
+                self.queued_bytes += delivery.size_bytes
+                self.is_due = True
         wake(self._ready)
 
     def put_event(self, delivery: Delivery, is_urgent: bool = True) -> None:
@@ -88,27 +92,25 @@ class SendQueue:
         One that is not urgent waits until something else comes, or `wake`.
         """
         if not self.is_closed and (not self._items or self._fits(delivery)):
-            self._append(delivery, None)
+            self._append(delivery)
             if is_urgent:
                 self.wake()
 
     def wake(self) -> None:
         """Have written what waits here."""
         if self._items:
-            self._is_due = True
+            self.is_due = True
             wake(self._ready)
 
     def put_answer(self, delivery: Delivery) -> None:
         """Queue the answer to something that the client asked, however full the queue is."""
         if not self.is_closed:
             self._unanswered += 1
-            self._append(delivery, None, is_answer=True)
+            self._append(delivery, is_answer=True)
             self.wake()
 
-    def _append(
-        self, delivery: Delivery, subscription: Subscription | None, is_answer: bool = False
-    ) -> None:
-        self._items.append((delivery, subscription, is_answer))
+    def _append(self, delivery: Delivery, is_answer: bool = False) -> None:
+        self._items.append((delivery, None, is_answer))
         self.queued_messages += len(delivery.messages)
         self.queued_bytes += delivery.size_bytes
 
@@ -122,19 +124,14 @@ class SendQueue:
     # Taking out; for the one writer.
 
     @property
-    def has_deliveries(self) -> bool:
-        """Whether anything waits that is to be written now."""
-        return self._is_due
-
-    @property
     def is_busy(self) -> bool:
         """Whether messages come so fast that more of them would gather in a while.
 
         Several were taken at once, or more has come since; but nothing was left then, nor to the
         log.
         """
-        is_behind = self._has_rest or bool(self.gaps)
-        return not is_behind and (self._taken_messages > 1 or self._is_due)
+        has_more = self._taken_messages > 1 or self.is_due
+        return has_more and not self._has_rest and not self.gaps
 
     def take(self, most_bytes: int = MAX_BATCH_BYTES) -> list[Item]:
         """Return what waits, in order: as much as makes one batch of `most_bytes`, or one delivery.
@@ -153,7 +150,7 @@ class SendQueue:
             answers = sum(is_answer for _delivery, _place, is_answer in taken)
             self._unanswered -= answers
             self._unwritten += answers
-        self._has_rest = self._is_due = bool(self._items)
+        self._has_rest = self.is_due = bool(self._items)
         self._taken_messages = queued_messages - self.queued_messages
         return taken
 
@@ -187,7 +184,7 @@ class SendQueue:
     def close(self) -> None:
         """Take nothing more in; what waits can still be taken out."""
         self.is_closed = True
-        self._is_due = bool(self._items)
+        self.is_due = bool(self._items)
         wake(self._ready)
         wake(self._answered)
 
@@ -255,7 +252,7 @@ class SendQueue:
         kept = [item for item in self._items if item[1] is not subscription]
         if len(kept) < len(self._items):
             self._items = kept
-            self._is_due = self._is_due and bool(kept)
+            self.is_due = self.is_due and bool(kept)
             self._measure()
 
 

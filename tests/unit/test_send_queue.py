@@ -113,7 +113,7 @@ def test_much_is_taken_in_parts(monkeypatch: pytest.MonkeyPatch, place: Subscrip
     queue.put(second, place)
     queue.put_answer(last := event("z"))
     assert taken(queue, most_bytes) == [first, second]
-    assert queue.has_deliveries and not queue.is_busy
+    assert queue.is_due and not queue.is_busy
     assert queue.has_waiting_answers and queue.queued_bytes == last.size_bytes
     queue.mark_written()
     assert queue.has_answers
@@ -161,9 +161,9 @@ def test_when_all_queues_hold_much_the_slow_read_the_log(
     last = Delivery([Message(id=3)], True, backlog=backlog)
     quick = SendQueue()
     quick.put(last, other)
-    assert backlog.is_full and quick.has_deliveries
+    assert backlog.is_full and quick.is_due
     slow.put(last, place)
-    assert place.has_gap and not slow.has_deliveries
+    assert place.has_gap and not slow.is_due
     quick.take()
     del last
     assert backlog.held_bytes == 0
@@ -218,13 +218,13 @@ def test_behind_a_gap_a_place_is_left_alone_until_it_is_read(place: Subscription
     queue = SendQueue()
     queue.mark_gap(place)
     queue.put(logged(), place)
-    assert not queue.has_deliveries
+    assert not queue.is_due
     queue.put(logged(), Subscription(Room("sala", 0)))
-    assert queue.has_deliveries
+    assert queue.is_due
     queue.take()
     queue.clear_gap(place)
     queue.put(logged(), place)
-    assert queue.has_deliveries and not queue.gaps
+    assert queue.is_due and not queue.gaps
 
 
 def test_place_that_has_ended_is_forgotten(place: Subscription) -> None:
@@ -232,7 +232,7 @@ def test_place_that_has_ended_is_forgotten(place: Subscription) -> None:
     queue = SendQueue()
     queue.put(logged(), place)
     queue.forget(place)
-    assert not queue.has_deliveries and queue.queued_bytes == 0
+    assert not queue.is_due and queue.queued_bytes == 0
     queue.mark_gap(place)
     queue.forget(place)
     assert queue.gaps == []
@@ -280,10 +280,10 @@ def test_event_that_is_not_urgent_is_no_reason_to_write_once_more() -> None:
     for make_due in makes_due:
         told = event()
         queue.put_event(told, is_urgent=False)
-        assert not queue.has_deliveries
+        assert not queue.is_due
         make_due()
-        assert queue.has_deliveries and taken(queue)[0] is told
-        assert not queue.has_deliveries
+        assert queue.is_due and taken(queue)[0] is told
+        assert not queue.is_due
 
 
 async def test_event_that_is_not_urgent_waits_for_what_comes_next() -> None:
