@@ -7,7 +7,7 @@ import time
 from chat.cli.i18n import _
 from chat.client.state import Change, State
 
-# For so long the status says "resumed" before it says "connected" again.
+# For so long the status says "reconnected" before it says "connected" again.
 RESUMED_SECONDS = 5.0
 
 
@@ -68,7 +68,7 @@ class ConnectionStatus:
         if self.is_lost:
             return self._reconnecting()
         if self._is_return and time.monotonic() < self._until:
-            return _("resumed")
+            return _("reconnected")
         return _("plain server") if self.is_plain else _("connected")
 
     def _reconnecting(self) -> str:
