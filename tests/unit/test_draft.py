@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -37,7 +38,7 @@ def enter(draft: Draft, line: str = "") -> None:
     """Type a line, if there is one, and Enter."""
     draft.buffer.insert_text(line)
     (binding,) = draft.bindings().get_bindings_for_keys((Keys.ControlM,))
-    event: Any = None
+    event: Any = SimpleNamespace(previous_key_sequence=[])
     binding.handler(event)
 
 

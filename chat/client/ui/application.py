@@ -7,35 +7,25 @@ from __future__ import annotations
 
 import asyncio
 import os
-import sys
 from collections.abc import Mapping
 from typing import Any
 
 from prompt_toolkit import Application
 from prompt_toolkit.data_structures import Size
-from prompt_toolkit.input import Input, create_input
-from prompt_toolkit.key_binding.key_processor import KeyProcessor
+from prompt_toolkit.input import Input
 from prompt_toolkit.layout.screen import Char
 
 from chat.client.ui.base import TerminalController
 from chat.client.ui.draft import Draft
 from chat.client.ui.frame_output import release
+from chat.client.ui.keyboard import tell_escape
 from chat.client.ui.layout import EditorLayout
 from chat.client.ui.output_queue import STYLES, OutputQueue
-
-if sys.platform != "win32":
-    from prompt_toolkit.input.posix_utils import PosixStdinReader
-    from prompt_toolkit.input.vt100 import Vt100Input
 
 # How long after the last of several resizes the line being typed is drawn again. tmux has another
 # size at once, and tells it up to 0.25 s later (`server_client_check_pane_resize`).
 SETTLE_SECONDS = 0.15
 TMUX_SETTLE_SECONDS = 0.5
-# How long Esc waits for the key that it may be one with: prompt_toolkit's own second, since some
-# press Esc and then Enter. While Tab's menu is there Esc closes it, and waits only for what a
-# terminal sends as one key.
-ESCAPE_SECONDS = 1.0
-MENU_ESCAPE_SECONDS = 0.05
 # Terminals that break long rows anew when they become narrower, by the variables that they set.
 # Over ssh they are not seen: then one row too few is cleared, rather than one too many.
 REFLOWING_VARIABLES = (
@@ -134,30 +124,19 @@ def row_width(row: Mapping[int, Char]) -> int:
     return max((column + cell.width for column, cell in row.items() if cell.char != " "), default=0)
 
 
-def make_app(draft: Draft, controller: TerminalController, queue: OutputQueue) -> EditorApplication:
+def make_app(
+    draft: Draft, controller: TerminalController, queue: OutputQueue, keys: Input
+) -> EditorApplication:
     """Return prompt_toolkit's application, which draws below what was printed last."""
     app = EditorApplication(
         EditorLayout(draft, controller, queue).layout(),
         style=STYLES,
         key_bindings=draft.bindings(),
-        input=make_input(),
+        input=keys,
         output=queue.output,
         erase_when_done=True,
     )
     app.before_render += lambda _app: release(queue.output)
     app.after_render += lambda _app: queue.tell_shown()
-    app.ttimeoutlen = 0.1
-
-    def choose_timeout(_keys: KeyProcessor) -> None:
-        app.timeoutlen = MENU_ESCAPE_SECONDS if draft.has_completions else ESCAPE_SECONDS
-
-    app.key_processor.before_key_press += choose_timeout
+    tell_escape(app)
     return app
-
-
-def make_input() -> Input:
-    """Return where keys come from; a byte that is not UTF-8 is U+FFFD, which can be sent."""
-    keys = create_input()
-    if sys.platform != "win32" and isinstance(keys, Vt100Input):
-        keys.stdin_reader = PosixStdinReader(keys.fileno(), errors="replace")
-    return keys

@@ -7,7 +7,9 @@ editor's loop.
 from __future__ import annotations
 
 import asyncio
+import math
 import signal
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -29,6 +31,10 @@ from chat.protocol.names import name_key
 
 # A refused line is put back so much later: what was typed ahead of the refusal goes first.
 PUT_BACK_SECONDS = 0.2
+# Enter so soon after Esc begins a new line.
+ESCAPE_ENTER_SECONDS = 1.0
+# Moving by sentences, which prompt_toolkit binds and has not got.
+NO_COMMANDS = "ae"
 # A paste of more lines is asked about.
 MAX_UNASKED_LINES = 20
 
@@ -66,6 +72,7 @@ class Draft:
         self._untouched: _Entered | None = None  # the last line, until the next is begun
         self._came_back = ""  # the refused line, until it is changed
         self._was_interrupted = False
+        self._escaped_at = -math.inf  # monotonic seconds
         self.buffer = LineBuffer(
             multiline=True,
             document=Document(self._drafts.go_to(controller.room)),
@@ -74,11 +81,6 @@ class Draft:
             complete_while_typing=False,
             on_text_changed=lambda _buffer: self._note_change(),
         )
-
-    @property
-    def has_completions(self) -> bool:
-        """Whether Tab's menu is there."""
-        return self.buffer.complete_state is not None
 
     def tell_waiting(self, rooms: Sequence[str]) -> None:
         """Say in which rooms something is left to be typed on, if it is in any."""
@@ -117,12 +119,14 @@ class Draft:
         came_back = Condition(
             lambda: bool(self._came_back) and self.buffer.document.is_cursor_at_the_end
         )
-        has_completions = Condition(lambda: self.has_completions)
         add = bindings.add
-        add("enter", filter=~is_searching)(lambda _event: self._enter())
+        add("enter", filter=~is_searching)(self._press_enter)
         # By prompt_toolkit's own of these two the line would be gone, and handed to nobody.
         add("c-o", filter=~is_searching)(lambda _event: self._enter())
         add("escape", "#")(lambda _event: None)
+        for letter in NO_COMMANDS:
+            add("escape", letter)(type_letter)
+        add("escape", filter=~is_searching)(lambda _event: self._escape())
         add("escape", "enter")(lambda _event: self.buffer.insert_text("\n"))
         add("c-c", filter=~is_searching)(lambda _event: self._interrupt())
         add("<sigint>")(lambda _event: self._interrupt())
@@ -131,13 +135,24 @@ class Draft:
         add("c-d", filter=is_empty & ~is_searching)(lambda _event: self._leave())
         add(PREFIX, filter=came_back & ~is_searching)(lambda _event: self._begin_command())
         add("tab", filter=~is_searching)(complete)
-        add("escape", filter=has_completions & ~is_searching)(
-            lambda _event: self.buffer.cancel_completion()
-        )
         add("s-tab", filter=~is_searching)(lambda _event: self.buffer.complete_previous())
         if hasattr(signal, "SIGTSTP"):
             add("c-z")(lambda event: event.app.suspend_to_background())
         return bindings
+
+    def _escape(self) -> None:
+        """Close Tab's menu; without one, note that Enter may follow."""
+        has_menu = self.buffer.complete_state is not None
+        self._escaped_at = -math.inf if has_menu else time.monotonic()
+        self.buffer.cancel_completion()
+
+    def _press_enter(self, event: KeyPressEvent) -> None:
+        """Hand over what is typed; right behind Esc, begin a new line in it."""
+        is_behind_escape = [press.key for press in event.previous_key_sequence] == [Keys.Escape]
+        if is_behind_escape and time.monotonic() - self._escaped_at < ESCAPE_ENTER_SECONDS:
+            self.buffer.insert_text("\n")
+        else:
+            self._enter()
 
     def _paste(self, event: KeyPressEvent) -> None:
         """Insert what is pasted; what is searched for is in one line."""
@@ -200,6 +215,11 @@ class Draft:
         else:
             self._was_interrupted = True
             self.hint = _("Press Ctrl-C again to leave; Ctrl-D and /quit leave too.")
+
+
+def type_letter(event: KeyPressEvent) -> None:
+    """Insert the letter of Alt and a letter that are nothing together."""
+    event.current_buffer.insert_text(event.key_sequence[-1].key)
 
 
 def pasted(text: str) -> str:

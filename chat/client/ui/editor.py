@@ -20,6 +20,7 @@ from chat.client.ui.application import EditorApplication, make_app
 from chat.client.ui.base import TerminalController
 from chat.client.ui.draft import Draft
 from chat.client.ui.frame_output import make_output
+from chat.client.ui.keyboard import make_input
 from chat.client.ui.notifications import make_notifier
 from chat.client.ui.output_queue import OutputQueue
 from chat.client.ui.render import RenderedMessage
@@ -65,7 +66,7 @@ class LineEditor:
         handlers = {number: signal.getsignal(number) for number in ENDING_SIGNALS}
         self._draft = Draft(controller, self._leave, self._lines, self.show_notice)
         self._draft.tell_waiting(self._lines.drafts.waiting)
-        self._app = make_app(self._draft, controller, self._queue)
+        self._app = make_app(self._draft, controller, self._queue, make_input())
         try:
             self._queue.open()
             if not self._stopped.is_set():
