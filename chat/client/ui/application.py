@@ -13,6 +13,7 @@ from typing import Any
 from prompt_toolkit import Application
 from prompt_toolkit.data_structures import Size
 from prompt_toolkit.input import Input
+from prompt_toolkit.key_binding import merge_key_bindings
 from prompt_toolkit.layout.screen import Char
 
 from chat.client.ui.base import TerminalController
@@ -21,6 +22,7 @@ from chat.client.ui.frame_output import release
 from chat.client.ui.keyboard import tell_escape
 from chat.client.ui.layout import EditorLayout
 from chat.client.ui.output_queue import STYLES, OutputQueue
+from chat.client.ui.search_keys import SearchKeys
 
 # How long after the last of several resizes the line being typed is drawn again. tmux has another
 # size at once, and tells it up to 0.25 s later (`server_client_check_pane_resize`).
@@ -131,7 +133,7 @@ def make_app(
     app = EditorApplication(
         EditorLayout(draft, controller, queue).layout(),
         style=STYLES,
-        key_bindings=draft.bindings(),
+        key_bindings=merge_key_bindings([draft.bindings(), SearchKeys(draft.buffer).bindings()]),
         input=keys,
         output=queue.output,
         erase_when_done=True,

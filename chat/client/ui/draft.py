@@ -113,29 +113,29 @@ class Draft:
         self._was_interrupted = self._is_asked_about = False
 
     def bindings(self) -> KeyBindings:
-        """Return what each key does."""
+        """Return what each key does; while earlier lines are searched, see `SearchKeys`."""
         bindings = KeyBindings()
         is_empty = Condition(lambda: not self.buffer.text)
         came_back = Condition(
             lambda: bool(self._came_back) and self.buffer.document.is_cursor_at_the_end
         )
         add = bindings.add
-        add("enter", filter=~is_searching)(self._press_enter)
+        add("enter")(self._press_enter)
         # By prompt_toolkit's own of these two the line would be gone, and handed to nobody.
-        add("c-o", filter=~is_searching)(lambda _event: self._enter())
+        add("c-o")(lambda _event: self._enter())
         add("escape", "#")(lambda _event: None)
         for letter in NO_COMMANDS:
             add("escape", letter)(type_letter)
-        add("escape", filter=~is_searching)(lambda _event: self._escape())
+        add("escape")(lambda _event: self._escape())
         add("escape", "enter")(lambda _event: self.buffer.insert_text("\n"))
-        add("c-c", filter=~is_searching)(lambda _event: self._interrupt())
+        add("c-c")(lambda _event: self._interrupt())
         add("<sigint>")(lambda _event: self._interrupt())
         add(Keys.BracketedPaste)(self._paste)
         add("c-l")(lambda _event: self._controller.handle_line(CLEAR.typed))
-        add("c-d", filter=is_empty & ~is_searching)(lambda _event: self._leave())
+        add("c-d", filter=is_empty)(lambda _event: self._leave())
         add(PREFIX, filter=came_back & ~is_searching)(lambda _event: self._begin_command())
-        add("tab", filter=~is_searching)(complete)
-        add("s-tab", filter=~is_searching)(lambda _event: self.buffer.complete_previous())
+        add("tab")(complete)
+        add("s-tab")(lambda _event: self.buffer.complete_previous())
         if hasattr(signal, "SIGTSTP"):
             add("c-z")(lambda event: event.app.suspend_to_background())
         return bindings
