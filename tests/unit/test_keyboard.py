@@ -86,3 +86,20 @@ async def test_keys_that_are_one_are_pressed_one_after_the_other() -> None:
     async with desk() as ana:
         await ana.press("um dois", "\x18", "\x18")
         assert ana.line == "|um dois"
+
+
+@pytest.mark.parametrize(
+    "sequence", [f"{ESCAPE}[I", f"{ESCAPE}[57441u", f"{ESCAPE}[?62;22c", f"{ESCAPE}OM"]
+)
+async def test_what_the_terminal_says_of_itself_is_no_text(sequence: str) -> None:
+    """That it has the focus, as another program asked to be told, what it is; unknown keys."""
+    async with desk() as ana:
+        await ana.press(f"um {sequence}dois {ESCAPE}[200~a\nb{sequence}{ESCAPE}[201~.")
+        assert ana.line == "um dois a\nb.|"
+
+
+async def test_line_is_cleared_at_once_though_a_part_of_it_is_selected() -> None:
+    """Where Ctrl-C may be the first of two keys, by which the selection is indented."""
+    async with desk() as ana:
+        await ana.press(f"um{ESCAPE}[1;2D", "\x03", ">")
+        assert ana.line == ">|"

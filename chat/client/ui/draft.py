@@ -128,7 +128,7 @@ class Draft:
             add("escape", letter)(type_letter)
         add("escape")(lambda _event: self._escape())
         add("escape", "enter")(lambda _event: self.buffer.insert_text("\n"))
-        add("c-c")(lambda _event: self._interrupt())
+        add("c-c", eager=True)(lambda _event: self._interrupt())
         add("<sigint>")(lambda _event: self._interrupt())
         add(Keys.BracketedPaste)(self._paste)
         add("c-l")(lambda _event: self._controller.handle_line(CLEAR.typed))

@@ -32,6 +32,11 @@ ESCAPE_SECONDS = 0.1
 # So long after it the rest of an arrow key, which a line lost and brought later, is still no text.
 LATE_SECONDS = 1.0
 REST_OF_KEY = re.compile(r"\[[0-9;]*[A-Za-z~^$@]|O[A-Za-z](?=\x1b|$)")
+# What a terminal sends that is no text: a key, or what it tells of itself, such as `CSI I`, that it
+# has the focus, when a program before this one asked for that and did not end well. Not `CSI M`,
+# behind which three characters more say where the mouse is.
+SEQUENCE = re.compile(r"\x1b(?:\[(?!M)[0-?]*[ -/]*[A-Za-z~]|O[A-Za-z])")
+PASTE_END = "\x1b[201~"
 # How long the first of two keys that are pressed one after the other (Ctrl-X, Ctrl-X) waits.
 CHORD_SECONDS = 1.0
 
@@ -76,7 +81,7 @@ if sys.platform != "win32":
             if time.monotonic() - self._escaped_at < LATE_SECONDS and is_rest_of_key(text):
                 text = ESC + text
             self._escaped_at = -math.inf
-            self.vt100_parser.feed(text)
+            self.vt100_parser.feed(SEQUENCE.sub(known_part, text))
             return self._take()
 
         def flush_keys(self) -> list[KeyPress]:
@@ -96,3 +101,8 @@ def is_rest_of_key(text: str) -> bool:
     """Say whether `text` begins with what makes a key of Esc; nobody types it in one piece."""
     found = REST_OF_KEY.match(text)
     return found is not None and ESC + found[0] in ANSI_SEQUENCES
+
+
+def known_part(found: re.Match[str]) -> str:
+    """Return a sequence that is a key, and nothing of another one, which would be typed."""
+    return found[0] if found[0] in ANSI_SEQUENCES or found[0] == PASTE_END else ""
