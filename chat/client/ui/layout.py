@@ -28,7 +28,7 @@ from chat.client.ui.draft import Draft
 from chat.client.ui.frame_output import columns_of, rows_of
 from chat.client.ui.menu import MAX_ROWS, menu_rows
 from chat.client.ui.output_queue import OutputQueue
-from chat.client.ui.processors import SanitizeProcessor, split_emoji
+from chat.client.ui.processors import IndentProcessor, SanitizeProcessor, split_emoji
 
 # How much of the screen the line being typed, and what is on its way, may take.
 MAX_DRAFT_ROWS = 10
@@ -78,6 +78,7 @@ class EditorLayout:
                 BeforeInput(self._prompt, style="class:prompt"),
                 HighlightIncrementalSearchProcessor(),
                 SanitizeProcessor(),
+                IndentProcessor(),
             ],
             search_buffer_control=search.control,
             preview_search=True,

@@ -7,8 +7,14 @@ from __future__ import annotations
 
 import re
 
-from prompt_toolkit.layout.processors import Processor, Transformation, TransformationInput
+from prompt_toolkit.layout.processors import (
+    Processor,
+    TabsProcessor,
+    Transformation,
+    TransformationInput,
+)
 
+from chat.cli.display import INDENT
 from chat.client.ui import render
 
 # What makes an emoji of another character, one of several, or one of another colour.
@@ -31,6 +37,19 @@ class SanitizeProcessor(Processor):
                 for fragment in transformation_input.fragments
             ]
         )
+
+
+class IndentProcessor(TabsProcessor):
+    """Shows a tab, which is pasted, as blanks: prompt_toolkit would show `^I`."""
+
+    def __init__(self) -> None:
+        super().__init__(tabstop=len(INDENT), char1=" ", char2=" ", style="")
+
+    def apply_transformation(self, transformation_input: TransformationInput) -> Transformation:
+        """Replace the tabs of a row, if it has any."""
+        if not any("\t" in fragment[1] for fragment in transformation_input.fragments):
+            return Transformation(transformation_input.fragments)
+        return super().apply_transformation(transformation_input)
 
 
 def _visible(character: str) -> str:
