@@ -121,13 +121,15 @@ def test_no_key_drops_the_line(server: RunningServer) -> None:
 
 
 def test_pasted_lines_are_searched_for_as_one(server: RunningServer) -> None:
-    """Below the line that is found, behind what says so."""
+    """Below the line that is found, behind what says so, or that there is none."""
     with person(server.address, "bia", "--room", "search", "--lang", "en", rows=ROWS) as bia:
         bia.wait_for("1 person")
         bia.type(CTRL_R)
         bia.wait_for_line("Earlier line with:")
         bia.paste("two\nlines\n")
-        bia.wait_for_line("Earlier line with: two lines")
+        bia.wait_for_line("No earlier line with: two lines")
+        bia.type("\x17" * 2)
+        bia.wait_for_line("Earlier line with:")
 
 
 def test_ignored_by_the_name_without_its_accent(server: RunningServer) -> None:

@@ -5,9 +5,11 @@ Everything here runs in the editor's loop.
 
 from __future__ import annotations
 
+import re
 import textwrap
 from collections.abc import Callable
 
+from prompt_toolkit.buffer import Buffer
 from prompt_toolkit.formatted_text import StyleAndTextTuples
 from prompt_toolkit.layout import (
     BufferControl,
@@ -18,6 +20,7 @@ from prompt_toolkit.layout import (
     Window,
 )
 from prompt_toolkit.layout.processors import BeforeInput, HighlightIncrementalSearchProcessor
+from prompt_toolkit.search import SearchState
 from prompt_toolkit.widgets import SearchToolbar
 
 from chat.cli.i18n import _, _n
@@ -59,11 +62,11 @@ class EditorLayout:
     def layout(self) -> Layout:
         """Return the layout: what waits, the line being typed, search, what Tab offers, status."""
 
-        def earlier() -> str:
-            return _("Earlier line with: ")
+        def prompt() -> str:
+            return self._search_prompt(search.control.searcher_search_state, search.search_buffer)
 
         search = SearchToolbar(
-            ignore_case=True, forward_search_prompt=earlier, backward_search_prompt=earlier
+            ignore_case=True, forward_search_prompt=prompt, backward_search_prompt=prompt
         )
         draft = self._draft_window(search)
         waiting, status = window_of(self._waiting_rows), window_of(self._status_rows)
@@ -85,6 +88,13 @@ class EditorLayout:
         )
         height = Dimension(min=1, max=MAX_DRAFT_ROWS)
         return Window(control, height=height, wrap_lines=True, dont_extend_height=True)
+
+    def _search_prompt(self, state: SearchState, wanted: Buffer) -> str:
+        """Return what stands before what is searched for; it says where that is in no line."""
+        sought = SearchState(wanted.text, state.direction, ignore_case=True)
+        found = self._draft.buffer.document_for_search(sought).text
+        is_found = re.search(re.escape(wanted.text), found, re.IGNORECASE)
+        return _("Earlier line with: ") if is_found else _("No earlier line with: ")
 
     def _prompt(self) -> StyleAndTextTuples:
         if self._columns < NARROW_COLUMNS:
