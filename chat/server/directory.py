@@ -76,7 +76,8 @@ class Person:
     @property
     def seen_in(self) -> list[str]:
         """The keys of the rooms where others see it, sorted."""
-        here = self.member.rooms if self.member is not None else ()
+        places = self.member.rooms.values() if self.member is not None else ()
+        here = (place.room.key for place in places if self.member in place.room.members)
         return sorted({*here, *self.rooms})
 
     def may_be_continued_by(self, owner: str) -> bool:

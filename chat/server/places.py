@@ -44,26 +44,42 @@ class Places:
     def enter(self, member: Member, room_key: str) -> Subscription:
         """Put the member, who may enter, into a room; a full one hears nothing before `open()`.
 
-        The others are told, unless it was expected back there.
+        Nor do the others see it before that, unless it was expected back there.
         """
         room = self._rooms.of(room_key)
         self._closed.enter(room, member.person)
         place = Subscription(room)
         place.entered_id = self._rooms.last_id
         place.has_gap = place.is_behind = member.is_full
-        room.members[member] = member.rooms[room_key] = place
+        member.rooms[room_key] = place
         person = member.person
-        if person is not None and room_key in person.rooms:
+        if person is None:
+            room.add(member, place)
+        elif room_key in person.rooms:
             person.rooms -= {room_key}
             del room.absent[person]
-        elif person is not None:
-            room.announce_joined(person, exclude=member)
-        if person is not None:
+            room.add(member, place)
             self._people.note(person)
+        else:
+            room.add_coming(member)
         return place
 
+    def _show(self, member: Member, place: Subscription) -> None:
+        """Tell the others of a member who has come, unless they see it or it is out again."""
+        room, person = place.room, member.person
+        is_out = place.is_leaving or place.has_ended
+        if is_out or person is None or member in room.members:
+            return
+        room.add(member, place)
+        room.announce_joined(person, exclude=member)
+        self._people.note(person)
+
     def open(self, member: Member, place: Subscription, start: Place) -> None:
-        """Let the member hear what comes after `start`, and tell it first what is missing."""
+        """Let the member hear what comes after `start`, and tell it first what is missing.
+
+        The others are told that it has come, unless it was expected back.
+        """
+        self._show(member, place)
         # Since it has entered, what was broadcast there was left to the log.
         is_behind = start.has_more or place.room.last_id != place.seen_id
         place.seen_id = start.start
@@ -77,7 +93,7 @@ class Places:
             place.has_gap = place.is_behind = False
 
     def exit(self, member: Member, place: Subscription) -> None:
-        """Take the member out of one room, and tell the others.
+        """Take the member out of one room, and tell the others if they saw it there.
 
         What was said there until now is still its due. Does nothing the second time.
         """
@@ -85,10 +101,10 @@ class Places:
             return
         place.is_leaving = True
         place.owed_id = place.room.last_id
-        del place.room.members[member]
+        was_seen = place.room.remove(member)
         del member.rooms[place.room.key]
         member.remember_left(place.room.key)
-        if member.person is not None:
+        if was_seen and member.person is not None:
             place.room.announce_left(member.person)
             self._people.note(member.person)
         self._rooms.forget_if_empty(place.room)

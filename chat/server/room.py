@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections import OrderedDict
 from collections.abc import Iterator
+from itertools import chain
 from typing import TYPE_CHECKING
 
 import chat_pb2
@@ -45,10 +46,19 @@ class Room:
     `key`: its name without regard to case, empty: the common one. `last_id`: the newest log message
     that was broadcast here, or anywhere when it was made. `absent`: those whose connection was lost
     and who are still expected back. `founder`: who came when nobody else was here, as
-    `closed_rooms.own_id` has it.
+    `closed_rooms.own_id` has it. Who is coming is in none of these: see `add_coming`.
     """
 
-    __slots__ = ("_listed", "_presence", "absent", "founder", "key", "last_id", "members")
+    __slots__ = (
+        "_coming",
+        "_listed",
+        "_presence",
+        "absent",
+        "founder",
+        "key",
+        "last_id",
+        "members",
+    )
 
     def __init__(self, key: str, last_id: int) -> None:
         self.key = key
@@ -56,6 +66,7 @@ class Room:
         self.founder = ""
         self.members: dict[Member, Subscription] = {}  # in the order of their coming
         self.absent: dict[Person, None] = {}
+        self._coming: dict[Member, None] | None = None
         self._presence: Presence[Member] | None = None
         # Parts of a long list of names, encoded: most are the same when it is asked for again.
         self._listed: OrderedDict[tuple[_Listed, ...], Delivery] | None = None
@@ -67,17 +78,40 @@ class Room:
 
     @property
     def is_empty(self) -> bool:
-        """Whether nobody is here, or expected back."""
-        return not self.members and not self.absent
+        """Whether nobody is here, coming, or expected back."""
+        return not (self.members or self.absent or self._coming)
+
+    def add_coming(self, member: Member) -> None:
+        """Keep a place for somebody of whom it is not certain yet that it can be here.
+
+        The others neither see it nor are told of it; it hears nothing.
+        """
+        if self._coming is None:
+            self._coming = {}
+        self._coming[member] = None
+
+    def add(self, member: Member, place: Subscription) -> None:
+        """Let a member be here, seen by the others, who are told by `announce_joined`."""
+        if self._coming is not None:
+            self._coming.pop(member, None)
+        self.members[member] = place
+
+    def remove(self, member: Member) -> bool:
+        """Take out somebody who is here or coming; say whether the others saw it here."""
+        if self._coming is not None:
+            self._coming.pop(member, None)
+        return self.members.pop(member, None) is not None
 
     def persons(self) -> list[Person]:
-        """Return everybody who has a name, those expected back included."""
-        here = [member.person for member in self.members if member.person is not None]
+        """Return everybody who has a name, those coming and expected back included."""
+        present = chain(self.members, self._coming or ())
+        here = [member.person for member in present if member.person is not None]
         return [*here, *self.absent]
 
     def has_others(self, person: Person | None) -> bool:
-        """Say whether somebody else is here, or expected back."""
-        is_other_here = any(member.person is not person for member in self.members)
+        """Say whether somebody else is here, coming, or expected back."""
+        present = chain(self.members, self._coming or ())
+        is_other_here = any(member.person is not person for member in present)
         return is_other_here or any(other is not person for other in self.absent)
 
     def names(self) -> list[str]:

@@ -60,18 +60,19 @@ class Streams:
         member.rate_limit = self._limits.join(owner, member.address)
 
     def end(self, member: Member, is_lost: bool) -> list[Room]:
-        """Take a member out of everything; return the rooms that it was in."""
+        """Take a member out of everything; return the rooms where the others saw it."""
         self._mail.end(member, is_lost)
         self.members.remove(member)
         self._limits.leave(member.rate_limit)
         member.close()
         member.replay.close()
-        rooms = [place.room for place in member.rooms.values()]
+        seen_in = []
         for place in member.places():
             place.has_ended = True
-            del place.room.members[member]
+            if place.room.remove(member) and place is not member.inbox:
+                seen_in.append(place.room)
             self._rooms.forget_if_empty(place.room)
-        return rooms
+        return seen_in
 
     def lose(self, member: Member) -> None:
         """End a member's stream, and hold its name."""

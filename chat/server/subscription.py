@@ -15,8 +15,8 @@ class Subscription:
     """One client's cursor in one room. `seen_id`: the last log message that was handed out.
 
     `has_gap`: between `seen_id` and the send queue there are messages that only the log has.
-    `entered_id`: the newest message of all rooms when the others saw the client come. `owed_id`:
-    once it is leaving, or the queue is closed, the last message that is still owed.
+    `entered_id`: the newest message of all rooms when the client came; the others see it no sooner.
+    `owed_id`: once it is leaving, or the queue is closed, the last message that is still owed.
     `hides_ids`: the client takes every id for one of its only room's, so an inbox must not show its
     own.
     `is_behind`: it has a gap, or a page that may end it is being read. `is_leaving`: the client has

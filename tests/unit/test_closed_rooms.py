@@ -811,6 +811,7 @@ async def test_operator_enters_and_is_seen() -> None:
     """And hears what is said from then on, also after a lost connection."""
     chat, ana = await operator_chat()
     olga = await come(chat, "olga", history=1000)
+    await quiet()
     assert ana.events[-1] == ("JOINED", "olga")
     await say(ana, "oi")
     assert olga.texts == ["oi"]
