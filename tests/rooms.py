@@ -64,6 +64,7 @@ class FakeLog:
     epoch = "fake"
     generation = "first"
     is_shared = False
+    is_silent = False
     rewinds = 0
     cluster: ClusterState | None = None
 

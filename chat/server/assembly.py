@@ -27,7 +27,7 @@ from chat.server.encryption import Encryption
 from chat.server.grpc_options import server_options
 from chat.server.hub import Hub
 from chat.server.listener import Listener
-from chat.server.log.base import Entry, LogError, ServedLog
+from chat.server.log.base import Entry, LogError, Problem, ServedLog
 from chat.server.log.sqlite import SqliteLog
 from chat.server.log_homes import open_home, tell_cluster
 from chat.server.log_sentences import explain_log_error
@@ -280,6 +280,7 @@ class Server:
         if reason := tell_cluster(trouble, self._trouble, self._is_serving):
             self._hub.tell_all(reason)
         log_care.tell_silence(trouble, self._trouble)
+        self._hub.is_disk_silent = trouble is not None and trouble.problem is Problem.SILENT
         self._trouble = trouble
         self._supervisor.run(self._others.set_serving(trouble is None), "health")
         if trouble is not None and trouble.problem.is_final:

@@ -44,7 +44,8 @@ class Hub:
     `rate`: messages a second for each person, 0 for no limit; `limits`: all of them, where others
     than the usual ones are wanted. `max_per_address`: names that are held for one address, as in
     `admission.places_of_address`. `owns_names`: whoever first proves a key under a name owns it.
-    `make_mail`: where other clocks than the usual ones are wanted.
+    `make_mail`: where other clocks than the usual ones are wanted. `is_disk_silent`: whoever writes
+    to the disk gets no answer; set by who watches over the log.
     """
 
     def __init__(
@@ -61,6 +62,7 @@ class Hub:
         self.log = log
         self.neighbours = neighbours or Alone()
         self.is_stopping = False
+        self.is_disk_silent = False
         self._pages = SharedPages(log)
         self.budgets = Budgets()
         self.rooms = Rooms()
@@ -116,6 +118,7 @@ class Hub:
         `leave()` with the member, whatever happens to the stream.
         """
         room_key = name_key(check_room(request.room))
+        self._check_answered(request)
         person = self.people.known(request, owner)
         if person is not None:
             check_certified(person.name, certified)  # all of them have the same owner
@@ -170,6 +173,16 @@ class Hub:
         if self.is_stopping:
             raise ChatError("SHUTTING_DOWN")
         self.streams.check_place_for(person)
+
+    def _check_answered(self, request: JoinRequest) -> None:
+        """Raise LOG_UNREADABLE where the log would keep a client waiting without a word.
+
+        Before anything changes: its earlier stream, if it has one, goes on. A full one waits for no
+        disk that cannot be written: it gets its history, and sees that what it says waits.
+        """
+        is_plain = request.user is None
+        if self.log.is_silent or (is_plain and self.is_disk_silent):
+            raise ChatError("LOG_UNREADABLE")
 
     def greeting(self, member: Member) -> Greeting:
         """Return the server's first word to a member that has just joined."""

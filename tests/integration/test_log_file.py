@@ -31,12 +31,15 @@ from chat.server.log.sqlite import SqliteLog
 
 Code = grpc.StatusCode
 UNAVAILABLE = Code.UNAVAILABLE
+UNREADABLE = (UNAVAILABLE, "LOG_UNREADABLE")
 needs_posix = pytest.mark.skipif(os.name == "nt", reason="an open file can be removed on POSIX")
+SESSION = "0123456789abcdef" * 2
 # What the tests of stopping allow: five seconds, on a machine that is ten times as busy.
 STOP_DEADLINE_SECONDS = 50.0
 
-# A server whose disk does not answer while a file `hang` lies beside the log: no COMMIT ends. And
-# with a file `break` there, what ends is the thread that writes, as by an error in it.
+# A server whose disk does not answer while a file `hang` lies beside the log: no COMMIT ends; with
+# `freeze`, nothing does that is read either. And with a file `break` there, what ends is the thread
+# that writes, as by an error in it.
 HANGING = """
 import pathlib, sqlite3, sys, time
 import server
@@ -44,9 +47,10 @@ from chat.server.log import connections
 from chat.server.log.sqlite import SqliteLog
 class Hanging(sqlite3.Connection):
     def execute(self, sql, *arguments):
-        while sql == "COMMIT" and pathlib.Path(sys.argv[1], "hang").exists():
+        folder = pathlib.Path(sys.argv[1])
+        while sql == "COMMIT" and (folder / "hang").exists() or (folder / "freeze").exists():
             time.sleep(0.01)
-        if sql == "COMMIT" and pathlib.Path(sys.argv[1], "break").exists():
+        if sql == "COMMIT" and (folder / "break").exists():
             sys.exit("an error")
         return super().execute(sql, *arguments)
 def connect(*arguments, **options):
@@ -205,6 +209,8 @@ def test_disk_that_does_not_answer_is_told_and_does_not_keep_a_server_from_stopp
         ana.say("late", key="1")
         eventually(lambda: health_of(server) == states.NOT_SERVING)
         eventually(lambda: "the disk does not answer" in server.stderr)
+        with plain_client(server.address) as plain:  # which would be told nothing
+            assert plain.wait_for_end() == UNREADABLE
         hang.unlink()
         assert ana.wait_for_key("1").id
         eventually(lambda: health_of(server) == states.SERVING)
@@ -216,6 +222,32 @@ def test_disk_that_does_not_answer_is_told_and_does_not_keep_a_server_from_stopp
         assert server.stop(seconds=STOP_DEADLINE_SECONDS) == 1
         assert ana.wait_for_end()[0] is UNAVAILABLE
         assert "does not answer" in server.stderr and "Traceback" not in server.stderr
+
+
+def test_nobody_comes_in_without_a_word_while_the_disk_does_not_answer(tmp_path: Path) -> None:
+    """Each is refused, with history or without; the others notice nothing of it."""
+    freeze = tmp_path / "freeze"
+    with hanging_server(tmp_path) as server, full_client(server.address, "ana") as ana:
+        ana.say("oi", key="1")
+        ana.wait_for_key("1")
+        freeze.touch()
+        for _attempt in range(2):  # found out, and then known
+            with full_client(server.address, "bia", session=SESSION, history=5) as bia:
+                assert bia.wait_for_end() == UNREADABLE
+        with plain_client(server.address) as plain:
+            assert plain.wait_for_end() == UNREADABLE
+        ana.ask_who()
+        ana.wait_for_key("who")
+        freeze.unlink()
+        ana.ask_history(1)
+        ana.wait_for_key("history")
+        with full_client(server.address, "bia", session=SESSION, history=5) as bia:
+            bia.wait_for_text("oi")
+            ana.wait_for_kind(chat_pb2.KIND_JOINED)
+        ana.wait_for_kind(chat_pb2.KIND_LEFT)
+        presence = (chat_pb2.KIND_PRESENT, chat_pb2.KIND_JOINED, chat_pb2.KIND_LEFT)
+        seen = [message.user for message in ana.messages if message.kind in presence]
+        assert seen == ["ana", "bia", "bia"], ana.report()
 
 
 @needs_posix

@@ -291,6 +291,32 @@ async def test_join_that_cannot_read_the_log_leaves_nothing_behind() -> None:
     assert bia.events == [("JOINED", "ana")]
 
 
+async def test_join_is_refused_at_once_while_the_disk_does_not_answer() -> None:
+    """Plain or full; the client's earlier stream goes on, and nobody notices anything."""
+    log = FakeLog()
+    chat = await Chat(log).start()
+    (bia,) = await chat.full("bia")
+    ana = await chat.join("ana", session=SESSION)
+    log.is_silent = True
+    assert await refusal_of(chat.join("ana", session=SESSION)) == "LOG_UNREADABLE"
+    assert await refusal_of(chat.join("caio")) == "LOG_UNREADABLE"
+    assert await refusal_of(chat.join()) == "LOG_UNREADABLE"
+    assert chat.hub.members == {ana.member, bia.member}
+    await ana.say("still here")
+    await quiet()
+    assert bia.events == [("JOINED", "ana")] and bia.texts == ["still here"]
+
+
+async def test_plain_client_is_refused_while_nothing_can_be_written() -> None:
+    """It would be told nothing; a full one sees by itself that what it says waits."""
+    chat = await Chat().start()
+    chat.hub.is_disk_silent = True
+    await chat.join("ana")
+    assert await refusal_of(chat.join()) == "LOG_UNREADABLE"
+    chat.hub.is_disk_silent = False
+    await chat.join()
+
+
 async def test_join_that_is_cancelled_leaves_nothing_behind() -> None:
     """A client may vanish while the log is read for it."""
     log = FakeLog()

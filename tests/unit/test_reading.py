@@ -30,6 +30,10 @@ class HeldThread:
         """Ask for a read, which notes its name when it is done."""
         return asyncio.ensure_future(self.thread.run(urgency, self.done.append, name))
 
+    async def look_up(self, name: str) -> None:
+        """Do a read that is not to wait for a silent disk, which notes its name."""
+        await self.thread.run_unless_silent(Urgency.LOOK_UP, self.done.append, name)
+
 
 @pytest.fixture
 async def held() -> Iterator[HeldThread]:  # type: ignore[misc]
@@ -86,6 +90,53 @@ async def test_what_a_read_raises_is_its_own() -> None:
 async def test_thread_that_does_not_end_keeps_nobody_waiting(held: HeldThread) -> None:
     """A disk that does not answer, say."""
     assert not held.thread.close(0.0)
+
+
+async def test_look_up_waits_for_no_disk_that_does_not_answer(
+    held: HeldThread, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither one that waits its turn by then, nor a later one; what else is read waits."""
+    page = held.ask(Urgency.FIRST_PAGE, "page")
+    with monkeypatch.context() as impatient:
+        impatient.setattr(reading, "SILENT_SECONDS", 0.01)
+        for name in ("waits", "comes later"):
+            with pytest.raises(TimeoutError):
+                await bounded(held.look_up(name))
+        assert held.thread.is_silent and not page.done()
+    held.gate.set()
+    await bounded(page)
+    await bounded(held.look_up("again"))
+    assert held.done == ["page", "again"] and not held.thread.is_silent
+
+
+async def test_read_that_has_just_begun_is_no_silence(held: HeldThread) -> None:
+    """Nor is a thread that has nothing to do."""
+    looked_up = asyncio.ensure_future(held.look_up("here"))
+    await asyncio.sleep(0)
+    assert not held.thread.is_silent
+    held.gate.set()
+    await bounded(looked_up)
+    assert held.done == ["here"] and not ReadThread().is_silent
+
+
+async def test_look_up_that_nobody_waits_for_is_left_out(held: HeldThread) -> None:
+    """As any other read."""
+    gone = asyncio.ensure_future(held.look_up("gone"))
+    await asyncio.sleep(0)
+    gone.cancel()
+    await asyncio.wait({gone})
+    held.gate.set()
+    await bounded(held.look_up("here"))
+    assert gone.cancelled() and held.done == ["here"]
+
+
+async def test_what_a_look_up_raises_is_its_own() -> None:
+    """The thread goes on."""
+    thread = ReadThread()
+    with pytest.raises(ZeroDivisionError):
+        await bounded(thread.run_unless_silent(Urgency.LOOK_UP, divmod, 1, 0))
+    assert await bounded(thread.run_unless_silent(Urgency.LOOK_UP, divmod, 7, 2)) == (3, 1)
+    assert thread.close(DEADLINE_SECONDS)
 
 
 def test_closing_a_thread_that_never_read() -> None:

@@ -196,6 +196,10 @@ class Log(Protocol):
         """The identity of this opening of it; where servers share it, the same at all of them."""
 
     @property
+    def is_silent(self) -> bool:
+        """Whether the disk has not answered a read for some seconds."""
+
+    @property
     def rewinds(self) -> int:
         """How often it was put back to an older copy, which is known only where servers share it.
 
@@ -267,7 +271,8 @@ class Log(Protocol):
         """Return, for each room and the id seen there in `generation`, where its reader begins.
 
         None, or an id that means nothing any more: where the last `count` messages begin. An empty
-        generation is not asked about.
+        generation is not asked about. Raises `LogError` with SILENT rather than wait for a disk
+        that does not answer.
         """
 
     async def search(self, room: str, query: Query, after: int, before: int, limit: int) -> Found:

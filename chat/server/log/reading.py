@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections import OrderedDict, deque
 from collections.abc import Callable
 from contextlib import suppress
@@ -19,6 +20,9 @@ from typing import Any, ParamSpec, TypeVar
 LAST_TURN_EVERY = 4
 # Ends of pages that are remembered, to tell who goes on reading from who begins.
 MAX_PAGE_ENDS = 10_000
+# A read that takes so long is one that may never end: the disk does not answer. Clients wonder
+# after 5 s.
+SILENT_SECONDS = 3.0
 
 _Given = ParamSpec("_Given")
 _Result = TypeVar("_Result")
@@ -70,6 +74,7 @@ class ReadThread:
         self._changed = threading.Condition()
         self._waiting: tuple[deque[Callable[[], None]], ...] = tuple(deque() for _ in Urgency)
         self._turns = 0
+        self._begun_at: float | None = None  # the read that is under way, in monotonic seconds
         self._is_closing = False
         self._thread: threading.Thread | None = None
 
@@ -82,6 +87,45 @@ class ReadThread:
         **named: _Given.kwargs,
     ) -> _Result:
         """Return what `read` returns, called in the thread; raises what it raises."""
+        return await self._ask(urgency, read, *arguments, **named)
+
+    async def run_unless_silent(
+        self,
+        urgency: Urgency,
+        read: Callable[_Given, _Result],
+        /,
+        *arguments: _Given.args,
+        **named: _Given.kwargs,
+    ) -> _Result:
+        """As `run`; raises `TimeoutError` where the disk does not answer: see `is_silent`."""
+        if self.is_silent:
+            raise TimeoutError
+        answer = self._ask(urgency, read, *arguments, **named)
+        try:
+            while not answer.done():
+                await asyncio.wait({answer}, timeout=SILENT_SECONDS)
+                if not answer.done() and self.is_silent:
+                    raise TimeoutError
+            return answer.result()
+        finally:
+            answer.cancel()
+
+    @property
+    def is_silent(self) -> bool:
+        """Whether the read that is under way has taken `SILENT_SECONDS`, and still does."""
+        with self._changed:
+            begun_at = self._begun_at
+        return begun_at is not None and time.monotonic() - begun_at >= SILENT_SECONDS
+
+    def _ask(
+        self,
+        urgency: Urgency,
+        read: Callable[_Given, _Result],
+        /,
+        *arguments: _Given.args,
+        **named: _Given.kwargs,
+    ) -> asyncio.Future[_Result]:
+        """Have `read` called in the thread in its turn, unless the answer is cancelled by then."""
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[_Result] = loop.create_future()
 
@@ -99,7 +143,7 @@ class ReadThread:
             self._waiting[urgency].append(work)
             self._changed.notify()
         self._begin()
-        return await answer
+        return answer
 
     def _begin(self) -> None:
         if self._thread is None:
@@ -123,7 +167,9 @@ class ReadThread:
 
     def _next(self) -> Callable[[], None] | None:
         with self._changed:
+            self._begun_at = None
             self._changed.wait_for(lambda: any(self._waiting) or self._is_closing)
+            self._begun_at = time.monotonic()
             self._turns += 1
             waiting = [one for one in self._waiting if one]
             if not waiting:

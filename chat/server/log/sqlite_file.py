@@ -17,7 +17,7 @@ from typing import ParamSpec, TypeVar
 import chat_pb2
 from chat.protocol.words import Query
 from chat.server.log import checking
-from chat.server.log.base import MAX_PAGE_BYTES, ClusterState, Found, Place
+from chat.server.log.base import MAX_PAGE_BYTES, ClusterState, Found, LogError, Place, Problem
 from chat.server.log.checking import Check
 from chat.server.log.checkpoints import Checkpoints
 from chat.server.log.connections import (
@@ -150,7 +150,19 @@ class SqliteFile:
         return await self._places.ask(Wishes(wishes, generation, count))
 
     async def _find_all_places(self, asked: Sequence[Wishes]) -> list[list[Place]]:
-        return await self._look_up(self._reader.places, asked)
+        """Answer many at once; whoever comes in waits for no disk that does not answer."""
+        look_up, read = self._read_thread.run_unless_silent, self._reader.places
+        try:
+            return await look_up(Urgency.LOOK_UP, read, asked)
+        except TimeoutError as error:
+            raise LogError(Problem.SILENT, self.path) from error
+        except sqlite3.Error as error:
+            raise log_error(self.path, error) from error
+
+    @property
+    def is_silent(self) -> bool:
+        """Whether the disk has not answered a read for some seconds."""
+        return self._read_thread.is_silent
 
     async def search(self, room: str, query: Query, after: int, before: int, limit: int) -> Found:
         """Find what was said and done in `room`: see `Log.search`."""
