@@ -19,6 +19,7 @@ from chat.cli.i18n import _
 from chat.protocol.errors import ConfigError
 from chat.server import runtime
 from chat.server.snapshot import Snapshot
+from chat.server.waiting import within
 
 PATH = "/metrics"
 # One connection, from its beginning to its end, whatever its other side does.
@@ -146,7 +147,7 @@ class MetricsServer:
         if rest.partition(" ")[0].partition("?")[0] != PATH:
             return "404 Not Found", f"The metrics are at {PATH}.\n".encode(), TEXT
         try:
-            snapshot = await asyncio.wait_for(self._fresh_snapshot(), SNAPSHOT_SECONDS)
+            snapshot = await within(SNAPSHOT_SECONDS, self._fresh_snapshot())
         except asyncio.TimeoutError:
             return "503 Service Unavailable", b"The server is too busy to answer.\n", TEXT
         return "200 OK", *self._render(snapshot, _accepted(headers))

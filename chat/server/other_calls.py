@@ -18,6 +18,7 @@ from chat.protocol.errors import ChatError
 from chat.server.address import address_of
 from chat.server.interceptors import Continuation, Details, Handler, TakeTurn
 from chat.server.status import abort, abort_unexpected, bounded_abort
+from chat.server.waiting import within
 
 # Each costs memory as long as it lasts. One more, and the longest gives way: were new ones refused
 # instead, anybody could keep the load balancers out.
@@ -113,7 +114,7 @@ async def _answer(handler: Handler, requests: AsyncIterator[bytes], context: Any
 
 async def _only_request(context: Any) -> bytes:
     """Return the one message of a call that takes no more; raises TimeoutError without one."""
-    raw = await asyncio.wait_for(context.read(), REQUEST_SECONDS)
+    raw = await within(REQUEST_SECONDS, context.read())
     if raw is EOF:
         raise asyncio.TimeoutError
     return bytes(raw)

@@ -217,6 +217,30 @@ async def test_name_whose_claim_got_no_answer_is_free_again(
         assert not await b.is_refused("ana")
 
 
+async def test_claim_that_is_cancelled_as_it_ends_is_none(
+    nats: Natsd, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever is told to end in that very turn does end, and the name is free again."""
+    put, left = Bucket.put, len(keys_of("ana"))
+
+    async def cancel_at_the_end(*arguments: Any) -> int:
+        nonlocal left
+        revision = await put(*arguments)
+        left -= 1
+        if not left:  # the claim ends before this comes to its turn
+            asyncio.get_running_loop().call_soon(claiming.cancel)
+        return revision
+
+    async with servers(nats, "a", "b") as (a, b):
+        with monkeypatch.context() as patch:
+            patch.setattr(Bucket, "put", cancel_at_the_end)
+            claiming = asyncio.ensure_future(a.claim("ana"))
+            await asyncio.wait({claiming})
+        assert claiming.cancelled() and not left
+        await come_true(lambda: ("a", "") in b.changes)
+        assert not await b.is_refused("ana")
+
+
 HOLDING = json.loads(Holding("zé", "elsewhere", "i" * 32).to_content())
 WRONG_FIELDS: list[dict[str, object]] = [
     {"rooms": [[1]]},

@@ -29,6 +29,7 @@ from chat.server.cluster.known_keys import KnownKeys
 from chat.server.cluster.leases import Leases
 from chat.server.cluster.tasks import OnFailure
 from chat.server.plain_json import read_object, record_of
+from chat.server.waiting import within
 
 BUCKET = "chat-names"
 # How long a claim may take; then NATS counts as away.
@@ -190,11 +191,11 @@ class Names:
         """Take a name for somebody, or take it over: from the same one elsewhere, or the dead.
 
         `giving_way`: the only servers that the same one may be at for that; None: any. Raises
-        `NameTakenError`, and `AwayError` after `CLAIM_SECONDS` at the most.
+        `NameTakenError`, and `AwayError` after `CLAIM_SECONDS`.
         """
         claim = Claim(replace(holding, attempt=secrets.token_hex(4)))
         try:
-            await asyncio.wait_for(self._claim(claim, giving_way), CLAIM_SECONDS)
+            await within(CLAIM_SECONDS, self._claim(claim, giving_way))
         except BaseException as error:
             self.release(claim)
             if isinstance(error, (asyncio.TimeoutError, ApiError)):

@@ -29,7 +29,7 @@ def start(
     return task
 
 
-async def end(*running: asyncio.Task[None] | None) -> None:
+async def end(*running: asyncio.Task[Any] | None) -> None:
     """Cancel tasks, those that there are; return when all have ended, or had their time for it.
 
     Before Python 3.12 `asyncio.wait_for` swallows a cancellation that comes in the same turn as
