@@ -109,6 +109,18 @@ async def test_look_up_waits_for_no_disk_that_does_not_answer(
     assert held.done == ["page", "again"] and not held.thread.is_silent
 
 
+async def test_look_up_waits_on_while_other_reads_are_answered(
+    held: HeldThread, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However long its turn takes: it is looked at again whether there is silence."""
+    looks = iter((False, False, False, True))  # when it asks, and then
+    monkeypatch.setattr(reading, "SILENT_SECONDS", 0.0)
+    monkeypatch.setattr(ReadThread, "is_silent", property(lambda thread: next(looks)))
+    with pytest.raises(TimeoutError):
+        await bounded(held.look_up("waits"))
+    assert not list(looks)
+
+
 async def test_read_that_has_just_begun_is_no_silence(held: HeldThread) -> None:
     """Nor is a thread that has nothing to do."""
     looked_up = asyncio.ensure_future(held.look_up("here"))

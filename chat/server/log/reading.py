@@ -101,14 +101,21 @@ class ReadThread:
         if self.is_silent:
             raise TimeoutError
         answer = self._ask(urgency, read, *arguments, **named)
+        loop = asyncio.get_running_loop()
+        timer = loop.call_later(SILENT_SECONDS, self._watch, answer, loop)
         try:
-            while not answer.done():
-                await asyncio.wait({answer}, timeout=SILENT_SECONDS)
-                if not answer.done() and self.is_silent:
-                    raise TimeoutError
-            return answer.result()
+            return await answer
         finally:
-            answer.cancel()
+            timer.cancel()
+
+    def _watch(self, answer: asyncio.Future[_Result], loop: asyncio.AbstractEventLoop) -> None:
+        """Give up an answer where the disk does not answer; look again later where it does."""
+        if answer.done():
+            return
+        if self.is_silent:
+            answer.set_exception(TimeoutError())
+        else:
+            loop.call_later(SILENT_SECONDS, self._watch, answer, loop)
 
     @property
     def is_silent(self) -> bool:
@@ -125,12 +132,12 @@ class ReadThread:
         *arguments: _Given.args,
         **named: _Given.kwargs,
     ) -> asyncio.Future[_Result]:
-        """Have `read` called in the thread in its turn, unless the answer is cancelled by then."""
+        """Have `read` called in the thread in its turn, unless nobody waits for it by then."""
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[_Result] = loop.create_future()
 
         def work() -> None:
-            if answer.cancelled():
+            if answer.done():
                 return
             try:
                 result = read(*arguments, **named)
