@@ -120,8 +120,7 @@ class ReadThread:
     @property
     def is_silent(self) -> bool:
         """Whether the read that is under way has taken `SILENT_SECONDS`, and still does."""
-        with self._changed:
-            begun_at = self._begun_at
+        begun_at = self._begun_at  # without the lock, for which each who comes would wait
         return begun_at is not None and time.monotonic() - begun_at >= SILENT_SECONDS
 
     def _ask(
