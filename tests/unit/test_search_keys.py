@@ -38,6 +38,14 @@ async def test_nothing_is_sent_where_nothing_is_found(wanted: str, key: str) -> 
         assert ana.said == ["half"]
 
 
+@pytest.mark.parametrize("key", ["\r", ESCAPE, CTRL_J, LEFT])
+async def test_what_was_searched_for_before_is_not_found_again_unasked(key: str) -> None:
+    """With nothing typed, what is shown is the line that was being typed, and that stays."""
+    async with desk(*LINES) as ana:
+        await ana.press(CTRL_R, "two", ESCAPE, CTRL_C, "half", CTRL_R, key)
+        assert ana.said == [] and ana.line.replace("|", "") == "half"
+
+
 @pytest.mark.parametrize(
     ("keys", "line"),
     [

@@ -57,7 +57,7 @@ class SearchKeys:
         for key in ABORTING:
             add(key)(lambda _event: self._abort())
         for key in ACCEPTING:
-            add(key)(lambda _event: search.accept_search())
+            add(key)(accept)
         for key in SENDING:
             add(key)(self._send)
         for key in ENDING:
@@ -86,14 +86,22 @@ class SearchKeys:
     def _send(self, event: KeyPressEvent) -> None:
         """End the search, and send the line that was found; none that was not."""
         wanted = re.escape(event.current_buffer.text)
-        search.accept_search()
+        accept(event)
         if wanted and re.search(wanted, self._draft.text, re.IGNORECASE):
             press_again(event)
 
 
+def accept(event: KeyPressEvent) -> None:
+    """End the search with the line that is shown; of what was searched for before, nothing."""
+    if event.current_buffer.text:
+        search.accept_search()
+    else:
+        search.stop_search()
+
+
 def end(event: KeyPressEvent) -> None:
     """End the search with the line that was found, and have the key do what it always does."""
-    search.accept_search()
+    accept(event)
     press_again(event)
 
 
@@ -102,7 +110,7 @@ def escape(event: KeyPressEvent) -> None:
     if event.key_processor.input_queue:
         end(event)
     else:
-        search.accept_search()
+        accept(event)
 
 
 def press_again(event: KeyPressEvent) -> None:
