@@ -5,6 +5,7 @@ Knows what commands are called, not what they do: `actions.py` does them.
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from dataclasses import dataclass
 from functools import lru_cache
@@ -14,6 +15,7 @@ from chat.cli.i18n import N_, _
 from chat.client.guessing import nearest as nearest_word
 
 PREFIX = "/"
+BLANKS = re.compile(r"\s+")
 # What people may type to accept a key, whatever their language.
 ACCEPT_WORDS = frozenset({"aceitar", "accept"})
 # Words whose folded form is remembered: as many as there may be names to choose from, and more.
@@ -346,8 +348,14 @@ def parse(line: str) -> tuple[Command | None, str]:
 
     Case and accents make no difference to the command's name.
     """
-    word, _space, argument = line.removeprefix(PREFIX).partition(" ")
+    word, argument = _split(line)
     return _BY_NAME.get(folded(word)), argument.strip()
+
+
+def _split(line: str) -> tuple[str, str]:
+    """Return a command's name as it is typed, and what comes after it, a pasted tab say."""
+    word, *rest = BLANKS.split(line.removeprefix(PREFIX), maxsplit=1)
+    return word, "".join(rest)
 
 
 def nearest(line: str) -> str:
@@ -355,7 +363,7 @@ def nearest(line: str) -> str:
 
     As it is typed in the user's language, whichever of its names was meant.
     """
-    word = folded(line.removeprefix(PREFIX).partition(" ")[0])
+    word = folded(_split(line)[0])
     name = nearest_word(word, _BY_NAME)
     return _BY_NAME[name].typed if name else ""
 

@@ -14,7 +14,9 @@ def test_commands_are_found_whatever_their_case_and_accents() -> None:
         for name in command.names:
             assert commands.parse(f"/{name.upper()} x y")[0] is command
     assert commands.parse("/Histórico 5") == (commands.HISTORY, "5")
-    assert commands.parse("/nada")[0] is None
+    assert commands.parse("/sala\tsul x") == (commands.MOVE, "sul x")
+    assert commands.parse("/sair\n/ajuda") == (commands.LEAVE, "/ajuda")
+    assert commands.parse("/nada")[0] is None and commands.parse("/ sair")[0] is None
     assert not commands.is_command("//sair") and not commands.is_command("sair")
 
 
