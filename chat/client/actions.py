@@ -220,8 +220,7 @@ class Actions:
     def _who(self, argument: str) -> None:
         room, key = self._rooms.current, secrets.token_hex(12)
         if argument and (room := typed_room(argument)) not in self._rooms:
-            self._show_usage(commands.WHO)
-            return
+            raise ChatError("NOT_IN_ROOM")
         self._check_answers()
         self._roster.request_who(key)
         self._roster.begin_who(room, time.monotonic())

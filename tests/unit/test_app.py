@@ -221,7 +221,7 @@ def test_private_message_to_nobody_says_so(ana: Sitting) -> None:
     assert ana.sent == [("oi", "Ana Paula"), ("oi", "nobody")]
 
 
-@pytest.mark.parametrize("line", ["/rooms x", "/limpar x", "/close x", "/open x", "/names #x"])
+@pytest.mark.parametrize("line", ["/rooms x", "/limpar x", "/close x", "/open x"])
 def test_argument_that_means_nothing_is_not_passed_over(ana: Sitting, line: str) -> None:
     """How it is typed is said, and nothing is done."""
     ana.type(line)
@@ -234,6 +234,14 @@ def test_who_asks_about_any_room_that_one_is_in(ana: Sitting) -> None:
     """By its name, with its sign or without."""
     ana.type("/sala redes", "/sala", "/who redes", "/names #Redes", "/users comum", "/who")
     assert ana.asked[1:] == [(KIND_WHO, room) for room in ("redes", "Redes", "", "")]
+
+
+def test_who_of_a_room_that_one_is_not_in_says_so(ana: Sitting) -> None:
+    """How it is typed would be no answer."""
+    ana.type("/names #x")
+    [error] = ana.terminal.errors
+    assert "/names #x: you are not in this room" in error
+    assert ana.asked == []
 
 
 def test_tab_completes_who_just_left(ana: Sitting) -> None:
