@@ -79,6 +79,7 @@ class PageSize:
 
     def begin(self) -> int:
         """Return how many bytes may be read now."""
+        self._give_back()  # of a page that brought nothing
         self._begun_at = asyncio.get_running_loop().time()
         if not self._is_over:
             self._lent_bytes = self._budget.lend(self._wanted_bytes - MIN_PAGE_BYTES)
