@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import Iterator
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
-from rooms import bounded
+from rooms import bounded, come_true
 from support import DEADLINE_SECONDS
 
 from chat.server.log import reading
@@ -20,10 +23,11 @@ class HeldThread:
     def __init__(self) -> None:
         self.thread = ReadThread()
         self.done: list[str] = []
-        self.gate = threading.Event()
+        self.begun, self.gate = threading.Event(), threading.Event()
         self._first = asyncio.ensure_future(self.thread.run(Urgency.LOOK_UP, self._wait))
 
     def _wait(self) -> None:
+        self.begun.set()
         assert self.gate.wait(DEADLINE_SECONDS)
 
     def ask(self, urgency: Urgency, name: str) -> asyncio.Task[None]:
@@ -109,16 +113,34 @@ async def test_look_up_waits_for_no_disk_that_does_not_answer(
     assert held.done == ["page", "again"] and not held.thread.is_silent
 
 
-async def test_look_up_waits_on_while_other_reads_are_answered(
+async def test_look_up_is_given_up_as_soon_as_there_is_silence(
     held: HeldThread, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """However long its turn takes: it is looked at again whether there is silence."""
-    looks = iter((False, False, False, True))  # when it asks, and then
-    monkeypatch.setattr(reading, "SILENT_SECONDS", 0.0)
-    monkeypatch.setattr(ReadThread, "is_silent", property(lambda thread: next(looks)))
+    """However long it has waited for other reads: what counts is the one that is under way."""
+    loop = asyncio.get_running_loop()
+    delays: list[float] = []
+    later = loop.call_later
+    assert held.begun.wait(DEADLINE_SECONDS)
+    now = time.monotonic()
+
+    def call_later(delay: float, call: Any, *arguments: Any) -> asyncio.TimerHandle:
+        if getattr(call, "__self__", None) is not held.thread:
+            return later(delay, call, *arguments)
+        delays.append(delay)
+        return later(0.0, call, *arguments)
+
+    monkeypatch.setattr(reading, "time", SimpleNamespace(monotonic=lambda: now))
+    with monkeypatch.context() as patched:
+        patched.setattr(loop, "call_later", call_later)
+        waits = asyncio.ensure_future(held.look_up("waits"))
+        await come_true(lambda: len(delays) >= 2)
+        assert not waits.done()
+        now += reading.SILENT_SECONDS - 0.5
+        await come_true(lambda: delays[-1] <= 0.5)
+        now += 0.5
+        await come_true(waits.done)
     with pytest.raises(TimeoutError):
-        await bounded(held.look_up("waits"))
-    assert not list(looks)
+        waits.result()
 
 
 async def test_read_that_has_just_begun_is_no_silence(held: HeldThread) -> None:

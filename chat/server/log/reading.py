@@ -112,16 +112,22 @@ class ReadThread:
         """Give up an answer where the disk does not answer; look again later where it does."""
         if answer.done():
             return
-        if self.is_silent:
+        if (left_seconds := self._patience()) <= 0:
             answer.set_exception(TimeoutError())
         else:
-            loop.call_later(SILENT_SECONDS, self._watch, answer, loop)
+            loop.call_later(left_seconds, self._watch, answer, loop)
 
     @property
     def is_silent(self) -> bool:
         """Whether the read that is under way has taken `SILENT_SECONDS`, and still does."""
+        return self._patience() <= 0
+
+    def _patience(self) -> float:
+        """Return how many seconds are left to the read that is under way, before it is silence."""
         begun_at = self._begun_at  # without the lock, for which each who comes would wait
-        return begun_at is not None and time.monotonic() - begun_at >= SILENT_SECONDS
+        if begun_at is None:
+            return SILENT_SECONDS
+        return SILENT_SECONDS - (time.monotonic() - begun_at)
 
     def _ask(
         self,
