@@ -19,11 +19,12 @@ from chat.server.cluster.connection import ApiError, AwayError, Connection
 from chat.server.cluster.leases import Leases
 from chat.server.cluster.names import Claim, Holding, Names, NameTakenError
 from chat.server.cluster.tasks import OnFailure
-from chat.server.elsewhere import Elsewhere, Seen
+from chat.server.elsewhere import Elsewhere, Seen, changes
 from chat.server.neighbours import Neighbour, Reservation, Whereabouts
 
 if TYPE_CHECKING:
     from chat.server.hub import Hub
+    from chat.server.room import Room
 
 RETRY_SECONDS = 0.5
 
@@ -125,15 +126,21 @@ class ClusterPeople:
     async def _taking(self, claim: Claim, old: Claim | None) -> AsyncIterator[frozenset[str]]:
         """Let go of what was claimed where the block fails; `old`: what the same one had before.
 
-        The block gets the rooms where it is still seen, as it was at another server until now.
+        The block gets the rooms where it is still seen, as it was at another server until now;
+        those there are told when it has another name since.
         """
-        identity = claim.holding.identity
+        identity, name = claim.holding.identity, claim.holding.name
         self._reserving.add(identity)
+        taken = map(self._elsewhere.take, (identity, claim.taken_from))
+        seen = [one for one in taken if one is not None]
         try:
-            yield self._elsewhere.take(identity) | self._elsewhere.take(claim.taken_from)
+            yield frozenset().union(*(one.rooms for one in seen))
         except BaseException:
             self._give_up(claim, old)
             raise
+        else:
+            for one in seen:
+                self._tell_rename(one, name)
         finally:
             self._reserving.discard(identity)
 
@@ -289,9 +296,18 @@ class ClusterPeople:
     def _tell(self, identity: str, was: Seen | None = None) -> None:
         """Tell the rooms here what has changed of somebody elsewhere; `was`: as it was here."""
         for event in self._elsewhere.update(identity, was):
-            room = self._hub.rooms.get(event.room) if self._hub is not None else None
+            room = self._room(event.room)
             if room is not None and not self._is_seen_here(event.user, event.room):
                 room.announce(event)
+
+    def _tell_rename(self, seen: Seen, name: str) -> None:
+        """Tell the rooms where somebody who is here from now on is seen what it is called now."""
+        for event in changes(seen, Seen(name, seen.rooms)):
+            if (room := self._room(event.room)) is not None:
+                room.announce(event)
+
+    def _room(self, key: str) -> Room | None:
+        return self._hub.rooms.get(key) if self._hub is not None else None
 
     def _is_seen_here(self, name: str, room: str) -> bool:
         """Say whether somebody of this name is in a room at this very server."""

@@ -109,10 +109,9 @@ class Elsewhere:
         self._show(identity, now)
         return changes(was, now)
 
-    def take(self, identity: str) -> frozenset[str]:
-        """Somebody has come here, unnoticed; return the rooms where it is still seen."""
-        seen = self._hide(identity)
-        return seen.rooms if seen is not None else frozenset()
+    def take(self, identity: str) -> Seen | None:
+        """Somebody has come here, unnoticed; return as whom and where it is still seen."""
+        return self._hide(identity)
 
     def _now(self, identity: str) -> Seen | None:
         """Return how somebody is to be seen; None: not at all, or only here."""

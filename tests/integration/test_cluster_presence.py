@@ -105,6 +105,35 @@ def test_nobody_is_told_of_a_session_that_goes_on_at_another_server(
         assert {m.room: m.message for m in caio.of_kind(chat_pb2.KIND_ROOMS)}["sala1"] == "4"
 
 
+def test_session_that_goes_on_elsewhere_under_another_name_is_renamed_there(
+    servers: list[RunningServer],
+) -> None:
+    """Nobody is left under the old one, and nobody leaves who never came."""
+    one, other, third = (server.address for server in servers)
+    session = "ef" * 16
+    with ExitStack() as stack:
+        watchers = [
+            stack.enter_context(full_client(address, f"watcher{number}"))
+            for number, address in enumerate((one, other, third))
+        ]
+        with full_client(one, "old5", session=session, inbox=0):
+            for watcher in watchers:
+                watcher.wait_for(joined("old5"))
+            with full_client(other, "new5", session=session, inbox=0):
+                pass
+        for watcher in watchers:
+            watcher.wait_for(lambda m: m.kind == chat_pb2.KIND_LEFT and m.user == "new5")
+        here: list[set[str]] = []
+        for watcher in watchers:
+            here.append(set())
+            for kind, user, message in told_of(watcher, "old5", "new5"):
+                if kind != chat_pb2.KIND_JOINED:
+                    here[-1].remove(user)
+                if kind != chat_pb2.KIND_LEFT:
+                    here[-1].add(message or user)
+        assert here == [set()] * 3
+
+
 def test_rename_is_told_as_one_fact_at_all_servers(servers: list[RunningServer]) -> None:
     """In the rooms where the person is."""
     one, other, _third = (server.address for server in servers)

@@ -83,7 +83,8 @@ def test_who_comes_here_is_nowhere_else(watcher: Watcher) -> None:
     assert watcher.hear(ANA, claimed) == []
     assert watcher.people.names_in("sala") == ["ana"]
     watcher.here.add("session")
-    assert watcher.people.take("session") == {"", "sala"}
+    seen = watcher.people.take("session")
+    assert seen is not None and seen.rooms == {"", "sala"}
     assert watcher.people.names_in("sala") == [] and not watcher.people.has("session")
     watcher.here.clear()
     assert watcher.hear(claimed, None) == []
