@@ -128,6 +128,7 @@ class Hub:
             self.moderation.check_in(Who(address=address))
         else:
             await self._come(member, request, person, owner, room_key)
+        is_new = person is None and not (member.person and member.person.rooms)
         self.streams.limit(member, member.key_owner if member.person else new_identity())
         self.members.add(member)
         self.places.enter(member, room_key)
@@ -135,7 +136,7 @@ class Hub:
         try:
             await self.places.begin(member, request)
         except BaseException:  # its line was lost again, or the log cannot be read just now
-            self.leave(member, is_lost=True)
+            self.leave(member, is_lost=not is_new)  # nothing is held that was not before
             raise
         return member
 

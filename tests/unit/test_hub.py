@@ -291,6 +291,23 @@ async def test_join_that_cannot_read_the_log_leaves_nothing_behind() -> None:
     assert bia.events == [("JOINED", "ana")]
 
 
+async def test_name_of_who_was_never_in_is_held_for_nobody() -> None:
+    """Of who was in before, it still is; and of nobody is anything told."""
+    log = FakeLog()
+    chat = await Chat(log).start()
+    bia = await chat.join("bia")
+    ana = await chat.join("ana", session=SESSION)
+    ana.leave(is_lost=True)
+    log.is_unreadable = True
+    for name, session in (("ana", SESSION), ("caio", "c" * 32)):
+        assert await refusal_of(chat.join(name, session=session)) == "LOG_UNREADABLE"
+    log.is_unreadable = False
+    await chat.join("caio", session="d" * 32)
+    assert await refusal_of(chat.join("ana", session="d" * 32)) == "NAME_TAKEN"
+    await quiet()
+    assert bia.events == [("JOINED", "ana"), ("JOINED", "caio")]
+
+
 async def test_join_is_refused_at_once_while_the_disk_does_not_answer() -> None:
     """Plain or full; the client's earlier stream goes on, and nobody notices anything."""
     log = FakeLog()
