@@ -6,7 +6,7 @@ from http2 import END_STREAM
 from raw_http2 import Headers, header_frames, raw_connection, request_headers
 from support import full_client, running_server
 
-from chat_pb2 import KIND_LEFT, Message
+from chat_pb2 import KIND_JOINED, KIND_LEFT, Message
 
 OK, NAME_INVALID = 0, 3
 
@@ -21,7 +21,8 @@ def test_chat_by_hand() -> None:
             assert bia.wait_for_text("oi").user == "ana"
             assert raw.wait_for_status(stream) == OK
             gone = raw.open_stream(metadata=[(b"chat-user-bin", b"Y2Fpbw")])
-            raw.wait_for_pong()
+            # Who is reset before it is in was never there for the others.
+            bia.wait_for(lambda message: message.user == "caio" and message.kind == KIND_JOINED)
             raw.reset(gone)
             bia.wait_for(lambda message: message.user == "caio" and message.kind == KIND_LEFT)
         nameless = raw.open_stream()
