@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from itertools import accumulate
 from typing import Any
 
@@ -457,6 +458,14 @@ async def come_true(predicate: Callable[[], bool]) -> None:
             await asyncio.sleep(0)
 
     await bounded(poll())
+
+
+async def stubborn(swallowed: asyncio.Event) -> None:
+    """Swallow one cancellation, say so, and go on until the next one."""
+    with suppress(asyncio.CancelledError):
+        await asyncio.Event().wait()
+    swallowed.set()
+    await asyncio.Event().wait()
 
 
 async def quiet() -> None:

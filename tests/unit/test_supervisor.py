@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import suppress
 
 import pytest
-from rooms import bounded
+from rooms import bounded, stubborn
 
 from chat.server.supervisor import ServerFailure, Supervisor
 
@@ -43,15 +42,8 @@ async def test_task_that_ends_is_no_failure() -> None:
 async def test_task_that_swallows_a_cancellation_is_cancelled_again() -> None:
     """As where what it waits for comes in the same turn of the loop."""
     swallowed = asyncio.Event()
-
-    async def work() -> None:
-        with suppress(asyncio.CancelledError):
-            await asyncio.Event().wait()
-        swallowed.set()
-        await asyncio.Event().wait()
-
     supervisor = Supervisor()
-    supervisor.run(work(), "stubborn")
+    supervisor.run(stubborn(swallowed), "stubborn")
     await asyncio.sleep(0)
     await bounded(supervisor.stop())
     assert swallowed.is_set()

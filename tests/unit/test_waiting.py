@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import suppress
 
 import pytest
-from rooms import bounded
+from rooms import bounded, stubborn
 from support import DEADLINE_SECONDS
 
 from chat.server.waiting import within
@@ -60,14 +59,7 @@ async def test_cancellation_in_the_turn_of_the_result_is_not_swallowed(
 async def test_what_was_cancelled_goes_on_no_longer_than_it_may() -> None:
     """Whoever swallows a cancellation is cancelled again."""
     swallowed = asyncio.Event()
-
-    async def work() -> None:
-        with suppress(asyncio.CancelledError):
-            await asyncio.Event().wait()
-        swallowed.set()
-        await asyncio.Event().wait()
-
-    waiting = asyncio.ensure_future(within(DEADLINE_SECONDS, work()))
+    waiting = asyncio.ensure_future(within(DEADLINE_SECONDS, stubborn(swallowed)))
     await asyncio.sleep(0)
     await asyncio.sleep(0)
     waiting.cancel()
